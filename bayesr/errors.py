@@ -1,0 +1,68 @@
+"""What can go wrong, by name. Every error says what to do; each is also the builtin a caller would expect."""
+
+
+class BayesrError(Exception):
+    """Parent of every error that bayesr raises on purpose."""
+
+
+class NotAnImage(BayesrError, ValueError):
+    """The input cannot be understood as an image: unreadable, empty, or of an unsupported kind."""
+
+
+class ImageNotFound(BayesrError, FileNotFoundError):
+    """The input path does not exist."""
+
+
+class AmbiguousDimensions(BayesrError, ValueError):
+    """The axes of the input can be read in more than one way."""
+
+
+class InvalidPixels(BayesrError, ValueError):
+    """The input holds NaN or infinite values that no ``nodata`` accounts for."""
+
+
+class BandMismatch(BayesrError, ValueError):
+    """The model was trained for another number of bands."""
+
+
+class InvalidArgument(BayesrError, ValueError):
+    """An argument is outside its range, or contradicts another."""
+
+
+class UnknownModel(BayesrError, KeyError):
+    """No model of this name is at hand."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidModel(BayesrError, ValueError):
+    """The model file is damaged, unsafe, or of another format version."""
+
+
+class NotStochastic(BayesrError, ValueError):
+    """More than one member is asked of a model that has no stochastic layer."""
+
+
+class InvalidObservation(BayesrError, ValueError):
+    """The observation operator is unknown or has no exact pseudo-inverse."""
+
+
+class StoreExists(BayesrError, FileExistsError):
+    """The store is already there, and ``overwrite`` was not asked for."""
+
+
+class StoreFailed(BayesrError, OSError):
+    """The store could not be written or read."""
+
+
+class TooLarge(BayesrError, MemoryError):
+    """The result does not fit in memory."""
+
+
+class InvalidProduct(BayesrError, ValueError):
+    """The Dataset is not a product of bayesr, or belongs to another input."""
+
+
+class TrainingFailed(BayesrError, RuntimeError):
+    """Training could not start or go on."""

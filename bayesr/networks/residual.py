@@ -1,0 +1,53 @@
+"""The plain residual trunk: dense 3x3 convolutions and nothing else, which is what CPUs run fastest."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1
+"""Negative slope of every activation: without normalisation smoother ones stay linear for long."""
+
+
+def convolution(inputs: int, outputs: int, *, std: float | None = None, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution, zero-padded; `std` asks for weights that start near zero."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+    if std is None:
+        nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+    else:
+        nn.init.normal_(layer.weight, std=std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """``f + conv(act(conv(f)))``, without normalisation, so that neither members nor tiles see each other."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = convolution(width, width)
+        self.second = convolution(width, width, std=0.01)
+
+    def forward(self, f: Tensor) -> Tensor:
+        return f + self.second(F.leaky_relu(self.first(f), SLOPE, inplace=True))
+
+
+class ResidualTrunk(nn.Module):
+    """Features of the low-resolution image: `n x bands x h x w` to `n x width x h x w`.
+
+    Values are expected in about [0, 1]; the trunk centres them itself.
+    """
+
+    def __init__(self, bands: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.width = width
+        self.head = convolution(bands, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
+        self.reach = 1 + 2 * blocks
+
+    def forward(self, y: Tensor) -> Tensor:
+        f: Tensor = self.head(y - 0.5)
+        for block in self.blocks:
+            f = block(f)
+        return f

@@ -1,0 +1,93 @@
+"""The stochastic tail: what runs once per member, and the only place where randomness enters.
+
+Each block takes a slice of the latent as extra channels and drops channels by a mask. Latents and
+masks are arguments, never drawn inside: a member is a function of what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayesr.networks.residual import SLOPE, convolution
+
+
+class TailBlock(nn.Module):
+    """``h + conv(m * act(conv(h) + conv(z)))``: the latent `z` added, channels dropped by the mask `m`."""
+
+    def __init__(self, width: int, latent: int) -> None:
+        super().__init__()
+        self.features = convolution(width, width)
+        self.latent = convolution(latent, width, bias=False)
+        self.second = convolution(width, width, std=0.01)
+
+    def forward(self, h: Tensor, seen: Tensor, z: Tensor, mask: Tensor) -> Tensor:
+        """`seen` is ``self.features(h)``, given because the first block shares it between members."""
+        hidden = F.leaky_relu_(self.latent(z).add_(seen), SLOPE) * mask
+        return h + self.second(hidden)
+
+
+class StochasticTail(nn.Module):
+    """Deviations from the deterministic detail, one per latent.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels of the trunk's features.
+    width, blocks : int
+        Channels and number of tail blocks.
+    latent : int
+        Latent channels **per block**.
+    outputs : int
+        Channels of the result, before sub-pixel upsampling.
+    dropout : float
+        Where the learnt dropout rate of every block starts.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int, latent: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.width, self.latent = width, latent
+        self.enter = convolution(inputs, width)
+        self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
+        self.exit = convolution(width, outputs, std=0.01)
+        self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit())
+        self.reach = 2 + 2 * blocks
+
+    def prepare(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """All that members share, computed once per image."""
+        h: Tensor = self.enter(f)
+        return h, self.blocks[0].features(h)  # type: ignore[operator]
+
+    def forward(self, shared: tuple[Tensor, Tensor], z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Deviations of shape `n x outputs x h x w`.
+
+        `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
+        `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
+        """
+        h, seen = shared
+        for i, (block, part) in enumerate(zip(self.blocks, z.split(self.latent, 1), strict=True)):
+            h = block(h, seen if i == 0 else block.features(h), part, masks[i])  # type: ignore[operator]
+        out: Tensor = self.exit(h)
+        return out
+
+    def rates(self) -> Tensor:
+        """The learnt dropout rate of every block, in (0, 1)."""
+        return self.dropout_logit.sigmoid()
+
+    def relaxed_masks(self, groups: int, random: torch.Generator, temperature: float = 0.1) -> list[Tensor]:
+        """Differentiable masks for training, one per group of members: the concrete relaxation.
+
+        ``m = 1 - sigmoid((logit p + logit u) / t)``, divided by ``1 - p``, `u` uniform.
+
+        References
+        ----------
+        Y. Gal, J. Hron, A. Kendall, "Concrete Dropout", 2017, arXiv:1705.07832.
+        """
+        shape = (len(self.blocks), groups, self.width, 1, 1)
+        u = torch.rand(shape, device=self.dropout_logit.device, generator=random)
+        logit = self.dropout_logit.view(-1, 1, 1, 1, 1)
+        kept = torch.sigmoid(-(logit + u.clamp(1e-6, 1 - 1e-6).logit()) / temperature)
+        return list((kept / (1 - logit.sigmoid())).unbind(0))

@@ -1,0 +1,202 @@
+"""How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operator, pseudo-inverse, null space.
+
+A separable operator acts as ``A x = R_h x R_w^T`` with two small dense matrices, so its
+pseudo-inverse is ``A+ y = R_h^+ y R_w^+^T``: exact, differentiable, two matrix products.
+Low-resolution images are tensors of shape `... x h x w`, high-resolution ones `... x sh x sw`,
+where `s` is the scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesr.errors import InvalidObservation
+
+# Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
+_WORST_CONDITION = 1e3
+
+
+def _bicubic(t: NDArray[np.float64], scale: int, sigma: float) -> NDArray[np.float64]:
+    """Keys' cubic (a = -1/2), stretched by the scale: the antialiased bicubic of MATLAB's imresize."""
+    u = np.abs(t) / scale
+    near = 1.5 * u**3 - 2.5 * u**2 + 1
+    far = -0.5 * u**3 + 2.5 * u**2 - 4 * u + 2
+    return np.where(u < 1, near, np.where(u < 2, far, 0.0))
+
+
+def _gaussian(t: NDArray[np.float64], scale: int, sigma: float) -> NDArray[np.float64]:
+    return np.exp(-0.5 * (t / sigma) ** 2)
+
+
+def _box(t: NDArray[np.float64], scale: int, sigma: float) -> NDArray[np.float64]:
+    return np.where(np.abs(t) <= scale / 2, 1.0, 0.0)
+
+
+_KERNELS: dict[str, Callable[[NDArray[np.float64], int, float], NDArray[np.float64]]] = {
+    "bicubic": _bicubic,
+    "gaussian": _gaussian,
+    "box": _box,
+}
+
+
+@lru_cache(maxsize=64)
+def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 1-D operator, `size x scale*size`, and its pseudo-inverse, `scale*size x size`."""
+    big = size * scale
+    radius = math.ceil({"bicubic": 2 * scale, "gaussian": 5 * sigma, "box": scale / 2}[kernel])
+    rows = np.arange(size)[:, None]
+    centre = (rows + 0.5) * scale - 0.5
+    columns = np.floor(centre).astype(int) + np.arange(-radius, radius + 2)[None]
+    weights = _KERNELS[kernel](columns - centre, scale, sigma)
+    # Mirrored borders (the edge pixel repeated), as often as a tiny image needs.
+    mirrored = columns % (2 * big)
+    mirrored = np.where(mirrored < big, mirrored, 2 * big - 1 - mirrored)
+    matrix = np.zeros((size, big))
+    np.add.at(matrix, (np.broadcast_to(rows, columns.shape), mirrored), weights)
+    matrix /= matrix.sum(1, keepdims=True)
+    gram = matrix @ matrix.T
+    if np.linalg.cond(gram) > _WORST_CONDITION:
+        raise InvalidObservation(
+            f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
+            f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
+            f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
+        )
+    return matrix, np.linalg.solve(gram, matrix).T
+
+
+@dataclass(frozen=True)
+class Separable:
+    """A separable observation operator: blur with a 1-D kernel along each axis, then decimation.
+
+    ``A x = R_h x R_w^T``, rows of ``R`` normalised to sum to one, borders mirrored.
+
+    Parameters
+    ----------
+    kernel : {"bicubic", "gaussian", "box"}
+        ``bicubic`` is Keys' cubic (a = -1/2) stretched by the scale, as in MATLAB's ``imresize``;
+        ``gaussian`` has standard deviation `sigma`; ``box`` averages `scale x scale` pixels.
+    scale : int
+        High-resolution pixels per low-resolution pixel along each axis, at least 1.
+    sigma : float
+        Standard deviation of the Gaussian in high-resolution pixels; ignored by the others.
+
+    Raises
+    ------
+    InvalidObservation
+        For an unknown kernel, a scale below 1, a Gaussian without positive `sigma`, or an
+        operator too ill-conditioned for an exact pseudo-inverse.
+
+    References
+    ----------
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981,
+    doi:10.1109/TASSP.1981.1163711.
+    """
+
+    kernel: str = "bicubic"
+    scale: int = 4
+    sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kernel not in _KERNELS:
+            raise InvalidObservation(f"Unknown kernel {self.kernel!r}: use one of {', '.join(_KERNELS)}.")
+        if self.scale < 1:
+            raise InvalidObservation(f"The scale must be at least 1, not {self.scale}.")
+        if self.kernel == "gaussian" and not self.sigma > 0:
+            raise InvalidObservation("A gaussian operator needs sigma > 0, in high-resolution pixels.")
+        self.matrices(16)  # an unusable operator is refused here, not in the middle of work
+
+    def matrices(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``R``, `size x scale*size`, and ``R+``, `scale*size x size`, in double precision."""
+        return _matrices(self.kernel, self.scale, self.sigma, size)
+
+    def observe(self, x: Tensor) -> Tensor:
+        """``A x``: from `... x sh x sw` to `... x h x w`."""
+        rows = _tensors(self, x.shape[-2] // self.scale, x.device, x.dtype)[0]
+        columns = _tensors(self, x.shape[-1] // self.scale, x.device, x.dtype)[0]
+        return rows @ (x @ columns.mT)
+
+    def invert(self, y: Tensor) -> Tensor:
+        """``A+ y``, the high-resolution image of least norm that explains `y`."""
+        rows = _tensors(self, y.shape[-2], y.device, y.dtype)[1]
+        columns = _tensors(self, y.shape[-1], y.device, y.dtype)[1]
+        return rows @ (y @ columns.mT)
+
+    def project(self, x: Tensor) -> Tensor:
+        """``P x = x - A+ A x``: the part of `x` that the observation cannot see."""
+        return x - self.invert(self.observe(x))
+
+    def confine(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 8) -> Tensor:
+        """Bring consistent images inside their bounds and keep them consistent.
+
+        Alternates clipping to [`low`, `high`] with ``x <- x + 1.9 A+ e``, where ``e = y - A x``.
+        Where `y` itself is saturated the truth may lie beyond, so there only the error that pulls
+        back inside counts. Images without a pixel out of bounds come back as they are.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images of shape `n x band x sh x sw` with ``A x = y``.
+        y : Tensor
+            The observation, `band x h x w`.
+        low, high : float
+            The bounds.
+        passes : int
+            The number of passes, fixed so that the reach of a pixel's influence is, too.
+        """
+        least, most = torch.aminmax(x)
+        if least >= low and most <= high:
+            return x
+        x = x.clamp(low, high)
+        at_top, at_bottom = y >= high, y <= low
+        for _ in range(passes):
+            error = y - self.observe(x)
+            error = torch.where(at_top, error.clamp(min=0), torch.where(at_bottom, error.clamp(max=0), error))
+            x = (x + 1.9 * self.invert(error)).clamp(low, high)
+        return x
+
+    @property
+    def reach(self) -> int:
+        """Low-resolution pixels beyond which ``A+ A`` weighs less than 1e-7: what a tile's halo must add."""
+        matrix, inverse = self.matrices(96)
+        weights = np.abs(inverse @ matrix)[48 * self.scale]
+        return math.ceil(np.abs(np.nonzero(weights > 1e-7)[0] - 48 * self.scale).max() / self.scale)
+
+    def describe(self) -> dict[str, Any]:
+        """The operator as plain values, for a model file; `from_description` reads it back."""
+        plain = {"kernel": self.kernel, "scale": self.scale}
+        return plain | ({"sigma": self.sigma} if self.kernel == "gaussian" else {})
+
+
+def bicubic(scale: int = 4) -> Separable:
+    """The antialiased bicubic operator of the super-resolution literature."""
+    return Separable("bicubic", scale)
+
+
+def gaussian(scale: int = 4, *, sigma: float) -> Separable:
+    """Gaussian blur of standard deviation `sigma` (high-resolution pixels), then decimation."""
+    return Separable("gaussian", scale, sigma)
+
+
+def box(scale: int = 4) -> Separable:
+    """The mean of `scale x scale` pixels: an ideal square detector."""
+    return Separable("box", scale)
+
+
+def from_description(description: Mapping[str, Any]) -> Separable:
+    """The operator that `Separable.describe` described."""
+    return Separable(**description)
+
+
+@lru_cache(maxsize=64)
+def _tensors(operator: Separable, size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    matrix, inverse = operator.matrices(size)
+    return tuple(torch.from_numpy(m).to(device, dtype) for m in (matrix, inverse))  # type: ignore[return-value]

@@ -1,0 +1,310 @@
+"""The loop: stages of a recipe, one step after another, stopped and resumed at any of them.
+
+Everything that decides the next step (weights, averages, optimiser moments, random states, step)
+lies in one checkpoint, a NumPy archive without pickles, replaced atomically.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayesr.errors import TrainingFailed
+from bayesr.networks.critic import Critic
+from bayesr.networks.generator import Generator
+from bayesr.observe import Separable
+from bayesr.training import losses
+from bayesr.training.data import ImageSet, Pairs
+from bayesr.training.recipes import Recipe, Stage
+
+Record = dict[str, Any]
+
+_CRITIC_WARMUP = 150
+_PENALTY_EVERY = 8
+_DECAY = 0.999
+
+
+class Trainer:
+    """Trains the generator of a recipe on images.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    images : ImageSet
+        What to train on; nothing held out may be in it.
+    operator : Separable
+        The observation that pairs are made with.
+    seed : int
+        Decides initial weights, patches, latents and masks.
+    device : str
+        ``"cpu"`` or ``"cuda"``; on CUDA the networks run in bfloat16 where they can.
+    """
+
+    def __init__(self, recipe: Recipe, images: ImageSet, operator: Separable, seed: int = 0, device: str = "cpu") -> None:
+        self.recipe, self.operator, self.seed = recipe, operator, seed
+        self.device = torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            generator = Generator(images.bands, operator.scale, **recipe.network)
+            critic = Critic(images.bands)
+        to = dict(device=self.device, memory_format=torch.channels_last)
+        self.generator, self.critic = generator.to(**to), critic.to(**to)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.pairs = Pairs(images, operator, recipe.patch, self.device)
+        self.on_host = torch.Generator().manual_seed(seed)
+        self.on_device = torch.Generator(self.device).manual_seed(seed)
+        self.step, self.seconds = 0, 0.0
+        self.history: list[Record] = []
+        self._start_stage()
+
+    # -- where we are ------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.recipe.stages)
+
+    def position(self) -> tuple[Stage, int]:
+        """The stage of the current step, and how many of its steps are done."""
+        done = self.step
+        for stage in self.recipe.stages:
+            if done < stage.steps:
+                return stage, done
+            done -= stage.steps
+        return self.recipe.stages[-1], self.recipe.stages[-1].steps
+
+    def _start_stage(self) -> None:
+        stage, _ = self.position()
+        self.optimiser = torch.optim.Adam(self.generator.parameters(), stage.rate, betas=(0.9, 0.99))
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), stage.rate, betas=(0.5, 0.99))
+
+    # -- one step ----------------------------------------------------------------------------
+
+    def advance(self) -> Record:
+        """One optimiser step; returns its losses."""
+        stage, done = self.position()
+        if done == 0:
+            self._start_stage()
+        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * min(1, (done + 1) / 100)
+        for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
+            group["lr"] = rate
+        low, high = self.pairs.batch(stage.batch, self.on_host)
+        record: Record = {}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            base, members = self.members(low, stage.members)
+            for name, value in self._losses(stage, done, base, members, high):
+                record[name] = value
+        loss = sum(record.values(), torch.zeros((), device=self.device))
+        if not torch.isfinite(loss):
+            raise TrainingFailed(
+                f"The loss is not finite at step {self.step} (stage {stage.name}). The last checkpoint is kept; "
+                "resume from it with a lower learning rate."
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(_DECAY, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                kept.lerp_(new, 1 - decay)
+        return {name: float(value.detach()) for name, value in record.items()}
+
+    def members(self, low: Tensor, count: int, network: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """``A+ y`` and members `b x count x band x H x W`; one member from the deterministic path for 0.
+
+        The mask is shared inside a group: dropout must not earn the reward for diversity.
+        """
+        network = network or self.generator
+        base = self.operator.invert(low)
+        f = network.trunk(low.contiguous(memory_format=torch.channels_last))
+        detail = network.detail(f)
+        if count and network.tail is not None:
+            size = (len(low) * count, network.latent_channels, *low.shape[-2:])
+            z = torch.randn(size, device=self.device, generator=self.on_device)
+            masks = network.tail.relaxed_masks(len(low), self.on_device)
+            shared = network.tail.prepare(f)
+            spread = network.tail(
+                (shared[0].repeat_interleave(count, 0), shared[1].repeat_interleave(count, 0)),
+                z.contiguous(memory_format=torch.channels_last),
+                [m.repeat_interleave(count, 0) for m in masks],
+            )
+            detail = detail.repeat_interleave(count, 0) + F.pixel_shuffle(spread, network.scale)
+        with torch.autocast(self.device.type, enabled=False):
+            x = self.operator.project(detail.float())
+        return base, base[:, None] + x.unflatten(0, (len(low), max(1, count)))
+
+    def _losses(self, stage: Stage, done: int, base: Tensor, x: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
+        if not stage.members:
+            yield "fidelity", losses.fidelity(x[:, 0], truth)
+            return
+        yield "crps", losses.fair_crps(x, truth)
+        for size, weight in stage.patches.items():
+            yield f"patch{size}", weight * losses.patch_energy(x, truth, size)
+        if self.generator.tail is not None:
+            rates = self.generator.tail.rates()
+            entropy = -(rates * rates.log() + (1 - rates) * (1 - rates).log()).sum() * self.generator.tail.width
+            yield "dropout", -entropy / self.pairs.low_pixels
+        if stage.critic:
+            penalty = 4.0 if done % _PENALTY_EVERY == 0 else 0.0
+            verdict = losses.critic_loss(self.critic, truth, x[:, 0], base, penalty)
+            self.critic_optimiser.zero_grad(set_to_none=True)
+            verdict.backward()
+            self.critic_optimiser.step()
+            if done >= _CRITIC_WARMUP:
+                self.critic.requires_grad_(False)
+                yield "features", stage.features * losses.feature_energy(self.critic, x, truth, base)
+                if stage.adversarial:
+                    yield "adversarial", stage.adversarial * F.softplus(-self.critic(x[:, 0], base)[0]).mean()
+                self.critic.requires_grad_(True)
+
+    # -- many steps --------------------------------------------------------------------------
+
+    def run(
+        self,
+        checkpoint: Path,
+        *,
+        time_limit: float = math.inf,
+        every: int = 200,
+        validate: Callable[[Trainer], Record] | None = None,
+        report: Callable[[Record], None] = lambda record: None,
+    ) -> bool:
+        """Train until the recipe's steps are done (True) or `time_limit` seconds have passed (False).
+
+        Every `every` steps the mean losses, and what `validate` returns, join the history, and the
+        checkpoint is replaced.
+        """
+        started, sums, count = time.monotonic(), {}, 0
+        while self.step < self.steps:
+            begun = time.monotonic()
+            stage, _ = self.position()
+            for name, value in self.advance().items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            self.seconds += time.monotonic() - begun
+            late = time.monotonic() - started > time_limit
+            if self.step % every == 0 or late or self.step == self.steps:
+                record: Record = {"step": self.step, "stage": stage.name, "seconds": round(self.seconds, 1)}
+                record |= {name: value / count for name, value in sums.items()}
+                sums, count = {}, 0
+                if validate:
+                    record |= validate(self)
+                self.history.append(record)
+                self.save(checkpoint)
+                report(record)
+            if late:
+                return self.step == self.steps
+        return True
+
+    # -- checkpoints -------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint beside its old version, then replace that: a full disk loses nothing."""
+        arrays: dict[str, Any] = {}
+        for prefix, module in self._modules().items():
+            arrays |= {f"{prefix}/{name}": value.detach().cpu().numpy() for name, value in module.state_dict().items()}
+        for prefix, optimiser in self._optimisers().items():
+            for i, state in optimiser.state_dict()["state"].items():
+                arrays |= {f"{prefix}/{i}/{name}": np.asarray(value.cpu()) for name, value in state.items()}
+        arrays["random/host"] = self.on_host.get_state().numpy()
+        arrays["random/device"] = self.on_device.get_state().cpu().numpy()
+        arrays["facts"] = np.array(
+            json.dumps({"recipe": self.recipe.name, "network": self.generator.architecture, "step": self.step,
+                        "seconds": self.seconds, "seed": self.seed, "history": self.history})
+        )  # fmt: skip
+        partial = path.with_suffix(".partial.npz")
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise TrainingFailed(
+                f"The checkpoint {path} could not be written ({error}); the one before it is kept. Free some space "
+                "and resume."
+            ) from error
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint of the same network."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            facts = json.loads(str(arrays["facts"]))
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingFailed(f"{path} is no checkpoint that can be resumed ({error}).") from error
+        if facts["network"] != self.generator.architecture:
+            raise TrainingFailed(
+                f"{path} holds another network, {facts['network']}; this recipe's is {self.generator.architecture}."
+            )
+        for prefix, module in self._modules().items():
+            module.load_state_dict(
+                {name: torch.from_numpy(arrays[f"{prefix}/{name}"]) for name in module.state_dict()}
+            )
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.seed, self.history = facts["seed"], facts["history"]
+        self._start_stage()
+        for prefix, optimiser in self._optimisers().items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in arrays.items():
+                if key.startswith(f"{prefix}/"):
+                    _, i, name = key.split("/")
+                    state.setdefault(int(i), {})[name] = torch.from_numpy(value)
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.on_host.set_state(torch.from_numpy(arrays["random/host"]))
+        self.on_device.set_state(torch.from_numpy(arrays["random/device"]))
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "average": self.average, "critic": self.critic}
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimiser": self.optimiser, "critic_optimiser": self.critic_optimiser}
+
+
+def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
+    """The recipe with other numbers of steps for the stages named."""
+    unknown = set(steps) - {stage.name for stage in recipe.stages}
+    if unknown:
+        raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
+    return replace(recipe, stages=tuple(replace(s, steps=steps.get(s.name, s.steps)) for s in recipe.stages))
+
+
+class Validation:
+    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
+
+    One crop from the middle of each of the first `count` images; 8 members, always the same latents.
+    """
+
+    def __init__(self, images: ImageSet, operator: Separable, count: int = 24, size: int = 128) -> None:
+        fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
+        crops = [image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]]
+        self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+        self.low = (operator.observe(self.high).clamp(0, 1) * 255).round() / 255
+
+    @torch.no_grad()
+    def __call__(self, trainer: Trainer) -> Record:
+        stage, _ = trainer.position()
+        state = trainer.on_device.get_state()
+        trainer.on_device.manual_seed(0)
+        low, high = self.low.to(trainer.device), self.high.to(trainer.device)
+        drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
+        trainer.on_device.set_state(state)
+        x = torch.cat(drawn)
+        mean = x.mean(1)
+        error = (mean - high).pow(2).mean((1, 2, 3))
+        record = {"psnr": float(-10 * error.log10().mean())}
+        if stage.members:
+            record["fair_crps"] = float(losses.fair_crps(x, high))
+            record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
+        return record

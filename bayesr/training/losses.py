@@ -1,0 +1,99 @@
+"""Proper scoring rules as losses, and the critic's. Members are tensors of shape `b x P x band x y x x`.
+
+All three scores have the fair form, for any distance d:
+
+    1/P sum_j d(x_j, x)  -  1/(2 P (P-1)) sum_{j,k} d(x_j, x_k)
+
+whose expectation is lowest when the members are drawn from the true distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bayesr.networks.critic import Critic
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def fair_score(members: list[Tensor], truth: Tensor, distance: Distance) -> Tensor:
+    """The fair score of P members under a distance that returns a mean.
+
+    References
+    ----------
+    C. Ferro, "Fair scores for ensemble forecasts", 2014, doi:10.1002/qj.2270.
+    """
+    count = len(members)
+    skill = sum((distance(x, truth) for x in members), torch.zeros((), device=truth.device)) / count
+    if count == 1:
+        return skill
+    spread = sum((distance(a, b) for a, b in combinations(members, 2)), torch.zeros((), device=truth.device))
+    return skill - spread / (count * (count - 1))
+
+
+def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
+    """The fair continuous ranked probability score, averaged over pixels; in the units of the image."""
+    return fair_score(list(members.unbind(1)), truth, lambda a, b: (a - b).abs().mean())
+
+
+def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
+    """The fair energy score on patches of `size x size` pixels, all bands together, strides of half a patch.
+
+    Patch norms are box sums of squared differences, divided by the root of the number of values,
+    so that the score has the units of the image and compares across sizes.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        squares = (a - b).pow(2).mean(1, keepdim=True)
+        return (F.avg_pool2d(squares, size, max(1, size // 2)) + 1e-10).sqrt().mean()
+
+    return fair_score(list(members.unbind(1)), truth, distance)
+
+
+def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tensor) -> Tensor:
+    """The fair energy score of the critic's feature vectors, every depth scaled to unit size.
+
+    For any fixed critic this stays a proper score, so realism need not cost calibration.
+    """
+    batch, count = members.shape[:2]
+    stacked = torch.cat([truth, members.transpose(0, 1).flatten(0, 1)])
+    _, depths = critic(stacked, context.repeat(count + 1, 1, 1, 1))
+    total = torch.zeros((), device=truth.device)
+    for features in depths:
+        real, *drawn = features.split(batch)
+        real = real.detach()
+        unit = real.pow(2).sum(1).mean().sqrt() + 1e-6
+
+        def distance(a: Tensor, b: Tensor, unit: Tensor = unit) -> Tensor:
+            return ((a - b).pow(2).sum(1) + 1e-8).sqrt().mean() / unit
+
+        total = total + fair_score(drawn, real, distance)
+    return total / len(depths)
+
+
+def critic_loss(critic: Critic, real: Tensor, fake: Tensor, context: Tensor, penalty: float) -> Tensor:
+    """Logistic loss, with R1 (the squared gradient at real images) where `penalty` is positive.
+
+    References
+    ----------
+    L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?",
+    2018, arXiv:1801.04406.
+    """
+    real = real.detach().requires_grad_(penalty > 0)
+    on_real, on_fake = critic(real, context)[0], critic(fake.detach(), context)[0]
+    loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+    if penalty > 0:
+        (gradient,) = torch.autograd.grad(on_real.mean((1, 2, 3)).sum(), real, create_graph=True)
+        loss = loss + penalty * gradient.pow(2).sum((1, 2, 3)).mean()
+    return loss
+
+
+def fidelity(estimate: Tensor, truth: Tensor) -> Tensor:
+    """L1 over pixels plus 0.05 L1 over Fourier coefficients."""
+    error = estimate - truth
+    return error.abs().mean() + 0.05 * torch.fft.rfft2(error, norm="ortho").abs().mean()
