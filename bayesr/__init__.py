@@ -1,0 +1,42 @@
+"""bayesr: one low-resolution image in, many high-resolution explanations out, and how far to trust them.
+
+Names are loaded when they are first used, so that ``import bayesr`` stays quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BayesrError": "errors",
+    "Model": "model",
+    "calibrate": "training.workflow",
+    "load": "model",
+    "models": "catalogue",
+    "observe": "observe",
+    "replay": "sampling",
+    "sample": "sampling",
+    "train": "training.workflow",
+}
+
+__all__ = ["BayesrError", "Model", "calibrate", "load", "models", "observe", "replay", "sample", "train"]
+
+if TYPE_CHECKING:
+    from bayesr import observe
+    from bayesr.catalogue import models
+    from bayesr.errors import BayesrError
+    from bayesr.model import Model, load
+    from bayesr.sampling import replay, sample
+    from bayesr.training.workflow import calibrate, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bayesr' has no attribute {name!r}")
+    home = import_module(f"bayesr.{_HOMES[name]}")
+    return home if name == "observe" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,81 @@
+"""From the low-resolution grid to the high-resolution one, and from an image to tiles: pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import NotAnImage
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A regular axis by its bounds: `size` pixels between `start` and `stop`, either way round."""
+
+    start: float
+    stop: float
+    size: int
+
+    @classmethod
+    def of_centres(cls, centres: NDArray[np.floating], name: str) -> Axis:
+        """The axis whose pixel centres are these; a single centre is taken to be one unit wide."""
+        values = np.asarray(centres, np.float64)
+        if values.size == 1:
+            return cls(float(values[0]) - 0.5, float(values[0]) + 0.5, 1)
+        step = (values[-1] - values[0]) / (values.size - 1)
+        steps = np.diff(values)
+        if step == 0 or not np.allclose(steps, step, rtol=1e-3, atol=0):
+            raise NotAnImage(
+                f"The coordinate {name!r} is not evenly spaced, so high-resolution coordinates are not defined. "
+                f"Resample the image to a regular grid, or drop the coordinate: img.drop_vars({name!r})."
+            )
+        return cls(float(values[0] - step / 2), float(values[-1] + step / 2), values.size)
+
+    def refined(self, scale: int) -> Axis:
+        """The same bounds with `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
+        return Axis(self.start, self.stop, self.size * scale)
+
+    @property
+    def step(self) -> float:
+        return (self.stop - self.start) / self.size
+
+    def centres(self) -> NDArray[np.float64]:
+        """The pixel centres, each computed from the bounds so that no error adds up along the axis."""
+        return self.start + (np.arange(self.size) + 0.5) * self.step
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of the low-resolution grid: its core, and the window (core and halo) that it is computed from.
+
+    Both are (top, bottom, left, right), ends excluded.
+    """
+
+    core: tuple[int, int, int, int]
+    window: tuple[int, int, int, int]
+
+    def high(self, scale: int) -> tuple[slice, slice]:
+        """The core on the high-resolution grid."""
+        top, bottom, left, right = (scale * edge for edge in self.core)
+        return slice(top, bottom), slice(left, right)
+
+    def crop(self, scale: int) -> tuple[slice, slice]:
+        """The core inside the high-resolution window."""
+        top, bottom, left, right = self.core
+        y, x = self.window[0], self.window[2]
+        return slice(scale * (top - y), scale * (bottom - y)), slice(scale * (left - x), scale * (right - x))
+
+
+def tiles(height: int, width: int, size: int, halo: int) -> Iterator[Tile]:
+    """Tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.
+
+    Windows reach `halo` pixels beyond the core, but never beyond the image.
+    """
+    for top in range(0, height, size):
+        for left in range(0, width, size):
+            bottom, right = min(top + size, height), min(left + size, width)
+            window = (max(0, top - halo), min(height, bottom + halo), max(0, left - halo), min(width, right + halo))
+            yield Tile((top, bottom, left, right), window)

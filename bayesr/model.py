@@ -1,0 +1,164 @@
+"""Model: a network with what it needs to be used rightly. One safetensors file, never a pickle."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from bayesr import observe
+from bayesr.calibration import Calibration
+from bayesr.catalogue import FORMAT, locate, read_header
+from bayesr.errors import InvalidModel
+from bayesr.networks.generator import Generator
+
+_CONFINE_REACH = 8
+"""Low-resolution pixels that the passes which confine a member to its bounds add to the halo."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, the observation it inverts, its calibration and its papers.
+
+    Attributes
+    ----------
+    name : str
+    generator : Generator
+        In evaluation mode; sampling never changes it.
+    observation : Separable
+        The operator that every member reproduces the input under.
+    calibration : Calibration
+    card : dict
+        Provenance: domain, data, licence, steps, seed, commit, parameters, scores.
+    sha256 : str
+        Checksum of the weights as stored.
+    """
+
+    name: str
+    generator: Generator
+    observation: observe.Separable
+    calibration: Calibration = field(default_factory=Calibration)
+    card: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    @property
+    def scale(self) -> int:
+        """High-resolution pixels per low-resolution pixel along an axis."""
+        return self.observation.scale
+
+    @property
+    def bands(self) -> int:
+        """Bands that the network takes at once; a one-band model takes any number, one by one."""
+        return int(self.generator.architecture["bands"])
+
+    @property
+    def halo(self) -> int:
+        """Low-resolution pixels around a tile that can influence it by more than float accuracy."""
+        return self.generator.reach + self.observation.reach + _CONFINE_REACH
+
+    @property
+    def promises(self) -> dict[str, bool]:
+        """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree)."""
+        return {"consistency": True, "one_image": True}
+
+    def on(self, device: torch.device) -> Model:
+        """This model with its network on a device; itself where it is there already."""
+        if next(self.generator.parameters()).device == device:
+            return self
+        return replace(self, generator=copy.deepcopy(self.generator).to(device))
+
+    def sample(self, img: Any, n: int = 32, **options: Any) -> xr.Dataset:
+        """`bayesr.sample` with this model."""
+        from bayesr.sampling import sample
+
+        return sample(img, n, model=self, **options)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model file, weights as fp16, replacing it whole or not at all."""
+        from safetensors.torch import save
+
+        path = Path(path)
+        weights = {k: v.detach().cpu().half().contiguous() for k, v in self.generator.state_dict().items()}
+        header = {
+            "format": FORMAT,
+            "architecture": self.generator.architecture,
+            "observation": self.observation.describe(),
+            "halo": self.halo,
+            "value_scaling": "value_range to [0, 1]",
+            "calibration": self.calibration.describe(),
+            "card": dict(self.card),
+            "sha256": _checksum(weights),
+        }
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(header)}))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+
+def _checksum(weights: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load(name_or_path: str | Path | Model) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a bundled model (see `bayesr.models`) or a model file.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UnknownModel
+        When there is no such model; the message names the nearest.
+    InvalidModel
+        When the file is damaged, a pickle, or of another version.
+    """
+    if isinstance(name_or_path, Model):
+        return name_or_path
+    path = locate(name_or_path)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, modified: int) -> Model:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    try:
+        weights = load_file(path)
+        if _checksum(weights) != header["sha256"]:
+            raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
+        generator = Generator(**header["architecture"])
+        generator.load_state_dict({name: value.float() for name, value in weights.items()})
+        model = Model(
+            name=path.stem,
+            generator=generator.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            observation=observe.from_description(header["observation"]),
+            calibration=Calibration.from_description(header["calibration"]),
+            card=header["card"],
+            sha256=header["sha256"],
+        )
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise InvalidModel(f"The model file {path} cannot be used: {error}.") from error
+    return model

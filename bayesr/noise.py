@@ -1,0 +1,74 @@
+"""Latents from (seed, member, absolute pixel), dropout masks from (seed, mask): no state, no order.
+
+The latent field of a member is drawn in blocks of 64 x 64 low-resolution pixels, each from a
+Philox generator whose key is (seed, member) and whose counter is the block's place. Any window of
+the field can so be had without the rest of it, and is the same whoever asks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 64
+_LATENT, _MASK = 0, 1  # the last word of the counter keeps the two kinds of noise apart
+
+
+@lru_cache(maxsize=1)
+def _quantiles() -> NDArray[np.float32]:
+    """Standard normal quantiles of the 65,536 values of 16 random bits, scaled to variance one."""
+    from scipy.special import ndtri
+
+    values = ndtri((np.arange(65536) + 0.5) / 65536)
+    scaled: NDArray[np.float32] = (values / values.std()).astype(np.float32)
+    return scaled
+
+
+def _raw(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> NDArray[np.uint64]:
+    row, column, kind = counter
+    bits = np.random.Philox(
+        key=np.array([seed, stream], np.uint64), counter=np.array([0, row, column, kind], np.uint64)
+    )
+    raw: NDArray[np.uint64] = bits.random_raw(words)
+    return raw
+
+
+def latent(seed: int, member: int, window: tuple[int, int, int, int], channels: int) -> NDArray[np.float32]:
+    """Independent standard normal values, `y x x x channel`, for a window of the low-resolution grid.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2**64).
+    member : int
+        The member's number, at least 0.
+    window : tuple of int
+        (top, bottom, left, right) in absolute low-resolution pixels, ends excluded.
+    channels : int
+        Latent channels.
+
+    Notes
+    -----
+    16 random bits a value: the tails end at 4.2 standard deviations.
+    """
+    top, bottom, left, right = window
+    out = np.empty((bottom - top, right - left, channels), np.float32)
+    words = -(-_BLOCK * _BLOCK * channels // 4)
+    for row in range(top // _BLOCK, -(-bottom // _BLOCK)):
+        for column in range(left // _BLOCK, -(-right // _BLOCK)):
+            bits = _raw(seed, member, (row, column, _LATENT), words).astype("<u8", copy=False).view("<u2")
+            block = bits[: _BLOCK * _BLOCK * channels].reshape(_BLOCK, _BLOCK, channels)
+            y0, y1 = max(top, row * _BLOCK), min(bottom, (row + 1) * _BLOCK)
+            x0, x1 = max(left, column * _BLOCK), min(right, (column + 1) * _BLOCK)
+            part = block[y0 - row * _BLOCK : y1 - row * _BLOCK, x0 - column * _BLOCK : x1 - column * _BLOCK]
+            out[y0 - top : y1 - top, x0 - left : x1 - left] = _quantiles()[part]
+    return out
+
+
+def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
+    """Channel masks, `layer x channel`: 0 with the layer's dropout rate `p`, else ``1 / (1 - p)``."""
+    uniform = (_raw(seed, mask, (0, 0, _MASK), rates.size * width) >> np.uint64(11)) * 2.0**-53
+    rate = np.asarray(rates, np.float64)[:, None]
+    return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)

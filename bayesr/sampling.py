@@ -1,0 +1,493 @@
+"""The main job: tile by tile, the trunk once, the tail n times, moments as the members pass by."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+import bayesr
+from bayesr import images, noise, product, store as stores
+from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
+from bayesr.grid import Tile, tiles
+from bayesr.model import Model, load
+from bayesr.progress import progress as show_progress
+
+_UNTILED = 320
+"""Low-resolution side up to which an image is one tile."""
+_TILE = 256
+_BATCH_PIXELS = 4 * 128 * 128
+"""Low-resolution pixels in a batch of members: what fits the caches of a CPU."""
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which members are drawn, how: all that decides their values, but for the image and the model."""
+
+    n: int
+    masks: int
+    seed: int
+    tile: int
+    device: torch.device
+
+    def batches(self, pixels: int) -> Iterator[tuple[int, list[int]]]:
+        """(mask, members) drawn together: members of one mask, as many as a window of `pixels` allows."""
+        size = max(1, min(_BATCH, _BATCH_PIXELS // pixels))
+        for mask in range(self.masks):
+            members = list(range(mask, self.n, self.masks))
+            for start in range(0, len(members), size):
+                yield mask, members[start : start + size]
+
+
+def default_masks(n: int) -> int:
+    """The largest divisor of n that is at most 8 and at most n/2; 1 for n = 1."""
+    return max(k for k in range(1, max(1, min(8, n // 2)) + 1) if n % k == 0)
+
+
+def sample(
+    img: Any,
+    n: int = 32,
+    *,
+    model: str | Path | Model = "natural-x4",
+    seed: int = 0,
+    masks: int | None = None,
+    level: float = 0.9,
+    keep_samples: bool | None = None,
+    store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    dims: Sequence[str] | None = None,
+    nodata: float | None = None,
+    value_range: tuple[float, float] | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Draw n high-resolution members that all explain one low-resolution image, and describe them.
+
+    ``x(z, m) = A+ y + P g(y, z, m)``: the observation's pseudo-inverse plus what a stochastic
+    network puts in its null space, so that ``A x = y`` for every member.
+
+    Parameters
+    ----------
+    img : path, ndarray, Tensor, PIL image or DataArray
+        The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP,
+        TIFF (8, 16, 32 bits, float, OME, GeoTIFF), NetCDF, Zarr.
+    n : int
+        Members, at least 1.
+    model : str, Path or Model
+        A bundled name (see `bayesr.models`), a model file, or a loaded model.
+    seed : int
+        In [0, 2**64). Equal seeds give equal members.
+    masks : int, optional
+        Dropout masks; divides n. By default the largest divisor of n that is at most 8 and at most
+        n/2. Member i uses mask ``i % masks``.
+    level : float
+        Of the interval [`lower`, `upper`], in (0, 1).
+    keep_samples : bool, optional
+        Keep the members themselves. By default they are kept in memory and left out of a store.
+    store : path, optional
+        Write the product to this Zarr store, tile by tile, and return it opened lazily.
+    overwrite, resume : bool
+        Replace a store that is there, or go on with an unfinished one.
+    dims : sequence of str, optional
+        Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
+    nodata : float, optional
+        The value of missing pixels; they are NaN in the product.
+    value_range : (float, float), optional
+        Input values that the network sees as 0 and 1. By default 0..255 for uint8 and the image's
+        own range else. It scales and never clips.
+    tile : int, optional
+        Side of a tile in low-resolution pixels. The members do not depend on it.
+    device : str
+        ``"auto"`` takes CUDA where there is one, else the CPU.
+    progress : bool, optional
+        True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
+
+    Returns
+    -------
+    Dataset
+        ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper``
+        over ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, in the units of
+        the input (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
+
+        With :math:`m_k`, :math:`s_k^2` the mean and the variance (ddof = 1) over the L latents of
+        mask k: aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased;
+        epistemic = raw variance - aleatoric, unbiased and so perhaps slightly negative; variance =
+        calibration^2 * raw variance; lower, upper = mean -+ lambda(level, n) * std, widened by
+        half a quantum for integer images. With one mask or one latent a mask, aleatoric and
+        epistemic are NaN; with n = 1, variance is too.
+
+    Raises
+    ------
+    BayesrError
+        One of its children, before any work, for every input that cannot be handled. The message
+        says what to do.
+
+    Examples
+    --------
+    >>> import bayesr, numpy as np
+    >>> ds = bayesr.sample(np.zeros((8, 8, 3), np.uint8), n=4)
+    >>> ds["mean"].sizes["x"]
+    32
+    """
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise InvalidArgument(f"n must be a whole number of members, at least 1, not {n!r}.")
+    masks = default_masks(n) if masks is None else masks
+    if masks < 1 or n % masks:
+        raise InvalidArgument(f"masks={masks} must divide n={n}; the default would be {default_masks(n)}.")
+    if not 0 < level < 1:
+        raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for a 90% interval), not {level!r}.")
+    if not 0 <= seed < 2**64:
+        raise InvalidArgument(f"seed must lie in [0, 2**64), not {seed!r}.")
+    if tile is not None and tile < 1:
+        raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
+    network = load(model)
+    if n > 1 and not network.generator.latent_channels:
+        raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
+    image = images.read(img, dims=dims, nodata=nodata, value_range=value_range)
+    bands, height, width = image.data.shape
+    if network.bands not in (1, bands):
+        raise BandMismatch(
+            f"{network.name} takes {network.bands} bands at once and the image has {bands}. Give it {network.bands} "
+            "bands (repeat a grey image with np.repeat(img[..., None], 3, axis=-1), drop an alpha band), or use a "
+            "one-band model, which takes any number one by one."
+        )
+    half_width = network.calibration.half_width(level, n) if n > 1 else math.nan
+    keep = (store is None) if keep_samples is None else keep_samples
+    size = tile or (max(height, width) if max(height, width) <= _UNTILED else _TILE)
+    plan = Plan(int(n), int(masks), int(seed), size, _device(device))
+    network = network.on(plan.device)
+    scale = network.scale
+    frame = product.frame(image.data, scale)
+    how = {"dims": None if dims is None else list(dims), "nodata": nodata}
+    attributes = _attributes(network, image, plan, level) | {"input": json.dumps(how)}
+    needed = 4 * scale**2 * bands * height * width * (len(product.VARIABLES) + keep * n)
+
+    def finished(tile: Tile) -> dict[str, NDArray[np.float32]]:
+        drawn = _draw(network, low, image, tile, plan, keep, advance)
+        arrays = _describe(drawn, network, image, half_width, n)
+        if image.missing is not None:
+            top, bottom, left, right = tile.core
+            hole = image.missing[top:bottom, left:right].repeat(scale, 0).repeat(scale, 1)
+            for values in arrays.values():
+                values[..., hole] = np.nan
+        return arrays
+
+    regions = list(tiles(height, width, size, network.halo))
+    if store is None:
+        _check_memory(needed)
+        low = _on_device(image, plan.device)
+        with show_progress("sampling", n * len(regions), progress) as advance:
+            if len(regions) == 1:
+                return product.dataset(frame, finished(regions[0]), attributes, n, masks)
+            whole = {
+                name: np.empty(((n,) if name == "samples" else ()) + (bands, scale * height, scale * width), np.float32)
+                for name in (*product.VARIABLES, *(("samples",) if keep else ()))
+            }
+            for region in regions:
+                for name, values in finished(region).items():
+                    whole[name][(..., *region.high(scale))] = values
+        return product.dataset(frame, whole, attributes, n, masks)
+
+    path = Path(store)
+    stores.check(path, needed, overwrite=overwrite, resume=resume)
+    if resume:
+        target = stores.Store.resume(path, attributes)
+    else:
+        target = stores.Store.create(
+            path, _template(frame, attributes, plan, keep), scale * size, (scale * height, scale * width), overwrite
+        )
+    low = _on_device(image, plan.device)
+    with show_progress("sampling", n * len(regions), progress) as advance:
+        for region in regions:
+            if target.is_done(region, size):
+                advance(n)
+            else:
+                target.write(region, size, scale, finished(region))
+    return target.open()
+
+
+def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
+    """Draw member `i` of a finished product again.
+
+    Bit for bit on the same machine with the same versions, to 1e-5 of the value range elsewhere.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A product of `bayesr.sample`, in memory or opened from its store.
+    i : int
+        The member, 0 to n - 1.
+    img : path, ndarray, Tensor, PIL image or DataArray
+        The image that was sampled. Its checksum is compared with the recorded one.
+    model : str, Path or Model, optional
+        Where the model lies, if not under its recorded name.
+
+    Returns
+    -------
+    DataArray
+        ``(band, y, x)``, float32.
+
+    Raises
+    ------
+    InvalidProduct
+        When the attributes are not a product's, or the image or the model is another one.
+    InvalidArgument
+        When there is no member `i`.
+    """
+    recorded = {name: product.attribute(ds, name) for name in ("n", "masks", "seed", "engine", "input")}
+    n = int(recorded["n"])
+    if not 0 <= i < n:
+        raise InvalidArgument(f"There is no member {i}: the product has members 0 to {n - 1}.")
+    how, engine = json.loads(recorded["input"]), json.loads(recorded["engine"])
+    network = load(model or product.attribute(ds, "model"))
+    if network.sha256 != product.attribute(ds, "model_sha256"):
+        raise InvalidProduct(f"The product was drawn from another version of {network.name}: give that file as model=.")
+    value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
+    image = images.read(img, dims=how["dims"], nodata=how["nodata"], value_range=value_range)  # type: ignore[arg-type]
+    if image.sha256 != product.attribute(ds, "input_sha256"):
+        raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
+    plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), engine["tile"], _device(engine["device"]))
+    network = network.on(plan.device)
+    bands, height, width = image.data.shape
+    low = _on_device(image, plan.device)
+    out = np.empty((bands, network.scale * height, network.scale * width), np.float32)
+    for region in tiles(height, width, plan.tile, network.halo):
+        for band in range(0, bands, network.bands):
+            part = slice(band, band + network.bands)
+            for members, x in _members(network, low[part], image, region, plan, only=i):
+                where = (slice(None), *region.crop(network.scale))
+                out[(part, *region.high(network.scale))] = _to_units(x[members.index(i)][where].cpu().numpy(), image)
+    if image.missing is not None:
+        out[:, image.missing.repeat(network.scale, 0).repeat(network.scale, 1)] = np.nan
+    frame = product.frame(image.data, network.scale)
+    return xr.DataArray(out, dims=product.DIMS, coords=frame.coords, name="samples").assign_coords(realization=i)
+
+
+# -- drawing ---------------------------------------------------------------------------------
+
+
+@dataclass
+class _Drawn:
+    """Moments of a tile's members in network units, `band x y x x`, and the members where they are kept."""
+
+    mean: NDArray[np.float32]
+    raw: NDArray[np.float32]
+    aleatoric: NDArray[np.float32]
+    samples: NDArray[np.float32] | None
+
+
+@torch.inference_mode()
+def _members(
+    network: Model, low: Tensor, image: images.Image, tile: Tile, plan: Plan, only: int | None = None
+) -> Iterator[tuple[list[int], Tensor]]:
+    """(members, x): batches of members, x of shape `n x band x H x W`, of a tile's window, in network units.
+
+    `low` holds as many bands as the network takes. `only` skips every batch without that member.
+    """
+    top, bottom, left, right = tile.window
+    y = low[:, top:bottom, left:right].to(memory_format=torch.contiguous_format)
+    net, operator = network.generator, network.observation
+    f = net.trunk(y[None].contiguous(memory_format=torch.channels_last))
+    centre = (operator.invert(y) + operator.project(net.detail(f)[0])).contiguous()
+    bounds = None if image.bounds is None else tuple(_to_network(v, image) for v in image.bounds)
+    shared = net.tail.prepare(f) if net.tail is not None else None
+    for mask, members in plan.batches(y.shape[-2] * y.shape[-1]):
+        if only is not None and only not in members:
+            continue
+        if net.tail is None or shared is None:
+            x = centre[None]
+        else:
+            z = np.stack([noise.latent(plan.seed, i, tile.window, net.latent_channels) for i in members])
+            rates = net.tail.rates().cpu().numpy()
+            kept = torch.from_numpy(noise.dropout(plan.seed, mask, rates, net.tail.width)).to(plan.device)
+            spread = net.tail(shared, torch.from_numpy(z).to(plan.device).permute(0, 3, 1, 2), kept[:, None, :, None, None])
+            x = operator.project(F.pixel_shuffle(spread, net.scale).contiguous()).add_(centre)
+        if bounds is not None:
+            x = operator.confine(x, y, *bounds)
+        yield members, x
+
+
+def _draw(
+    network: Model, low: Tensor, image: images.Image, tile: Tile, plan: Plan, keep: bool, advance: Callable[[float], None]
+) -> _Drawn:
+    """Draw every member of a tile and keep its running moments.
+
+    Sums are of deviations from the first member, which are as small as the spread: no digits cancel.
+    """
+    parts = []
+    groups = range(0, low.shape[0], network.bands)
+    for band in groups:
+        part = slice(band, band + network.bands)
+        kept: list[tuple[list[int], NDArray[np.float32]]] = []
+        latents = plan.n // plan.masks
+        inside = (..., *tile.crop(network.scale))
+        totals: Tensor | None = None  # of m_k, m_k^2, s_k^2, over masks; then of d, d^2 within a mask
+        seen = 0
+        for members, x in _members(network, low[part], image, tile, plan):
+            if totals is None:
+                middle = x[0][inside].clone()
+                totals = torch.zeros((5, *middle.shape), device=plan.device)
+            for member in x:
+                deviation = member[inside] - middle
+                totals[3].add_(deviation)
+                totals[4].addcmul_(deviation, deviation)
+            seen += len(members)
+            if seen == latents:
+                mean = totals[3] / latents
+                totals[0].add_(mean)
+                totals[1].addcmul_(mean, mean)
+                if latents > 1:
+                    squares = totals[4].addcmul_(totals[3], mean, value=-1).clamp_(min=0)
+                    totals[2].add_(squares, alpha=1 / (latents - 1))
+                totals[3:].zero_()
+                seen = 0
+            if keep:
+                kept.append((members, x[inside].cpu().numpy()))
+            advance(len(members) / len(groups))
+        assert totals is not None
+        parts.append(_moments(totals, middle, plan, kept))
+    if len(parts) == 1:
+        return parts[0]
+    return _Drawn(
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("mean", "raw", "aleatoric")),
+        np.concatenate([p.samples for p in parts if p.samples is not None], axis=1) if keep else None,
+    )
+
+
+def _moments(
+    totals: Tensor, middle: Tensor, plan: Plan, kept: list[tuple[list[int], NDArray[np.float32]]]
+) -> _Drawn:
+    masks, latents = plan.masks, plan.n // plan.masks
+    mean = (totals[0] / masks).add_(middle)
+    within = totals[2] / masks
+    nan = torch.full_like(within, math.nan)
+    if masks > 1:
+        between = (totals[1].addcmul_(totals[0], totals[0], value=-1 / masks) / (masks - 1)).clamp_(min=0)
+        raw = between if latents == 1 else between.add_(within, alpha=1 - 1 / latents)
+    else:
+        raw = within if latents > 1 else nan
+    samples = None
+    if kept:
+        samples = np.empty((plan.n, *mean.shape), np.float32)
+        for members, x in kept:
+            samples[members] = x
+    split = masks > 1 and latents > 1
+    return _Drawn(mean.cpu().numpy(), raw.cpu().numpy(), (within if split else nan).cpu().numpy(), samples)
+
+
+# -- describing ------------------------------------------------------------------------------
+
+
+def _to_network(value: float, image: images.Image) -> float:
+    low, high = image.value_range
+    return (value - low) / (high - low)
+
+
+def _to_units(x: NDArray[np.float32], image: images.Image) -> NDArray[np.float32]:
+    """From network units to the input's, clipped to the integer type's bounds against the last rounding error."""
+    low, high = image.value_range
+    values = x * np.float32(high - low) + np.float32(low)
+    return values if image.bounds is None else np.clip(values, *map(np.float32, image.bounds), out=values)
+
+
+def _describe(
+    drawn: _Drawn, network: Model, image: images.Image, half_width: float, n: int
+) -> dict[str, NDArray[np.float32]]:
+    """The product's variables, in the units of the input."""
+    width = image.value_range[1] - image.value_range[0]
+    square = np.float32(width**2)
+    raw_std = np.sqrt(drawn.raw)
+    factor = network.calibration.factors(raw_std)
+    std = factor * raw_std * np.float32(width)
+    mean = _to_units(drawn.mean, image)
+    reach = np.float32(half_width) * std + np.float32(0 if image.bounds is None else 0.5)
+    lower, upper = mean - reach, mean + reach
+    if image.bounds is not None:
+        np.maximum(lower, np.float32(image.bounds[0]), out=lower)
+        np.minimum(upper, np.float32(image.bounds[1]), out=upper)
+    arrays = {
+        "mean": mean,
+        "variance": std * std,
+        "std": std,
+        "aleatoric": drawn.aleatoric * square,
+        "epistemic": (drawn.raw - drawn.aleatoric) * square,
+        "calibration": factor,
+        "lower": lower,
+        "upper": upper,
+    }
+    if drawn.samples is not None:
+        arrays["samples"] = _to_units(drawn.samples, image)
+    return arrays
+
+
+def _attributes(network: Model, image: images.Image, plan: Plan, level: float) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    engine = {"tile": plan.tile, "device": plan.device.type, "torch": torch.__version__}
+    return {
+        "history": f"{now} bayesr {bayesr.__version__}: sample(n={plan.n}, model={network.name}, seed={plan.seed})",
+        "bayesr_version": bayesr.__version__,
+        "model": network.name,
+        "model_sha256": network.sha256,
+        "input_sha256": image.sha256,
+        "scale": network.scale,
+        "n": plan.n,
+        "masks": plan.masks,
+        "seed": plan.seed,
+        "level": level,
+        "value_range": list(image.value_range),
+        "observation": json.dumps(network.observation.describe()),
+        "engine": json.dumps(engine),
+        "calibration_source": network.calibration.source,
+    }
+
+
+def _template(frame: product.Frame, attributes: dict[str, Any], plan: Plan, keep: bool) -> xr.Dataset:
+    import dask.array
+
+    shape = (frame.bands, frame.y.size, frame.x.size)
+    arrays: dict[str, Any] = {name: dask.array.zeros(shape, dtype=np.float32, chunks=-1) for name in product.VARIABLES}
+    if keep:
+        arrays["samples"] = dask.array.zeros((plan.n, *shape), dtype=np.float32, chunks=-1)
+    return product.dataset(frame, arrays, attributes, plan.n, plan.masks)
+
+
+# -- machine ---------------------------------------------------------------------------------
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgument(f"The device {device!r} cannot be used ({error}). Use 'auto' or 'cpu'.") from error
+
+
+def _on_device(image: images.Image, device: torch.device) -> Tensor:
+    return torch.from_numpy(image.scaled()).to(device)
+
+
+def _check_memory(needed: int) -> None:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise TooLarge(
+            f"The result takes {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free: give store= to "
+            "write it tile by tile, keep_samples=False, or a smaller n."
+        )
