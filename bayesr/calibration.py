@@ -42,8 +42,8 @@ class Calibration:
     Attributes
     ----------
     spread, factor : ndarray
-        The factor at increasing values of the raw standard deviation, linear in its logarithm
-        between them and constant outside. Empty where the model is not calibrated.
+        The factor at increasing values of the raw standard deviation, interpolated between them
+        and constant outside. Empty where the model is not calibrated.
     missed : dict of int to ndarray
         For every number of members that was tried, R at `LAMBDAS`.
     images : int
@@ -62,9 +62,11 @@ class Calibration:
         """The factor for every raw standard deviation, of the same shape; 1 where not calibrated."""
         if not self.spread.size:
             return np.where(np.isfinite(std), 1, np.nan).astype(np.float32)
-        with np.errstate(divide="ignore"):
-            found = np.interp(np.log(std), np.log(self.spread), self.factor)
-        return np.where(np.isfinite(std), found, np.nan).astype(np.float32)
+        # Between knots the logarithm of the calibrated spread is linear, so that it never decreases.
+        at = np.log(np.clip(std, self.spread[0], self.spread[-1]))
+        knots = np.log(self.spread)
+        factor: NDArray[np.float32] = np.exp(np.interp(at, knots, knots + np.log(self.factor)) - at).astype(np.float32)
+        return factor
 
     def half_width(self, level: float, n: int) -> float:
         """Lambda(level, n): half the interval's width in calibrated standard deviations.

@@ -80,7 +80,7 @@ def _tell(ds: Any, out: str) -> None:
     click.echo(f"{ds.attrs['n']} members of {sizes}, model {ds.attrs['model']}")
     click.echo(f"mean of std: {float(ds['std'].mean()):.3g}; interval at level {ds.attrs['level']:g}")
     click.echo(f"The product lies at {Path(out).absolute()}")
-    click.echo(f"Open it with: xarray.open_zarr({out!r}, consolidated=False)")
+    click.echo(f"Open it with: xarray.open_zarr({out!r})")
 
 
 @main.command()

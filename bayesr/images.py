@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from bayesr.errors import AmbiguousDimensions, ImageNotFound, InvalidArgument, InvalidPixels, NotAnImage
 
 if TYPE_CHECKING:
-    import PIL.Image
-    import torch
+    pass
 
 ImageLike = "str | os.PathLike[str] | NDArray[Any] | torch.Tensor | PIL.Image.Image | xr.DataArray"
 
@@ -102,9 +101,7 @@ def read(
     if array.size == 0:
         raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
     if array.dtype.kind not in "uif":
-        raise NotAnImage(
-            f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type."
-        )
+        raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
     pixels = array.to_numpy()
     missing = _missing(pixels, nodata)
     valid = pixels if missing is None else pixels[:, ~missing]
@@ -220,7 +217,7 @@ def _from_path(path: Path) -> xr.DataArray:
     suffixes = [s.lower() for s in path.suffixes]
     try:
         if path.is_dir() and ((path / "zarr.json").exists() or (path / ".zgroup").exists()):
-            return _only_variable(xr.open_dataset(path, engine="zarr"), str(path))
+            return _only_variable(xr.open_dataset(path, engine="zarr", consolidated=False), str(path))
         if path.is_dir():
             raise NotAnImage(f"{path} is a folder and no Zarr store: give one image at a time.")
         if suffixes[-1:] in ([".nc"], [".nc4"], [".h5"]):
@@ -278,9 +275,7 @@ def _from_geotiff(path: Path) -> xr.DataArray:
     try:
         import rioxarray
     except ImportError as error:
-        raise NotAnImage(
-            f"{path} is a GeoTIFF; its coordinates need rioxarray: pip install 'bayesr[geo]'."
-        ) from error
+        raise NotAnImage(f"{path} is a GeoTIFF; its coordinates need rioxarray: pip install 'bayesr[geo]'.") from error
     array = rioxarray.open_rasterio(path)
     assert isinstance(array, xr.DataArray)
     return array

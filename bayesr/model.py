@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -101,7 +100,7 @@ class Model:
         partial = path.with_suffix(".partial")
         try:
             partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(header)}))
-            os.replace(partial, path)
+            partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return path

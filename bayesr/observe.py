@@ -70,7 +70,8 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
             f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
             f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
         )
-    return matrix, np.linalg.solve(gram, matrix).T
+    inverse: NDArray[np.float64] = np.linalg.solve(gram, matrix).T
+    return matrix, inverse
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class Separable:
         """Low-resolution pixels beyond which ``A+ A`` weighs less than 1e-7: what a tile's halo must add."""
         matrix, inverse = self.matrices(96)
         weights = np.abs(inverse @ matrix)[48 * self.scale]
-        return math.ceil(np.abs(np.nonzero(weights > 1e-7)[0] - 48 * self.scale).max() / self.scale)
+        farthest = int(np.abs(np.nonzero(weights > 1e-7)[0] - 48 * self.scale).max())
+        return math.ceil(farthest / self.scale)
 
     def describe(self) -> dict[str, Any]:
         """The operator as plain values, for a model file; `from_description` reads it back."""
@@ -199,4 +201,5 @@ def from_description(description: Mapping[str, Any]) -> Separable:
 @lru_cache(maxsize=64)
 def _tensors(operator: Separable, size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     matrix, inverse = operator.matrices(size)
-    return tuple(torch.from_numpy(m).to(device, dtype) for m in (matrix, inverse))  # type: ignore[return-value]
+    with torch.inference_mode(False):  # or what sampling caches could not be trained with
+        return torch.from_numpy(matrix).to(device, dtype), torch.from_numpy(inverse).to(device, dtype)

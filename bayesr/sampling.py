@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import bayesr
-from bayesr import images, noise, product, store as stores
+from bayesr import images, noise, product
+from bayesr import store as stores
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
 from bayesr.grid import Tile, tiles
 from bayesr.model import Model, load
@@ -218,7 +219,7 @@ def sample(
                 advance(n)
             else:
                 target.write(region, size, scale, finished(region))
-    return target.open()
+    return target.finish()
 
 
 def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
@@ -304,7 +305,9 @@ def _members(
     net, operator = network.generator, network.observation
     f = net.trunk(y[None].contiguous(memory_format=torch.channels_last))
     centre = (operator.invert(y) + operator.project(net.detail(f)[0])).contiguous()
-    bounds = None if image.bounds is None else tuple(_to_network(v, image) for v in image.bounds)
+    bounds = (
+        None if image.bounds is None else (_to_network(image.bounds[0], image), _to_network(image.bounds[1], image))
+    )
     shared = net.tail.prepare(f) if net.tail is not None else None
     for mask, members in plan.batches(y.shape[-2] * y.shape[-1]):
         if only is not None and only not in members:
@@ -315,7 +318,9 @@ def _members(
             z = np.stack([noise.latent(plan.seed, i, tile.window, net.latent_channels) for i in members])
             rates = net.tail.rates().cpu().numpy()
             kept = torch.from_numpy(noise.dropout(plan.seed, mask, rates, net.tail.width)).to(plan.device)
-            spread = net.tail(shared, torch.from_numpy(z).to(plan.device).permute(0, 3, 1, 2), kept[:, None, :, None, None])
+            spread = net.tail(
+                shared, torch.from_numpy(z).to(plan.device).permute(0, 3, 1, 2), kept[:, None, :, None, None]
+            )
             x = operator.project(F.pixel_shuffle(spread, net.scale).contiguous()).add_(centre)
         if bounds is not None:
             x = operator.confine(x, y, *bounds)
@@ -323,7 +328,13 @@ def _members(
 
 
 def _draw(
-    network: Model, low: Tensor, image: images.Image, tile: Tile, plan: Plan, keep: bool, advance: Callable[[float], None]
+    network: Model,
+    low: Tensor,
+    image: images.Image,
+    tile: Tile,
+    plan: Plan,
+    keep: bool,
+    advance: Callable[[float], None],
 ) -> _Drawn:
     """Draw every member of a tile and keep its running moments.
 
@@ -364,14 +375,14 @@ def _draw(
     if len(parts) == 1:
         return parts[0]
     return _Drawn(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("mean", "raw", "aleatoric")),
+        np.concatenate([p.mean for p in parts]),
+        np.concatenate([p.raw for p in parts]),
+        np.concatenate([p.aleatoric for p in parts]),
         np.concatenate([p.samples for p in parts if p.samples is not None], axis=1) if keep else None,
     )
 
 
-def _moments(
-    totals: Tensor, middle: Tensor, plan: Plan, kept: list[tuple[list[int], NDArray[np.float32]]]
-) -> _Drawn:
+def _moments(totals: Tensor, middle: Tensor, plan: Plan, kept: list[tuple[list[int], NDArray[np.float32]]]) -> _Drawn:
     masks, latents = plan.masks, plan.n // plan.masks
     mean = (totals[0] / masks).add_(middle)
     within = totals[2] / masks

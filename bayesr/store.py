@@ -6,6 +6,7 @@ A tile is one shard of every variable, so no two writers ever share a shard.
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,10 @@ class Store:
                 "and call again with resume=True."
             ) from error
 
-    def open(self) -> xr.Dataset:
-        """The product, read lazily."""
-        ds = xr.open_zarr(self.path, consolidated=False)
+    def finish(self) -> xr.Dataset:
+        """The product, read lazily; metadata consolidated, so that it opens quickly and without warnings."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
+            zarr.consolidate_metadata(self._root.store)
+        ds: xr.Dataset = xr.open_zarr(self.path)
         return ds[[name for name in (*VARIABLES, "samples") if name in ds]]

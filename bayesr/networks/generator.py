@@ -58,9 +58,7 @@ class Generator(nn.Module):
         outputs = bands * scale**2
         self.trunk = ResidualTrunk(bands, width, blocks)
         self.up = convolution(width, outputs, std=0.01)
-        self.tail = (
-            StochasticTail(width, tail_width, tail_blocks, latent, outputs, dropout) if tail_blocks else None
-        )
+        self.tail = StochasticTail(width, tail_width, tail_blocks, latent, outputs, dropout) if tail_blocks else None
 
     @property
     def latent_channels(self) -> int:

@@ -30,7 +30,8 @@ class ResidualBlock(nn.Module):
         self.second = convolution(width, width, std=0.01)
 
     def forward(self, f: Tensor) -> Tensor:
-        return f + self.second(F.leaky_relu(self.first(f), SLOPE, inplace=True))
+        change: Tensor = self.second(F.leaky_relu(self.first(f), SLOPE, inplace=True))
+        return f + change
 
 
 class ResidualTrunk(nn.Module):

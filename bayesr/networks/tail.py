@@ -27,7 +27,8 @@ class TailBlock(nn.Module):
     def forward(self, h: Tensor, seen: Tensor, z: Tensor, mask: Tensor) -> Tensor:
         """`seen` is ``self.features(h)``, given because the first block shares it between members."""
         hidden = F.leaky_relu_(self.latent(z).add_(seen), SLOPE) * mask
-        return h + self.second(hidden)
+        change: Tensor = self.second(hidden)
+        return h + change
 
 
 class StochasticTail(nn.Module):

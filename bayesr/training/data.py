@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,8 @@ class ImageSet:
 
     def pack(self, path: str | Path) -> None:
         """Write the set as one NumPy archive, for machines that have torch and numpy alone."""
-        np.savez(path, names=np.array(self.names), **{f"image{i}": image for i, image in enumerate(self.images)})
+        arrays: dict[str, Any] = {f"image{i}": image for i, image in enumerate(self.images)}
+        np.savez(path, names=np.array(self.names), **arrays)
 
 
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:

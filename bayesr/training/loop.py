@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -52,7 +51,9 @@ class Trainer:
         ``"cpu"`` or ``"cuda"``; on CUDA the networks run in bfloat16 where they can.
     """
 
-    def __init__(self, recipe: Recipe, images: ImageSet, operator: Separable, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, images: ImageSet, operator: Separable, seed: int = 0, device: str = "cpu"
+    ) -> None:
         self.recipe, self.operator, self.seed = recipe, operator, seed
         self.device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
@@ -186,7 +187,8 @@ class Trainer:
         Every `every` steps the mean losses, and what `validate` returns, join the history, and the
         checkpoint is replaced.
         """
-        started, sums, count = time.monotonic(), {}, 0
+        sums: dict[str, float] = {}
+        started, count = time.monotonic(), 0
         while self.step < self.steps:
             begun = time.monotonic()
             stage, _ = self.position()
@@ -228,7 +230,7 @@ class Trainer:
         try:
             with open(partial, "wb") as file:
                 np.savez(file, **arrays)
-            os.replace(partial, path)
+            partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise TrainingFailed(
@@ -249,9 +251,7 @@ class Trainer:
                 f"{path} holds another network, {facts['network']}; this recipe's is {self.generator.architecture}."
             )
         for prefix, module in self._modules().items():
-            module.load_state_dict(
-                {name: torch.from_numpy(arrays[f"{prefix}/{name}"]) for name in module.state_dict()}
-            )
+            module.load_state_dict({name: torch.from_numpy(arrays[f"{prefix}/{name}"]) for name in module.state_dict()})
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.seed, self.history = facts["seed"], facts["history"]
         self._start_stage()
@@ -283,12 +283,16 @@ def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
 class Validation:
     """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
 
-    One crop from the middle of each of the first `count` images; 8 members, always the same latents.
+    One crop from the middle of each of the first `count` images that are large enough (smaller crops
+    where none is); 8 members, always the same latents.
     """
 
     def __init__(self, images: ImageSet, operator: Separable, count: int = 24, size: int = 128) -> None:
+        size = min(size, max(min(image.shape[:2]) for image in images.images)) // operator.scale * operator.scale
         fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
-        crops = [image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]]
+        crops = [
+            image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
+        ]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
         self.low = (operator.observe(self.high).clamp(0, 1) * 255).round() / 255
 

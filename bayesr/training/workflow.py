@@ -147,7 +147,9 @@ def pairs(images: ImageSet, operator: Separable) -> list[Pair]:
     """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
     found = []
     for image in images.images:
-        high = image[: image.shape[0] // operator.scale * operator.scale, : image.shape[1] // operator.scale * operator.scale]
+        high = image[
+            : image.shape[0] // operator.scale * operator.scale, : image.shape[1] // operator.scale * operator.scale
+        ]
         x = torch.from_numpy(high.astype(np.float32)).permute(2, 0, 1)
         low = operator.observe(x).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         found.append((low, high))
@@ -228,7 +230,11 @@ def _errors(
 def _commit() -> str:
     try:
         asked = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -1,0 +1,65 @@
+"""A network that is tiny and untrained, yet stochastic: what is tested holds for any weights."""
+
+from __future__ import annotations
+
+import os
+
+# Property tests draw their own examples; two threads would only wait for each other on tiny arrays.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from bayesr.calibration import LAMBDAS, Calibration
+from bayesr.model import Model
+from bayesr.networks.generator import Generator
+from bayesr.observe import bicubic
+
+settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("bayesr")
+
+
+def make_model(bands: int = 3, tail_blocks: int = 2, seed: int = 0) -> Model:
+    """A model whose members differ by several grey levels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(bands, 4, width=8, blocks=1, tail_width=8, tail_blocks=tail_blocks, latent=2, dropout=0.3)
+        for parameter in generator.parameters():
+            if parameter.dim() == 4:
+                torch.nn.init.normal_(parameter, std=0.05)
+    return Model(
+        "tiny",
+        generator.eval().requires_grad_(False),
+        bicubic(4),
+        Calibration(
+            np.array([1e-3, 1e-2, 1e-1]),
+            np.array([2.0, 1.5, 1.0]),
+            {n: np.exp(-LAMBDAS * (1 - 1 / n)) for n in (2, 8, 32)},
+            60,
+            "made up for tests",
+        ),
+        {"domain": "noise", "parameters": 1},
+        "0" * 64,
+    )
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def grey_model() -> Model:
+    return make_model(bands=1)
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """What is seen of a scene with smooth parts, an edge, and saturated corners; `y x x x band`, uint8."""
+    y, x = np.mgrid[0:92, 0:120] / 120
+    scene = np.stack([x + 0.2 * np.sin(9 * y), y * 1.4, 0.5 + 0.6 * np.sign(x - y) * x])
+    scene = (np.clip(scene, 0, 1) * 255).round()
+    seen = bicubic(4).observe(torch.from_numpy(scene)).clamp(0, 255).round()
+    return seen.permute(1, 2, 0).numpy().astype(np.uint8)

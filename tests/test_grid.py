@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesr.errors import NotAnImage
+from bayesr.grid import Axis, tiles
+
+
+@given(start=st.integers(-(10**6), 10**6), step=st.sampled_from([0.25, 0.5, 1.0, 10.0, -10.0, -0.5]),
+       size=st.integers(2, 300), scale=st.sampled_from([1, 2, 4, 8]))  # fmt: skip
+def test_bounds_are_kept_exactly(start, step, size, scale):
+    low = Axis.of_centres(start + step * (np.arange(size) + 0.5), "x")
+    high = low.refined(scale)
+    assert (low.start, low.stop) == (start, start + step * size)
+    assert (high.start, high.stop, high.size) == (low.start, low.stop, size * scale)
+    centres = high.centres()
+    assert centres[0] - high.step / 2 == low.start
+    assert centres[-1] + high.step / 2 == low.stop
+    np.testing.assert_array_equal(centres.reshape(size, scale).mean(1), low.centres())
+
+
+def test_pixels_without_coordinates_start_at_a_half():
+    np.testing.assert_array_equal(Axis(0.0, 5.0, 5).centres(), [0.5, 1.5, 2.5, 3.5, 4.5])
+    np.testing.assert_array_equal(Axis(0.0, 1.0, 1).refined(4).centres(), [0.125, 0.375, 0.625, 0.875])
+
+
+def test_uneven_coordinates_are_refused():
+    with pytest.raises(NotAnImage, match="evenly"):
+        Axis.of_centres(np.array([0.0, 1.0, 3.0]), "lat")
+
+
+@given(height=st.integers(1, 200), width=st.integers(1, 200), size=st.integers(1, 90), halo=st.integers(0, 40))
+def test_tiles_cover_every_pixel_once(height, width, size, halo):
+    seen = np.zeros((height, width), int)
+    for tile in tiles(height, width, size, halo):
+        top, bottom, left, right = tile.core
+        seen[top:bottom, left:right] += 1
+        y0, y1, x0, x1 = tile.window
+        assert 0 <= y0 <= top and bottom <= y1 <= height and 0 <= x0 <= left and right <= x1 <= width
+        assert (top - y0 == halo or y0 == 0) and (y1 - bottom == halo or y1 == height)
+        high = np.arange(3 * height)[3 * y0 : 3 * y1]
+        np.testing.assert_array_equal(high[tile.crop(3)[0]], np.arange(3 * height)[tile.high(3)[0]])
+    assert (seen == 1).all()

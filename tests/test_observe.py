@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesr import observe
+from bayesr.errors import InvalidObservation
+
+OPERATORS = [observe.bicubic(4), observe.bicubic(2), observe.bicubic(3), observe.box(4), observe.gaussian(4, sigma=1.6)]
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+@given(size=st.integers(1, 40))
+def test_moore_penrose(operator, size):
+    """The four conditions that single out the pseudo-inverse: A A+ A = A, A+ A A+ = A+, both products symmetric."""
+    a, inverse = operator.matrices(size)
+    np.testing.assert_allclose(a @ inverse @ a, a, atol=1e-10)
+    np.testing.assert_allclose(inverse @ a @ inverse, inverse, atol=1e-10)
+    np.testing.assert_allclose(a @ inverse, (a @ inverse).T, atol=1e-10)
+    np.testing.assert_allclose(inverse @ a, (inverse @ a).T, atol=1e-10)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_projection_is_invisible_and_idempotent(operator):
+    x = torch.rand(2, 3, 7 * operator.scale, 9 * operator.scale, dtype=torch.float64)
+    p = operator.project(x)
+    assert operator.observe(p).abs().max() < 1e-10
+    torch.testing.assert_close(operator.project(p), p)
+    y = torch.rand(3, 7, 9, dtype=torch.float64)
+    torch.testing.assert_close(operator.observe(operator.invert(y) + p), y.expand(2, -1, -1, -1))
+
+
+def test_pseudo_inverse_has_least_norm():
+    operator = observe.bicubic(4)
+    y, x = torch.rand(5, 6, dtype=torch.float64), torch.rand(20, 24, dtype=torch.float64)
+    least = operator.invert(y)
+    assert least.norm() < (least + operator.project(x)).norm()
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_constants_are_kept(operator):
+    y = torch.full((6, 5), 3.7, dtype=torch.float64)
+    x = torch.full((6 * operator.scale, 5 * operator.scale), 3.7, dtype=torch.float64)
+    torch.testing.assert_close(operator.observe(x), y)
+    if operator.kernel != "gaussian":  # whose rows do not add up to a constant, so least norm bends it
+        torch.testing.assert_close(operator.invert(y), x)
+
+
+def test_bicubic_weights_are_those_of_keys():
+    """An interior row of the x2 operator, worked out by hand from Keys' cubic at quarter steps."""
+    row = observe.bicubic(2).matrices(9)[0][4, 5:13]
+    expected = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
+    np.testing.assert_allclose(row, expected, atol=1e-12)
+
+
+def test_box_is_the_mean():
+    x = torch.rand(12, 8, dtype=torch.float64)
+    torch.testing.assert_close(observe.box(4).observe(x), x.reshape(3, 4, 2, 4).mean((1, 3)))
+
+
+def test_confine_keeps_inside_and_consistent():
+    """Members that overshoot come back inside; where the input is not saturated they still explain it."""
+    operator, random = observe.bicubic(4), torch.Generator().manual_seed(0)
+    truth = (torch.rand(3, 16, 16, generator=random) * 1.6 - 0.3).clamp(0, 1)
+    truth = truth.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    y = operator.observe(truth).clamp(0, 1)
+    x = operator.invert(y) + operator.project(0.1 * torch.randn(2, 3, 64, 64, generator=random))
+    assert x.max() > 1 and x.min() < 0
+    inside = operator.confine(x, y, 0.0, 1.0)
+    assert inside.min() >= 0 and inside.max() <= 1
+    clipped = (operator.observe(x.clamp(0, 1)) - y).pow(2).mean()
+    assert (operator.observe(inside) - y).pow(2).mean() < 0.01 * clipped
+
+
+def test_confine_leaves_good_images_alone():
+    operator = observe.bicubic(4)
+    x = torch.rand(1, 1, 16, 16)
+    assert operator.confine(x, operator.observe(x)[0], 0.0, 1.0) is x
+
+
+def test_gradients_pass():
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(observe.bicubic(4).project, (x,))
+
+
+def test_reach_bounds_influence():
+    operator = observe.bicubic(4)
+    y = torch.zeros(1, 96, dtype=torch.float64)
+    y[0, 48] = 1
+    far = operator.invert(y)[0].abs()
+    assert far[: 4 * (48 - operator.reach)].max() < 1e-6
+    assert operator.reach < 20
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_description_round_trip(operator):
+    assert observe.from_description(operator.describe()) == operator
+
+
+def test_bad_operators_say_what_to_do():
+    with pytest.raises(InvalidObservation, match="bicubic, gaussian, box"):
+        observe.Separable("lanczos")
+    with pytest.raises(InvalidObservation, match="sigma > 0"):
+        observe.Separable("gaussian", 4)
+    with pytest.raises(InvalidObservation, match="narrower"):
+        observe.gaussian(2, sigma=8)
+    with pytest.raises(InvalidObservation, match="at least 1"):
+        observe.box(0)
+
+
+def test_sampling_first_and_training_after():
+    """Matrices cached in inference mode must serve gradients later."""
+    operator = observe.gaussian(4, sigma=1.234)
+    with torch.inference_mode():
+        operator.project(torch.zeros(28, 28))
+    x = torch.rand(28, 28, requires_grad=True)
+    operator.project(x).pow(2).sum().backward()
+    assert x.grad is not None
