@@ -70,7 +70,7 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
             f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
             f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
         )
-    inverse: NDArray[np.float64] = np.linalg.solve(gram, matrix).T
+    inverse: NDArray[Any] = np.linalg.solve(gram, matrix).T
     return matrix, inverse
 
 

@@ -87,10 +87,11 @@ def critic_loss(critic: Critic, real: Tensor, fake: Tensor, context: Tensor, pen
     real = real.detach().requires_grad_(penalty > 0)
     on_real, on_fake = critic(real, context)[0], critic(fake.detach(), context)[0]
     loss: Tensor = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
-    if penalty > 0:
-        (gradient,) = torch.autograd.grad(on_real.mean((1, 2, 3)).sum(), real, create_graph=True)
-        loss = loss + penalty * gradient.pow(2).sum((1, 2, 3)).mean()
-    return loss
+    if penalty <= 0:
+        return loss
+    gradient: Tensor = torch.autograd.grad(on_real.mean((1, 2, 3)).sum(), real, create_graph=True)[0]
+    squared: Tensor = gradient.pow(2).sum((1, 2, 3)).mean()
+    return loss.add(squared, alpha=penalty)
 
 
 def fidelity(estimate: Tensor, truth: Tensor) -> Tensor:

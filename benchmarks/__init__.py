@@ -1,0 +1,1 @@
+"""Benchmarks: one file a table, run as ``python -m benchmarks.NAME``; recorded results lie in ``results/``."""

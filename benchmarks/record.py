@@ -1,0 +1,39 @@
+"""What every benchmark does with its rows: print them, and write JSON and Markdown with all that is needed to rerun."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bayesr
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Path = RESULTS) -> None:
+    """Write `rows` as ``NAME.json`` and ``NAME.md`` into `out`, and print the table."""
+    facts = {
+        "command": f"python -m benchmarks.{name} {' '.join(sys.argv[1:])}".strip(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, bayesr {bayesr.__version__}",
+    } | notes
+    columns = list(rows[0])
+    cells = [[_cell(row[column]) for column in columns] for row in rows]
+    table = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
+    text = "\n".join([f"# {name}", "", *table, "", *(f"- {key}: {_cell(value)}" for key, value in facts.items()), ""])
+    print(text, flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps({"rows": rows, "facts": facts}, indent=1) + "\n")
+    (out / f"{name}.md").write_text(text)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

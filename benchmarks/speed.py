@@ -1,0 +1,164 @@
+"""Speed, memory and start-up, as ratios within one process wherever they are times.
+
+    python -m benchmarks.speed
+
+32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
+(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) in eager PyTorch,
+channels_last, on the same threads; the two are timed in turn and the median ratio is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor, nn
+
+import bayesr
+from benchmarks.record import RESULTS, record
+
+
+class SRResNet(nn.Module):
+    """The generator of SRGAN as published."""
+
+    def __init__(self, width: int = 64, blocks: int = 16) -> None:
+        super().__init__()
+
+        def normed(prelu: bool) -> list[nn.Module]:
+            layers = [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)]
+            return [*layers, nn.PReLU()] if prelu else layers
+
+        self.head = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        self.blocks = nn.ModuleList(nn.Sequential(*normed(True), *normed(False)) for _ in range(blocks))
+        self.body = nn.Sequential(*normed(False))
+        up = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        again = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        self.up = nn.Sequential(*up, *again, nn.Conv2d(width, 3, 9, padding=4))
+
+    def forward(self, y: Tensor) -> Tensor:
+        first = f = self.head(y)
+        for block in self.blocks:
+            f = f + block(f)
+        out: Tensor = self.up(first + self.body(f))
+        return out
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Median of ours/theirs over rounds taken in turn, and the median milliseconds of each."""
+    times: list[tuple[float, float]] = []
+    for call in (ours, theirs):
+        call()
+    for _ in range(rounds):
+        taken = []
+        for call in (ours, theirs):
+            begun = time.perf_counter()
+            call()
+            taken.append(1e3 * (time.perf_counter() - begun))
+        times.append((taken[0], taken[1]))
+    return (
+        statistics.median(a / b for a, b in times),
+        statistics.median(a for a, _ in times),
+        statistics.median(b for _, b in times),
+    )
+
+
+def naive(model: bayesr.Model, low: Tensor) -> None:
+    """32 whole forward passes of the same network, one after the other, noise from torch."""
+    net, operator = model.generator, model.observation
+    assert net.tail is not None
+    for _ in range(32):
+        f = net.trunk(low)
+        masks = net.tail.relaxed_masks(1, torch.Generator())
+        spread = net.tail(net.tail.prepare(f), torch.randn(1, net.latent_channels, *low.shape[-2:]), masks)
+        detail = net.detail(f) + torch.nn.functional.pixel_shuffle(spread, net.scale)
+        operator.invert(low) + operator.project(detail)
+
+
+def peak_memory(model: str) -> float:
+    """MiB that sampling 256x256 adds to the resident size of the process with the model loaded and warm."""
+    code = f"""
+import resource, threading, time, numpy as np, psutil, bayesr
+model = bayesr.load({model!r})
+model.sample(np.zeros((8, 8, 3), np.uint8), 4)
+y, x = np.mgrid[0:256, 0:256] / 256
+img = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+me, peak, done = psutil.Process(), 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, me.memory_info().rss); time.sleep(0.002)
+before = me.memory_info().rss
+thread = threading.Thread(target=watch); thread.start()
+model.sample(img, 32, keep_samples=False)
+done = True; thread.join()
+print((peak - before) / 2**20)
+"""
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def seconds(*command: str) -> float:
+    """Median wall time of a whole process, of seven, after one that warms the disk cache."""
+    taken = []
+    for _ in range(8):
+        begun = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="natural-x4")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+
+    model = bayesr.load(args.model)
+    example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
+    # Grey levels squeezed into 60..195, so that no member leaves the bounds; and as it is, where many do.
+    cases = {
+        "64x64, members inside the bounds": (60 + example[:64, :64].astype(float) * 135 / 255).astype(np.uint8),
+        "64x64, members clipped and reprojected": example[:64, :64],
+    }
+    with torch.inference_mode():
+        reference = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        rows = []
+        for name, img in cases.items():
+            low = torch.from_numpy(img).permute(2, 0, 1)[None].float().div(255)
+            low = low.contiguous(memory_format=torch.channels_last)
+
+            def ours(img: np.ndarray = img) -> object:
+                return model.sample(img, 32, keep_samples=False)
+
+            one, mine, theirs = ratio(ours, lambda low=low: reference(low), args.rounds)  # type: ignore[misc]
+            many, _, _ = ratio(ours, lambda low=low: naive(model, low), max(3, args.rounds // 3))  # type: ignore[misc]
+            rows.append(
+                {
+                    "case": name,
+                    "32 members / one SRResNet pass": round(one, 3),
+                    "32 members / 32 naive passes": round(many, 3),
+                    "ms, 32 members": round(mine, 1),
+                    "ms, SRResNet": round(theirs, 1),
+                }
+            )
+    notes = {
+        "model": f"{model.name}, {model.sha256[:12]}",
+        "memory": f"{peak_memory(args.model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
+        "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
+        f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
+        "rounds": f"{args.rounds}, the two sides in turn, medians",
+    }
+    record("speed", rows, notes, args.out)
+
+
+if __name__ == "__main__":
+    main()
