@@ -44,7 +44,9 @@ class Axis:
 
     def centres(self) -> NDArray[np.float64]:
         """The pixel centres, each computed from the bounds so that no error adds up along the axis."""
-        centres: NDArray[np.float64] = self.start + (np.arange(self.size, dtype=np.float64) + 0.5) * np.float64(self.step)
+        centres: NDArray[np.float64] = self.start + (np.arange(self.size, dtype=np.float64) + 0.5) * np.float64(
+            self.step
+        )
         return centres
 
 

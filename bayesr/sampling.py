@@ -315,7 +315,9 @@ def _members(
         if net.tail is None or shared is None:
             x = centre[None]
         else:
-            z = np.stack([noise.latent(plan.seed, i, tile.window, net.latent_channels) for i in members])
+            z = np.empty((len(members), *y.shape[-2:], net.latent_channels), np.float32)
+            for i, out in zip(members, z, strict=True):
+                noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             rates = net.tail.rates().cpu().numpy()
             kept = torch.from_numpy(noise.dropout(plan.seed, mask, rates, net.tail.width)).to(plan.device)
             spread = net.tail(

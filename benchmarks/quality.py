@@ -150,9 +150,7 @@ def evaluate(model: bayesr.Model, images: dict[str, NDArray[np.uint8]], many: in
         row["width"] = float(np.mean(upper - lower))
         row["fair CRPS"] = float(np.mean(scoringrules.crps_ensemble(truth, members, m_axis=0, estimator="fair")))
         row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
-        row["spread/skill"] = float(
-            np.sqrt(members.var(0, ddof=1).mean() * 33 / 32 / np.mean((truth - mean) ** 2))
-        )
+        row["spread/skill"] = float(np.sqrt(members.var(0, ddof=1).mean() * 33 / 32 / np.mean((truth - mean) ** 2)))
         seen = operator.observe(torch.from_numpy(np.round(members)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
         for name, image in (("LR-PSNR", seen), ("LR-PSNR rounded", np.clip(np.round(seen), 0, 255))):
             worst = np.max(np.mean((image - low) ** 2, (1, 2, 3)))

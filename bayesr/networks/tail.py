@@ -28,7 +28,7 @@ class TailBlock(nn.Module):
         """`seen` is ``self.features(h)``, given because the first block shares it between members."""
         hidden = F.leaky_relu_(self.latent(z).add_(seen), SLOPE) * mask
         change: Tensor = self.second(hidden)
-        return h + change
+        return change.add_(h)
 
 
 class StochasticTail(nn.Module):
