@@ -90,11 +90,11 @@ def critic_loss(critic: Critic, real: Tensor, fake: Tensor, context: Tensor, pen
     if penalty <= 0:
         return loss
     gradient: Tensor = torch.autograd.grad(on_real.mean((1, 2, 3)).sum(), real, create_graph=True)[0]
-    squared: Tensor = gradient.pow(2).sum((1, 2, 3)).mean()
-    return loss.add(squared, alpha=penalty)
+    return loss + penalty * gradient.pow(2).sum((1, 2, 3)).mean()
 
 
 def fidelity(estimate: Tensor, truth: Tensor) -> Tensor:
     """L1 over pixels plus 0.05 L1 over Fourier coefficients."""
     error = estimate - truth
-    return error.abs().mean() + 0.05 * torch.fft.rfft2(error, norm="ortho").abs().mean()
+    spectrum: Tensor = torch.fft.rfft2(error, norm="ortho")
+    return error.abs().mean() + 0.05 * spectrum.abs().mean()
