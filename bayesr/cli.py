@@ -112,6 +112,7 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--time-limit", type=float, default=float("inf"), help="Seconds, after which --resume goes on.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside OUT.")
+@click.option("--start", help="A model of the same architecture to start from.")
 @click.option("--steps", callback=_steps, help="Steps by stage, such as fidelity=12000,score=5000.")
 @click.option("--held-out", default=120, show_default=True, help="Images kept for calibration.")
 @click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian or box.")

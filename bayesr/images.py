@@ -89,7 +89,8 @@ def read(
     dims : sequence of str, optional
         The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
     nodata : float, optional
-        The value that marks missing pixels (NaN is one). Missing pixels stay missing.
+        The value that marks missing pixels (NaN is one); by default the one that the source declares,
+        as GeoTIFFs may. Missing pixels stay missing.
     value_range : tuple of float, optional
         What the network sees as 0 and 1; by default 0..255 for uint8, else the image's own range.
 
@@ -103,6 +104,7 @@ def read(
     if array.dtype.kind not in "uif":
         raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
     pixels = array.to_numpy()
+    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
     missing = _missing(pixels, nodata)
     valid = pixels if missing is None else pixels[:, ~missing]
     if valid.size == 0:
@@ -278,7 +280,7 @@ def _from_geotiff(path: Path) -> xr.DataArray:
         raise NotAnImage(f"{path} is a GeoTIFF; its coordinates need rioxarray: pip install 'bayesr[geo]'.") from error
     array = rioxarray.open_rasterio(path)
     assert isinstance(array, xr.DataArray)
-    return array
+    return array.load()
 
 
 def _only_variable(dataset: xr.Dataset, where: str) -> xr.DataArray:

@@ -107,7 +107,7 @@ def sample(
     dims : sequence of str, optional
         Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
     nodata : float, optional
-        The value of missing pixels; they are NaN in the product.
+        The value of missing pixels, if the image does not declare it itself; they are NaN in the product.
     value_range : (float, float), optional
         Input values that the network sees as 0 and 1. By default 0..255 for uint8 and the image's
         own range else. It scales and never clips.

@@ -149,6 +149,27 @@ def test_unusable_inputs(tmp_path, rgb):
         images.read(xr.Dataset({"a": (("y", "x"), np.ones((3, 3))), "b": (("y", "x"), np.ones((3, 3)))}))
 
 
+def test_geotiff(tmp_path, rgb):
+    """Coordinates, CRS and declared nodata come along, and the product's georeference is rewritten."""
+    import rioxarray  # noqa: F401, registers .rio
+    from rasterio.transform import Affine
+
+    from tests.conftest import make_model
+
+    counts = rgb.transpose(2, 0, 1).astype(np.uint16) + 1
+    counts[:, 0, 0] = 0
+    array = xr.DataArray(counts, dims=("band", "y", "x")).rio.write_crs(32611).rio.write_nodata(0)
+    transform = Affine(10, 0, 500_000, 0, -10, 4_000_000)
+    array.rio.write_transform(transform).rio.to_raster(tmp_path / "a.tif")
+    image = images.read(tmp_path / "a.tif")
+    assert image.missing is not None and image.missing.sum() == 1
+    ds = make_model().sample(tmp_path / "a.tif", 2)
+    assert ds.rio.crs.to_epsg() == 32611
+    assert ds["mean"].rio.transform() == transform @ Affine.scale(0.25)
+    assert ds["mean"].rio.bounds() == (500_000, 4_000_000 - 70, 500_090, 4_000_000)
+    assert np.isnan(ds["mean"].values[:, :4, :4]).all() and np.isfinite(ds["mean"].values[:, 4:, :]).all()
+
+
 def test_alpha(rgb):
     opaque = np.dstack([rgb, np.full((7, 9), 255, np.uint8)])
     assert images.read(PIL.Image.fromarray(opaque)).sha256 == images.read(rgb).sha256

@@ -288,11 +288,17 @@ def test_train_from_a_folder_to_a_model_file(folder, tmp_path, monkeypatch):
     model = bayesr.train("tiny", folder, out=out, held_out=4, resume=True, card={"licence": "mine"})
     assert model.name == "mine" and model.card["licence"] == "mine" and model.card["images"] == 2
     assert model.calibration.images == 2 and model.calibration.spread.size
+    same = bayesr.train("tiny", folder, out=tmp_path / "same.safetensors", held_out=4, start=out,
+                        steps={"fidelity": 0, "score": 0, "critic": 0})  # fmt: skip
+    assert same.sha256 == model.sha256
     ds = bayesr.sample(np.zeros((5, 6, 3), np.uint8), 2, model=out, level=0.5)
     assert np.isfinite(ds["std"]).all()
     for bad in (dict(out=tmp_path / "no" / "m.safetensors"), dict(out=tmp_path / "n.safetensors", resume=True)):
         with pytest.raises(TrainingFailed):
             bayesr.train("tiny", folder, **bad)
+    monkeypatch.setitem(RECIPES, "wider", dataclasses.replace(TINY, network=TINY.network | {"width": 12}))
+    with pytest.raises(TrainingFailed, match="start from"):
+        bayesr.train("wider", folder, out=tmp_path / "w.safetensors", held_out=4, start=out)
 
 
 def test_calibrate_refuses_what_does_not_fit(model, photo):

@@ -265,6 +265,15 @@ class Trainer:
         self.on_host.set_state(torch.from_numpy(arrays["random/host"]))
         self.on_device.set_state(torch.from_numpy(arrays["random/device"]))
 
+    def start_from(self, other: Generator) -> None:
+        """Take over the weights of a network of the same architecture."""
+        if other.architecture != self.generator.architecture:
+            raise TrainingFailed(
+                f"The network to start from, {other.architecture}, is not the recipe's, {self.generator.architecture}."
+            )
+        for module in (self.generator, self.average):
+            module.load_state_dict(other.state_dict())
+
     def _modules(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "average": self.average, "critic": self.critic}
 

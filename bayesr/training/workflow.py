@@ -40,6 +40,7 @@ def train(
     held_out: int = 120,
     time_limit: float = math.inf,
     resume: bool = False,
+    start: str | Path | Model | None = None,
     seed: int = 0,
     device: str = "auto",
     card: Mapping[str, Any] | None = None,
@@ -68,6 +69,8 @@ def train(
         Seconds of training, after which the checkpoint waits for `resume`.
     resume : bool
         Go on from the checkpoint.
+    start : str, Path or Model, optional
+        A model of the same architecture whose weights training starts from.
     seed, device, progress
         As in `bayesr.sample`.
     card : mapping, optional
@@ -100,6 +103,8 @@ def train(
     trainer = Trainer(with_steps(recipe_named(recipe), steps or {}), training, operator, seed, place)
     if resume:
         trainer.load(checkpoint)
+    elif start is not None:
+        trainer.start_from(bayesr.load(start).generator)
 
     with show_progress(f"training {recipe}", trainer.steps, progress) as advance:
         advance(trainer.step)
