@@ -93,7 +93,7 @@ def models() -> None:
 
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "scores")
     for info in known():
-        scores = ", ".join(f"{name} {value}" for name, value in info.scores.items())
+        scores = ", ".join(f"{name} {value['PSNR']:.2f} dB" for name, value in info.scores.items())
         size = f"{info.bytes / 2**20:.1f} MiB"
         table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
     Console().print(table)

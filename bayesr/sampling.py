@@ -178,29 +178,24 @@ def sample(
     attributes = _attributes(network, image, plan, level) | {"input": json.dumps(how)}
     needed = 4 * scale**2 * bands * height * width * (len(product.VARIABLES) + keep * n)
 
-    def finished(tile: Tile) -> dict[str, NDArray[np.float32]]:
-        drawn = _draw(network, low, image, tile, plan, keep, advance)
-        arrays = _describe(drawn, network, image, half_width, n)
-        if image.missing is not None:
-            top, bottom, left, right = tile.core
-            hole = image.missing[top:bottom, left:right].repeat(scale, 0).repeat(scale, 1)
-            for values in arrays.values():
-                values[..., hole] = np.nan
-        return arrays
-
+    low = _on_device(image, plan.device)
     regions = list(tiles(height, width, size, network.halo))
+
+    def finished(tile: Tile, advance: Callable[[float], None]) -> dict[str, NDArray[np.float32]]:
+        drawn = _draw(network, low, image, tile, plan, keep, advance)
+        return _describe(drawn, network, image, tile, half_width)
+
     if store is None:
         _check_memory(needed)
-        low = _on_device(image, plan.device)
         with show_progress("sampling", n * len(regions), progress) as advance:
             if len(regions) == 1:
-                return product.dataset(frame, finished(regions[0]), attributes, n, masks)
+                return product.dataset(frame, finished(regions[0], advance), attributes, n, masks)
             whole = {
                 name: np.empty(((n,) if name == "samples" else ()) + (bands, scale * height, scale * width), np.float32)
                 for name in (*product.VARIABLES, *(("samples",) if keep else ()))
             }
             for region in regions:
-                for name, values in finished(region).items():
+                for name, values in finished(region, advance).items():
                     whole[name][(..., *region.high(scale))] = values
         return product.dataset(frame, whole, attributes, n, masks)
 
@@ -212,13 +207,12 @@ def sample(
         target = stores.Store.create(
             path, _template(frame, attributes, plan, keep), scale * size, (scale * height, scale * width), overwrite
         )
-    low = _on_device(image, plan.device)
     with show_progress("sampling", n * len(regions), progress) as advance:
         for region in regions:
             if target.is_done(region, size):
                 advance(n)
             else:
-                target.write(region, size, scale, finished(region))
+                target.write(region, size, scale, finished(region, advance))
     return target.finish()
 
 
@@ -419,9 +413,9 @@ def _to_units(x: NDArray[np.float32], image: images.Image) -> NDArray[np.float32
 
 
 def _describe(
-    drawn: _Drawn, network: Model, image: images.Image, half_width: float, n: int
+    drawn: _Drawn, network: Model, image: images.Image, tile: Tile, half_width: float
 ) -> dict[str, NDArray[np.float32]]:
-    """The product's variables, in the units of the input."""
+    """The product's variables on a tile, in the units of the input; NaN where the input has no data."""
     width = image.value_range[1] - image.value_range[0]
     square = np.float32(width**2)
     raw_std = np.sqrt(drawn.raw)
@@ -445,6 +439,11 @@ def _describe(
     }
     if drawn.samples is not None:
         arrays["samples"] = _to_units(drawn.samples, image)
+    if image.missing is not None:
+        top, bottom, left, right = tile.core
+        hole = image.missing[top:bottom, left:right].repeat(network.scale, 0).repeat(network.scale, 1)
+        for values in arrays.values():
+            values[..., hole] = np.nan
     return arrays
 
 

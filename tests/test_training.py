@@ -287,6 +287,8 @@ def test_train_from_a_folder_to_a_model_file(folder, tmp_path, monkeypatch):
         bayesr.train("tiny", folder, out=out, held_out=4)
     model = bayesr.train("tiny", folder, out=out, held_out=4, resume=True, card={"licence": "mine"})
     assert model.name == "mine" and model.card["licence"] == "mine" and model.card["images"] == 2
+    history = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    assert history[-1]["step"] == 10 and {"psnr", "seconds", "stage"} <= set(history[-1])
     assert model.calibration.images == 2 and model.calibration.spread.size
     same = bayesr.train("tiny", folder, out=tmp_path / "same.safetensors", held_out=4, start=out,
                         steps={"fidelity": 0, "score": 0, "critic": 0})  # fmt: skip

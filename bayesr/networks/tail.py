@@ -1,12 +1,16 @@
 """The stochastic tail: what runs once per member, and the only place where randomness enters.
 
-Each block takes a slice of the latent as extra channels and drops channels by a mask. Latents and
-masks are arguments, never drawn inside: a member is a function of what it is given.
+Each block takes a slice of the latent, weighs it by gains that depend on the image, and drops
+channels by a mask; at the end every high-resolution pixel has a gain of its own. So where and how
+far members differ is computed once per image, and what runs n times stays small. Latents and masks
+are arguments, never drawn inside: a member is a function of what it is given.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +19,21 @@ from torch import Tensor, nn
 from bayesr.networks.residual import SLOPE, convolution
 
 
+class Shared(NamedTuple):
+    """What all members of an image share: tensors of `1 (or n) x channels x h x w`."""
+
+    features: Tensor
+    hidden: Tensor
+    gains: Tensor
+    spread: Tensor
+
+    def repeat(self, count: int) -> Shared:
+        """Every image `count` times in a row."""
+        return Shared(*(part.repeat_interleave(count, 0) for part in self))
+
+
 class TailBlock(nn.Module):
-    """``h + conv(m * act(conv(h) + conv(z)))``: the latent `z` added, channels dropped by the mask `m`."""
+    """``h + conv(m * act(conv(h) + gain * conv(z)))``, with latent `z`, image-dependent `gain`, channel mask `m`."""
 
     def __init__(self, width: int, latent: int) -> None:
         super().__init__()
@@ -24,10 +41,10 @@ class TailBlock(nn.Module):
         self.latent = convolution(latent, width, bias=False)
         self.second = convolution(width, width, std=0.01)
 
-    def forward(self, h: Tensor, seen: Tensor, z: Tensor, mask: Tensor) -> Tensor:
-        """`seen` is ``self.features(h)``, given because the first block shares it between members."""
-        hidden = F.leaky_relu_(self.latent(z).add_(seen), SLOPE) * mask
-        change: Tensor = self.second(hidden)
+    def forward(self, h: Tensor, hidden: Tensor, gain: Tensor, z: Tensor, mask: Tensor) -> Tensor:
+        """`hidden` is ``self.features(h)``, given because the first block shares it between members."""
+        active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE) * mask
+        change: Tensor = self.second(active)
         return change.add_(h)
 
 
@@ -52,27 +69,32 @@ class StochasticTail(nn.Module):
         super().__init__()
         self.width, self.latent = width, latent
         self.enter = convolution(inputs, width)
+        self.gains = convolution(inputs, width * blocks, std=0.01)
+        self.spread = convolution(inputs, outputs, std=0.01)
+        nn.init.ones_(self.gains.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # softplus of it is 1
         self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
         self.exit = convolution(width, outputs, std=0.01)
         self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit())
         self.reach = 2 + 2 * blocks
 
-    def prepare(self, f: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare(self, f: Tensor) -> Shared:
         """All that members share, computed once per image."""
         h: Tensor = self.enter(f)
-        return h, self.blocks[0].features(h)  # type: ignore[operator]
+        return Shared(h, self.blocks[0].features(h), self.gains(f), F.softplus(self.spread(f)))  # type: ignore[operator]
 
-    def forward(self, shared: tuple[Tensor, Tensor], z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Deviations of shape `n x outputs x h x w`.
 
         `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
         `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
         """
-        h, seen = shared
-        for i, (block, part) in enumerate(zip(self.blocks, z.split(self.latent, 1), strict=True)):
-            h = block(h, seen if i == 0 else block.features(h), part, masks[i])  # type: ignore[operator]
+        h, hidden = shared.features, shared.hidden
+        parts = zip(self.blocks, shared.gains.split(self.width, 1), z.split(self.latent, 1), masks, strict=True)
+        for i, (block, gain, part, mask) in enumerate(parts):
+            h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
         out: Tensor = self.exit(h)
-        return out
+        return out * shared.spread
 
     def rates(self) -> Tensor:
         """The learnt dropout rate of every block, in (0, 1)."""

@@ -136,9 +136,8 @@ class Trainer:
             size = (len(low) * count, network.latent_channels, *low.shape[-2:])
             z = torch.randn(size, device=self.device, generator=self.on_device)
             masks = network.tail.relaxed_masks(len(low), self.on_device)
-            shared = network.tail.prepare(f)
             spread = network.tail(
-                (shared[0].repeat_interleave(count, 0), shared[1].repeat_interleave(count, 0)),
+                network.tail.prepare(f).repeat(count),
                 z.contiguous(memory_format=torch.channels_last),
                 [m.repeat_interleave(count, 0) for m in masks],
             )

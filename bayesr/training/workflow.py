@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,7 +57,8 @@ def train(
     data : path or sequence of paths
         Folders of images, searched recursively, or archives of `ImageSet.pack`.
     out : path
-        The model file. The checkpoint lies beside it, with the suffix ``.npz``.
+        The model file. The checkpoint lies beside it, with the suffix ``.npz``, and the history of
+        losses and validation scores, a JSON object a line, with the suffix ``.jsonl``.
     observation : Separable, optional
         How low-resolution images come about; bicubic x4 by default.
     bands : int
@@ -124,6 +126,7 @@ def train(
     if held_out:
         model = calibrate(model, pairs(kept, operator), source=f"{held_out} held-out images", progress=progress)
     model.save(out)
+    out.with_suffix(".jsonl").write_text("".join(json.dumps(record) + "\n" for record in trainer.history))
     return bayesr.load(out)
 
 
