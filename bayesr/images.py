@@ -60,6 +60,19 @@ class Image:
         little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
         return hashlib.sha256(head + little.tobytes()).hexdigest()
 
+    def to_network(self, value: float) -> float:
+        """A value of the image as the network sees it."""
+        low, high = self.value_range
+        return (value - low) / (high - low)
+
+    def to_units(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From network units to the image's, inside the integer type's bounds against the last rounding error."""
+        low, high = self.value_range
+        values = x * np.float32(high - low) + np.float32(low)
+        if self.bounds is not None:
+            np.clip(values, np.float32(self.bounds[0]), np.float32(self.bounds[1]), out=values)
+        return values
+
     def scaled(self) -> NDArray[np.float32]:
         """The pixels with `value_range` mapped to [0, 1], missing ones filled from their nearest neighbour."""
         low, high = self.value_range

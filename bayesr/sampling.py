@@ -1,4 +1,4 @@
-"""The main job: tile by tile, the trunk once, the tail n times, moments as the members pass by."""
+"""The main job: from anything that is an image to a product in memory or in a store, tile by tile."""
 
 from __future__ import annotations
 
@@ -6,51 +6,28 @@ import datetime
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
 import bayesr
-from bayesr import images, noise, product
+from bayesr import images, product
 from bayesr import store as stores
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
 from bayesr.grid import Tile, tiles
+from bayesr.members import Drawn, Plan, draw, members_of
 from bayesr.model import Model, load
 from bayesr.progress import progress as show_progress
 
 _UNTILED = 320
 """Low-resolution side up to which an image is one tile."""
 _TILE = 256
-_BATCH_PIXELS = 4 * 128 * 128
-"""Low-resolution pixels in a batch of members: what fits the caches of a CPU."""
-_BATCH = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which members are drawn, how: all that decides their values, but for the image and the model."""
-
-    n: int
-    masks: int
-    seed: int
-    tile: int
-    device: torch.device
-
-    def batches(self, pixels: int) -> Iterator[tuple[int, list[int]]]:
-        """(mask, members) drawn together: members of one mask, as many as a window of `pixels` allows."""
-        size = max(1, min(_BATCH, _BATCH_PIXELS // pixels))
-        for mask in range(self.masks):
-            members = list(range(mask, self.n, self.masks))
-            for start in range(0, len(members), size):
-                yield mask, members[start : start + size]
 
 
 def default_masks(n: int) -> int:
@@ -182,7 +159,7 @@ def sample(
     regions = list(tiles(height, width, size, network.halo))
 
     def finished(tile: Tile, advance: Callable[[float], None]) -> dict[str, NDArray[np.float32]]:
-        drawn = _draw(network, low, image, tile, plan, keep, advance)
+        drawn = draw(network, low, image, tile, plan, keep, advance)
         return _describe(drawn, network, image, tile, half_width)
 
     if store is None:
@@ -264,156 +241,20 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     for region in tiles(height, width, plan.tile, network.halo):
         for band in range(0, bands, network.bands):
             part = slice(band, band + network.bands)
-            for members, x in _members(network, low[part], image, region, plan, only=i):
+            for members, x in members_of(network, low[part], image, region, plan, only=i):
                 where = (slice(None), *region.crop(network.scale))
-                out[(part, *region.high(network.scale))] = _to_units(x[members.index(i)][where].cpu().numpy(), image)
+                out[(part, *region.high(network.scale))] = image.to_units(x[members.index(i)][where].cpu().numpy())
     if image.missing is not None:
         out[:, image.missing.repeat(network.scale, 0).repeat(network.scale, 1)] = np.nan
     frame = product.frame(image.data, network.scale)
     return xr.DataArray(out, dims=product.DIMS, coords=frame.coords, name="samples").assign_coords(realization=i)
 
 
-# -- drawing ---------------------------------------------------------------------------------
-
-
-@dataclass
-class _Drawn:
-    """Moments of a tile's members in network units, `band x y x x`, and the members where they are kept."""
-
-    mean: NDArray[np.float32]
-    raw: NDArray[np.float32]
-    aleatoric: NDArray[np.float32]
-    samples: NDArray[np.float32] | None
-
-
-@torch.inference_mode()
-def _members(
-    network: Model, low: Tensor, image: images.Image, tile: Tile, plan: Plan, only: int | None = None
-) -> Iterator[tuple[list[int], Tensor]]:
-    """(members, x): batches of members, x of shape `n x band x H x W`, of a tile's window, in network units.
-
-    `low` holds as many bands as the network takes. `only` skips every batch without that member.
-    """
-    top, bottom, left, right = tile.window
-    y = low[:, top:bottom, left:right].to(memory_format=torch.contiguous_format)
-    net, operator = network.generator, network.observation
-    f = net.trunk(y[None].contiguous(memory_format=torch.channels_last))
-    centre = (operator.invert(y) + operator.project(net.detail(f)[0])).contiguous()
-    bounds = (
-        None if image.bounds is None else (_to_network(image.bounds[0], image), _to_network(image.bounds[1], image))
-    )
-    shared = net.tail.prepare(f) if net.tail is not None else None
-    for mask, members in plan.batches(y.shape[-2] * y.shape[-1]):
-        if only is not None and only not in members:
-            continue
-        if net.tail is None or shared is None:
-            x = centre[None]
-        else:
-            z = np.empty((len(members), *y.shape[-2:], net.latent_channels), np.float32)
-            for i, out in zip(members, z, strict=True):
-                noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
-            rates = net.tail.rates().cpu().numpy()
-            kept = torch.from_numpy(noise.dropout(plan.seed, mask, rates, net.tail.width)).to(plan.device)
-            spread = net.tail(
-                shared, torch.from_numpy(z).to(plan.device).permute(0, 3, 1, 2), kept[:, None, :, None, None]
-            )
-            x = operator.project(F.pixel_shuffle(spread, net.scale).contiguous()).add_(centre)
-        if bounds is not None:
-            x = operator.confine(x, y, *bounds)
-        yield members, x
-
-
-def _draw(
-    network: Model,
-    low: Tensor,
-    image: images.Image,
-    tile: Tile,
-    plan: Plan,
-    keep: bool,
-    advance: Callable[[float], None],
-) -> _Drawn:
-    """Draw every member of a tile and keep its running moments.
-
-    Sums are of deviations from the first member, which are as small as the spread: no digits cancel.
-    """
-    parts = []
-    groups = range(0, low.shape[0], network.bands)
-    for band in groups:
-        part = slice(band, band + network.bands)
-        kept: list[tuple[list[int], NDArray[np.float32]]] = []
-        latents = plan.n // plan.masks
-        inside = (..., *tile.crop(network.scale))
-        totals: Tensor | None = None  # of m_k, m_k^2, s_k^2, over masks; then of d, d^2 within a mask
-        seen = 0
-        for members, x in _members(network, low[part], image, tile, plan):
-            if totals is None:
-                middle = x[0][inside].clone()
-                totals = torch.zeros((5, *middle.shape), device=plan.device)
-            for member in x:
-                deviation = member[inside] - middle
-                totals[3].add_(deviation)
-                totals[4].addcmul_(deviation, deviation)
-            seen += len(members)
-            if seen == latents:
-                mean = totals[3] / latents
-                totals[0].add_(mean)
-                totals[1].addcmul_(mean, mean)
-                if latents > 1:
-                    squares = totals[4].addcmul_(totals[3], mean, value=-1).clamp_(min=0)
-                    totals[2].add_(squares, alpha=1 / (latents - 1))
-                totals[3:].zero_()
-                seen = 0
-            if keep:
-                kept.append((members, x[inside].cpu().numpy()))
-            advance(len(members) / len(groups))
-        assert totals is not None
-        parts.append(_moments(totals, middle, plan, kept))
-    if len(parts) == 1:
-        return parts[0]
-    return _Drawn(
-        np.concatenate([p.mean for p in parts]),
-        np.concatenate([p.raw for p in parts]),
-        np.concatenate([p.aleatoric for p in parts]),
-        np.concatenate([p.samples for p in parts if p.samples is not None], axis=1) if keep else None,
-    )
-
-
-def _moments(totals: Tensor, middle: Tensor, plan: Plan, kept: list[tuple[list[int], NDArray[np.float32]]]) -> _Drawn:
-    masks, latents = plan.masks, plan.n // plan.masks
-    mean = (totals[0] / masks).add_(middle)
-    within = totals[2] / masks
-    nan = torch.full_like(within, math.nan)
-    if masks > 1:
-        between = (totals[1].addcmul_(totals[0], totals[0], value=-1 / masks) / (masks - 1)).clamp_(min=0)
-        raw = between if latents == 1 else between.add_(within, alpha=1 - 1 / latents)
-    else:
-        raw = within if latents > 1 else nan
-    samples = None
-    if kept:
-        samples = np.empty((plan.n, *mean.shape), np.float32)
-        for members, x in kept:
-            samples[members] = x
-    split = masks > 1 and latents > 1
-    return _Drawn(mean.cpu().numpy(), raw.cpu().numpy(), (within if split else nan).cpu().numpy(), samples)
-
-
 # -- describing ------------------------------------------------------------------------------
 
 
-def _to_network(value: float, image: images.Image) -> float:
-    low, high = image.value_range
-    return (value - low) / (high - low)
-
-
-def _to_units(x: NDArray[np.float32], image: images.Image) -> NDArray[np.float32]:
-    """From network units to the input's, clipped to the integer type's bounds against the last rounding error."""
-    low, high = image.value_range
-    values = x * np.float32(high - low) + np.float32(low)
-    return values if image.bounds is None else np.clip(values, *map(np.float32, image.bounds), out=values)
-
-
 def _describe(
-    drawn: _Drawn, network: Model, image: images.Image, tile: Tile, half_width: float
+    drawn: Drawn, network: Model, image: images.Image, tile: Tile, half_width: float
 ) -> dict[str, NDArray[np.float32]]:
     """The product's variables on a tile, in the units of the input; NaN where the input has no data."""
     width = image.value_range[1] - image.value_range[0]
@@ -421,7 +262,7 @@ def _describe(
     raw_std = np.sqrt(drawn.raw)
     factor = network.calibration.factors(raw_std)
     std = factor * raw_std * np.float32(width)
-    mean = _to_units(drawn.mean, image)
+    mean = image.to_units(drawn.mean)
     reach = np.float32(half_width) * std + np.float32(0 if image.bounds is None else 0.5)
     lower, upper = mean - reach, mean + reach
     if image.bounds is not None:
@@ -438,7 +279,7 @@ def _describe(
         "upper": upper,
     }
     if drawn.samples is not None:
-        arrays["samples"] = _to_units(drawn.samples, image)
+        arrays["samples"] = image.to_units(drawn.samples)
     if image.missing is not None:
         top, bottom, left, right = tile.core
         hole = image.missing[top:bottom, left:right].repeat(network.scale, 0).repeat(network.scale, 1)

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 import bayesr
-from bayesr import product, sampling
+from bayesr import members, product, sampling
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
 from tests.conftest import make_model
 
@@ -70,8 +70,8 @@ def test_variance_split_is_unbiased():
         d = torch.from_numpy(x).view(masks, latents, 1, 1, cases) - middle
         totals[0], totals[1] = d.mean(1).sum(0), d.mean(1).pow(2).sum(0)
         totals[2] = d.var(1).sum(0)
-        plan = sampling.Plan(masks * latents, masks, 0, 8, torch.device("cpu"))
-        drawn = sampling._moments(totals, middle, plan, [])
+        plan = members.Plan(masks * latents, masks, 0, 8, torch.device("cpu"))
+        drawn = members.moments_of(totals, middle, plan, [])
         epistemic = drawn.raw - drawn.aleatoric
         error = 4 / np.sqrt(cases)
         assert abs(drawn.aleatoric.mean() - of_latent) < error * of_latent

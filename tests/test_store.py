@@ -51,7 +51,7 @@ def test_what_is_no_store_is_never_replaced(model, photo, tmp_path):
 
 
 def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
-    path, drawn, draw = tmp_path / "a.zarr", [], sampling._draw
+    path, drawn, draw = tmp_path / "a.zarr", [], sampling.draw
 
     def watched(*args):
         drawn.append(args[3].core)
@@ -59,7 +59,7 @@ def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return draw(*args)
 
-    monkeypatch.setattr(sampling, "_draw", watched)
+    monkeypatch.setattr(sampling, "draw", watched)
     with pytest.raises(KeyboardInterrupt):
         model.sample(photo, 4, tile=16, store=path)
     for changed in ({"seed": 1}, {"n": 2}, {"level": 0.8}):
