@@ -57,8 +57,8 @@ RECIPES = {
         network=MappingProxyType(dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8)),
         stages=(
             Stage("fidelity", steps=10500, rate=1e-3, members=0),
-            Stage("score", steps=3600, rate=8e-4, patches=MappingProxyType({4: 0.5, 8: 0.5})),
-            Stage("critic", steps=1400, rate=4e-4, patches=MappingProxyType({4: 0.5, 8: 0.5}), features=0.2),
+            Stage("score", steps=2000, rate=8e-4, patches=MappingProxyType({4: 0.5, 8: 0.5})),
+            Stage("critic", steps=2200, rate=4e-4, patches=MappingProxyType({4: 0.5, 8: 0.5}), features=0.2),
         ),
     ),
 }
