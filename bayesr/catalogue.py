@@ -105,10 +105,11 @@ def read_header(path: Path) -> dict[str, Any]:
 
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
+            start = file.read(9)
     except OSError as error:
         raise InvalidModel(f"The model file {path} cannot be read: {error}.") from error
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # A safetensors file begins with eight bytes of length, which may look like anything, and a brace.
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise InvalidModel(
             f"{path} is a pickle (a torch.save file), which can run code when it is opened, so bayesr does not. "
             "Train or export the model with bayesr, which writes safetensors."

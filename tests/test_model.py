@@ -65,6 +65,16 @@ def test_damaged_files(file, tmp_path):
         bayesr.load(tmp_path / "b.safetensors")
 
 
+def test_no_length_of_the_header_looks_like_a_pickle(file):
+    """The first byte of a safetensors file is the low byte of a length: any value, 0x80 too."""
+    for padding in range(0, 260, 4):
+        catalogue.read_header(rewritten(file, lambda h, p=padding: h["card"].update(note="x" * p)))
+    starts = set()
+    for padding in range(256):
+        starts.add(rewritten(file, lambda h, p=padding: h["card"].update(note="x" * p)).read_bytes()[0])
+    assert 0x80 in starts
+
+
 def test_other_versions(file):
     with pytest.raises(InvalidModel, match="upgrade bayesr"):
         bayesr.load(rewritten(file, lambda h: h.update(format=catalogue.FORMAT + 1)))
