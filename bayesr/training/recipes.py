@@ -58,7 +58,7 @@ RECIPES = {
         stages=(
             Stage("fidelity", steps=10500, rate=1e-3, members=0),
             Stage("score", steps=2000, rate=8e-4, patches=MappingProxyType({4: 0.5, 8: 0.5})),
-            Stage("critic", steps=2200, rate=4e-4, patches=MappingProxyType({4: 0.5, 8: 0.5}), features=0.2),
+            Stage("critic", steps=1500, rate=4e-4, patches=MappingProxyType({4: 0.5, 8: 0.5}), features=0.2),
         ),
     ),
 }
