@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,25 +61,21 @@ def members_of(
     top, bottom, left, right = tile.window
     y = low[:, top:bottom, left:right].to(memory_format=torch.contiguous_format)
     net, operator = network.generator, network.observation
-    f = net.trunk(y[None].contiguous(memory_format=torch.channels_last))
-    centre = (operator.invert(y) + operator.project(net.detail(f)[0])).contiguous()
+    shared = net.prepare(y[None].contiguous(memory_format=torch.channels_last))
     bounds = None if image.bounds is None else (image.to_network(image.bounds[0]), image.to_network(image.bounds[1]))
-    shared = net.tail.prepare(f) if net.tail is not None else None
     for mask, members in plan.batches(y.shape[-2] * y.shape[-1]):
         if only is not None and only not in members:
             continue
-        if net.tail is None or shared is None:
-            x = centre[None]
-        else:
-            z = np.empty((len(members), *y.shape[-2:], net.latent_channels), np.float32)
-            for i, out in zip(members, z, strict=True):
+        z: Tensor | None = None
+        masks: list[Tensor] = []
+        if net.tail is not None:
+            latents = np.empty((len(members), *y.shape[-2:], net.latent_channels), np.float32)
+            for i, out in zip(members, latents, strict=True):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
-            rates = net.tail.rates().cpu().numpy()
-            kept = torch.from_numpy(noise.dropout(plan.seed, mask, rates, net.tail.width)).to(plan.device)
-            spread = net.tail(
-                shared, torch.from_numpy(z).to(plan.device).permute(0, 3, 1, 2), kept[:, None, :, None, None]
-            )
-            x = operator.project(F.pixel_shuffle(spread, net.scale).contiguous()).add_(centre)
+            z = torch.from_numpy(latents).to(plan.device).permute(0, 3, 1, 2)
+            kept = noise.dropout(plan.seed, mask, net.tail.rates().cpu().numpy(), net.tail.width)
+            masks = list(torch.from_numpy(kept).to(plan.device)[:, None, :, None, None])
+        x = operator.constrain_(net.draw(shared, z, masks), y)
         if bounds is not None:
             x = operator.confine(x, y, *bounds)
         yield members, x

@@ -133,21 +133,26 @@ class Separable:
 
     def project(self, x: Tensor) -> Tensor:
         """``P x = x - A+ A x``: the part of `x` that the observation cannot see."""
-        return self._add_inverse(x, self.observe(x), -1.0)
+        return self._add_inverse_(x.clone(), self.observe(x), -1.0)
 
-    def _add_inverse(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
-        """``x + weight A+ y`` in one product, since memory traffic is what sampling spends its time on."""
+    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
+        """``A+ y + P x``, computed in the memory of `x`: the image nearest to `x` that explains `y`."""
+        return self._add_inverse_(x, y - self.observe(x), 1.0)
+
+    def _add_inverse_(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
+        """``x + weight A+ y`` in place, in one product: memory traffic is what sampling spends its time on."""
         rows = _tensors(self, y.shape[-2], y.device, y.dtype)[1]
         columns = _tensors(self, y.shape[-1], y.device, y.dtype)[1]
         across = (y @ columns.mT).reshape(-1, y.shape[-2], x.shape[-1])
-        total = torch.baddbmm(x.reshape(-1, *x.shape[-2:]), rows.expand(len(across), -1, -1), across, alpha=weight)
-        return total.view(x.shape)
+        x.view(-1, *x.shape[-2:]).baddbmm_(rows.expand(len(across), -1, -1), across, alpha=weight)
+        return x
 
     def confine(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 4) -> Tensor:
         """Bring consistent images inside their bounds and keep them consistent.
 
         Alternates clipping to [`low`, `high`] with ``x <- x + 1.9 A+ e + 0.3 (x - x_before)``, where
-        ``e = y - A x``: over-relaxed, with momentum, four passes do the work of seven plain ones. Where `y` itself is saturated the truth may lie beyond, so there only the error that pulls
+        ``e = y - A x``: over-relaxed, with momentum, four passes do the work of seven plain ones.
+        Where `y` itself is saturated the truth may lie beyond, so there only the error that pulls
         back inside counts. Images without a pixel out of bounds come back as they are.
 
         Parameters
@@ -164,13 +169,14 @@ class Separable:
         least, most = torch.aminmax(x)
         if least >= low and most <= high:
             return x
-        x = before = x.clamp(low, high)
+        x = x.clamp(low, high)
+        before = x.clone()
         at_top, at_bottom = y >= high, y <= low
         for _ in range(passes):
             error = y - self.observe(x)
             error = torch.where(at_top, error.clamp(min=0), torch.where(at_bottom, error.clamp(max=0), error))
-            further = self._add_inverse(x, error, 1.9).add_(x, alpha=0.3).sub_(before, alpha=0.3)
-            before, x = x, further.clamp_(low, high)
+            before.mul_(-0.3).add_(x, alpha=1.3)
+            before, x = x, self._add_inverse_(before, error, 1.9).clamp_(low, high)
         return x
 
     @property

@@ -75,11 +75,9 @@ def naive(model: bayesr.Model, low: Tensor) -> None:
     net, operator = model.generator, model.observation
     assert net.tail is not None
     for _ in range(32):
-        f = net.trunk(low)
-        masks = net.tail.relaxed_masks(1, torch.Generator())
-        spread = net.tail(net.tail.prepare(f), torch.randn(1, net.latent_channels, *low.shape[-2:]), masks)
-        detail = net.detail(f) + torch.nn.functional.pixel_shuffle(spread, net.scale)
-        operator.invert(low) + operator.project(detail)
+        z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
+        member = net.draw(net.prepare(low), z, net.tail.relaxed_masks(1, torch.Generator()))
+        operator.constrain_(member, low)
 
 
 def peak_memory(model: str) -> float:

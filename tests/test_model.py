@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import bayesr
-from bayesr import catalogue
+from bayesr import catalogue, product
 from bayesr.errors import InvalidModel, UnknownModel
 
 
@@ -112,6 +112,8 @@ def test_bundled_model_keeps_its_promises(photo):
     error = model.observation.observe(x.round()) - torch.from_numpy(photo).permute(2, 0, 1)
     assert (10 * torch.log10(255**2 / error.pow(2).mean((1, 2, 3)))).min() >= 58
     assert x.std(0).mean() > 0.5
-    whole, tiled = model.sample(photo, 2), model.sample(photo, 2, tile=9)
+    whole, tiled = model.sample(photo, 4), model.sample(photo, 4, tile=9)
     for name in whole.data_vars:
-        assert np.abs(whole[name] - tiled[name]).max() < 255e-5
+        # The factor is a function of a spread that may be next to nothing: not of the image's range.
+        tolerance = 1e-3 if name == "calibration" else 1e-5 * 255 ** product.VARIABLES.get(name, (1,))[0]
+        assert np.abs(whole[name] - tiled[name]).max() < tolerance, name

@@ -29,6 +29,7 @@ def test_projection_is_invisible_and_idempotent(operator):
     torch.testing.assert_close(operator.project(p), p)
     y = torch.rand(3, 7, 9, dtype=torch.float64)
     torch.testing.assert_close(operator.observe(operator.invert(y) + p), y.expand(2, -1, -1, -1))
+    torch.testing.assert_close(operator.constrain_(x.clone(), y), operator.invert(y) + p)
 
 
 def test_pseudo_inverse_has_least_norm():

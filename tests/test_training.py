@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import bayesr
 from bayesr.errors import TrainingFailed
 from bayesr.networks.critic import Critic
-from bayesr.networks.generator import Generator
+from bayesr.networks.generator import Generator, sub_pixels
 from bayesr.observe import bicubic
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, Pairs, load_images
@@ -111,11 +111,25 @@ def test_generator_sees_as_far_as_it_says():
     size = 2 * net.reach + 9
     y = torch.full((1, 1, size, size), 0.5, requires_grad=True)
     masks = [torch.ones(1, 4, 1, 1)] * 2
-    f = net.trunk(y)
-    out = net.up(f) + net.tail(net.tail.prepare(f), torch.zeros(1, 2, size, size), masks)
-    out[0, :, size // 2, size // 2].sum().backward()
+    out = net.draw(net.prepare(y), torch.zeros(1, 2, size, size), masks)
+    out[0, 0, 4 * (size // 2) : 4 * (size // 2) + 4, 4 * (size // 2) : 4 * (size // 2) + 4].sum().backward()
     seen = np.nonzero(y.grad[0, 0].abs().sum(0).numpy())[0]
     assert size // 2 - seen.min() == net.reach == seen.max() - size // 2
+
+
+def test_sub_pixels_are_a_pixel_shuffle():
+    g = torch.rand(2, 48, 5, 6)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert torch.equal(sub_pixels(g.contiguous(memory_format=layout), 4), torch.nn.functional.pixel_shuffle(g, 4))
+
+
+def test_one_mask_for_all_is_a_mask_for_each():
+    torch.manual_seed(0)
+    net = Generator(1, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2)
+    z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
+    masks = [(torch.rand(1, 8, 1, 1) > 0.4) * 1.5 for _ in range(2)]
+    each = net.draw(shared, z, [m.expand(3, -1, -1, -1) for m in masks])
+    torch.testing.assert_close(net.draw(shared, z, masks), each)
 
 
 def test_relaxed_masks_have_mean_one_and_a_gradient():

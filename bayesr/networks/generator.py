@@ -1,20 +1,20 @@
 """SRGAN's generator, cut where the randomness enters: a trunk that runs once, a tail that runs n times.
 
-    g(y, z, m) = up(f) + tail(f, z, m),    f = trunk(y)
+    g(y, z, m) = up(f) + spread(f) * tail(f, z, m),    f = trunk(y)
 
-``up(f)`` is the deterministic detail; the tail adds the deviation of a member. The observation's
-null-space projection turns ``g`` into an image that explains `y`; it is applied by the caller.
+``up(f)`` is the deterministic detail; the tail adds the deviation of a member. The observation
+turns ``g`` into an image that explains `y`; that is the caller's part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.networks.residual import ResidualTrunk, convolution
-from bayesr.networks.tail import StochasticTail
+from bayesr.networks.tail import Shared, StochasticTail
 
 
 class Generator(nn.Module):
@@ -70,6 +70,25 @@ class Generator(nn.Module):
         """Low-resolution pixels that an output pixel can see in every direction."""
         return self.trunk.reach + max(1, self.tail.reach if self.tail else 0)
 
-    def detail(self, f: Tensor) -> Tensor:
-        """The deterministic detail, `n x bands x sh x sw`, from the trunk's features."""
-        return F.pixel_shuffle(self.up(f), self.scale)
+    def prepare(self, y: Tensor) -> Shared | Tensor:
+        """What members share, from `n x bands x h x w`; of a point estimator, that is all there is."""
+        f = self.trunk(y)
+        detail: Tensor = self.up(f)
+        return self.tail.prepare(f, detail) if self.tail is not None else detail
+
+    def draw(self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
+        """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticTail`)."""
+        if self.tail is None or z is None:
+            return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale)
+        assert isinstance(shared, Shared)
+        return sub_pixels(self.tail(shared, z, masks), self.scale)
+
+
+def sub_pixels(g: Tensor, scale: int) -> Tensor:
+    """Pixel shuffle, `n x bands s^2 x h x w` to `n x bands x sh x sw`, in one copy.
+
+    torch's own keeps the layout of its input, so that channels_last would be copied a second time.
+    """
+    n, channels, h, w = g.shape
+    parts = g.permute(0, 2, 3, 1).reshape(n, h, w, channels // scale**2, scale, scale)
+    return parts.permute(0, 3, 1, 4, 2, 5).reshape(n, channels // scale**2, h * scale, w * scale)

@@ -22,6 +22,7 @@ from bayesr.networks.residual import SLOPE, convolution
 class Shared(NamedTuple):
     """What all members of an image share: tensors of `1 (or n) x channels x h x w`."""
 
+    detail: Tensor
     features: Tensor
     hidden: Tensor
     gains: Tensor
@@ -33,7 +34,7 @@ class Shared(NamedTuple):
 
 
 class TailBlock(nn.Module):
-    """``h + conv(m * act(conv(h) + gain * conv(z)))``, with latent `z`, image-dependent `gain`, channel mask `m`."""
+    """``h + conv(m * act(conv(h) + gain * conv(z)))``: latent `z`, gain from the image, channel mask `m`."""
 
     def __init__(self, width: int, latent: int) -> None:
         super().__init__()
@@ -43,13 +44,16 @@ class TailBlock(nn.Module):
 
     def forward(self, h: Tensor, hidden: Tensor, gain: Tensor, z: Tensor, mask: Tensor) -> Tensor:
         """`hidden` is ``self.features(h)``, given because the first block shares it between members."""
-        active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE) * mask
-        change: Tensor = self.second(active)
+        active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE)
+        if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
+            change = F.conv2d(active, self.second.weight * mask.view(1, -1, 1, 1), self.second.bias, padding=1)
+        else:
+            change = self.second(active * mask)
         return change.add_(h)
 
 
 class StochasticTail(nn.Module):
-    """Deviations from the deterministic detail, one per latent.
+    """The detail of members: the deterministic detail, and one deviation from it per latent.
 
     Parameters
     ----------
@@ -78,13 +82,14 @@ class StochasticTail(nn.Module):
         self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit())
         self.reach = 2 + 2 * blocks
 
-    def prepare(self, f: Tensor) -> Shared:
-        """All that members share, computed once per image."""
+    def prepare(self, f: Tensor, detail: Tensor) -> Shared:
+        """All that members share, computed once per image from its features and deterministic detail."""
         h: Tensor = self.enter(f)
-        return Shared(h, self.blocks[0].features(h), self.gains(f), F.softplus(self.spread(f)))  # type: ignore[operator]
+        hidden = self.blocks[0].features(h)  # type: ignore[operator]
+        return Shared(detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
 
     def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        """Deviations of shape `n x outputs x h x w`.
+        """Detail of shape `n x outputs x h x w`.
 
         `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
         `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
@@ -93,8 +98,7 @@ class StochasticTail(nn.Module):
         parts = zip(self.blocks, shared.gains.split(self.width, 1), z.split(self.latent, 1), masks, strict=True)
         for i, (block, gain, part, mask) in enumerate(parts):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
-        out: Tensor = self.exit(h)
-        return out * shared.spread
+        return torch.addcmul(shared.detail, self.exit(h), shared.spread)
 
     def rates(self) -> Tensor:
         """The learnt dropout rate of every block, in (0, 1)."""

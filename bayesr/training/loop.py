@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from bayesr.errors import TrainingFailed
 from bayesr.networks.critic import Critic
 from bayesr.networks.generator import Generator
+from bayesr.networks.tail import Shared
 from bayesr.observe import Separable
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, Pairs
@@ -130,20 +131,20 @@ class Trainer:
         """
         network = network or self.generator
         base = self.operator.invert(low)
-        f = network.trunk(low.contiguous(memory_format=torch.channels_last))
-        detail = network.detail(f)
-        if count and network.tail is not None:
+        shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
+        z: Tensor | None = None
+        masks: list[Tensor] = []
+        if count and isinstance(shared, Shared):
+            assert network.tail is not None
+            shared = shared.repeat(count)
             size = (len(low) * count, network.latent_channels, *low.shape[-2:])
             z = torch.randn(size, device=self.device, generator=self.on_device)
+            z = z.contiguous(memory_format=torch.channels_last)
             masks = network.tail.relaxed_masks(len(low), self.on_device)
-            spread = network.tail(
-                network.tail.prepare(f).repeat(count),
-                z.contiguous(memory_format=torch.channels_last),
-                [m.repeat_interleave(count, 0) for m in masks],
-            )
-            detail = detail.repeat_interleave(count, 0) + F.pixel_shuffle(spread, network.scale)
+            masks = [mask.repeat_interleave(count, 0) for mask in masks]
+        drawn = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
-            x = self.operator.project(detail.float())
+            x = self.operator.project(drawn.float())
         return base, base[:, None] + x.unflatten(0, (len(low), max(1, count)))
 
     def _losses(self, stage: Stage, done: int, base: Tensor, x: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
