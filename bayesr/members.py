@@ -56,28 +56,33 @@ def members_of(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """(members, x): batches of members, x of shape `n x band x H x W`, of a tile's window, in network units.
 
-    `low` holds as many bands as the network takes. `only` skips every batch without that member.
+    `low` holds as many bands as the network takes. `only` skips every batch without that member. The
+    memory of `x` is used again for the next batch.
     """
     top, bottom, left, right = tile.window
     y = low[:, top:bottom, left:right].to(memory_format=torch.contiguous_format)
     net, operator = network.generator, network.observation
     shared = net.prepare(y[None].contiguous(memory_format=torch.channels_last))
     bounds = None if image.bounds is None else (image.to_network(image.bounds[0]), image.to_network(image.bounds[1]))
-    for mask, members in plan.batches(y.shape[-2] * y.shape[-1]):
+    pixels = y.shape[-2] * y.shape[-1]
+    largest = max(len(members) for _, members in plan.batches(pixels))
+    # Memory is taken once and used by every batch: where pages are dear, fresh ones cost more than arithmetic.
+    buffer = torch.empty(largest, network.bands, net.scale * y.shape[-2], net.scale * y.shape[-1], device=plan.device)
+    latents = np.empty((largest, *y.shape[-2:], net.latent_channels), np.float32)
+    for mask, members in plan.batches(pixels):
         if only is not None and only not in members:
             continue
         z: Tensor | None = None
         masks: list[Tensor] = []
         if net.tail is not None:
-            latents = np.empty((len(members), *y.shape[-2:], net.latent_channels), np.float32)
-            for i, out in zip(members, latents, strict=True):
+            for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
-            z = torch.from_numpy(latents).to(plan.device).permute(0, 3, 1, 2)
+            z = torch.from_numpy(latents[: len(members)]).to(plan.device).permute(0, 3, 1, 2)
             kept = noise.dropout(plan.seed, mask, net.tail.rates().cpu().numpy(), net.tail.width)
             masks = list(torch.from_numpy(kept).to(plan.device)[:, None, :, None, None])
-        x = operator.constrain_(net.draw(shared, z, masks), y)
+        x = operator.constrain_(net.draw(shared, z, masks, buffer), y)
         if bounds is not None:
-            x = operator.confine(x, y, *bounds)
+            x = operator.confine_(x, y, *bounds)
         yield members, x
 
 
@@ -122,7 +127,7 @@ def draw(
                 totals[3:].zero_()
                 seen = 0
             if keep:
-                kept.append((members, x[inside].cpu().numpy()))
+                kept.append((members, x[inside].cpu().numpy().copy()))
             advance(len(members) / len(groups))
         assert totals is not None
         parts.append(moments_of(totals, middle, plan, kept))

@@ -147,13 +147,14 @@ class Separable:
         x.view(-1, *x.shape[-2:]).baddbmm_(rows.expand(len(across), -1, -1), across, alpha=weight)
         return x
 
-    def confine(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 4) -> Tensor:
+    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 4) -> Tensor:
         """Bring consistent images inside their bounds and keep them consistent.
 
         Alternates clipping to [`low`, `high`] with ``x <- x + 1.9 A+ e + 0.3 (x - x_before)``, where
         ``e = y - A x``: over-relaxed, with momentum, four passes do the work of seven plain ones.
         Where `y` itself is saturated the truth may lie beyond, so there only the error that pulls
-        back inside counts. Images without a pixel out of bounds come back as they are.
+        back inside counts. Images without a pixel out of bounds come back as they are; the memory
+        of others is used up.
 
         Parameters
         ----------
@@ -169,8 +170,7 @@ class Separable:
         least, most = torch.aminmax(x)
         if least >= low and most <= high:
             return x
-        x = x.clamp(low, high)
-        before = x.clone()
+        before = x.clamp_(low, high).clone()
         at_top, at_bottom = y >= high, y <= low
         for _ in range(passes):
             error = y - self.observe(x)

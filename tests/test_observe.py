@@ -68,7 +68,7 @@ def test_confine_keeps_inside_and_consistent():
     y = operator.observe(truth).clamp(0, 1)
     x = operator.invert(y) + operator.project(0.1 * torch.randn(2, 3, 64, 64, generator=random))
     assert x.max() > 1 and x.min() < 0
-    inside = operator.confine(x, y, 0.0, 1.0)
+    inside = operator.confine_(x.clone(), y, 0.0, 1.0)
     assert inside.min() >= 0 and inside.max() <= 1
     clipped = (operator.observe(x.clamp(0, 1)) - y).pow(2).mean()
     assert (operator.observe(inside) - y).pow(2).mean() < 0.01 * clipped
@@ -77,7 +77,7 @@ def test_confine_keeps_inside_and_consistent():
 def test_confine_leaves_good_images_alone():
     operator = observe.bicubic(4)
     x = torch.rand(1, 1, 16, 16)
-    assert operator.confine(x, operator.observe(x)[0], 0.0, 1.0) is x
+    assert operator.confine_(x, operator.observe(x)[0], 0.0, 1.0) is x
 
 
 def test_gradients_pass():

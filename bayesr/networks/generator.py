@@ -76,19 +76,28 @@ class Generator(nn.Module):
         detail: Tensor = self.up(f)
         return self.tail.prepare(f, detail) if self.tail is not None else detail
 
-    def draw(self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
-        """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticTail`)."""
+    def draw(
+        self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+    ) -> Tensor:
+        """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticTail`).
+
+        They are written to the memory of `out`, of at least n images, where that is given.
+        """
         if self.tail is None or z is None:
-            return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale)
+            return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale, out)
         assert isinstance(shared, Shared)
-        return sub_pixels(self.tail(shared, z, masks), self.scale)
+        return sub_pixels(self.tail(shared, z, masks), self.scale, out)
 
 
-def sub_pixels(g: Tensor, scale: int) -> Tensor:
-    """Pixel shuffle, `n x bands s^2 x h x w` to `n x bands x sh x sw`, in one copy.
+def sub_pixels(g: Tensor, scale: int, out: Tensor | None = None) -> Tensor:
+    """Pixel shuffle, `n x bands s^2 x h x w` to `n x bands x sh x sw`, in one copy, to `out` where given.
 
     torch's own keeps the layout of its input, so that channels_last would be copied a second time.
     """
     n, channels, h, w = g.shape
-    parts = g.permute(0, 2, 3, 1).reshape(n, h, w, channels // scale**2, scale, scale)
-    return parts.permute(0, 3, 1, 4, 2, 5).reshape(n, channels // scale**2, h * scale, w * scale)
+    bands = channels // scale**2
+    parts = g.permute(0, 2, 3, 1).reshape(n, h, w, bands, scale, scale).permute(0, 3, 1, 4, 2, 5)
+    if out is None:
+        return parts.reshape(n, bands, h * scale, w * scale)
+    out[:n].view(parts.shape).copy_(parts)
+    return out[:n]

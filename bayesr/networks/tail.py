@@ -98,7 +98,8 @@ class StochasticTail(nn.Module):
         parts = zip(self.blocks, shared.gains.split(self.width, 1), z.split(self.latent, 1), masks, strict=True)
         for i, (block, gain, part, mask) in enumerate(parts):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
-        return torch.addcmul(shared.detail, self.exit(h), shared.spread)
+        out: Tensor = self.exit(h)
+        return out.mul_(shared.spread).add_(shared.detail)  # in place: fresh memory costs more than arithmetic
 
     def rates(self) -> Tensor:
         """The learnt dropout rate of every block, in (0, 1)."""
