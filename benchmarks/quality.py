@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -37,15 +38,24 @@ ACTIVITY_BINS = 40
 Array = NDArray[np.floating]
 
 
-def read_set(root: Path, name: str) -> dict[str, NDArray[np.uint8]]:
+class Picture(NamedTuple):
+    """RGB pixels, and whether the file is a grey one, whose values tables take as they are."""
+
+    pixels: NDArray[np.uint8]
+    grey: bool
+
+
+def read_set(root: Path, name: str) -> dict[str, Picture]:
     """The RGB images of a set, cropped to a multiple of the scale."""
     folder = next((root / f for f in SET_FOLDERS[name] if (root / f).is_dir()), None)
     if folder is None:
         raise SystemExit(f"No folder {' or '.join(SET_FOLDERS[name])} in {root}.")
     images = {}
     for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".bmp"}):
-        pixels = np.asarray(PIL.Image.open(file).convert("RGB"))
-        images[file.stem] = pixels[: pixels.shape[0] // SCALE * SCALE, : pixels.shape[1] // SCALE * SCALE]
+        with PIL.Image.open(file) as picture:
+            grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
+        pixels = pixels[: pixels.shape[0] // SCALE * SCALE, : pixels.shape[1] // SCALE * SCALE]
+        images[file.stem] = Picture(pixels, grey)
     return images
 
 
@@ -84,9 +94,9 @@ def luma(image: Array) -> Array:
     return y[SCALE:-SCALE, SCALE:-SCALE]
 
 
-def psnr_ssim(image: Array, truth: Array) -> tuple[float, float]:
+def psnr_ssim(image: Array, truth: Array, grey: bool) -> tuple[float, float]:
     a, b = luma(image), luma(truth)
-    if np.ptp(truth, -1).max() == 0:  # tables take the values of grey pictures as they are, not squeezed to 16..235
+    if grey:
         a, b = (a - 16) * 255 / 219, (b - 16) * 255 / 219
     similarity = structural_similarity(
         a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
@@ -121,32 +131,33 @@ def local_activity(image: Array) -> Array:
 
 def check_protocol(root: Path, sets: list[str]) -> None:
     for name in sets:
-        found = [psnr_ssim(upsample(observe(high)), high) for high in read_set(root, name).values()]
+        found = [psnr_ssim(upsample(observe(high)), high, grey) for high, grey in read_set(root, name).values()]
         psnr, ssim = np.mean(found, 0)
         if abs(psnr - PUBLISHED[name][0]) > 0.02 or abs(ssim - PUBLISHED[name][1]) > 0.001:
             raise SystemExit(f"Bicubic on {name} gives {psnr:.2f}/{ssim:.4f}, not {PUBLISHED[name]}: wrong images?")
 
 
-def evaluate(model: bayesr.Model, images: dict[str, NDArray[np.uint8]], many: int) -> dict[str, float]:
+def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict[str, float]:
     figures: dict[str, list[float]] = {}
     errors, activities = [], []
     operator = bicubic(SCALE)
-    for high in images.values():
+    for high, grey in images.values():
         low, truth = observe(high), high.astype(np.float32)
         ds = model.sample(low, 32, dims=("y", "x", "band"))
         mean = ds["mean"].values.transpose(1, 2, 0)
         members = ds["samples"].values.transpose(0, 2, 3, 1)
         row: dict[str, float] = {}
-        row["bicubic PSNR"], row["bicubic SSIM"] = psnr_ssim(upsample(low), truth)
+        row["bicubic PSNR"], row["bicubic SSIM"] = psnr_ssim(upsample(low), truth, grey)
         pinv = operator.invert(torch.from_numpy(low.astype(np.float32)).permute(2, 0, 1)).permute(1, 2, 0).numpy()
-        row["A+ y PSNR"], _ = psnr_ssim(pinv, truth)
-        row["PSNR"], row["SSIM"] = psnr_ssim(mean, truth)
+        row["A+ y PSNR"], _ = psnr_ssim(pinv, truth, grey)
+        row["PSNR"], row["SSIM"] = psnr_ssim(mean, truth, grey)
         if many:
             row[f"PSNR n={many}"], _ = psnr_ssim(
                 model.sample(low, many, dims=("y", "x", "band"), keep_samples=False)["mean"].values.transpose(1, 2, 0),
                 truth,
+                grey,
             )
-        row["member PSNR"] = float(np.mean([psnr_ssim(member, truth)[0] for member in members[:4]]))
+        row["member PSNR"] = float(np.mean([psnr_ssim(member, truth, grey)[0] for member in members[:4]]))
         lower, upper = (ds[name].values.transpose(1, 2, 0) for name in ("lower", "upper"))
         row["covered"] = float(np.mean((truth >= lower) & (truth <= upper)))
         row["width"] = float(np.mean(upper - lower))
