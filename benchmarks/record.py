@@ -20,7 +20,8 @@ RESULTS = Path(__file__).parent / "results"
 def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Path = RESULTS) -> None:
     """Write `rows` as ``NAME.json`` and ``NAME.md`` into `out`, and print the table."""
     facts = {
-        "command": f"python -m benchmarks.{name} {' '.join(sys.argv[1:])}".strip(),
+        # Folders by their last name: where they lie on the machine that recorded helps nobody.
+        "command": " ".join(["python -m", f"benchmarks.{name}", *(Path(arg).name for arg in sys.argv[1:])]),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, bayesr {bayesr.__version__}",
