@@ -244,6 +244,17 @@ def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
             assert torch.equal(value, b.state_dict()[key]), key
 
 
+def test_spread_settles_where_the_score_is_best(trainer):
+    """Too narrow by half: widened. And what has settled stays."""
+    for _ in range(20):
+        trainer.advance()
+    trainer.settle_spread(60)
+    assert 1 / 1.2 < trainer.settle_spread(60) < 1.2
+    trainer.average.tail.exit.weight.data.mul_(0.6)
+    trainer.average.tail.exit.bias.data.mul_(0.6)
+    assert trainer.settle_spread(60) > 1.2
+
+
 def test_a_loss_that_is_not_finite_stops(trainer):
     torch.nn.init.constant_(trainer.generator.up.bias, float("nan"))
     with pytest.raises(TrainingFailed, match="step 0"):

@@ -122,6 +122,8 @@ def train(
         validate = Validation(kept, operator) if held_out else None
         if not trainer.run(checkpoint, time_limit=time_limit, validate=validate, report=tell):
             return None
+    if trainer.step:
+        trainer.settle_spread()
     model = publish(trainer, out.stem, training, dict(card or {}))
     if held_out:
         model = calibrate(model, pairs(kept, operator), source=f"{held_out} held-out images", progress=progress)
