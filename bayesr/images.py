@@ -199,10 +199,6 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
     )
 
 
-def _anonymous(pixels: NDArray[Any]) -> xr.DataArray:
-    return xr.DataArray(pixels)
-
-
 # -- sources ---------------------------------------------------------------------------------
 
 
@@ -214,10 +210,10 @@ def _open(img: Any) -> xr.DataArray:
     if isinstance(img, str | os.PathLike):
         return _from_path(Path(img))
     if isinstance(img, np.ndarray):
-        return _anonymous(img)
+        return xr.DataArray(img)
     kind = f"{type(img).__module__}.{type(img).__qualname__}"
     if kind.startswith("torch"):  # known by name, so that reading an image never imports torch
-        return _anonymous(img.detach().cpu().numpy())
+        return xr.DataArray(img.detach().cpu().numpy())
     if kind.startswith("PIL."):
         return _from_pillow(img)
     raise NotAnImage(
@@ -283,7 +279,7 @@ def _from_tiff(path: Path) -> xr.DataArray:
         return xr.DataArray(pixels, dims=[names[axis] for axis in axes])
     if set(axes) <= set("YXSC"):
         pixels = pixels.squeeze()
-    return _anonymous(pixels)
+    return xr.DataArray(pixels)
 
 
 def _from_geotiff(path: Path) -> xr.DataArray:
