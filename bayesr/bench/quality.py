@@ -1,6 +1,6 @@
 """Quality on Set5, Set14 and BSD100 at x4: fidelity of the mean, and whether the spread is right.
 
-    python -m benchmarks.quality --data FOLDER
+    bayesr bench quality --data FOLDER
 
 FOLDER holds ``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``). Low-resolution images are made
 with the antialiased bicubic operator and rounded to 8 bits. PSNR and SSIM are of the Y channel, 4
@@ -11,11 +11,12 @@ The evaluator first reproduces the published figures of bicubic upsampling withi
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
 import numpy as np
 import PIL.Image
 import scoringrules
@@ -25,9 +26,9 @@ from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
 import bayesr
+from bayesr.bench.record import data_option, out_option, record
 from bayesr.catalogue import locate
 from bayesr.observe import bicubic
-from benchmarks.record import RESULTS, record
 
 SCALE = 4
 # Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
@@ -35,7 +36,7 @@ PUBLISHED = {"set5": (28.42, 0.8104), "set14": (26.00, 0.7027), "bsd100": (25.96
 SET_FOLDERS = {"set5": ("set5",), "set14": ("set14",), "bsd100": ("bsd100", "bsd100_jpg")}
 ACTIVITY_BINS = 40
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 
 class Picture(NamedTuple):
@@ -84,14 +85,16 @@ def upsample(low: NDArray[np.uint8]) -> Array:
         return weights
 
     x = low.astype(float)
-    return np.einsum("Yy,yxb,Xx->YXb", matrix(x.shape[0]), x, matrix(x.shape[1]), optimize=True)
+    found: Array = np.einsum("Yy,yxb,Xx->YXb", matrix(x.shape[0]), x, matrix(x.shape[1]), optimize=True)
+    return found
 
 
 def luma(image: Array) -> Array:
     """Y of MATLAB's rgb2ycbcr, of an 8-bit image, shaved."""
     rounded = np.clip(np.round(image), 0, 255)
     y = 16 + rounded @ np.array([65.481, 128.553, 24.966]) / 255
-    return y[SCALE:-SCALE, SCALE:-SCALE]
+    shaved: Array = y[SCALE:-SCALE, SCALE:-SCALE]
+    return shaved
 
 
 def psnr_ssim(image: Array, truth: Array, grey: bool) -> tuple[float, float]:
@@ -129,7 +132,7 @@ def local_activity(image: Array) -> Array:
     return np.repeat(np.sqrt(np.maximum(variance, 0))[..., None], image.shape[-1], -1)
 
 
-def check_protocol(root: Path, sets: list[str]) -> None:
+def check_protocol(root: Path, sets: Sequence[str]) -> None:
     for name in sets:
         found = [psnr_ssim(upsample(observe(high)), high, grey) for high, grey in read_set(root, name).values()]
         psnr, ssim = np.mean(found, 0)
@@ -184,44 +187,42 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict
     return averages
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="natural-x4")
-    parser.add_argument("--sets", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
-    parser.add_argument("--many", type=int, default=128, help="a second number of members for the mean; 0 for none")
-    parser.add_argument("--limit", type=int, help="images per set, for a quick look")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--write-scores", action="store_true", help="into the model file")
-    args = parser.parse_args()
-
-    check_protocol(args.data, args.sets)
-    model = bayesr.load(args.model)
-    rows: list[dict[str, object]] = []
-    for name in args.sets:
-        images = dict(list(read_set(args.data, name).items())[: args.limit])
-        for figure, value in evaluate(model, images, args.many).items():
+@click.command()
+@data_option
+@click.option("--model", default="natural-x4", show_default=True)
+@click.option("--sets", multiple=True, type=click.Choice(list(PUBLISHED)), default=list(PUBLISHED), show_default=True)
+@click.option("--many", default=128, show_default=True, help="A second number of members for the mean; 0 for none.")
+@click.option("--limit", type=int, help="Images per set, for a quick look.")
+@click.option("--write-scores", is_flag=True, help="Into the model file.")
+@out_option
+def command(
+    data: Path, model: str, sets: tuple[str, ...], many: int, limit: int | None, write_scores: bool, out: Path
+) -> None:
+    """Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100."""
+    check_protocol(data, sets)
+    network = bayesr.load(model)
+    rows: list[dict[str, Any]] = []
+    for name in sets:
+        images = dict(list(read_set(data, name).items())[:limit])
+        for figure, value in evaluate(network, images, many).items():
             row = next((r for r in rows if r["figure"] == figure), None)
             if row is None:
-                rows.append(row := {"figure": figure})
+                row = {"figure": figure}
+                rows.append(row)
             row[f"{name} ({len(images)})"] = round(value, 4)
         print(f"{name} done", flush=True)
     notes = {
-        "model": f"{model.name}, {model.sha256[:12]}",
+        "model": f"{network.name}, {network.sha256[:12]}",
         "members": "n = 32, seed 0; averages over images, LR-PSNR the worst member of the worst image",
         "estimators": "fair CRPS (scoringrules); climatology: fair CRPS of errors pooled in 40 bins of local activity, "
         "the set's own; spread/skill with its (n+1)/n factor",
         "protocol": "bicubic x4 reproduced within 0.02 dB and 0.001 SSIM of the published figures before anything else",
     }
-    record("quality", rows, notes, args.out)
-    if args.write_scores:
+    record("quality", rows, notes, out)
+    if write_scores:
         wanted = ("PSNR", "SSIM", "fair CRPS", "covered")
         scores = {
             column.split()[0]: {str(row["figure"]): row[column] for row in rows if row["figure"] in wanted}
             for column in list(rows[0])[1:]
         }
-        replace(model, card={**model.card, "scores": scores}).save(locate(args.model))
-
-
-if __name__ == "__main__":
-    main()
+        replace(network, card={**network.card, "scores": scores}).save(locate(model))

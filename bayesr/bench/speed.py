@@ -1,6 +1,6 @@
 """Speed, memory and start-up, as ratios within one process wherever they are times.
 
-    python -m benchmarks.speed
+    bayesr bench speed
 
 32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
 (SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) in eager PyTorch,
@@ -9,7 +9,6 @@ channels_last, on the same threads; the two are timed in turn and the median rat
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -17,13 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
 
 import bayesr
-from benchmarks.record import RESULTS, record
+from bayesr.bench.record import out_option, record
 
 
 class SRResNet(nn.Module):
@@ -112,14 +112,13 @@ def seconds(*command: str) -> float:
     return statistics.median(taken[1:])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="natural-x4")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
-
-    model = bayesr.load(args.model)
+@click.command()
+@click.option("--model", default="natural-x4", show_default=True)
+@click.option("--rounds", default=15, show_default=True)
+@out_option
+def command(model: str, rounds: int, out: Path) -> None:
+    """Time of 32 members against one pass of SRGAN's generator; memory; start-up."""
+    network = bayesr.load(model)
     example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
     # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
     cases = {
@@ -134,10 +133,10 @@ def main() -> None:
             low = low.contiguous(memory_format=torch.channels_last)
 
             def ours(img: np.ndarray = img) -> object:
-                return model.sample(img, 32, keep_samples=False)
+                return network.sample(img, 32, keep_samples=False)
 
-            one, mine, theirs = ratio(ours, lambda low=low: reference(low), args.rounds)  # type: ignore[misc]
-            many, _, _ = ratio(ours, lambda low=low: naive(model, low), max(3, args.rounds // 3))  # type: ignore[misc]
+            one, mine, theirs = ratio(ours, lambda low=low: reference(low), rounds)  # type: ignore[misc]
+            many, _, _ = ratio(ours, lambda low=low: naive(network, low), max(3, rounds // 3))  # type: ignore[misc]
             rows.append(
                 {
                     "case": name,
@@ -148,15 +147,11 @@ def main() -> None:
                 }
             )
     notes = {
-        "model": f"{model.name}, {model.sha256[:12]}",
-        "memory": f"{peak_memory(args.model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        "model": f"{network.name}, {network.sha256[:12]}",
+        "memory": f"{peak_memory(model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
         "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
         "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
         f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
-        "rounds": f"{args.rounds}, the two sides in turn, medians",
+        "rounds": f"{rounds}, the two sides in turn, medians",
     }
-    record("speed", rows, notes, args.out)
-
-
-if __name__ == "__main__":
-    main()
+    record("speed", rows, notes, out)

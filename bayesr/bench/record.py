@@ -1,4 +1,4 @@
-"""What every benchmark does with its rows: print them, and write JSON and Markdown with all that is needed to rerun."""
+"""What every benchmark does with its rows: print them, and write them with all that is needed to run it again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
 import bayesr
 
-RESULTS = Path(__file__).parent / "results"
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("benchmarks"),
+    show_default=True,
+    help="Folder for the table, as JSON and Markdown.",
+)
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="Folder with a folder for each data set.",
+)
 
 
-def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Path = RESULTS) -> None:
+def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Path) -> None:
     """Write `rows` as ``NAME.json`` and ``NAME.md`` into `out`, and print the table."""
     facts = {
         # Folders by their last name: where they lie on the machine that recorded helps nobody.
-        "command": " ".join(["python -m", f"benchmarks.{name}", *(Path(arg).name for arg in sys.argv[1:])]),
+        "command": " ".join(["bayesr", *(Path(arg).name for arg in sys.argv[1:])]),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, bayesr {bayesr.__version__}",

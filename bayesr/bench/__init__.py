@@ -1,0 +1,1 @@
+"""What bayesr claims, measured: one file a table, run as ``bayesr bench NAME``."""

@@ -1,1 +1,0 @@
-"""Benchmarks: one file a table, run as ``python -m benchmarks.NAME``; recorded results lie in ``results/``."""
