@@ -179,6 +179,14 @@ class Separable:
             before, x = x, self._add_inverse_(before, error, 1.9).clamp_(low, high)
         return x
 
+    def hidden_share(self, height: int, width: int) -> Tensor:
+        """``diag(P)``, `s*height x s*width`: the share of white noise's variance that a pixel keeps in ``P``."""
+        rows, columns = (
+            torch.from_numpy(np.einsum("ij,ji->i", inverse, matrix))
+            for matrix, inverse in (self.matrices(height), self.matrices(width))
+        )
+        return (1 - rows[:, None] * columns[None]).float()
+
     @property
     def reach(self) -> int:
         """Low-resolution pixels beyond which ``A+ A`` weighs less than 1e-7: what a tile's halo must add."""

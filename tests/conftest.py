@@ -21,11 +21,12 @@ settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=
 settings.load_profile("bayesr")
 
 
-def make_model(bands: int = 3, tail_blocks: int = 2, seed: int = 0) -> Model:
+def make_model(bands: int = 3, tail_blocks: int = 2, seed: int = 0, latent: int = 2, tail: str = "stochastic") -> Model:
     """A model whose members differ by several grey levels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(bands, 4, width=8, blocks=1, tail_width=8, tail_blocks=tail_blocks, latent=2, dropout=0.3)
+        sizes = dict(width=8, blocks=1, tail_width=8, tail_blocks=tail_blocks, latent=latent)
+        generator = Generator(bands, 4, **sizes, dropout=0.3, tail=tail)
         for parameter in generator.parameters():
             if parameter.dim() == 4:
                 torch.nn.init.normal_(parameter, std=0.05)

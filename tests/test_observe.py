@@ -118,3 +118,11 @@ def test_sampling_first_and_training_after():
     x = torch.rand(28, 28, requires_grad=True)
     operator.project(x).pow(2).sum().backward()
     assert x.grad is not None
+
+
+def test_hidden_share_is_the_diagonal_of_the_null_space():
+    for operator in (observe.bicubic(4), observe.gaussian(2, sigma=1.0), observe.box(3)):
+        side = 3 * operator.scale
+        every = torch.eye(side * side, dtype=torch.float64).reshape(-1, 1, side, side)
+        diagonal = operator.project(every).flatten(1).diagonal().reshape(side, side)
+        torch.testing.assert_close(operator.hidden_share(3, 3), diagonal.float(), atol=1e-6, rtol=0)

@@ -6,12 +6,14 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import scipy.fft
 import scoringrules
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesr
+from bayesr.bench.posterior import ROWS
 from bayesr.errors import TrainingFailed
 from bayesr.networks.critic import Critic
 from bayesr.networks.generator import Generator, sub_pixels
@@ -19,7 +21,9 @@ from bayesr.observe import bicubic
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, Pairs, load_images
 from bayesr.training.loop import Trainer, Validation, with_steps
+from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipes import RECIPES, Recipe, Stage, recipe
+from tests.conftest import make_model
 
 TINY = Recipe(
     "tiny",
@@ -45,7 +49,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def trainer(folder):
-    return Trainer(TINY, load_images([folder]), bicubic(4))
+    return Trainer(TINY, Pairs(load_images([folder]), bicubic(4), TINY.patch))
 
 
 # -- losses ------------------------------------------------------------------------------------
@@ -100,7 +104,100 @@ def test_critic_penalty_is_the_squared_gradient():
     torch.testing.assert_close(punished - plain, 2 * leaf.grad.pow(2).sum((1, 2, 3)).mean())
 
 
+def test_band_crps_is_that_of_cosine_coefficients():
+    rng = np.random.default_rng(0)
+    x, truth = rng.standard_normal((3, 5, 1, 8, 8)), rng.standard_normal((3, 1, 8, 8))
+    ours = losses.band_crps(torch.from_numpy(x), torch.from_numpy(truth), 8)
+    real, drawn = (scipy.fft.dctn(a, axes=(-2, -1), norm="ortho") for a in (truth, np.moveaxis(x, 1, 0)))
+    theirs = scoringrules.crps_ensemble(real, drawn, m_axis=0, estimator="fair").mean()
+    np.testing.assert_allclose(float(ours), theirs, rtol=1e-6)
+
+
+def test_the_reward_for_spread_is_right_for_gaussians_alone():
+    """Its optimum is the true spread of a normal posterior, and misses that of a heavy-tailed one."""
+    random = torch.Generator().manual_seed(0)
+    spreads = torch.linspace(0.6, 1.4, 17)
+    normal = torch.randn(3, 400_000, 1, 1, 1, generator=random)
+
+    def optimum(truth):
+        drawn = normal[:2].transpose(0, 1)
+        return float(spreads[torch.stack([losses.rewarded_error(s * drawn, truth) for s in spreads]).argmin()])
+
+    assert abs(optimum(normal[2]) - 1) < 0.06
+    laplace = torch.distributions.Laplace(0.0, 0.5**0.5).icdf(torch.special.ndtr(normal[2]))
+    assert optimum(laplace) < 0.9
+
+
+def test_noise_alone_is_best_ignored():
+    random = torch.Generator().manual_seed(0)
+    truth, members = torch.randn(2000, 1, 2, 2, generator=random), torch.randn(2000, 2, 1, 2, 2, generator=random)
+    values = [float(losses.absolute_error(s * members, truth)) for s in (0.0, 0.3, 1.0)]
+    assert values == sorted(values)
+
+
+def test_marginal_losses_are_lowest_at_the_truth():
+    random = torch.Generator().manual_seed(0)
+    error = 0.2 * torch.randn(200_000, 1, 1, 1, generator=random)
+    likelihood = [float(losses.gaussian_likelihood(error, torch.full_like(error, s))) for s in (0.15, 0.2, 0.25)]
+    assert likelihood[1] == min(likelihood)
+    levels = torch.tensor([0.25, 0.5, 0.9])
+    right = torch.distributions.Normal(0.0, 0.2).icdf(levels).view(1, 3, 1, 1, 1)
+    best = float(losses.pinball(error, right, levels))
+    for wrong in (0.8 * right, 1.2 * right, right + 0.05):
+        assert float(losses.pinball(error, wrong, levels)) > best
+
+
 # -- networks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tail", ["gaussian", "quantile"])
+def test_marginal_tails_draw_from_what_they_say(tail):
+    torch.manual_seed(0)
+    net = Generator(1, 4, width=4, blocks=1, tail=tail)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    shared = net.prepare(torch.rand(1, 1, 2, 2))
+    drawn = net.tail(shared, torch.randn(20_000, 16, 2, 2), []) - shared.detail
+    if tail == "gaussian":
+        torch.testing.assert_close(drawn.std(0), shared.spread[0], rtol=0.05, atol=0)
+        return
+    quantiles = net.tail.quantiles(shared)[0]
+    assert (quantiles.diff(dim=0) > 0).all(), "quantiles never cross"
+    found = (drawn[:, None] < quantiles).float().mean(0)
+    torch.testing.assert_close(
+        found, torch.tensor(net.tail.LEVELS).view(-1, 1, 1, 1).expand_as(found), rtol=0, atol=0.02
+    )
+
+
+def test_without_latents_masks_are_all_that_is_random():
+    model = make_model(latent=0)
+    img = np.random.default_rng(0).integers(0, 255, (6, 7, 3), np.uint8)
+    ds = model.sample(img, 4)
+    assert ds.attrs["masks"] == 4
+    assert float(ds["samples"].std("realization").mean()) > 0.1
+    twice = model.sample(img, 4, masks=2)["samples"].values
+    np.testing.assert_array_equal(twice[0], twice[2])
+    assert not model.generator.tail.dropout_logit.requires_grad
+    marginal = make_model(tail="gaussian").sample(img, 4)
+    assert marginal.attrs["masks"] == 1 and np.isnan(marginal["epistemic"]).all()
+
+
+def test_the_direct_path_is_linear_and_starts_from_files_without_it(trainer):
+    z = torch.randn(2, 4, 8, 8)
+    net = Generator(3, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2, direct=True)
+    torch.nn.init.zeros_(net.tail.exit.weight)
+    shared, masks = net.prepare(torch.rand(1, 3, 8, 8)), [torch.ones(1, 8, 1, 1)] * 2
+    draw = lambda z: net.tail(shared, z, masks) - shared.detail  # noqa: E731
+    torch.testing.assert_close(draw(2 * z), 2 * draw(z), rtol=1e-4, atol=1e-6)
+
+    straight = dataclasses.replace(TINY, network=TINY.network | {"direct": True})
+    longer = Trainer(straight, trainer.pairs)
+    longer.start_from(trainer.generator)
+    low, _ = trainer.pairs.batch(1, torch.Generator().manual_seed(0))
+    masks = [torch.ones(1, 8, 1, 1)] * 2
+    z = torch.randn(1, 4, 8, 8)
+    before, after = (t.generator.draw(t.generator.prepare(low), z, masks) for t in (trainer, longer))
+    torch.testing.assert_close(before, after)
 
 
 def test_generator_sees_as_far_as_it_says():
@@ -147,7 +244,7 @@ def test_relaxed_masks_have_mean_one_and_a_gradient():
 
 def test_pairs_are_observations_of_crops(folder):
     images = load_images([folder])
-    pairs = Pairs(images, bicubic(4), 8, torch.device("cpu"))
+    pairs = Pairs(images, bicubic(4), 8)
     low, high = pairs.batch(16, torch.Generator().manual_seed(0))
     assert low.shape == (16, 3, 8, 8) and high.shape == (16, 3, 32, 32)
     expected = (bicubic(4).observe(high).clamp(0, 1) * 255).round() / 255
@@ -188,7 +285,7 @@ def test_unusable_data(folder, tmp_path):
     with pytest.raises(TrainingFailed, match="held out"):
         load_images([folder]).split(6)
     with pytest.raises(TrainingFailed, match="smaller patch"):
-        Pairs(load_images([folder]), bicubic(4), 32, torch.device("cpu"))
+        Pairs(load_images([folder]), bicubic(4), 32)
     (folder / "bad.png").write_bytes(b"no")
     with pytest.raises(TrainingFailed, match=r"bad\.png"):
         load_images([folder])
@@ -199,7 +296,7 @@ def test_unusable_data(folder, tmp_path):
 
 def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
     longer = with_steps(TINY, {"fidelity": 150})
-    trainer = Trainer(longer, load_images([folder]), bicubic(4))
+    trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), longer.patch))
     before = {k: v.clone() for k, v in trainer.generator.state_dict().items()}
     critic = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
     first = np.mean([trainer.advance()["fidelity"] for _ in range(10)])
@@ -230,13 +327,13 @@ def test_members_of_a_group_share_their_mask_and_explain_the_input(trainer):
 @pytest.mark.parametrize("stop", [2, 4, 8])
 def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
     images = load_images([folder])
-    straight = Trainer(TINY, images, bicubic(4))
+    straight = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch))
     straight.run(tmp_path / "a.npz")
-    first = Trainer(TINY, images, bicubic(4))
+    first = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch))
     for _ in range(stop):
         first.advance()
     first.save(tmp_path / "b.npz")
-    second = Trainer(TINY, images, bicubic(4), seed=99)
+    second = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch), seed=99)
     second.load(tmp_path / "b.npz")
     second.run(tmp_path / "b.npz")
     for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
@@ -270,7 +367,9 @@ def test_checkpoints_are_kept_or_refused(trainer, folder, tmp_path, monkeypatch)
         with pytest.raises(TrainingFailed, match="kept"):
             trainer.save(path)
     assert path.read_bytes() == before and list(tmp_path.glob("*.partial*")) == []
-    other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"width": 12}), load_images([folder]), bicubic(4))
+    other = Trainer(
+        dataclasses.replace(TINY, network=TINY.network | {"width": 12}), Pairs(load_images([folder]), bicubic(4), 8)
+    )
     with pytest.raises(TrainingFailed, match="another network"):
         other.load(path)
     (tmp_path / "junk.npz").write_bytes(b"junk")
@@ -280,7 +379,10 @@ def test_checkpoints_are_kept_or_refused(trainer, folder, tmp_path, monkeypatch)
 
 def test_validation_leaves_training_alone(folder):
     images = load_images([folder])
-    plain, watched = Trainer(TINY, images, bicubic(4)), Trainer(TINY, images, bicubic(4))
+    plain, watched = (
+        Trainer(TINY, Pairs(images, bicubic(4), TINY.patch)),
+        Trainer(TINY, Pairs(images, bicubic(4), TINY.patch)),
+    )
     validate = Validation(images, bicubic(4), count=2, size=32)
     for _ in range(5):
         plain.advance()
@@ -289,6 +391,20 @@ def test_validation_leaves_training_alone(folder):
     assert {"psnr", "fair_crps", "spread_skill"} <= set(record)
     for key, value in plain.generator.state_dict().items():
         assert torch.equal(value, watched.generator.state_dict()[key])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("problem", [GaussianField(size=4, scenes=4), Mixture(size=6)], ids=["field", "mixture"])
+def test_every_loss_trains_on_problems_with_a_known_answer(row, problem):
+    small = dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2)
+    what = dataclasses.replace(row.recipe(4), network=small | row.network)
+    trainer = Trainer(what, problem)
+    before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
+    while trainer.step < trainer.steps:
+        assert all(np.isfinite(value) for value in trainer.advance().values())
+    moved = {n for n, p in trainer.generator.named_parameters() if p.requires_grad and not torch.equal(p, before[n])}
+    assert {"up.weight", "trunk.head.weight"} <= moved
+    assert any(name.startswith("tail.") for name in moved)
 
 
 def test_recipes():
@@ -332,7 +448,7 @@ def test_calibrate_refuses_what_does_not_fit(model, photo):
     with pytest.raises(bayesr.BayesrError, match="too few"):
         bayesr.calibrate(model, [(photo, photo)])
     with pytest.raises(bayesr.BayesrError, match="does not fit"):
-        bayesr.calibrate(model, [(photo, photo)] * 4)
+        bayesr.calibrate(model, [(photo, photo)] * 4, levels=())
 
 
 def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
@@ -342,14 +458,15 @@ def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
 import sys
 for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
     sys.modules[name] = None
-from bayesr.training.data import load_images
+from bayesr.training.data import Pairs, load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.recipes import Recipe, Stage
 from bayesr.observe import bicubic
 from pathlib import Path
 tiny = Recipe("tiny", dict(width=4, blocks=1, tail_width=4, tail_blocks=1, latent=1),
               (Stage("fidelity", 1, 1e-3, batch=2, members=0), Stage("score", 1, 1e-3, batch=2)), patch=8)
-assert Trainer(tiny, load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4)).run(Path({str(tmp_path / "c.npz")!r}))
+pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
+assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
 import bayesr.training.__main__
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

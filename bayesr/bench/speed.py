@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import bayesr
 from bayesr.bench.record import out_option, record
+from bayesr.networks.tail import StochasticTail
 
 
 class SRResNet(nn.Module):
@@ -73,7 +74,7 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int)
 def naive(model: bayesr.Model, low: Tensor) -> None:
     """32 whole forward passes of the same network, one after the other, noise from torch."""
     net, operator = model.generator, model.observation
-    assert net.tail is not None
+    assert isinstance(net.tail, StochasticTail)
     for _ in range(32):
         z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
         member = net.draw(net.prepare(low), z, net.tail.relaxed_masks(1, torch.Generator()))

@@ -13,6 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bayesr.errors import InvalidModel
+from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.residual import ResidualTrunk, convolution
 from bayesr.networks.tail import Shared, StochasticTail
 
@@ -28,7 +30,11 @@ class Generator(nn.Module):
         Channels and residual blocks of the trunk.
     tail_width, tail_blocks, latent : int
         Channels and blocks of the tail, and latent channels per block.
-        ``tail_blocks=0`` makes a point estimator.
+        ``tail_blocks=0`` makes a point estimator, ``latent=0`` leaves dropout alone.
+    tail : {"stochastic", "gaussian", "quantile"}
+        The last two know every pixel by itself (`bayesr.networks.marginal`).
+    direct : bool
+        A linear path for the latents of a stochastic tail.
     dropout : float
         Where the learnt dropout rates start.
     """
@@ -43,6 +49,8 @@ class Generator(nn.Module):
         tail_blocks: int = 3,
         latent: int = 8,
         dropout: float = 0.1,
+        tail: str = "stochastic",
+        direct: bool = False,
     ) -> None:
         super().__init__()
         self.architecture: dict[str, Any] = {
@@ -53,17 +61,31 @@ class Generator(nn.Module):
             "tail_width": tail_width,
             "tail_blocks": tail_blocks,
             "latent": latent,
-        }
+        } | ({} if tail == "stochastic" else {"tail": tail}) | ({"direct": True} if direct else {})
         self.scale = scale
         outputs = bands * scale**2
         self.trunk = ResidualTrunk(bands, width, blocks)
         self.up = convolution(width, outputs, std=0.01)
-        self.tail = StochasticTail(width, tail_width, tail_blocks, latent, outputs, dropout) if tail_blocks else None
+        self.tail: StochasticTail | GaussianTail | QuantileTail | None
+        if tail == "gaussian":
+            self.tail = GaussianTail(width, outputs)
+        elif tail == "quantile":
+            self.tail = QuantileTail(width, outputs)
+        elif tail == "stochastic":
+            sizes = (width, tail_width, tail_blocks, latent, outputs)
+            self.tail = StochasticTail(*sizes, dropout, direct) if tail_blocks else None
+        else:
+            raise InvalidModel(f"Unknown tail {tail!r}: use stochastic, gaussian or quantile.")
 
     @property
     def latent_channels(self) -> int:
-        """Latent channels that a member needs; 0 says the network is a point estimator."""
-        return self.tail.latent * len(self.tail.blocks) if self.tail else 0
+        """Latent channels that a member needs."""
+        return self.tail.latent_channels if self.tail else 0
+
+    @property
+    def masked(self) -> bool:
+        """Whether members depend on dropout masks."""
+        return self.tail is not None and len(self.tail.rates()) > 0
 
     @property
     def reach(self) -> int:

@@ -39,12 +39,15 @@ class TailBlock(nn.Module):
     def __init__(self, width: int, latent: int) -> None:
         super().__init__()
         self.features = convolution(width, width)
-        self.latent = convolution(latent, width, bias=False)
+        self.latent = convolution(latent, width, bias=False) if latent else None
         self.second = convolution(width, width, std=0.01)
 
     def forward(self, h: Tensor, hidden: Tensor, gain: Tensor, z: Tensor, mask: Tensor) -> Tensor:
         """`hidden` is ``self.features(h)``, given because the first block shares it between members."""
-        active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE)
+        if self.latent is None:
+            active = F.leaky_relu(hidden, SLOPE)
+        else:
+            active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE)
         if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
             change = F.conv2d(active, self.second.weight * mask.view(1, -1, 1, 1), self.second.bias, padding=1)
         else:
@@ -62,16 +65,22 @@ class StochasticTail(nn.Module):
     width, blocks : int
         Channels and number of tail blocks.
     latent : int
-        Latent channels **per block**.
+        Latent channels **per block**. With 0 the masks are all that is random (MC-dropout), and their
+        rates stay as they are: no loss would reward a spread that nothing asks for.
     outputs : int
         Channels of the result, before sub-pixel upsampling.
     dropout : float
         Where the learnt dropout rate of every block starts.
+    direct : bool
+        A linear path from the latents to the result, beside the blocks. By itself it makes Gaussian
+        deviations of any covariance that neighbouring pixels can have, which blocks learn slowly.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, latent: int, outputs: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, width: int, blocks: int, latent: int, outputs: int, dropout: float, direct: bool = False
+    ) -> None:
         super().__init__()
-        self.width, self.latent = width, latent
+        self.width, self.latent, self.latent_channels = width, latent, latent * blocks
         self.enter = convolution(inputs, width)
         self.gains = convolution(inputs, width * blocks, std=0.01)
         self.spread = convolution(inputs, outputs, std=0.01)
@@ -79,7 +88,8 @@ class StochasticTail(nn.Module):
         nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # softplus of it is 1
         self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
         self.exit = convolution(width, outputs, std=0.01)
-        self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit())
+        self.direct = convolution(latent * blocks, outputs, std=0.01, bias=False) if direct and latent else None
+        self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit(), requires_grad=latent > 0)
         self.reach = 2 + 2 * blocks
 
     def prepare(self, f: Tensor, detail: Tensor) -> Shared:
@@ -95,10 +105,13 @@ class StochasticTail(nn.Module):
         `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
         """
         h, hidden = shared.features, shared.hidden
-        parts = zip(self.blocks, shared.gains.split(self.width, 1), z.split(self.latent, 1), masks, strict=True)
+        latents = z.split(self.latent, 1) if self.latent else [z] * len(self.blocks)
+        parts = zip(self.blocks, shared.gains.split(self.width, 1), latents, masks, strict=True)
         for i, (block, gain, part, mask) in enumerate(parts):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
         out: Tensor = self.exit(h)
+        if self.direct is not None:
+            out = out.add_(self.direct(z))
         return out.mul_(shared.spread).add_(shared.detail)  # in place: fresh memory costs more than arithmetic
 
     def rates(self) -> Tensor:

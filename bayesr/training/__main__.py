@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from bayesr.observe import bicubic
-from bayesr.training.data import load_images
+from bayesr.training.data import Pairs, load_images
 from bayesr.training.loop import Record, Trainer, Validation, with_steps
 from bayesr.training.recipes import recipe
 
@@ -31,7 +31,8 @@ def main() -> None:
 
     steps = {name: int(count) for name, _, count in (part.partition("=") for part in args.steps.split(",") if part)}
     training, held_out = load_images(args.data).split(args.held_out)
-    trainer = Trainer(with_steps(recipe(args.recipe), steps), training, bicubic(4), args.seed, args.device)
+    what = with_steps(recipe(args.recipe), steps)
+    trainer = Trainer(what, Pairs(training, bicubic(4), what.patch, args.device), args.seed, args.device)
     if args.resume:
         trainer.load(args.checkpoint)
 

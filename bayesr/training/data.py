@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -85,23 +85,42 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     return ImageSet(tuple(names), tuple(images))
 
 
+class PairSource(Protocol):
+    """What a trainer draws from."""
+
+    @property
+    def operator(self) -> Separable:
+        """How low-resolution images come from high-resolution ones."""
+
+    @property
+    def bands(self) -> int:
+        """Bands of an image."""
+
+    @property
+    def low_pixels(self) -> float:
+        """Low-resolution pixels there are in all, infinite where scenes never repeat: dropout contracts with it."""
+
+    def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(low, high) of shapes `size x bands x h x w` and `size x bands x sh x sw`, in about [0, 1]."""
+
+
 class Pairs:
     """Random (low, high) patch pairs: crop, flip, rotate, observe, round as users' files are rounded.
 
     The pixels lie in one flat buffer on the device; a batch is one gather, whatever the images' sizes.
     """
 
-    def __init__(self, images: ImageSet, operator: Separable, patch: int, device: torch.device) -> None:
+    def __init__(self, images: ImageSet, operator: Separable, patch: int, device: str = "cpu") -> None:
         self.operator, self.size, self.bands = operator, patch * operator.scale, images.bands
         fit = [image for image in images.images if min(image.shape[:2]) >= self.size]
         if not fit:
             raise TrainingFailed(f"No image is as large as a {self.size}x{self.size} patch: use a smaller patch.")
-        self.device = device
+        self.device = torch.device(device)
         self.pixels = torch.from_numpy(np.concatenate([image.reshape(-1, self.bands) for image in fit])).to(device)
         shapes = torch.tensor([image.shape[:2] for image in fit])
         self.heights, self.widths = shapes.unbind(1)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
-        self.low_pixels = int((self.heights * self.widths).sum()) // operator.scale**2
+        self.low_pixels = float((self.heights * self.widths).sum()) / operator.scale**2
 
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """(low, high) of shapes `size x bands x p x p` and `size x bands x sp x sp`, in [0, 1]."""

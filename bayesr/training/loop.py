@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.critic import Critic
-from bayesr.networks.generator import Generator
-from bayesr.networks.tail import Shared
+from bayesr.networks.generator import Generator, sub_pixels
+from bayesr.networks.marginal import GaussianTail, QuantileTail
+from bayesr.networks.tail import Shared, StochasticTail
 from bayesr.observe import Separable
 from bayesr.training import losses
-from bayesr.training.data import ImageSet, Pairs
+from bayesr.training.data import ImageSet, PairSource
 from bayesr.training.recipes import Recipe, Stage
 
 Record = dict[str, Any]
@@ -37,34 +38,29 @@ _DECAY = 0.999
 
 
 class Trainer:
-    """Trains the generator of a recipe on images.
+    """Trains the generator of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
-    images : ImageSet
+    pairs : PairSource
         What to train on; nothing held out may be in it.
-    operator : Separable
-        The observation that pairs are made with.
     seed : int
         Decides initial weights, patches, latents and masks.
     device : str
         ``"cpu"`` or ``"cuda"``; on CUDA the networks run in bfloat16 where they can.
     """
 
-    def __init__(
-        self, recipe: Recipe, images: ImageSet, operator: Separable, seed: int = 0, device: str = "cpu"
-    ) -> None:
-        self.recipe, self.operator, self.seed = recipe, operator, seed
+    def __init__(self, recipe: Recipe, pairs: PairSource, seed: int = 0, device: str = "cpu") -> None:
+        self.recipe, self.pairs, self.operator, self.seed = recipe, pairs, pairs.operator, seed
         self.device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = Generator(images.bands, operator.scale, **recipe.network)
-            critic = Critic(images.bands)
+            generator = Generator(pairs.bands, self.operator.scale, **recipe.network)
+            critic = Critic(pairs.bands)
         to = dict(device=self.device, memory_format=torch.channels_last)
         self.generator, self.critic = generator.to(**to), critic.to(**to)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.pairs = Pairs(images, operator, recipe.patch, self.device)
         self.on_host = torch.Generator().manual_seed(seed)
         self.on_device = torch.Generator(self.device).manual_seed(seed)
         self.step, self.seconds = 0, 0.0
@@ -101,12 +97,9 @@ class Trainer:
         rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * min(1, (done + 1) / 100)
         for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
             group["lr"] = rate
-        low, high = self.pairs.batch(stage.batch, self.on_host)
-        record: Record = {}
+        low, high = (part.to(self.device) for part in self.pairs.batch(stage.batch, self.on_host))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            base, members = self.members(low, stage.members)
-            for name, value in self._losses(stage, done, base, members, high):
-                record[name] = value
+            record: Record = dict(self._losses(stage, done, low, high))
         loss = sum(record.values(), torch.zeros((), device=self.device))
         if not torch.isfinite(loss):
             raise TrainingFailed(
@@ -140,21 +133,28 @@ class Trainer:
             size = (len(low) * count, network.latent_channels, *low.shape[-2:])
             z = torch.randn(size, device=self.device, generator=self.on_device)
             z = z.contiguous(memory_format=torch.channels_last)
-            masks = network.tail.relaxed_masks(len(low), self.on_device)
-            masks = [mask.repeat_interleave(count, 0) for mask in masks]
+            if isinstance(network.tail, StochasticTail):
+                masks = network.tail.relaxed_masks(len(low), self.on_device)
+                masks = [mask.repeat_interleave(count, 0) for mask in masks]
         drawn = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
             x = self.operator.project(drawn.float())
         return base, base[:, None] + x.unflatten(0, (len(low), max(1, count)))
 
-    def _losses(self, stage: Stage, done: int, base: Tensor, x: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _losses(self, stage: Stage, done: int, low: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
+        if stage.loss in ("gaussian_likelihood", "pinball"):
+            yield stage.loss, self._marginal_loss(stage.loss, low, truth)
+            return
+        base, x = self.members(low, stage.members)
         if not stage.members:
             yield "fidelity", losses.fidelity(x[:, 0], truth)
             return
-        yield "crps", losses.fair_crps(x, truth)
+        yield stage.loss, losses.MEMBER_LOSSES[stage.loss](x, truth)
         for size, weight in stage.patches.items():
             yield f"patch{size}", weight * losses.patch_energy(x, truth, size)
-        if self.generator.tail is not None:
+        for size, weight in stage.bands.items():
+            yield f"band{size}", weight * losses.band_crps(x, truth, size)
+        if isinstance(self.generator.tail, StochasticTail) and self.generator.tail.latent:
             rates = self.generator.tail.rates()
             entropy = -(rates * rates.log() + (1 - rates) * (1 - rates).log()).sum() * self.generator.tail.width
             yield "dropout", -entropy / self.pairs.low_pixels
@@ -171,6 +171,23 @@ class Trainer:
                     yield "adversarial", stage.adversarial * F.softplus(-self.critic(x[:, 0], base)[0]).mean()
                 self.critic.requires_grad_(True)
 
+    def _marginal_loss(self, name: str, low: Tensor, truth: Tensor) -> Tensor:
+        """Of the marginals that members have once projected, where the spread is the same all around."""
+        tail, size = self.generator.tail, low.shape[-2:]
+        shared = self.generator.prepare(low.contiguous(memory_format=torch.channels_last))
+        assert isinstance(shared, Shared)
+        detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
+        error = truth - self.operator.invert(low) - detail
+        kept = self.operator.hidden_share(*size).sqrt().to(self.device)
+        if isinstance(tail, GaussianTail):
+            return losses.gaussian_likelihood(error, kept * sub_pixels(shared.spread, self.operator.scale).float())
+        assert isinstance(tail, QuantileTail)
+        offsets = tail.quantiles(shared)
+        quantiles = kept * sub_pixels(offsets.flatten(0, 1), self.operator.scale).float().unflatten(
+            0, offsets.shape[:2]
+        )
+        return losses.pinball(error, quantiles, torch.tensor(tail.LEVELS, device=self.device))
+
     @torch.no_grad()
     def settle_spread(self, batches: int = 12) -> float:
         """One factor on the spread of the averaged network, the best in fair CRPS on training patches.
@@ -179,20 +196,20 @@ class Trainer:
         the averaged network draws its members too close together. The factor is folded into the
         tail's last convolution: members stay as consistent as they were. Returns the factor.
         """
-        if self.average.tail is None:
+        if self.recipe.stages[-1].loss != "crps" or not isinstance(self.average.tail, StochasticTail):
             return 1.0
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)
         for _ in range(batches):
-            low, high = self.pairs.batch(self.recipe.stages[-1].batch, self.on_host)
+            low, high = (part.to(self.device) for part in self.pairs.batch(self.recipe.stages[-1].batch, self.on_host))
             _, centre = self.members(low, 0, self.average)
             _, x = self.members(low, 8, self.average)
             for i, factor in enumerate(factors.tolist()):
                 scores[i] += float(losses.fair_crps((centre + factor * (x - centre)).clamp(0, 1), high))
         best = float(factors[scores.argmin()])
-        self.average.tail.exit.weight.mul_(best)
-        if self.average.tail.exit.bias is not None:
-            self.average.tail.exit.bias.mul_(best)
+        for layer in (self.average.tail.exit, self.average.tail.direct):
+            for parameter in layer.parameters() if layer is not None else ():
+                parameter.mul_(best)
         return best
 
     # -- many steps --------------------------------------------------------------------------
@@ -290,13 +307,19 @@ class Trainer:
         self.on_device.set_state(torch.from_numpy(arrays["random/device"]))
 
     def start_from(self, other: Generator) -> None:
-        """Take over the weights of a network of the same architecture."""
-        if other.architecture != self.generator.architecture:
+        """Take over the weights of a network of the same architecture, with or without the latents' direct path."""
+        theirs, ours = ({**net.architecture, "direct": True} for net in (other, self.generator))
+        if theirs != ours:
             raise TrainingFailed(
                 f"The network to start from, {other.architecture}, is not the recipe's, {self.generator.architecture}."
             )
         for module in (self.generator, self.average):
-            module.load_state_dict(other.state_dict())
+            known = other.state_dict()
+            # A path that the other does not have starts at zero: its members are ours.
+            new = {name: torch.zeros_like(value) for name, value in module.state_dict().items() if name not in known}
+            module.load_state_dict(
+                {name: value for name, value in (known | new).items() if name in module.state_dict()}
+            )
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "average": self.average, "critic": self.critic}

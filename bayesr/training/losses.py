@@ -9,6 +9,7 @@ whose expectation is lowest when the members are drawn from the true distributio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import combinations
 
@@ -55,6 +56,28 @@ def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
     return fair_score(list(members.unbind(1)), truth, distance)
 
 
+def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
+    """The fair CRPS of block cosine coefficients, blocks of `size x size` pixels, strides of half a block.
+
+    A proper score of each of ``size^2`` linear functionals of a block. The energy score hardly sees
+    correlation; cosine coefficients are nearly the principal components of a block, so that scoring
+    each by itself makes their variances, and so the correlation of pixels, right.
+    """
+    k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    cosines = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
+    cosines[0] /= 2**0.5
+    cosines = cosines.to(truth)
+    step = size // 2
+
+    def coefficients(x: Tensor) -> Tensor:
+        blocks = x.unfold(-2, size, step).unfold(-2, size, step)
+        found: Tensor = cosines @ blocks @ cosines.mT
+        return found
+
+    true, *drawn = (coefficients(x) for x in (truth, *members.unbind(1)))
+    return fair_score(drawn, true, lambda a, b: (a - b).abs().mean())
+
+
 def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tensor) -> Tensor:
     """The fair energy score of the critic's feature vectors, every depth scaled to unit size.
 
@@ -74,6 +97,48 @@ def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tens
 
         total = total + fair_score(drawn, real, distance)
     return total / len(depths)
+
+
+def absolute_error(members: Tensor, truth: Tensor) -> Tensor:
+    """L1 of every member by itself: nothing rewards spread, so latents are ignored."""
+    return (members - truth[:, None]).abs().mean()
+
+
+def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
+    """rcGAN's regulariser: L1 of the mean of P members, minus a reward for their spread.
+
+    ``|mean - x|_1 - beta sum_j gamma |x_j - mean|_1`` with ``gamma = sqrt(pi / (2 P (P-1)))`` and
+    ``beta = sqrt(2 / (pi P (P+1)))``, which makes the true mean and spread optimal where the posterior is
+    Gaussian, and only there.
+
+    References
+    ----------
+    M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image
+    recovery problems", 2023, arXiv:2210.13389.
+    """
+    count = members.shape[1]
+    mean = members.mean(1, keepdim=True)
+    reward = (members - mean).abs().mean((0, 2, 3, 4)).sum() * math.sqrt(math.pi / (2 * count * (count - 1)))
+    return (mean[:, 0] - truth).abs().mean() - math.sqrt(2 / (math.pi * count * (count + 1))) * reward
+
+
+def gaussian_likelihood(error: Tensor, std: Tensor) -> Tensor:
+    """Negative log-likelihood of errors under a normal distribution per pixel, without its constant."""
+    return (0.5 * (error / std).pow(2) + std.log()).mean()
+
+
+def pinball(error: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
+    """The pinball loss of quantiles `n x levels x ...` of the error `n x ...`, averaged over levels."""
+    late = error[:, None] - quantiles
+    at = levels.view(1, -1, *[1] * (error.dim() - 1))
+    return torch.maximum(at * late, (at - 1) * late).mean()
+
+
+MEMBER_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "crps": fair_crps,
+    "absolute_error": absolute_error,
+    "rewarded_error": rewarded_error,
+}
 
 
 def critic_loss(critic: Critic, real: Tensor, fake: Tensor, context: Tensor, penalty: float) -> Tensor:

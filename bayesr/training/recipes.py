@@ -19,9 +19,14 @@ class Stage:
     steps, rate, batch : int, float, int
         Optimiser steps, the learning rate at the start of the cosine, patches per step.
     members : int
-        Members per patch; 0 trains the deterministic path alone, by `losses.fidelity`.
+        Members per patch; 0 trains the deterministic path alone.
+    loss : str
+        Of the pixels: for members one of `losses.MEMBER_LOSSES`; for none ``"fidelity"``, or
+        ``"gaussian_likelihood"`` and ``"pinball"`` for tails that know every pixel by itself.
     patches : mapping of int to float
-        Weight of the patch energy score by patch size, beside a fair CRPS of weight 1.
+        Weight of the patch energy score by patch size, beside the loss of the pixels of weight 1.
+    bands : mapping of int to float
+        Weight of the CRPS of block cosine coefficients by block size.
     features, adversarial : float
         Weights of the energy score in the critic's features and of the plain adversarial term.
         A critic is trained when either is positive.
@@ -32,7 +37,9 @@ class Stage:
     rate: float
     batch: int = 8
     members: int = 2
+    loss: str = "crps"
     patches: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    bands: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     features: float = 0.0
     adversarial: float = 0.0
 
@@ -51,14 +58,17 @@ class Recipe:
     patch: int = 32
 
 
+_SCORES = MappingProxyType({4: 0.5, 8: 0.5})
+_BANDS = MappingProxyType({8: 1.0})
+
 RECIPES = {
     "bayes-srgan": Recipe(
         "bayes-srgan",
-        network=MappingProxyType(dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8)),
+        network=MappingProxyType(dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8, direct=True)),
         stages=(
-            Stage("fidelity", steps=10500, rate=1e-3, members=0),
-            Stage("score", steps=2000, rate=8e-4, patches=MappingProxyType({4: 0.5, 8: 0.5})),
-            Stage("critic", steps=1500, rate=4e-4, patches=MappingProxyType({4: 0.5, 8: 0.5}), features=0.2),
+            Stage("fidelity", steps=10500, rate=1e-3, members=0, loss="fidelity"),
+            Stage("score", steps=2000, rate=8e-4, members=4, patches=_SCORES, bands=_BANDS),
+            Stage("critic", steps=1500, rate=4e-4, members=4, patches=_SCORES, bands=_BANDS, features=0.2),
         ),
     ),
 }
