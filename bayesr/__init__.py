@@ -12,22 +12,38 @@ _HOMES = {
     "BayesrError": "errors",
     "Model": "model",
     "calibrate": "training.workflow",
+    "components": "principal",
     "load": "model",
     "models": "catalogue",
     "observe": "observe",
     "replay": "sampling",
     "sample": "sampling",
+    "score": "scoring.scores",
     "train": "training.workflow",
 }
 
-__all__ = ["BayesrError", "Model", "calibrate", "load", "models", "observe", "replay", "sample", "train"]
+__all__ = [
+    "BayesrError",
+    "Model",
+    "calibrate",
+    "components",
+    "load",
+    "models",
+    "observe",
+    "replay",
+    "sample",
+    "score",
+    "train",
+]
 
 if TYPE_CHECKING:
     from bayesr import observe
     from bayesr.catalogue import models
     from bayesr.errors import BayesrError
     from bayesr.model import Model, load
+    from bayesr.principal import components
     from bayesr.sampling import replay, sample
+    from bayesr.scoring.scores import score
     from bayesr.training.workflow import calibrate, train
 
 

@@ -18,19 +18,23 @@ A. Angelopoulos, S. Bates, A. Fisch, L. Lei, T. Schuster, "Conformal Risk Contro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 Array = NDArray[np.floating]
 
-_BINS = np.geomspace(1e-5, 1.0, 161)
-"""Edges of the raw standard deviation's bins."""
+SPREADS = np.geomspace(1e-5, 1.0, 161)
+"""Edges of the standard deviation's bins."""
 LAMBDAS = np.concatenate([[0.0], np.geomspace(0.05, 60.0, 239)])
 """Where the curve of missed pixels is recorded."""
 
@@ -50,6 +54,11 @@ class Calibration:
         N, the images that R is an average over.
     source : str
         The images, in words.
+    provenance : dict
+        What else a reader needs: how many images fitted the factor, the checksum of all pixels, seed,
+        date, version, and the model with the checksum of its weights.
+    coverage : dict
+        Plain tables of how well the intervals held (`bayesr.coverage`); `dataset` presents them.
     """
 
     spread: Array = field(default_factory=lambda: np.empty(0))
@@ -57,6 +66,8 @@ class Calibration:
     missed: Mapping[int, Array] = field(default_factory=dict)
     images: int = 0
     source: str = "none: intervals assume a Gaussian and raw spread"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Mapping[str, Any] = field(default_factory=dict)
 
     def factors(self, std: Array) -> NDArray[np.float32]:
         """The factor for every raw standard deviation, of the same shape; 1 where not calibrated."""
@@ -83,25 +94,44 @@ class Calibration:
             from scipy.stats import t
 
             return float(t.ppf(0.5 + level / 2, max(1, n - 1)) * np.sqrt(1 + 1 / n))
-        if level > self.images / (self.images + 1):
+        if level > largest_level(self.images):
             raise InvalidArgument(
-                f"level={level:g} needs at least {int(np.ceil(level / (1 - level) - 1e-9))} calibration images; this "
-                f"model was calibrated on {self.images}, enough for {self.images / (self.images + 1):.4f}."
+                f"level={level:g} needs at least {images_for(level)} calibration images; this "
+                f"model was calibrated on {self.images}, enough for {largest_level(self.images):.4f}."
             )
         counts = np.array(sorted(self.missed))
-        widths = [self._smallest(np.asarray(self.missed[int(count)]), level) for count in counts]
+        widths = [smallest_lambda(np.asarray(self.missed[int(count)]), level, self.images) for count in counts]
         return float(np.interp(1 / n, 1 / counts[::-1], widths[::-1]))
 
-    def _smallest(self, missed: Array, level: float) -> float:
-        allowed = ((1 - level) * (self.images + 1) - 1) / self.images
-        inside = np.nonzero(missed <= allowed)[0]
-        if not inside.size:
-            return float(LAMBDAS[-1])
-        first = int(inside[0])
-        if first == 0:
-            return 0.0
-        share = (missed[first - 1] - allowed) / (missed[first - 1] - missed[first])
-        return float(LAMBDAS[first - 1] + share * (LAMBDAS[first] - LAMBDAS[first - 1]))
+    def dataset(self) -> xr.Dataset:
+        """Calibration as a Dataset, for plots and stores.
+
+        Returns
+        -------
+        Dataset
+            - ``lambda(level, n)``: half the width of the interval in calibrated standard deviations;
+            - ``factor(raw_std)``: the factor on the raw standard deviation;
+            - ``coverage(level)`` with its ``standard_error`` between images, ``median`` and ``worst``
+              image, and ``width(level)``, before clipping to an integer type's bounds;
+            - ``coverage_by_border(level, border)``, where ``border`` is the least distance to the border
+              of the image: 0, 1, 2, 4, 8, 16, 32 low-resolution pixels or more;
+            - ``std(spread)``, ``rmse(spread)``, ``pixels(spread)``: calibrated standard deviation and
+              error of the mean in 16 classes of about equally many pixels; they should be equal.
+
+            Standard deviations, errors and widths are in units of the width of `value_range`. All is
+            of images that did not fit the factor, for 32 members; every image's coverage is that of
+            the lambda which the *other* images give. NaN where a level leaves too few of those. Models
+            calibrated before these tables were recorded have ``lambda`` and ``factor`` alone.
+            Attributes say how many images, which, and when.
+
+        Raises
+        ------
+        InvalidArgument
+            When the model is not calibrated.
+        """
+        from bayesr.coverage import dataset
+
+        return dataset(self)
 
     def describe(self) -> dict[str, Any]:
         """Plain values for a model file; `from_description` reads them back."""
@@ -111,6 +141,8 @@ class Calibration:
             "missed": {str(n): [round(float(v), 6) for v in curve] for n, curve in self.missed.items()},
             "images": self.images,
             "source": self.source,
+            "provenance": dict(self.provenance),
+            "coverage": dict(self.coverage),
         }
 
     @classmethod
@@ -121,21 +153,62 @@ class Calibration:
             {int(n): np.asarray(curve, float) for n, curve in plain["missed"].items()},
             int(plain["images"]),
             plain["source"],
+            plain.get("provenance", {}),  # model files of version 0.1.0 have neither
+            plain.get("coverage", {}),
         )
+
+
+def largest_level(images: int) -> float:
+    """``N / (N + 1)``: the largest level that N images support."""
+    return images / (images + 1)
+
+
+def images_for(level: float) -> int:
+    """``level / (1 - level)``, rounded up: the fewest images that support a level."""
+    return math.ceil(level / (1 - level) - 1e-9)
+
+
+def smallest_lambda(missed: Array, level: float, images: int) -> float:
+    """The smallest lambda with ``(N R(lambda) + 1) / (N + 1) <= 1 - level``, linear between `LAMBDAS`.
+
+    Parameters
+    ----------
+    missed : ndarray
+        R at `LAMBDAS`, decreasing: the share of missed pixels, averaged over images.
+    level : float
+        At most `largest_level(images)`.
+    images : int
+        N.
+    """
+    allowed = ((1 - level) * (images + 1) - 1) / images
+    inside = np.nonzero(missed <= allowed)[0]
+    if not inside.size:
+        return float(LAMBDAS[-1])
+    first = int(inside[0])
+    if first == 0:
+        return 0.0
+    share = (missed[first - 1] - allowed) / (missed[first - 1] - missed[first])
+    return float(LAMBDAS[first - 1] + share * (LAMBDAS[first] - LAMBDAS[first - 1]))
+
+
+def spread_bin(std: Array) -> NDArray[np.intp]:
+    """The bin of `SPREADS` of every standard deviation; the outermost take what lies beyond."""
+    return np.clip(np.searchsorted(SPREADS, std) - 1, 0, len(SPREADS) - 2)
 
 
 class FactorFit:
     """Collects raw variances and squared errors, image by image, and fits the factor."""
 
     def __init__(self) -> None:
-        self._sums = np.zeros((3, len(_BINS) - 1))
+        self._sums = np.zeros((3, len(SPREADS) - 1))
 
     def add(self, raw_variance: Array, error: Array, n: int) -> None:
-        """One image: `error` is the truth minus the mean of n members; arrays of one shape."""
-        variance, squared = np.ravel(raw_variance), np.ravel(error).astype(float) ** 2 / (1 + 1 / n)
-        where = np.clip(np.searchsorted(_BINS, np.sqrt(variance)) - 1, 0, len(_BINS) - 2)
+        """One image: `error` is the truth minus the mean of n members; arrays of one shape, NaN where unknown."""
+        known = np.isfinite(error) & np.isfinite(raw_variance)
+        variance, squared = raw_variance[known], error[known].astype(float) ** 2 / (1 + 1 / n)
+        where = spread_bin(np.sqrt(variance))
         for row, weights in zip(self._sums, (None, variance, squared), strict=True):
-            row += np.bincount(where, weights, len(_BINS) - 1)
+            row += np.bincount(where, weights, len(SPREADS) - 1)
 
     def fit(self) -> tuple[Array, Array]:
         """(spread, factor): the root of the isotonic mean squared error, smoothed, over the spread.
@@ -172,9 +245,11 @@ def missed_curve(std: Array, error: Array, quantum: float) -> Array:
     quantum : float
         The step of integer data, half of which every interval includes on either side.
     """
+    known = np.isfinite(error) & np.isfinite(std)
+    error, std = error[known], std[known]
     distance = np.maximum(np.abs(error) - quantum / 2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(distance > 0, distance / std, 0)
-    ordered = np.sort(np.ravel(ratio))
+    ordered = np.sort(ratio)
     curve: Array = 1 - np.searchsorted(ordered, LAMBDAS, side="right") / ordered.size
     return curve

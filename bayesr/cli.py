@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +35,11 @@ def main() -> None:
 
 
 _TABLES = {
+    "posterior": "Scores as ratios to an exact posterior, of bayes-srgan and of what else is used.",
+    "epistemic": "Aleatoric and epistemic against the exact posterior variance, by training data and domain.",
     "quality": "Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100.",
+    "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
+    "inputs": "The share of images, as they are and degraded, that the input check warns about.",
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
 }
 
@@ -113,6 +118,41 @@ def _tell(ds: Any, out: str) -> None:
 
 
 @main.command()
+@click.argument("store", metavar="STORE.zarr")
+@click.argument("reference")
+@click.option("--out", type=click.Path(path_type=Path), help="Write maps and figures to this Zarr store.")
+@click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
+@click.option("--img", help="The low-resolution image, where the store holds no members.")
+@click.option("--model", help="The model file, where it does not lie under its recorded name.")
+@click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
+@click.option("--seed", default=0, show_default=True, help="Of the random numbers that break ties.")
+def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
+    """Score the product STORE.zarr against the high-resolution image REFERENCE."""
+    from rich.console import Console
+    from rich.table import Table
+
+    import bayesr
+    from bayesr.store import check
+
+    if out is not None:
+        check(out, 0, overwrite=overwrite, resume=False)
+    scores = bayesr.score(store, reference, progress=True, **options)
+    table = Table("figure", "value", "what it is", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
+    for name, figure in scores.data_vars.items():
+        units, meaning = figure.attrs.get("units", "1").removesuffix("1"), figure.attrs["long_name"]
+        if figure.dims == ("level",):
+            meaning += " at " + ", ".join(f"{level:g}" for level in figure["level"].values)
+        if figure.dims in ((), ("level",)):
+            table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
+    Console().print(table)
+    if out is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
+            scores.to_zarr(out, mode="w" if overwrite else "w-")
+        click.echo(f"Maps and curves lie at {out.absolute()}")
+
+
+@main.command()
 def models() -> None:
     """List the models at hand."""
     from rich.console import Console
@@ -169,6 +209,88 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
         click.echo(f"Time is up; go on with --resume. The checkpoint is {options['out'].with_suffix('.npz')}")
         sys.exit(3)
     click.echo(f"The model lies at {options['out'].absolute()}")
+
+
+def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(sorted(float(part) for part in value.split(",") if part))
+    except ValueError as error:
+        raise click.BadParameter("write them as 0.5,0.9") from error
+
+
+@main.command()
+@click.argument("model")
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option(
+    "--low", type=click.Path(path_type=Path), help="Folder of low-resolution images with the names of DATA's."
+)
+@click.option("--levels", callback=_levels, default="0.5,0.8,0.9,0.95", show_default=True, help="To be supported.")
+@click.option("--held-out", type=int, help="Only the images that train --held-out keeps from training on DATA.")
+@click.option("--limit", type=int, help="At most so many images.")
+@click.option("--source", default="", help="What the images are, for the model's papers.")
+@click.option("--seed", default=0, show_default=True)
+def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float, ...], **options: Any) -> None:
+    """Calibrate MODEL on the held-out high-resolution images in DATA, and write it to OUT.
+
+    Low-resolution images are made with the model's observation, unless --low has them.
+    """
+    from bayesr.training.held_out import gather
+    from bayesr.training.workflow import calibrate as fit
+
+    if not out.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {out.parent} to write {out.name} to", param_hint="--out")
+    pairs = gather(model, data, options["low"], options["held_out"], options["limit"])
+    source = options["source"] or f"{len(pairs)} images of {', '.join(sorted({folder.name for folder in data}))}"
+    calibrated = fit(model, pairs, levels=levels, source=source, seed=options["seed"], progress=True)
+    calibrated.save(out)
+    ds = calibrated.calibration.dataset().sel(level=list(levels))
+    click.echo("level  coverage           worst image  width / value range")
+    for level in levels:
+        row = {name: float(ds[name].sel(level=level)) for name in ("coverage", "standard_error", "worst", "width")}
+        covered = f"{row['coverage']:.3f} +- {row['standard_error']:.3f}"
+        click.echo(f"{level:<5g}  {covered:<17}  {row['worst']:<11.3f}  {row['width']:.3f}")
+    click.echo(
+        f"{ds.attrs['images']} images for the intervals, enough for levels up to {ds.attrs['largest_level']:.3f}"
+    )
+    click.echo(f"The model lies at {out.absolute()}")
+
+
+@main.command()
+@click.argument("source", metavar="STORE_OR_IMG")
+@click.option("-k", default=4, show_default=True, help="Components, fewer than members.")
+@click.option("--img", help="The image that was sampled, for a store without members.")
+@click.option("--window", type=(int, int, int, int), metavar="TOP BOTTOM LEFT RIGHT", help="High-resolution pixels.")
+@click.option("--out", type=click.Path(path_type=Path), help="A Zarr store to write them to.")
+@click.option("--model", help="A bundled name, or a model file.")
+@click.option("-n", type=int, help="Members, for an image.")
+@click.option("--seed", type=int, help="For an image.")
+def components(
+    source: str,
+    k: int,
+    img: str | None,
+    window: tuple[int, ...] | None,
+    out: Path | None,
+    model: str | None,
+    **options: Any,
+) -> None:
+    """The K ways in which the answer varies most, of a product's store or of an image that is sampled first."""
+    import bayesr
+    from bayesr.errors import StoreExists
+
+    if out is not None and out.exists():
+        raise StoreExists(f"{out} is already there: choose another name.")
+    part = None if window is None else (slice(*window[:2]), slice(*window[2:]))
+    given = {name: value for name, value in options.items() if value is not None}
+    ds = bayesr.components(source, k, img=img, window=part, model=model, progress=True, **given)
+    click.echo(f"component  share of the variance ({ds['share'].attrs['comment']})")
+    for i, share in enumerate(ds["share"].values):
+        click.echo(f"{i:<9}  {share:.3f}")
+    if out is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
+            ds.to_zarr(out, zarr_format=3)
+        click.echo(f"Images and scores lie at {out.absolute()}")
 
 
 if __name__ == "__main__":

@@ -66,3 +66,7 @@ class InvalidProduct(BayesrError, ValueError):
 
 class TrainingFailed(BayesrError, RuntimeError):
     """Training could not start or go on."""
+
+
+class UnfamiliarInput(UserWarning):
+    """The image is unlike those that the model was calibrated on, so its intervals need not hold."""

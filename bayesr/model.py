@@ -11,13 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesr import observe
 from bayesr.calibration import Calibration
 from bayesr.catalogue import FORMAT, locate, read_header
 from bayesr.errors import InvalidModel
+from bayesr.inputcheck import InputStatistics, Verdict
 from bayesr.networks.generator import Generator
 
 _CONFINE_REACH = 8
@@ -36,6 +39,8 @@ class Model:
     observation : Separable
         The operator that every member reproduces the input under.
     calibration : Calibration
+    inputs : InputStatistics or None
+        What the calibration's images look like; None where too few were at hand to know.
     card : dict
         Provenance: domain, data, licence, steps, seed, commit, parameters, scores.
     sha256 : str
@@ -48,6 +53,7 @@ class Model:
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    inputs: InputStatistics | None = None
 
     @property
     def scale(self) -> int:
@@ -68,6 +74,12 @@ class Model:
     def promises(self) -> dict[str, bool]:
         """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree)."""
         return {"consistency": True, "one_image": True}
+
+    def check(self, pixels: NDArray[np.floating]) -> Verdict:
+        """Whether an image `band x y x x`, in network units, is like those that the calibration holds for."""
+        if self.inputs is None:
+            return Verdict({}, "the model stores no statistics of its calibration's images")
+        return self.inputs.check(pixels)
 
     def on(self, device: torch.device) -> Model:
         """This model with its network on a device; itself where it is there already."""
@@ -94,6 +106,7 @@ class Model:
             "halo": self.halo,
             "value_scaling": "value_range to [0, 1]",
             "calibration": self.calibration.describe(),
+            "inputs": None if self.inputs is None else self.inputs.describe(),
             "card": dict(self.card),
             "sha256": _checksum(weights),
         }
@@ -157,6 +170,7 @@ def _load(path: Path, modified: int) -> Model:
             calibration=Calibration.from_description(header["calibration"]),
             card=header["card"],
             sha256=header["sha256"],
+            inputs=InputStatistics.from_description(header.get("inputs")),
         )
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise InvalidModel(f"The model file {path} cannot be used: {error}.") from error

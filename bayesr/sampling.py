@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import bayesr
-from bayesr import images, product
+from bayesr import images, product, redraw
 from bayesr import store as stores
-from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
+from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
 from bayesr.grid import Tile, tiles
 from bayesr.members import Drawn, Plan, draw, members_of
 from bayesr.model import Model, load
@@ -115,6 +115,14 @@ def sample(
         One of its children, before any work, for every input that cannot be handled. The message
         says what to do.
 
+    Warns
+    -----
+    UnfamiliarInput
+        When the image is unlike those that the model was calibrated on: blurred, with JPEG blocks,
+        noisy, on another scale of intensity, or of unfamiliar texture. Intervals need not hold
+        then. The attribute ``input_check`` keeps the verdict, and
+        ``warnings.simplefilter("ignore", bayesr.errors.UnfamiliarInput)`` silences it.
+
     Examples
     --------
     >>> import bayesr, numpy as np
@@ -124,8 +132,7 @@ def sample(
     """
     if not isinstance(n, int | np.integer) or n < 1:
         raise InvalidArgument(f"n must be a whole number of members, at least 1, not {n!r}.")
-    masks = default_masks(n) if masks is None else masks
-    if masks < 1 or n % masks:
+    if masks is not None and (masks < 1 or n % masks):
         raise InvalidArgument(f"masks={masks} must divide n={n}; the default would be {default_masks(n)}.")
     if not 0 < level < 1:
         raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for a 90% interval), not {level!r}.")
@@ -134,8 +141,11 @@ def sample(
     if tile is not None and tile < 1:
         raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
     network = load(model)
-    if n > 1 and not network.generator.latent_channels:
+    net = network.generator
+    if n > 1 and net.tail is None:
         raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
+    if masks is None:  # where masks are all that is random, every member has its own
+        masks = (default_masks(n) if net.latent_channels else n) if net.masked else 1
     image = images.read(img, dims=dims, nodata=nodata, value_range=value_range)
     bands, height, width = image.data.shape
     if network.bands not in (1, bands):
@@ -152,10 +162,13 @@ def sample(
     scale = network.scale
     frame = product.frame(image.data, scale)
     how = {"dims": None if dims is None else list(dims), "nodata": nodata}
-    attributes = _attributes(network, image, plan, level) | {"input": json.dumps(how)}
+    pixels = image.scaled()
+    verdict = network.check(pixels)
+    attributes = _attributes(network, image, plan, level) | {"input": json.dumps(how), "input_check": str(verdict)}
     needed = 4 * scale**2 * bands * height * width * (len(product.VARIABLES) + keep * n)
 
-    low = _on_device(image, plan.device)
+    verdict.warn(network.name)
+    low = torch.from_numpy(pixels).to(plan.device)
     regions = list(tiles(height, width, size, network.halo))
 
     def finished(tile: Tile, advance: Callable[[float], None]) -> dict[str, NDArray[np.float32]]:
@@ -221,18 +234,11 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     InvalidArgument
         When there is no member `i`.
     """
-    recorded = {name: product.attribute(ds, name) for name in ("n", "masks", "seed", "engine", "input")}
+    recorded = {name: product.attribute(ds, name) for name in ("n", "masks", "seed", "engine")}
     n = int(recorded["n"])
     if not 0 <= i < n:
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {n - 1}.")
-    how, engine = json.loads(recorded["input"]), json.loads(recorded["engine"])
-    network = load(model or product.attribute(ds, "model"))
-    if network.sha256 != product.attribute(ds, "model_sha256"):
-        raise InvalidProduct(f"The product was drawn from another version of {network.name}: give that file as model=.")
-    value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
-    image = images.read(img, dims=how["dims"], nodata=how["nodata"], value_range=value_range)  # type: ignore[arg-type]
-    if image.sha256 != product.attribute(ds, "input_sha256"):
-        raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
+    network, image, engine = redraw.network_of(ds, model), redraw.image_of(ds, img), json.loads(recorded["engine"])
     plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), engine["tile"], _device(engine["device"]))
     network = network.on(plan.device)
     bands, height, width = image.data.shape

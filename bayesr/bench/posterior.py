@@ -10,6 +10,7 @@ The variogram score stands beside the energy score, which hardly sees correlatio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.bench.record import out_option, record
-from bayesr.figures import energy_score, fair_crps, variogram_score
 from bayesr.model import Model
+from bayesr.scoring.figures import energy_score, fair_crps, variogram_score
 from bayesr.training.data import PairSource
 from bayesr.training.loop import Trainer
 from bayesr.training.problems import GaussianField, Mixture
@@ -88,13 +89,14 @@ ROWS = (
 def trained(row: Row, problem: PairSource, steps: int, seed: int) -> tuple[Model, float]:
     """A model of the row's recipe, and the seconds that training it took."""
     trainer = Trainer(row.recipe(steps), problem, seed)
+    begun = time.monotonic()
     while trainer.step < trainer.steps:
         trainer.advance()
         if trainer.step % 200 == 0:
             click.echo(f"{row.name}: {trainer.step} of {trainer.steps} steps", err=True)
     trainer.settle_spread()
     network = trainer.average.eval().requires_grad_(False)
-    return Model(row.name, network, problem.operator), trainer.seconds
+    return Model(row.name, network, problem.operator), time.monotonic() - begun
 
 
 def drawn(model: Model, low: Tensor, n: int, masks: int | None, seed: int = 0) -> tuple[Array, Array]:
@@ -207,7 +209,7 @@ PROBLEMS = {"gaussian": gaussian_rows, "mixture": mixture_rows}
 @click.command()
 @click.option("--problem", "problems", multiple=True, type=click.Choice(list(PROBLEMS)), default=list(PROBLEMS))
 @click.option("--rows", "names", multiple=True, type=int, help="Only these rows, counted from 0.")
-@click.option("--steps", default=5000, show_default=True, help=f"Training steps of {BATCH} scenes, for every recipe.")
+@click.option("--steps", default=4000, show_default=True, help=f"Training steps of {BATCH} scenes, for every recipe.")
 @click.option("--scenes", default=256, show_default=True, help="Observations that are scored.")
 @click.option("-n", default=32, show_default=True, help="Members.")
 @click.option("--seed", default=0, show_default=True)

@@ -19,21 +19,21 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 import PIL.Image
-import scoringrules
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
 import bayesr
 from bayesr.bench.record import data_option, out_option, record
 from bayesr.catalogue import locate
 from bayesr.observe import bicubic
+from bayesr.scoring.diagnostics import activity
+from bayesr.scoring.figures import fair_crps
 
 SCALE = 4
 # Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
 PUBLISHED = {"set5": (28.42, 0.8104), "set14": (26.00, 0.7027), "bsd100": (25.96, 0.6675)}
-SET_FOLDERS = {"set5": ("set5",), "set14": ("set14",), "bsd100": ("bsd100", "bsd100_jpg")}
+SET_FOLDERS = {"set5": ("set5",), "set14": ("set14",), "bsd100": ("bsd100", "bsd100_jpg"), "aerial": ("naip/hr",)}
 ACTIVITY_BINS = 40
 
 Array = NDArray[Any]
@@ -125,13 +125,6 @@ def climatology_crps(errors: Array, activity: Array) -> float:
     return sum(len(b) * gini(b) / 2 for b in bins if len(b) > 1) / len(errors)
 
 
-def local_activity(image: Array) -> Array:
-    """Standard deviation in 7x7 windows of the bands' average, repeated for every band."""
-    grey = image.mean(-1)
-    variance = uniform_filter(grey**2, 7) - uniform_filter(grey, 7) ** 2
-    return np.repeat(np.sqrt(np.maximum(variance, 0))[..., None], image.shape[-1], -1)
-
-
 def check_protocol(root: Path, sets: Sequence[str]) -> None:
     for name in sets:
         found = [psnr_ssim(upsample(observe(high)), high, grey) for high, grey in read_set(root, name).values()]
@@ -164,7 +157,7 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict
         lower, upper = (ds[name].values.transpose(1, 2, 0) for name in ("lower", "upper"))
         row["covered"] = float(np.mean((truth >= lower) & (truth <= upper)))
         row["width"] = float(np.mean(upper - lower))
-        row["fair CRPS"] = float(np.mean(scoringrules.crps_ensemble(truth, members, m_axis=0, estimator="fair")))
+        row["fair CRPS"] = fair_crps(members, truth)
         row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
         row["spread/skill"] = float(np.sqrt(members.var(0, ddof=1).mean() * 33 / 32 / np.mean((truth - mean) ** 2)))
         seen = operator.observe(torch.from_numpy(np.round(members)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
@@ -172,7 +165,7 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict
             worst = np.max(np.mean((image - low) ** 2, (1, 2, 3)))
             row[name] = float(10 * np.log10(255**2 / max(worst, 1e-12)))
         errors.append((truth - mean).ravel())
-        activities.append(local_activity(mean).ravel())
+        activities.append(np.repeat(activity(ds["mean"].values), mean.shape[-1]))
         for name, value in row.items():
             figures.setdefault(name, []).append(value)
     averages = {name: float(np.mean(values)) for name, values in figures.items()}

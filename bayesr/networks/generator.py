@@ -53,15 +53,19 @@ class Generator(nn.Module):
         direct: bool = False,
     ) -> None:
         super().__init__()
-        self.architecture: dict[str, Any] = {
-            "bands": bands,
-            "scale": scale,
-            "width": width,
-            "blocks": blocks,
-            "tail_width": tail_width,
-            "tail_blocks": tail_blocks,
-            "latent": latent,
-        } | ({} if tail == "stochastic" else {"tail": tail}) | ({"direct": True} if direct else {})
+        self.architecture: dict[str, Any] = (
+            {
+                "bands": bands,
+                "scale": scale,
+                "width": width,
+                "blocks": blocks,
+                "tail_width": tail_width,
+                "tail_blocks": tail_blocks,
+                "latent": latent,
+            }
+            | ({} if tail == "stochastic" else {"tail": tail})
+            | ({"direct": True} if direct else {})
+        )
         self.scale = scale
         outputs = bands * scale**2
         self.trunk = ResidualTrunk(bands, width, blocks)

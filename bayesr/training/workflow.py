@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import subprocess
@@ -12,22 +13,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import bayesr
-from bayesr.calibration import Calibration, FactorFit, missed_curve
+from bayesr.calibration import LAMBDAS, Calibration, FactorFit, images_for, largest_level, missed_curve
+from bayesr.coverage import CoverageRecord
 from bayesr.errors import InvalidArgument, TrainingFailed
-from bayesr.model import Model
+from bayesr.model import Model, load
 from bayesr.observe import Separable, bicubic
 from bayesr.progress import progress as show_progress
-from bayesr.training.data import ImageSet, load_images
+from bayesr.training.data import ImageSet, Pairs, load_images
+from bayesr.training.held_out import checksum, pairs, read_pairs
+from bayesr.training.inputrules import fit_inputs
 from bayesr.training.loop import Record, Trainer, Validation, with_steps
 from bayesr.training.recipes import recipe as recipe_named
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
-
 _COUNTS = (2, 4, 8, 16, 32, 128)
 """Numbers of members that interval widths are calibrated for; others are interpolated."""
+_USUAL = 32
+"""Members that the factor and the record of coverage are of."""
 
 
 def train(
@@ -102,7 +105,8 @@ def train(
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     sources = [data] if isinstance(data, str | Path) else list(data)
     training, kept = load_images(sources, bands).split(held_out)
-    trainer = Trainer(with_steps(recipe_named(recipe), steps or {}), training, operator, seed, place)
+    what = with_steps(recipe_named(recipe), steps or {})
+    trainer = Trainer(what, Pairs(training, operator, what.patch, place), seed, place)
     if resume:
         trainer.load(checkpoint)
     elif start is not None:
@@ -124,10 +128,12 @@ def train(
             return None
     if trainer.step:
         trainer.settle_spread()
-    model = publish(trainer, out.stem, training, dict(card or {}))
+    # Saved first, so that what is calibrated is the network as it is stored, checksum and all.
+    publish(trainer, out.stem, training, dict(card or {})).save(out)
     if held_out:
-        model = calibrate(model, pairs(kept, operator), source=f"{held_out} held-out images", progress=progress)
-    model.save(out)
+        levels = [level for level in (0.5, 0.8, 0.9, 0.95) if level <= largest_level(held_out // 2)]
+        source = f"{held_out} held-out images"
+        calibrate(out, pairs(kept, operator), levels=levels, source=source, progress=progress).save(out)
     out.with_suffix(".jsonl").write_text("".join(json.dumps(record) + "\n" for record in trainer.history))
     return bayesr.load(out)
 
@@ -153,88 +159,101 @@ def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, An
     return Model(name, generator.eval(), trainer.operator, card=facts | dict(card))
 
 
-def pairs(images: ImageSet, operator: Separable) -> list[Pair]:
-    """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
-    found = []
-    for image in images.images:
-        high = image[
-            : image.shape[0] // operator.scale * operator.scale, : image.shape[1] // operator.scale * operator.scale
-        ]
-        x = torch.from_numpy(high.astype(np.float32)).permute(2, 0, 1)
-        low = operator.observe(x).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        found.append((low, high))
-    return found
-
-
 def calibrate(
-    model: Model, pairs: Iterable[Pair], *, source: str = "", seed: int = 0, progress: bool | None = None
+    model: str | Path | Model,
+    pairs: Iterable[tuple[Any, Any]],
+    *,
+    levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
+    source: str = "",
+    seed: int = 0,
+    dims: Sequence[str] | None = None,
+    value_range: tuple[float, float] | None = None,
+    progress: bool | None = None,
 ) -> Model:
     """Fit the calibration of a model on held-out pairs.
 
-    Every other pair serves the factor on the standard deviation, the rest the interval widths, for
-    2 to 128 members.
+    One half of the pairs, drawn at random, serves the factor on the standard deviation, the other
+    the interval widths, for 2 to 128 members, and the record of how well the intervals hold
+    (`bayesr.calibration.Calibration.dataset`). All low-resolution images together teach the input
+    check what is usual (`bayesr.inputcheck`), where they are 20 or more.
 
     Parameters
     ----------
-    model : Model
+    model : str, Path or Model
     pairs : iterable of (low, high)
-        Images `y x x x band`, high with `scale` times as many pixels; none of them trained on.
-        At least 100 are advised: level L needs at least 2 L / (1 - L).
+        Images as `bayesr.sample` takes them, in the same units, high with `scale` times as many
+        pixels along both axes; none of them trained on. At least 100 are advised.
+    levels : sequence of float
+        The levels that intervals must support, in (0, 1): L needs 2 L / (1 - L) pairs. Coverage
+        is recorded at these and at 0.1, 0.2, ..., 0.9.
     source : str
         What the pairs are, for the papers.
     seed : int
-        Of the members.
-    progress : bool, optional
-        As in `bayesr.sample`.
+        Of the members, and of the halves.
+    dims, value_range, progress
+        As in `bayesr.sample`, for every image.
 
     Returns
     -------
     Model
-        The same network with its calibration.
+        The same network with its calibration; ``.save(path)`` writes it.
 
     Raises
     ------
     InvalidArgument
-        For fewer than four pairs, or a pair whose sizes do not fit.
+        For pairs too few for the levels, or sizes that do not fit; before any work.
+    BayesrError
+        One of its children, for what is no image.
     """
-    found = list(pairs)
-    if len(found) < 4:
-        raise InvalidArgument(f"{len(found)} pairs are too few to calibrate on: give at least 4, better 100.")
-    for low, high in found:
-        if tuple(high.shape[:2]) != (low.shape[0] * model.scale, low.shape[1] * model.scale):
-            raise InvalidArgument(
-                f"A high-resolution image of shape {high.shape} does not fit a low-resolution one of {low.shape} at "
-                f"scale {model.scale}."
-            )
-    bare = replace(model, calibration=Calibration())
+    network = load(model)
+    if any(not 0 < level < 1 for level in levels):
+        raise InvalidArgument(f"Levels lie between 0 and 1 (0.9 for a 90% interval), not {list(levels)!r}.")
+    given = list(pairs)
+    needed = max([4, *(2 * images_for(level) for level in levels)])
+    if len(given) < needed:
+        what = f"for the level {max(levels):g}" if needed > 4 else "on"
+        raise InvalidArgument(
+            f"{len(given)} pairs are too few to calibrate {what}: give at least {needed}, better 100. Half of them "
+            "serve the intervals; lower levels need fewer."
+        )
+    found = read_pairs(network, given, dims, value_range)
+    order = np.random.default_rng(seed).permutation(len(found))
+    for_factor, for_intervals = order[: (len(found) + 1) // 2], order[(len(found) + 1) // 2 :]
+    bare = replace(network, calibration=Calibration(), inputs=None)
     fit = FactorFit()
-    with show_progress("calibrating", len(found), progress) as advance:
-        for low, high in found[::2]:
-            error, raw, _ = _errors(bare, low, high, 32, seed)
-            fit.add(raw**2, error, 32)
-            advance(1)
+    members = len(for_factor) * _USUAL + len(for_intervals) * sum(_COUNTS)
+    with show_progress("calibrating", members, progress) as advance:
+        for i in for_factor:
+            error, raw, _ = found[i].errors(bare, _USUAL, seed)
+            fit.add(raw**2, error, _USUAL)
+            advance(_USUAL)
         spread, factor = fit.fit()
         scaled = replace(bare, calibration=Calibration(spread, factor))
-        curves: dict[int, list[NDArray[np.floating]]] = {count: [] for count in _COUNTS}
-        for low, high in found[1::2]:
+        record = CoverageRecord(_USUAL, network.scale)
+        missed = {count: np.zeros(len(LAMBDAS)) for count in _COUNTS}
+        for i in for_intervals:
             for count in _COUNTS:
-                error, std, quantum = _errors(scaled, low, high, count, seed)
-                curves[count].append(missed_curve(std, error, quantum))
-            advance(1)
-    missed = {count: np.mean(curve, 0) for count, curve in curves.items()}
-    calibration = Calibration(spread, factor, missed, len(found) // 2, source or f"{len(found)} pairs")
-    return replace(model, calibration=calibration)
-
-
-def _errors(
-    model: Model, low: NDArray[Any], high: NDArray[Any], n: int, seed: int
-) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
-    """(truth - mean, std, quantum), in network units, `band x y x x`."""
-    ds = model.sample(low, n, seed=seed, dims=("y", "x", "band"), keep_samples=False, progress=False)
-    least, most = ds.attrs["value_range"]
-    truth = np.moveaxis(np.asarray(high, np.float64), -1, 0)
-    quantum = 1.0 if high.dtype.kind in "ui" else 0.0
-    return (truth - ds["mean"].values) / (most - least), ds["std"].values / (most - least), quantum / (most - least)
+                error, std, quantum = found[i].errors(scaled, count, seed)
+                missed[count] += missed_curve(std, error, quantum) / len(for_intervals)
+                if count == _USUAL:
+                    record.add(std, error, quantum)
+                advance(count)
+    provenance = {
+        "factor_images": len(for_factor),
+        "members": list(_COUNTS),
+        "pairs_sha256": checksum(found),
+        "seed": seed,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "bayesr_version": bayesr.__version__,
+        "model": network.name,
+        "model_sha256": network.sha256,
+    }
+    calibration = Calibration(
+        spread, factor, missed, len(for_intervals), source or f"{len(found)} pairs", provenance,
+        record.tables(levels),
+    )  # fmt: skip
+    inputs = fit_inputs((pair.low.scaled() for pair in found), network.bands)
+    return replace(network, calibration=calibration, inputs=inputs)
 
 
 def _commit() -> str:

@@ -1,0 +1,148 @@
+"""How far stated spread can be trusted, and other figures of finished images: arrays in, numbers out.
+
+`std` and `error` (truth minus mean) are arrays of one shape without missing values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+
+def ratio(a: Any, b: Any, empty: float = 0.0) -> Doubles:
+    """``a / b``, infinite where only b is zero and `empty` where both are."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient: Doubles = np.where((a == 0) & (b == 0), empty, a / b)
+    return quotient
+
+
+def by_spread(std: Array, error: Array, n: int, bins: int = 20) -> tuple[Doubles, Doubles, float]:
+    r"""Predicted and found error in bins of equal counts along the spread, and how far they are apart.
+
+    ``ENCE = 1/B sum_b |predicted_b - found_b| / predicted_b``
+
+    with ``predicted_b`` the root of the bin's mean variance times (n + 1)/n, the square error of a
+    mean of n members to be expected, and ``found_b`` the root of its mean squared error.
+
+    Returns
+    -------
+    predicted, found : ndarray
+        Of shape `B`, in the units of the image; fewer than `bins` where there are fewer pixels.
+    ence : float
+        The expected normalised calibration error: 0 is best.
+
+    References
+    ----------
+    D. Levi, L. Gispan, N. Giladi, E. Fetaya, "Evaluating and calibrating uncertainty prediction in
+    regression tasks", 2022, doi:10.3390/s22155540.
+    """
+    order = np.argsort(np.ravel(std), kind="stable")
+    edges = np.linspace(0, order.size, min(bins, order.size) + 1).astype(int)
+    variance, squared = (np.square(np.ravel(v)[order], dtype=np.float64) for v in (std, error))
+    count = np.diff(edges)
+    predicted = np.sqrt(np.add.reduceat(variance, edges[:-1]) / count * (n + 1) / n)
+    found = np.sqrt(np.add.reduceat(squared, edges[:-1]) / count)
+    return predicted, found, float(np.mean(ratio(np.abs(predicted - found), predicted)))
+
+
+def sparsification(key: Array, loss: Array, removed: Array) -> Doubles:
+    """The mean loss of the pixels that stay when shares `removed` go, those of the largest `key` first.
+
+    Pixels of equal keys share their mean loss, so that their order does not matter.
+
+    References
+    ----------
+    E. Ilg et al., "Uncertainty estimates and multi-hypotheses networks for optical flow", 2018,
+    arXiv:1802.07095.
+    """
+    order = np.argsort(np.ravel(key), kind="stable")
+    keys, losses = np.ravel(key)[order], np.ravel(loss)[order].astype(np.float64)
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    counts = np.diff(starts, append=keys.size)
+    total = np.cumsum(np.repeat(np.add.reduceat(losses, starts) / counts, counts))
+    stay = np.maximum(1, np.rint((1 - np.asarray(removed)) * keys.size).astype(int))
+    curve: Doubles = total[stay - 1] / stay
+    return curve
+
+
+def diversity(distances: Array) -> float:
+    """The diversity score of the NTIRE challenges: how much closer the best member of every patch comes.
+
+    ``100 (min_i mean_k d_ik - mean_k min_i d_ik) / min_i mean_k d_ik``, in percent, where d_ik
+    is the distance of member i to the truth on patch k.
+
+    Parameters
+    ----------
+    distances : ndarray
+        `n x count`. The challenge's distance is LPIPS; say which is yours.
+
+    References
+    ----------
+    A. Lugmayr et al., "NTIRE 2021 learning the super-resolution space challenge", CVPR Workshops, 2021.
+    """
+    best = np.mean(distances, 1).min()
+    return float(100 * ratio(best - np.mean(np.min(distances, 0)), best, np.nan))
+
+
+def activity(image: Array, valid: NDArray[np.bool_] | None = None, window: int = 7) -> Doubles:
+    """The standard deviation in windows around every pixel of the bands' average, `y x x`.
+
+    Parameters
+    ----------
+    image : ndarray
+        `band x y x x`.
+    valid : ndarray of bool, optional
+        `y x x`: the pixels that count, by default all.
+    """
+    from scipy.ndimage import uniform_filter
+
+    valid = np.ones(image.shape[1:], bool) if valid is None else valid
+    grey: Doubles = np.mean(image, 0, dtype=np.float64)
+    grey = np.where(valid, grey - grey[valid].mean(), 0)  # near zero, where squares lose no digits
+    share, mean, square = (uniform_filter(v, window) for v in (valid.astype(np.float64), grey, grey**2))
+    share = np.maximum(share, 0.5 / window**2)
+    spread: Doubles = np.sqrt(np.maximum(square / share - (mean / share) ** 2, 0))
+    return spread
+
+
+def spectrum(image: Array, valid: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """The power at every distance from the origin of the Fourier plane, after a Hann window.
+
+    Parameters
+    ----------
+    image : ndarray
+        `y x x`, finite.
+    valid : ndarray of bool
+        `y x x`: the pixels that count; others are taken for the mean.
+
+    Returns
+    -------
+    frequency : ndarray
+        In cycles per pixel, k / N for k = 1 to N/2, where N is the shorter side.
+    power : ndarray
+        The mean power in the ring of width 1 / N around each frequency, in squared units of the image.
+    """
+    from scipy.fft import rfft2
+
+    height, width = image.shape
+    rows, columns = (np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2 for size in (height, width))
+    window: Doubles = np.outer(rows, columns) * valid
+    image = image - image[valid][0]  # so that the mean of a constant image is exactly zero
+    power = np.abs(rfft2((image - image[valid].mean()) * window)) ** 2 / np.square(window).sum()
+    shorter = min(height, width)
+    ring = np.rint(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * shorter).astype(int)
+    rings = max(1, shorter // 2)
+    twice = np.full(power.shape[1], 2.0)  # a real image's transform holds every other column once for two
+    twice[0] = 1
+    if width % 2 == 0:
+        twice[-1] = 1
+    weights = np.broadcast_to(twice, power.shape)
+    inside = np.minimum(ring, rings + 1).ravel()  # the corners beyond the last ring count nowhere
+    total, count = (np.bincount(inside, v.ravel(), rings + 2)[1:-1] for v in (weights * power, weights))
+    return np.arange(1, rings + 1) / shorter, total / np.maximum(count, 1)
