@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bayesr import noise
 from bayesr.grid import Tile
 from bayesr.images import Image
 from bayesr.model import Model
+from bayesr.networks.tail import StochasticTail
 
 _BATCH_PIXELS = 4 * 128 * 128
 """Low-resolution pixels in a batch of members: what fits the caches of a CPU."""
@@ -78,12 +79,21 @@ def members_of(
             for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(plan.device).permute(0, 3, 1, 2)
-            kept = noise.dropout(plan.seed, mask, net.tail.rates().cpu().numpy(), net.tail.width)
-            masks = list(torch.from_numpy(kept).to(plan.device)[:, None, :, None, None])
+            masks = [torch.from_numpy(kept).to(plan.device).view(1, -1, 1, 1) for kept in _masks(net.tail, plan, mask)]
         x = operator.constrain_(net.draw(shared, z, masks, buffer), y)
         if bounds is not None:
             x = operator.confine_(x, y, *bounds)
         yield members, x
+
+
+def _masks(tail: nn.Module, plan: Plan, mask: int) -> list[NDArray[np.float32]]:
+    """The dropout masks of a mask's number, one a layer; none for tails without dropout."""
+    if not isinstance(tail, StochasticTail):
+        return []
+    rates = tail.rates().cpu().numpy()
+    if tail.gaussian:
+        return noise.gaussian_dropout(plan.seed, mask, rates, tail.mask_widths)
+    return list(noise.dropout(plan.seed, mask, rates, tail.width))
 
 
 def draw(

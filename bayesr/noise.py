@@ -7,13 +7,14 @@ the field can so be had without the rest of it, and is the same whoever asks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 64
-_LATENT, _MASK = 0, 1  # the last word of the counter keeps the two kinds of noise apart
+_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # the last word of the counter keeps the kinds of noise apart
 
 
 @lru_cache(maxsize=1)
@@ -81,3 +82,13 @@ def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> ND
     uniform = (_raw(seed, mask, (0, 0, _MASK), rates.size * width) >> np.uint64(11)) * 2.0**-53
     rate = np.asarray(rates, np.float64)[:, None]
     return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
+
+
+def gaussian_dropout(
+    seed: int, mask: int, rates: NDArray[np.floating], widths: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """Channel masks, one array a layer: ``N(1, p / (1 - p))``, mean and variance of dropout at the rate `p`."""
+    bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(widths) // 4)).astype("<u8", copy=False).view("<u2")
+    normal = np.split(_quantiles()[bits[: sum(widths)]], np.cumsum(widths)[:-1])
+    scales = np.sqrt(rates / (1 - rates))
+    return [(1 + scale * e).astype(np.float32) for scale, e in zip(scales, normal, strict=True)]

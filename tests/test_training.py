@@ -229,14 +229,43 @@ def test_one_mask_for_all_is_a_mask_for_each():
     torch.testing.assert_close(net.draw(shared, z, masks), each)
 
 
-def test_relaxed_masks_have_mean_one_and_a_gradient():
-    tail = Generator(1, 4, 4, 1, 256, 2, 1, dropout=0.3).tail
-    masks = tail.relaxed_masks(200, torch.Generator().manual_seed(0))
-    assert masks[0].shape == (200, 256, 1, 1)
-    assert abs(masks[0].mean().item() - 1) < 0.02
-    assert abs((masks[1] < 0.5 / 0.7).float().mean().item() - 0.3) < 0.01
+def test_training_masks_have_the_moments_of_dropout_and_a_gradient():
+    tail = Generator(1, 4, 256, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).tail
+    masks = tail.training_masks(200, torch.Generator().manual_seed(0))
+    assert [mask.shape for mask in masks] == [(200, 256, 1, 1)] * 3
+    for mask in masks:
+        assert abs(mask.mean().item() - 1) < 0.01
+        assert abs(mask.var().item() - 0.3 / 0.7) < 0.01
     masks[0].pow(2).mean().backward()
-    assert tail.dropout_logit.grad[0] != 0
+    assert tail.dropout_logit.grad[0] > 0
+
+
+def test_gaussian_masks_reach_the_mean():
+    """Without latents' help: the mean over latents differs between masks only where the detail is masked."""
+    torch.manual_seed(0)
+    net = Generator(1, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2, gaussian_dropout=True)
+    z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
+    masks = net.tail.training_masks(1, torch.Generator().manual_seed(0))
+    one = net.draw(shared, z, masks)
+    torch.testing.assert_close(net.draw(shared, z, [m.expand(3, -1, -1, -1) for m in masks]), one)
+    ones = [torch.ones_like(m) for m in masks]
+    assert not torch.allclose(net.draw(shared, z, [masks[0], *ones[1:]]), net.draw(shared, z, ones))
+    torch.testing.assert_close(net.draw(shared, torch.zeros_like(z), ones), net.draw(shared, z * 0, ones))
+
+
+def test_masks_are_as_wide_as_the_data_are_few():
+    """The pull on alpha is P / N; it stops at 1, and endless data do not pull at all."""
+    what = dataclasses.replace(ROWS[0].recipe(40), network=TINY.network | {"gaussian_dropout": True})
+    ignorance, learnt = [], []
+    for scenes in (4, 4000, None):
+        trainer = Trainer(what, GaussianField(size=4, scenes=scenes))
+        ignorance.append(trainer._ignorance(trainer.generator.tail).item())
+        while trainer.step < trainer.steps:
+            trainer.advance()
+        learnt.append(trainer.generator.tail.dropout_logit.detach())
+        assert learnt[-1].max() <= 0
+    assert learnt[0].mean() > learnt[1].mean() and learnt[0].mean() > learnt[2].mean()
+    assert ignorance[0] == pytest.approx(1000 * ignorance[1]) and ignorance[2] == 0
 
 
 # -- data --------------------------------------------------------------------------------------
@@ -320,7 +349,7 @@ def test_members_of_a_group_share_their_mask_and_explain_the_input(trainer):
     _, x = trainer.members(low, 3)
     assert x.shape == (2, 3, 3, 32, 32)
     torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 3, -1, -1, -1), atol=1e-5, rtol=0)
-    masks = trainer.generator.tail.relaxed_masks(2, torch.Generator().manual_seed(0))
+    masks = trainer.generator.tail.training_masks(2, torch.Generator().manual_seed(0))
     assert not torch.equal(masks[0][0], masks[0][1])
 
 

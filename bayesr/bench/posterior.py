@@ -30,7 +30,9 @@ from bayesr.training.loop import Trainer
 from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipes import RECIPES, Recipe, Stage
 
-NETWORK: dict[str, Any] = dict(width=32, blocks=3, tail_width=32, tail_blocks=2, latent=12, direct=True)
+NETWORK: dict[str, Any] = dict(
+    width=32, blocks=3, tail_width=32, tail_blocks=2, latent=12, gaussian_dropout=True, direct=True
+)
 BATCH = 16
 PATCH = slice(12, 20)
 """Where the covariance of a patch is compared: 8 x 8 pixels in the middle of a scene, 2 x 2 low-resolution ones."""
@@ -80,7 +82,7 @@ ROWS = (
     Row("bayes-srgan, one mask, no critic", scored, {"dropout": 1e-6}, masks=1),
     Row("... without scoring rule (noise alone)", alone("absolute_error", 1), {"dropout": 1e-6}, masks=1),
     Row("L1 + SD reward (rcGAN)", alone("rewarded_error", 2), {"dropout": 1e-6}, masks=1),
-    Row("MC-dropout alone (rate 0.2)", alone("absolute_error", 1), {"latent": 0, "dropout": 0.2}),
+    Row("MC-dropout alone (Gaussian, rate 0.2)", alone("absolute_error", 1), {"latent": 0, "dropout": 0.2}),
     Row("Gaussian likelihood", alone("gaussian_likelihood", 0), {"tail": "gaussian"}),
     Row("quantile regression", alone("pinball", 0), {"tail": "quantile"}),
 )

@@ -77,7 +77,7 @@ def naive(model: bayesr.Model, low: Tensor) -> None:
     assert isinstance(net.tail, StochasticTail)
     for _ in range(32):
         z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
-        member = net.draw(net.prepare(low), z, net.tail.relaxed_masks(1, torch.Generator()))
+        member = net.draw(net.prepare(low), z, net.tail.training_masks(1, torch.Generator()))
         operator.constrain_(member, low)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bayesr.errors import InvalidModel
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.residual import ResidualTrunk, convolution
-from bayesr.networks.tail import Shared, StochasticTail
+from bayesr.networks.tail import Shared, StochasticTail, masked
 
 
 class Generator(nn.Module):
@@ -33,8 +33,9 @@ class Generator(nn.Module):
         ``tail_blocks=0`` makes a point estimator, ``latent=0`` leaves dropout alone.
     tail : {"stochastic", "gaussian", "quantile"}
         The last two know every pixel by itself (`bayesr.networks.marginal`).
-    direct : bool
-        A linear path for the latents of a stochastic tail.
+    gaussian_dropout, direct : bool
+        Of a stochastic tail: normal masks, one of them on the deterministic detail, and a linear path
+        for the latents (`StochasticTail`).
     dropout : float
         Where the learnt dropout rates start.
     """
@@ -50,6 +51,7 @@ class Generator(nn.Module):
         latent: int = 8,
         dropout: float = 0.1,
         tail: str = "stochastic",
+        gaussian_dropout: bool = False,
         direct: bool = False,
     ) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class Generator(nn.Module):
             self.tail = QuantileTail(width, outputs)
         elif tail == "stochastic":
             sizes = (width, tail_width, tail_blocks, latent, outputs)
-            self.tail = StochasticTail(*sizes, dropout, direct) if tail_blocks else None
+            self.tail = StochasticTail(*sizes, dropout, gaussian_dropout, direct) if tail_blocks else None
         else:
             raise InvalidModel(f"Unknown tail {tail!r}: use stochastic, gaussian or quantile.")
 
@@ -112,6 +114,9 @@ class Generator(nn.Module):
         if self.tail is None or z is None:
             return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale, out)
         assert isinstance(shared, Shared)
+        if isinstance(self.tail, StochasticTail) and self.tail.gaussian:
+            of_detail, *masks = masks
+            shared = shared._replace(detail=masked(self.up, shared.trunk, of_detail))
         return sub_pixels(self.tail(shared, z, masks), self.scale, out)
 
 

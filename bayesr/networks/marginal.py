@@ -38,7 +38,7 @@ class GaussianTail(nn.Module):
 
     def prepare(self, f: Tensor, detail: Tensor) -> Shared:
         spread = F.softplus(self.spread(f)) + 1e-4
-        return Shared(detail, f[:, :0], f[:, :0], f[:, :0], spread)
+        return Shared(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
 
     def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         return shared.detail + shared.spread * z
@@ -72,7 +72,8 @@ class QuantileTail(nn.Module):
     def prepare(self, f: Tensor, detail: Tensor) -> Shared:
         steps = F.softplus(self.steps(f)).unflatten(1, (len(self.LEVELS) - 1, -1))
         rising = F.pad(steps, (0, 0, 0, 0, 0, 0, 1, 0)).cumsum(1)
-        return Shared(detail, f[:, :0], f[:, :0], f[:, :0], (rising - rising.mean(1, keepdim=True)).flatten(1, 2))
+        spread = (rising - rising.mean(1, keepdim=True)).flatten(1, 2)
+        return Shared(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
 
     def quantiles(self, shared: Shared) -> Tensor:
         """Offsets from the detail, `n x levels x outputs x h x w`."""

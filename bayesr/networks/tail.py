@@ -22,6 +22,7 @@ from bayesr.networks.residual import SLOPE, convolution
 class Shared(NamedTuple):
     """What all members of an image share: tensors of `1 (or n) x channels x h x w`."""
 
+    trunk: Tensor
     detail: Tensor
     features: Tensor
     hidden: Tensor
@@ -31,6 +32,14 @@ class Shared(NamedTuple):
     def repeat(self, count: int) -> Shared:
         """Every image `count` times in a row."""
         return Shared(*(part.repeat_interleave(count, 0) for part in self))
+
+
+def masked(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
+    """A 3x3 convolution of masked channels; `mask` is `(n or 1) x channels x 1 x 1`."""
+    if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
+        return F.conv2d(x, layer.weight * mask.view(1, -1, 1, 1), layer.bias, padding=1)
+    out: Tensor = layer(x * mask)
+    return out
 
 
 class TailBlock(nn.Module):
@@ -48,11 +57,7 @@ class TailBlock(nn.Module):
             active = F.leaky_relu(hidden, SLOPE)
         else:
             active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE)
-        if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
-            change = F.conv2d(active, self.second.weight * mask.view(1, -1, 1, 1), self.second.bias, padding=1)
-        else:
-            change = self.second(active * mask)
-        return change.add_(h)
+        return masked(self.second, active, mask).add_(h)
 
 
 class StochasticTail(nn.Module):
@@ -70,16 +75,29 @@ class StochasticTail(nn.Module):
     outputs : int
         Channels of the result, before sub-pixel upsampling.
     dropout : float
-        Where the learnt dropout rate of every block starts.
+        Where learnt dropout rates p start.
+    gaussian : bool
+        Masks are normal, ``N(1, p / (1 - p))``, and the deterministic detail has one of its own, the first:
+        what the model has not learnt of the mean shows too. Else they are Bernoulli, on blocks alone.
     direct : bool
         A linear path from the latents to the result, beside the blocks. By itself it makes Gaussian
         deviations of any covariance that neighbouring pixels can have, which blocks learn slowly.
     """
 
     def __init__(
-        self, inputs: int, width: int, blocks: int, latent: int, outputs: int, dropout: float, direct: bool = False
+        self,
+        inputs: int,
+        width: int,
+        blocks: int,
+        latent: int,
+        outputs: int,
+        dropout: float,
+        gaussian: bool = False,
+        direct: bool = False,
     ) -> None:
         super().__init__()
+        self.gaussian = gaussian
+        self.mask_widths = [inputs] * gaussian + [width] * blocks
         self.width, self.latent, self.latent_channels = width, latent, latent * blocks
         self.enter = convolution(inputs, width)
         self.gains = convolution(inputs, width * blocks, std=0.01)
@@ -89,14 +107,16 @@ class StochasticTail(nn.Module):
         self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
         self.exit = convolution(width, outputs, std=0.01)
         self.direct = convolution(latent * blocks, outputs, std=0.01, bias=False) if direct and latent else None
-        self.dropout_logit = nn.Parameter(torch.full((blocks,), dropout).logit(), requires_grad=latent > 0)
+        self.dropout_logit = nn.Parameter(
+            torch.full((len(self.mask_widths),), dropout).logit(), requires_grad=latent > 0
+        )
         self.reach = 2 + 2 * blocks
 
     def prepare(self, f: Tensor, detail: Tensor) -> Shared:
         """All that members share, computed once per image from its features and deterministic detail."""
         h: Tensor = self.enter(f)
         hidden = self.blocks[0].features(h)  # type: ignore[operator]
-        return Shared(detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
+        return Shared(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
 
     def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Detail of shape `n x outputs x h x w`.
@@ -115,20 +135,21 @@ class StochasticTail(nn.Module):
         return out.mul_(shared.spread).add_(shared.detail)  # in place: fresh memory costs more than arithmetic
 
     def rates(self) -> Tensor:
-        """The learnt dropout rate of every block, in (0, 1)."""
+        """The learnt dropout rate of every mask, in (0, 1)."""
         return self.dropout_logit.sigmoid()
 
-    def relaxed_masks(self, groups: int, random: torch.Generator, temperature: float = 0.1) -> list[Tensor]:
-        """Differentiable masks for training, one per group of members: the concrete relaxation.
+    def training_masks(self, groups: int, random: torch.Generator) -> list[Tensor]:
+        """Masks for training, `groups x width x 1 x 1` each: normal, so that rates have a smooth gradient.
 
-        ``m = 1 - sigmoid((logit p + logit u) / t)``, divided by ``1 - p``, `u` uniform.
+        ``m = 1 + sqrt(p / (1 - p)) e``, `e` standard normal: mean and variance of Bernoulli dropout of rate `p`.
 
         References
         ----------
-        Y. Gal, J. Hron, A. Kendall, "Concrete Dropout", 2017, arXiv:1705.07832.
+        D. Kingma, T. Salimans, M. Welling, "Variational dropout and the local reparameterization trick", 2015,
+        arXiv:1506.02557.
         """
-        shape = (len(self.blocks), groups, self.width, 1, 1)
-        u = torch.rand(shape, device=self.dropout_logit.device, generator=random)
-        logit = self.dropout_logit.view(-1, 1, 1, 1, 1)
-        kept = torch.sigmoid(-(logit + u.clamp(1e-6, 1 - 1e-6).logit()) / temperature)
-        return list((kept / (1 - logit.sigmoid())).unbind(0))
+        masks = []
+        for width, logit in zip(self.mask_widths, self.dropout_logit, strict=True):
+            e = torch.randn((groups, width, 1, 1), device=logit.device, generator=random)
+            masks.append(1 + (0.5 * logit).exp() * e)
+        return masks

@@ -35,6 +35,8 @@ Record = dict[str, Any]
 _CRITIC_WARMUP = 150
 _PENALTY_EVERY = 8
 _DECAY = 0.999
+_DROPOUT_RATE = 20.0
+"""Learning rate of dropout rates, over that of weights."""
 
 
 class Trainer:
@@ -84,7 +86,12 @@ class Trainer:
 
     def _start_stage(self) -> None:
         stage, _ = self.position()
-        self.optimiser = torch.optim.Adam(self.generator.parameters(), stage.rate, betas=(0.9, 0.99))
+        tail = self.generator.tail
+        weights = [p for name, p in self.generator.named_parameters() if not name.endswith("dropout_logit")]
+        groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
+        if isinstance(tail, StochasticTail):  # logarithms of variances have a longer way to go than weights
+            groups.append({"params": [tail.dropout_logit], "share": _DROPOUT_RATE})
+        self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), stage.rate, betas=(0.5, 0.99))
 
     # -- one step ----------------------------------------------------------------------------
@@ -96,11 +103,15 @@ class Trainer:
             self._start_stage()
         rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * min(1, (done + 1) / 100)
         for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
         low, high = (part.to(self.device) for part in self.pairs.batch(stage.batch, self.on_host))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             record: Record = dict(self._losses(stage, done, low, high))
         loss = sum(record.values(), torch.zeros((), device=self.device))
+        tail = self.generator.tail
+        if isinstance(tail, StochasticTail) and tail.dropout_logit.requires_grad and stage.members:
+            record["dropout"] = loss.detach() * self._ignorance(tail)
+            loss = loss + record["dropout"]
         if not torch.isfinite(loss):
             raise TrainingFailed(
                 f"The loss is not finite at step {self.step} (stage {stage.name}). The last checkpoint is kept; "
@@ -110,6 +121,9 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
         self.optimiser.step()
+        with torch.no_grad():
+            if isinstance(tail, StochasticTail):
+                tail.dropout_logit.clamp_(max=0)
         self.step += 1
         decay = min(_DECAY, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -134,7 +148,7 @@ class Trainer:
             z = torch.randn(size, device=self.device, generator=self.on_device)
             z = z.contiguous(memory_format=torch.channels_last)
             if isinstance(network.tail, StochasticTail):
-                masks = network.tail.relaxed_masks(len(low), self.on_device)
+                masks = network.tail.training_masks(len(low), self.on_device)
                 masks = [mask.repeat_interleave(count, 0) for mask in masks]
         drawn = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
@@ -154,10 +168,6 @@ class Trainer:
             yield f"patch{size}", weight * losses.patch_energy(x, truth, size)
         for size, weight in stage.bands.items():
             yield f"band{size}", weight * losses.band_crps(x, truth, size)
-        if isinstance(self.generator.tail, StochasticTail) and self.generator.tail.latent:
-            rates = self.generator.tail.rates()
-            entropy = -(rates * rates.log() + (1 - rates) * (1 - rates).log()).sum() * self.generator.tail.width
-            yield "dropout", -entropy / self.pairs.low_pixels
         if stage.critic:
             penalty = 4.0 if done % _PENALTY_EVERY == 0 else 0.0
             verdict = losses.critic_loss(self.critic, truth, x[:, 0], base, penalty)
@@ -170,6 +180,19 @@ class Trainer:
                 if stage.adversarial:
                     yield "adversarial", stage.adversarial * F.softplus(-self.critic(x[:, 0], base)[0]).mean()
                 self.critic.requires_grad_(True)
+
+    def _ignorance(self, tail: StochasticTail) -> Tensor:
+        """What masks cost, per observation and relative to the score: ``-P / (2 N) mean(log alpha)``.
+
+        ``alpha = p / (1 - p)`` is the masks' variance, P the number of weights and N that of the values that
+        the training images hold beyond their observations: variational dropout, whose divergence from the
+        prior is ``-1/2 log alpha`` per weight. Near the optimum, a relative excess of the score equals the
+        excess of the log-likelihood, so masks come to cost P / (2 N): what P estimated weights cost.
+        """
+        weights = sum(p.numel() for p in self.generator.parameters())
+        values = self.pairs.low_pixels * self.pairs.bands * (self.operator.scale**2 - 1)
+        cost: Tensor = -weights / (2 * values) * tail.dropout_logit.mean()
+        return cost
 
     def _marginal_loss(self, name: str, low: Tensor, truth: Tensor) -> Tensor:
         """Of the marginals that members have once projected, where the spread is the same all around."""

@@ -64,7 +64,9 @@ _BANDS = MappingProxyType({8: 1.0})
 RECIPES = {
     "bayes-srgan": Recipe(
         "bayes-srgan",
-        network=MappingProxyType(dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8, direct=True)),
+        network=MappingProxyType(
+            dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8, gaussian_dropout=True, direct=True)
+        ),
         stages=(
             Stage("fidelity", steps=10500, rate=1e-3, members=0, loss="fidelity"),
             Stage("score", steps=2000, rate=8e-4, members=4, patches=_SCORES, bands=_BANDS),
