@@ -79,21 +79,22 @@ def members_of(
             for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(plan.device).permute(0, 3, 1, 2)
-            masks = [torch.from_numpy(kept).to(plan.device).view(1, -1, 1, 1) for kept in _masks(net.tail, plan, mask)]
+            masks = _masks(net.tail, plan, mask)
         x = operator.constrain_(net.draw(shared, z, masks, buffer), y)
         if bounds is not None:
             x = operator.confine_(x, y, *bounds)
         yield members, x
 
 
-def _masks(tail: nn.Module, plan: Plan, mask: int) -> list[NDArray[np.float32]]:
+def _masks(tail: nn.Module, plan: Plan, mask: int) -> list[Tensor]:
     """The dropout masks of a mask's number, one a layer; none for tails without dropout."""
     if not isinstance(tail, StochasticTail):
         return []
-    rates = tail.rates().cpu().numpy()
     if tail.gaussian:
-        return noise.gaussian_dropout(plan.seed, mask, rates, tail.mask_widths)
-    return list(noise.dropout(plan.seed, mask, rates, tail.width))
+        normal = noise.normal_mask(plan.seed, mask, tail.mask_sizes)
+        return tail.masks([torch.from_numpy(e)[None].to(plan.device) for e in normal])
+    kept = noise.dropout(plan.seed, mask, tail.rates().cpu().numpy(), tail.width)
+    return list(torch.from_numpy(kept).to(plan.device)[:, None, :, None, None])
 
 
 def draw(

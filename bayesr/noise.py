@@ -84,11 +84,7 @@ def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> ND
     return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
 
 
-def gaussian_dropout(
-    seed: int, mask: int, rates: NDArray[np.floating], widths: Sequence[int]
-) -> list[NDArray[np.float32]]:
-    """Channel masks, one array a layer: ``N(1, p / (1 - p))``, mean and variance of dropout at the rate `p`."""
-    bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(widths) // 4)).astype("<u8", copy=False).view("<u2")
-    normal = np.split(_quantiles()[bits[: sum(widths)]], np.cumsum(widths)[:-1])
-    scales = np.sqrt(rates / (1 - rates))
-    return [(1 + scale * e).astype(np.float32) for scale, e in zip(scales, normal, strict=True)]
+def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
+    """Standard normal values that masks are made of, one array a layer."""
+    bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4)).astype("<u8", copy=False).view("<u2")
+    return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])

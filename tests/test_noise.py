@@ -44,15 +44,13 @@ def test_dropout_keeps_the_expectation():
     assert (masks[0] != masks[1]).any()
 
 
-def test_gaussian_dropout_has_the_moments_of_dropout():
-    rates, widths = np.array([0.1, 0.5]), (48, 33)
-    masks = [noise.gaussian_dropout(5, k, rates, widths) for k in range(2000)]
-    assert [m.shape for m in masks[0]] == [(48,), (33,)]
-    for layer, rate in enumerate(rates):
-        found = np.stack([m[layer] for m in masks])
-        np.testing.assert_allclose(found.mean(), 1, atol=0.02)
-        np.testing.assert_allclose(found.var(), rate / (1 - rate), rtol=0.03)
-    for one, again in zip(masks[0], noise.gaussian_dropout(5, 0, rates, widths), strict=True):
+def test_masks_are_made_of_normal_values():
+    drawn = [noise.normal_mask(5, k, (48, 33)) for k in range(2000)]
+    assert [e.shape for e in drawn[0]] == [(48,), (33,)]
+    for layer in range(2):
+        found = np.stack([e[layer] for e in drawn])
+        assert abs(found.mean()) < 0.02 and abs(found.var() - 1) < 0.02
+    for one, again in zip(drawn[0], noise.normal_mask(5, 0, (48, 33)), strict=True):
         np.testing.assert_array_equal(one, again)
-    expected = noise.gaussian_dropout(7, 3, np.array([0.5]), [4])[0]
-    np.testing.assert_allclose(expected, [-1.176417, 3.282246, 2.039387, 0.639438], atol=2e-6)
+    expected = [-2.176417, 2.282246, 1.039387, -0.360562]
+    np.testing.assert_allclose(noise.normal_mask(7, 3, [4])[0], expected, atol=2e-6)

@@ -230,27 +230,33 @@ def test_one_mask_for_all_is_a_mask_for_each():
 
 
 def test_training_masks_have_the_moments_of_dropout_and_a_gradient():
-    tail = Generator(1, 4, 256, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).tail
-    masks = tail.training_masks(200, torch.Generator().manual_seed(0))
-    assert [mask.shape for mask in masks] == [(200, 256, 1, 1)] * 3
+    tail = Generator(1, 4, 8, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).tail
+    perturbation, *masks = tail.training_masks(200, torch.Generator().manual_seed(0))
+    assert [mask.shape for mask in masks] == [(200, 256, 1, 1)] * 2
     for mask in masks:
         assert abs(mask.mean().item() - 1) < 0.01
         assert abs(mask.var().item() - 0.3 / 0.7) < 0.01
-    masks[0].pow(2).mean().backward()
-    assert tail.dropout_logit.grad[0] > 0
+    # Features of the typical size make a detail of variance alpha / 100.
+    tail.note(torch.full((1, 8, 4, 4), 3.0))
+    for _ in range(400):
+        tail.note(torch.full((1, 8, 4, 4), 3.0))
+    perturbation = tail.training_masks(1, torch.Generator().manual_seed(1))[0]
+    detail = torch.nn.functional.conv2d(3 * torch.randn(64, 8, 20, 20), perturbation)
+    assert detail.var().item() == pytest.approx(0.01 * 0.03 / 0.97, rel=0.15)
+    (masks[0].pow(2).mean() + perturbation.pow(2).mean()).backward()
+    assert (tail.dropout_logit.grad[:2] > 0).all()
 
 
-def test_gaussian_masks_reach_the_mean():
-    """Without latents' help: the mean over latents differs between masks only where the detail is masked."""
+def test_perturbed_weights_reach_the_mean():
     torch.manual_seed(0)
     net = Generator(1, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2, gaussian_dropout=True)
     z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
-    masks = net.tail.training_masks(1, torch.Generator().manual_seed(0))
-    one = net.draw(shared, z, masks)
-    torch.testing.assert_close(net.draw(shared, z, [m.expand(3, -1, -1, -1) for m in masks]), one)
-    ones = [torch.ones_like(m) for m in masks]
-    assert not torch.allclose(net.draw(shared, z, [masks[0], *ones[1:]]), net.draw(shared, z, ones))
-    torch.testing.assert_close(net.draw(shared, torch.zeros_like(z), ones), net.draw(shared, z * 0, ones))
+    first, *masks = net.tail.training_masks(1, torch.Generator().manual_seed(0))
+    one = net.draw(shared, z, [first, *masks])
+    torch.testing.assert_close(net.draw(shared, z, [first, *(m.expand(3, -1, -1, -1) for m in masks)]), one)
+    shift = one - net.draw(shared, z, [0 * first, *masks])
+    torch.testing.assert_close(shift, shift[:1].expand_as(shift), rtol=0, atol=1e-6)
+    assert shift.abs().max() > 1e-4
 
 
 def test_masks_are_as_wide_as_the_data_are_few():

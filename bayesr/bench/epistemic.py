@@ -23,7 +23,7 @@ from bayesr.bench.posterior import NETWORK, Row, scored, trained
 from bayesr.bench.record import out_option, record
 from bayesr.training.problems import DEVIATION, MIDDLE, GaussianField
 
-SCENES = (16, 64, 256, 1024, 4096)
+SCENES = (64, 256, 1024, 4096)
 
 
 def domains(scenes: int, seed: int) -> dict[str, tuple[GaussianField, torch.Tensor]]:
@@ -85,7 +85,7 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
 
 
 @click.command()
-@click.option("--steps", default=2000, show_default=True, help="Training steps, for every number of scenes.")
+@click.option("--steps", default=1500, show_default=True, help="Training steps, for every number of scenes.")
 @click.option("--scenes", default=64, show_default=True, help="Observations that are measured, a domain.")
 @click.option("-n", default=64, show_default=True, help="Members.")
 @click.option("--seed", default=0, show_default=True)

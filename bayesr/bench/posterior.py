@@ -82,7 +82,11 @@ ROWS = (
     Row("bayes-srgan, one mask, no critic", scored, {"dropout": 1e-6}, masks=1),
     Row("... without scoring rule (noise alone)", alone("absolute_error", 1), {"dropout": 1e-6}, masks=1),
     Row("L1 + SD reward (rcGAN)", alone("rewarded_error", 2), {"dropout": 1e-6}, masks=1),
-    Row("MC-dropout alone (Gaussian, rate 0.2)", alone("absolute_error", 1), {"latent": 0, "dropout": 0.2}),
+    Row(
+        "MC-dropout alone (rate 0.2)",
+        alone("absolute_error", 1),
+        {"latent": 0, "dropout": 0.2, "gaussian_dropout": False},
+    ),
     Row("Gaussian likelihood", alone("gaussian_likelihood", 0), {"tail": "gaussian"}),
     Row("quantile regression", alone("pinball", 0), {"tail": "quantile"}),
 )

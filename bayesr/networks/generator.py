@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.residual import ResidualTrunk, convolution
-from bayesr.networks.tail import Shared, StochasticTail, masked
+from bayesr.networks.tail import Shared, StochasticTail
 
 
 class Generator(nn.Module):
@@ -34,8 +35,8 @@ class Generator(nn.Module):
     tail : {"stochastic", "gaussian", "quantile"}
         The last two know every pixel by itself (`bayesr.networks.marginal`).
     gaussian_dropout, direct : bool
-        Of a stochastic tail: normal masks, one of them on the deterministic detail, and a linear path
-        for the latents (`StochasticTail`).
+        Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail, and a
+        linear path for the latents (`StochasticTail`).
     dropout : float
         Where the learnt dropout rates start.
     """
@@ -115,8 +116,8 @@ class Generator(nn.Module):
             return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale, out)
         assert isinstance(shared, Shared)
         if isinstance(self.tail, StochasticTail) and self.tail.gaussian:
-            of_detail, *masks = masks
-            shared = shared._replace(detail=masked(self.up, shared.trunk, of_detail))
+            perturbation, *masks = masks
+            shared = shared._replace(detail=shared.detail + F.conv2d(shared.trunk, perturbation, padding=1))
         return sub_pixels(self.tail(shared, z, masks), self.scale, out)
 
 

@@ -34,6 +34,10 @@ class Shared(NamedTuple):
         return Shared(*(part.repeat_interleave(count, 0) for part in self))
 
 
+_PERTURBATION = 0.1
+"""Standard deviation of the detail, over the value range, at alpha = 1."""
+
+
 def masked(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
     """A 3x3 convolution of masked channels; `mask` is `(n or 1) x channels x 1 x 1`."""
     if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
@@ -77,8 +81,10 @@ class StochasticTail(nn.Module):
     dropout : float
         Where learnt dropout rates p start.
     gaussian : bool
-        Masks are normal, ``N(1, p / (1 - p))``, and the deterministic detail has one of its own, the first:
-        what the model has not learnt of the mean shows too. Else they are Bernoulli, on blocks alone.
+        Masks are normal, ``N(1, alpha)``, and there is one more, the first: a perturbation of the weights that
+        make the deterministic detail, so that what is not learnt of the mean shows too. Its size is relative
+        to features as they were in training: `alpha` is the variance of the detail, over 1/100, where they
+        are typical, and it rises where they are not. Else masks are Bernoulli, on blocks alone.
     direct : bool
         A linear path from the latents to the result, beside the blocks. By itself it makes Gaussian
         deviations of any covariance that neighbouring pixels can have, which blocks learn slowly.
@@ -97,7 +103,7 @@ class StochasticTail(nn.Module):
     ) -> None:
         super().__init__()
         self.gaussian = gaussian
-        self.mask_widths = [inputs] * gaussian + [width] * blocks
+        self.outputs, self.inputs = outputs, inputs
         self.width, self.latent, self.latent_channels = width, latent, latent * blocks
         self.enter = convolution(inputs, width)
         self.gains = convolution(inputs, width * blocks, std=0.01)
@@ -107,9 +113,10 @@ class StochasticTail(nn.Module):
         self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
         self.exit = convolution(width, outputs, std=0.01)
         self.direct = convolution(latent * blocks, outputs, std=0.01, bias=False) if direct and latent else None
-        self.dropout_logit = nn.Parameter(
-            torch.full((len(self.mask_widths),), dropout).logit(), requires_grad=latent > 0
-        )
+        rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks)
+        self.dropout_logit = nn.Parameter(rates.logit(), requires_grad=latent > 0)
+        self.typical: Tensor
+        self.register_buffer("typical", torch.ones(1) if gaussian else None)
         self.reach = 2 + 2 * blocks
 
     def prepare(self, f: Tensor, detail: Tensor) -> Shared:
@@ -138,18 +145,37 @@ class StochasticTail(nn.Module):
         """The learnt dropout rate of every mask, in (0, 1)."""
         return self.dropout_logit.sigmoid()
 
-    def training_masks(self, groups: int, random: torch.Generator) -> list[Tensor]:
-        """Masks for training, `groups x width x 1 x 1` each: normal, so that rates have a smooth gradient.
+    @property
+    def mask_sizes(self) -> list[int]:
+        """Normal values that each mask takes."""
+        head = [self.outputs * self.inputs * 9] if self.gaussian else []
+        return head + [self.width] * len(self.blocks)
 
-        ``m = 1 + sqrt(p / (1 - p)) e``, `e` standard normal: mean and variance of Bernoulli dropout of rate `p`.
+    def masks(self, normal: Sequence[Tensor]) -> list[Tensor]:
+        """Masks from standard normal values, `groups x size` each: ``1 + sqrt(alpha) e``, ``alpha = p / (1 - p)``.
+
+        Mean and variance are those of dropout at the rate p, and have a smooth gradient in it. The first,
+        where there is one, is a perturbation of weights, `outputs x inputs x 3 x 3`, the same for all groups.
 
         References
         ----------
         D. Kingma, T. Salimans, M. Welling, "Variational dropout and the local reparameterization trick", 2015,
-        arXiv:1506.02557.
+        arXiv:1506.02557. C. Blundell et al., "Weight uncertainty in neural networks", 2015, arXiv:1505.05424.
         """
-        masks = []
-        for width, logit in zip(self.mask_widths, self.dropout_logit, strict=True):
-            e = torch.randn((groups, width, 1, 1), device=logit.device, generator=random)
-            masks.append(1 + (0.5 * logit).exp() * e)
+        scales = (0.5 * self.dropout_logit).exp()
+        masks = [1 + scale * e[:, :, None, None] for scale, e in zip(scales, normal, strict=True)]
+        if self.gaussian:
+            unit = _PERTURBATION * scales[0] / (3 * self.inputs**0.5 * self.typical)
+            masks[0] = unit * normal[0][:1].view(self.outputs, self.inputs, 3, 3)
         return masks
+
+    def training_masks(self, groups: int, random: torch.Generator) -> list[Tensor]:
+        """Random masks, one per group of members."""
+        like = dict(device=self.dropout_logit.device, generator=random)
+        return self.masks([torch.randn((groups, size), **like) for size in self.mask_sizes])  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def note(self, f: Tensor) -> None:
+        """Learn how large the trunk's features typically are; training alone does so."""
+        if self.gaussian:
+            self.typical.lerp_(f.float().pow(2).mean().sqrt()[None], 0.02)

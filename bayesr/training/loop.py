@@ -129,6 +129,8 @@ class Trainer:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
+            for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+                kept.copy_(new)
         return {name: float(value.detach()) for name, value in record.items()}
 
     def members(self, low: Tensor, count: int, network: Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -139,6 +141,8 @@ class Trainer:
         network = network or self.generator
         base = self.operator.invert(low)
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
+        if network is self.generator and isinstance(shared, Shared) and isinstance(network.tail, StochasticTail):
+            network.tail.note(shared.trunk)
         z: Tensor | None = None
         masks: list[Tensor] = []
         if count and isinstance(shared, Shared):
@@ -149,7 +153,8 @@ class Trainer:
             z = z.contiguous(memory_format=torch.channels_last)
             if isinstance(network.tail, StochasticTail):
                 masks = network.tail.training_masks(len(low), self.on_device)
-                masks = [mask.repeat_interleave(count, 0) for mask in masks]
+                of_weights = int(network.tail.gaussian)  # the same for all groups
+                masks[of_weights:] = [mask.repeat_interleave(count, 0) for mask in masks[of_weights:]]
         drawn = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
             x = self.operator.project(drawn.float())
@@ -182,16 +187,16 @@ class Trainer:
                 self.critic.requires_grad_(True)
 
     def _ignorance(self, tail: StochasticTail) -> Tensor:
-        """What masks cost, per observation and relative to the score: ``-P / (2 N) mean(log alpha)``.
+        """What masks cost, relative to the score: ``P / (2 N) mean(alpha - 1 - log(alpha))``.
 
-        ``alpha = p / (1 - p)`` is the masks' variance, P the number of weights and N that of the values that
-        the training images hold beyond their observations: variational dropout, whose divergence from the
-        prior is ``-1/2 log alpha`` per weight. Near the optimum, a relative excess of the score equals the
-        excess of the log-likelihood, so masks come to cost P / (2 N): what P estimated weights cost.
+        alpha is the masks' variance, P the number of weights and N that of the values that the training
+        images hold beyond their observations: the divergence of `N(0, alpha)` from `N(0, 1)`, a weight. Near
+        the optimum a relative excess of the score equals the excess of the log-likelihood, so that masks
+        come to cost P / (2 N): what P weights cost that are estimated from N values.
         """
         weights = sum(p.numel() for p in self.generator.parameters())
         values = self.pairs.low_pixels * self.pairs.bands * (self.operator.scale**2 - 1)
-        cost: Tensor = -weights / (2 * values) * tail.dropout_logit.mean()
+        cost: Tensor = weights / (2 * values) * (tail.dropout_logit.exp() - 1 - tail.dropout_logit).mean()
         return cost
 
     def _marginal_loss(self, name: str, low: Tensor, truth: Tensor) -> Tensor:
