@@ -17,13 +17,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
-    """Turns every error that bayesr raises on purpose into one line and exit status 1."""
+    """Turns every error that bayesr raises on purpose into one line and exit status 1, its warnings into lines."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from bayesr.errors import BayesrError
+        from bayesr.errors import BayesrError, UnfamiliarInput
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            text = str(message) if category is UnfamiliarInput else f"{category.__name__}: {message}"
+            click.echo(f"Warning: {text}", err=True)
 
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = show
+                return super().invoke(ctx)
         except BayesrError as error:
             raise click.ClickException(str(error)) from error
 
@@ -113,6 +119,7 @@ def _tell(ds: Any, out: str) -> None:
     sizes = " x ".join(f"{ds.sizes[dim]} {dim}" for dim in ("band", "y", "x"))
     click.echo(f"{ds.attrs['n']} members of {sizes}, model {ds.attrs['model']}")
     click.echo(f"mean of std: {float(ds['std'].mean()):.3g}; interval at level {ds.attrs['level']:g}")
+    click.echo(f"the input: {ds.attrs['input_check']}")
     click.echo(f"The product lies at {Path(out).absolute()}")
     click.echo(f"Open it with: xarray.open_zarr({out!r})")
 

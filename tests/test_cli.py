@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 import bayesr
 from bayesr.cli import main
+
+EXAMPLE = Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"
 
 
 def run(*args):
@@ -93,3 +96,13 @@ def test_public_names():
     assert set(bayesr.__all__) <= set(dir(bayesr))
     with pytest.raises(AttributeError, match="nothing"):
         bayesr.nothing  # noqa: B018
+
+
+def test_a_degraded_image_gets_a_readable_warning(tmp_path):
+    photo = PIL.Image.open(EXAMPLE)
+    photo.save(tmp_path / "bad.jpg", quality=30)
+    run_in_process = [sys.executable, "-m", "bayesr.cli", "sample", "bad.jpg", "out.zarr", "-n", "2"]
+    result = subprocess.run(run_in_process, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Warning: The image is unlike" in result.stderr and "JPEG blocks" in result.stderr
+    assert "core.py" not in result.stderr
+    assert "the input: unlike calibration: JPEG blocks" in result.stdout

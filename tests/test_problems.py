@@ -115,5 +115,5 @@ def test_data_sets_survive_zarr_with_their_card(make, textures, tmp_path):
     ds.to_zarr(tmp_path / "known.zarr", consolidated=False)
     again = xr.open_zarr(tmp_path / "known.zarr", consolidated=False)
     xr.testing.assert_identical(again.load(), ds)
-    assert again.attrs["title"] and "bicubic" in again.attrs["observation"]
+    assert {"title", "description", "licence", "seed"} <= set(again.attrs) and "bicubic" in again.attrs["observation"]
     assert ds["high"].dims == ("scene", "candidate", "band", "y", "x")

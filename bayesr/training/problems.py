@@ -50,6 +50,8 @@ class GaussianField:
         A finite training set of that many scenes; none for scenes that never repeat.
     seed : int
         Of the finite training set.
+    bands : int
+        1.
     """
 
     operator: Separable = field(default_factory=bicubic)
@@ -148,8 +150,16 @@ class GaussianField:
         low, _ = self.batch(scenes, random)
         found = self.posterior(low, candidates, random)
         probability = np.full((scenes, candidates), 1 / candidates)
-        card = {"title": "Gaussian fields: exact posterior samples", "slope": self.slope, "length": self.length}
-        return known_answers(low.numpy(), found.float().numpy(), probability, self.operator, card | {"seed": seed})
+        card = {
+            "title": "Gaussian fields: exact posterior samples",
+            "description": f"Stationary fields, mean {MIDDLE}, standard deviation {DEVIATION}, their observations, and "
+            "equally probable samples of the normal posterior given each.",
+            "licence": "computed: no rights attach",
+            "slope": self.slope,
+            "length": self.length,
+            "seed": seed,
+        }
+        return known_answers(low.numpy(), found.float().numpy(), probability, self.operator, card)
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ class Mixture:
     A scene is a smooth background with a mark on one low-resolution pixel. What the mark stands for
     cannot be seen: stripes in one of K orientations, under a Gaussian window around it, all in the null
     space: ``x_k = A+ y + P d_k``. The probabilities depend on the background b at the mark,
-    ``p_k ~ exp(k slope b)`` for b in about [-1, 1], so that they must be learnt, not only the candidates.
+    ``p_k ~ exp(k slope b)`` for b in [-1.5, 1.5], so that they must be learnt, not only the candidates.
 
     Parameters
     ----------
@@ -173,10 +183,12 @@ class Mixture:
         Amplitude of the stripes, in network units.
     slope : float
         How much the probabilities depend on the background.
+    bands, low_pixels : int, float
+        1, and infinite: scenes never repeat.
     """
 
     operator: Separable = field(default_factory=bicubic)
-    size: int = 8
+    size: int = 6
     candidates: int = 3
     contrast: float = 0.3
     slope: float = 0.7
@@ -220,7 +232,15 @@ class Mixture:
     def dataset(self, scenes: int, seed: int = 0) -> xr.Dataset:
         """Random scenes with all their candidates; see `known_answers`."""
         low, found, probability = self.scenes(scenes, torch.Generator().manual_seed(seed))
-        card = {"title": "Finite mixtures: candidates that share one observation exactly", "seed": seed}
+        card = {
+            "title": "Finite mixtures: candidates that share one observation exactly",
+            "description": "Smooth backgrounds with a mark, which stands for stripes in one of several orientations "
+            "that cannot be seen; their probabilities depend on the background.",
+            "licence": "computed: no rights attach",
+            "contrast": self.contrast,
+            "slope": self.slope,
+            "seed": seed,
+        }
         return known_answers(low.float().numpy(), found.float().numpy(), probability.numpy(), self.operator, card)
 
 
@@ -303,6 +323,10 @@ def equal_observations(
         seen[i, : len(row)] = points[row].reshape(len(row), *seen.shape[2:])
     card: dict[str, Any] = {
         "title": "Real patches grouped by equal observation",
+        "description": "Patches of photographs whose observations differ by at most the tolerance (root mean square, "
+        "grey levels); the first candidate of a scene is the one whose observation is `low`.",
+        "licence": "that of the images",
+        "sources": sorted({name.split("/")[0] for name in images.names}),
         "tolerance": tolerance,
         "images": len(images.names),
         "seed": seed,
