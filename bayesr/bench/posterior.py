@@ -87,7 +87,7 @@ ROWS = (
     Row("... without scoring rule (noise alone)", alone("absolute_error", 1), {"dropout": 1e-6}, masks=1),
     Row("L1 + SD reward (rcGAN)", alone("rewarded_error", 2), {"dropout": 1e-6}, masks=1),
     Row(
-        "MC-dropout alone (rate 0.2)",
+        "MC-dropout of the tail alone (rate 0.2)",
         alone("absolute_error", 1),
         {"latent": 0, "dropout": 0.2, "gaussian_dropout": False},
     ),
@@ -236,6 +236,7 @@ def command(
             "figures": "ratios to exact posterior samples of the same observations, but for the last ones",
             "budget": f"{steps} steps of {BATCH} scenes, {SIZES[name]} (bicubic x4), network {NETWORK}",
             "members": f"n = {n}, {scenes} scenes, seed {seed}, through bayesr.sample; fair estimators",
+            "seconds": "wall time of training",
         }
         notes |= {
             "gaussian": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import platform
 import sys
@@ -39,6 +40,12 @@ def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Pa
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, bayesr {bayesr.__version__}",
     } | notes
+    write(name, rows, facts, out)
+
+
+def write(name: str, rows: list[dict[str, Any]], facts: dict[str, Any], out: Path) -> None:
+    """Print the table and write both files; a figure that a row does not have is NaN."""
+    rows = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
     columns = list(rows[0])
     cells = [[_cell(row[column]) for column in columns] for row in rows]
     table = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
@@ -50,4 +57,6 @@ def record(name: str, rows: list[dict[str, Any]], notes: dict[str, Any], out: Pa
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
