@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,32 @@ print((peak - before) / 2**20)
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
+def scoring(model: str) -> tuple[float, float]:
+    """Peak MiB of a whole process that scores 32 members of 1024x1024x3 from a Zarr store, and its seconds."""
+    scene = """
+import numpy as np
+y, x = np.mgrid[0:1024, 0:1024] / 1024
+truth = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+"""
+    draw = f"""{scene}
+import bayesr
+bayesr.sample(truth.reshape(256, 4, 256, 4, 3).mean((1, 3)).astype(np.uint8), 32, model={model!r}, store="s.zarr",
+              keep_samples=True)
+"""
+    score = f"""{scene}
+import resource, time, bayesr
+begun = time.perf_counter()
+bayesr.score("s.zarr", truth)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_counter() - begun)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        run = [sys.executable, "-W", "ignore", "-c"]
+        subprocess.run([*run, draw], cwd=folder, check=True)
+        said = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
+    peak, taken = map(float, said.split())
+    return peak, taken
+
+
 def seconds(*command: str) -> float:
     """Median wall time of a whole process, of seven, after one that warms the disk cache."""
     taken = []
@@ -150,6 +177,9 @@ def command(model: str, rounds: int, out: Path) -> None:
     notes = {
         "model": f"{network.name}, {network.sha256[:12]}",
         "memory": f"{peak_memory(model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        "scoring 32 members of 1024x1024x3 from zarr": "{:.0f} MiB at the peak, whole process; {:.0f} s".format(
+            *scoring(model)
+        ),
         "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
         "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
         f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
