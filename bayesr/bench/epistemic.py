@@ -69,18 +69,22 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
     """The figure: aleatoric and epistemic by training scenes, a line a domain."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)
     names = list(dict.fromkeys(row["input"] for row in table))
     ticks = list(dict.fromkeys(str(row["training scenes"]) for row in table))
     for panel, what in zip(panels, ("aleatoric", "epistemic", "error of the mean"), strict=True):
         for name in names:
             panel.plot(ticks, [row[what] for row in table if row["input"] == name], marker="o", label=name)
-        panel.set(title=what, xlabel="training scenes", yscale="log")
+        panel.set(title=what, xlabel="training scenes")
         panel.grid(alpha=0.3)
     panels[0].axhline(1, color="black", linewidth=0.8)
-    panels[0].set_ylabel("over the exact posterior variance")
-    panels[1].legend(fontsize="x-small")
+    panels[0].set(ylabel="over the exact posterior variance", ylim=(0, 1.15))
+    panels[1].axhline(0, color="black", linewidth=0.8)
+    for panel in panels[1:]:  # linear near zero, around which an unbiased estimate of nothing lies
+        panel.set_yscale("symlog", linthresh=1e-3)
+        panel.set_ylim(bottom=-1e-3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=110)
 
 
