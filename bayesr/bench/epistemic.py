@@ -12,6 +12,7 @@ squared distance of its mean from the exact posterior mean, which no one knows o
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
 @out_option
 def command(steps: int, scenes: int, n: int, seed: int, out: Path) -> None:
     """Aleatoric and epistemic against the exact posterior variance, by training data and domain."""
+    if find_spec("matplotlib") is None:  # said before the work, not after it
+        raise click.ClickException("The figure needs matplotlib: pip install 'bayesr[report]'.")
     table: list[dict[str, Any]] = []
     for size in (*SCENES, None):
         table += measure(GaussianField(scenes=size), steps, scenes, n, seed)
