@@ -200,6 +200,19 @@ def test_the_direct_path_is_linear_and_starts_from_files_without_it(trainer):
     torch.testing.assert_close(before, after)
 
 
+def test_the_recipe_starts_from_the_bundled_model(folder):
+    what = RECIPES["bayes-srgan"]
+    trainer = Trainer(what, Pairs(load_images([folder]), bicubic(4), 8))
+    bundled = bayesr.load("natural-x4").generator
+    trainer.start_from(bundled)
+    for name, value in bundled.state_dict().items():
+        if name != "tail.dropout_logit":
+            assert torch.equal(trainer.generator.state_dict()[name], value), name
+    smaller = dataclasses.replace(what, network={**what.network, "width": 8})
+    with pytest.raises(TrainingFailed, match="not the recipe's"):
+        Trainer(smaller, trainer.pairs).start_from(bundled)
+
+
 def test_generator_sees_as_far_as_it_says():
     torch.manual_seed(0)
     net = Generator(1, 4, width=4, blocks=2, tail_width=4, tail_blocks=2, latent=1)

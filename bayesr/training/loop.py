@@ -335,19 +335,24 @@ class Trainer:
         self.on_device.set_state(torch.from_numpy(arrays["random/device"]))
 
     def start_from(self, other: Generator) -> None:
-        """Take over the weights of a network of the same architecture, with or without the latents' direct path."""
-        theirs, ours = ({**net.architecture, "direct": True} for net in (other, self.generator))
+        """Take over the weights of a network of the same architecture, whatever its masks and paths for latents."""
+        ours, theirs = (
+            {name: size for name, size in net.architecture.items() if name not in ("direct", "gaussian_dropout")}
+            for net in (self.generator, other)
+        )
         if theirs != ours:
             raise TrainingFailed(
                 f"The network to start from, {other.architecture}, is not the recipe's, {self.generator.architecture}."
             )
+        known = other.state_dict()
         for module in (self.generator, self.average):
-            known = other.state_dict()
-            # A path that the other does not have starts at zero: its members are ours.
-            new = {name: torch.zeros_like(value) for name, value in module.state_dict().items() if name not in known}
-            module.load_state_dict(
-                {name: value for name, value in (known | new).items() if name in module.state_dict()}
-            )
+            state = module.state_dict()
+            for name, value in state.items():
+                if name in known and known[name].shape == value.shape:
+                    state[name] = known[name]
+                elif name == "tail.direct.weight":  # at zero it changes no member
+                    state[name] = torch.zeros_like(value)
+            module.load_state_dict(state)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "average": self.average, "critic": self.critic}
