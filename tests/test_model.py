@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save_file
 import bayesr
 from bayesr import catalogue, product
 from bayesr.errors import InvalidModel, UnknownModel
+from bayesr.model import Model
+from bayesr.networks.generator import Generator
+from bayesr.observe import bicubic
 
 
 @pytest.fixture
@@ -117,3 +120,21 @@ def test_bundled_model_keeps_its_promises(photo):
         # The factor is a function of a spread that may be next to nothing: not of the image's range.
         tolerance = 1e-3 if name == "calibration" else 1e-5 * 255 ** product.VARIABLES.get(name, (1,))[0]
         assert np.abs(whole[name] - tiled[name]).max() < tolerance, name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"direct": True}, {"gaussian_dropout": True}, {"gaussian_dropout": True, "direct": True}, {"latent": 0},
+     {"tail": "gaussian"}, {"tail": "quantile"}],
+)  # fmt: skip
+def test_every_architecture_survives_its_file(options, photo, tmp_path):
+    generator = Generator(3, 4, **({"width": 8, "blocks": 1, "tail_width": 8, "tail_blocks": 2, "latent": 2} | options))
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.copy_(parameter.half().float())
+    made = Model("made", generator.eval().requires_grad_(False), bicubic(4))
+    again = bayesr.load(made.save(tmp_path / "made.safetensors"))
+    assert again.generator.architecture == generator.architecture
+    np.testing.assert_allclose(
+        again.sample(photo[:9, :9], 4)["samples"].values, made.sample(photo[:9, :9], 4)["samples"].values, atol=1e-3
+    )

@@ -20,9 +20,10 @@ from bayesr.networks.generator import Generator, sub_pixels
 from bayesr.observe import bicubic
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, Pairs, load_images
-from bayesr.training.loop import Trainer, Validation, with_steps
+from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipes import RECIPES, Recipe, Stage, recipe
+from bayesr.training.validation import Validation
 from tests.conftest import make_model
 
 TINY = Recipe(

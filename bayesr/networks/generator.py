@@ -56,19 +56,17 @@ class Generator(nn.Module):
         direct: bool = False,
     ) -> None:
         super().__init__()
-        self.architecture: dict[str, Any] = (
-            {
-                "bands": bands,
-                "scale": scale,
-                "width": width,
-                "blocks": blocks,
-                "tail_width": tail_width,
-                "tail_blocks": tail_blocks,
-                "latent": latent,
-            }
-            | ({} if tail == "stochastic" else {"tail": tail})
-            | ({"direct": True} if direct else {})
-        )
+        # What is not asked for is left out, so that files older than an option describe themselves rightly.
+        options = {"tail": tail if tail != "stochastic" else "", "gaussian_dropout": gaussian_dropout, "direct": direct}
+        self.architecture: dict[str, Any] = {
+            "bands": bands,
+            "scale": scale,
+            "width": width,
+            "blocks": blocks,
+            "tail_width": tail_width,
+            "tail_blocks": tail_blocks,
+            "latent": latent,
+        } | {name: value for name, value in options.items() if value}
         self.scale = scale
         outputs = bands * scale**2
         self.trunk = ResidualTrunk(bands, width, blocks)

@@ -12,8 +12,9 @@ import torch
 
 from bayesr.observe import bicubic
 from bayesr.training.data import Pairs, load_images
-from bayesr.training.loop import Record, Trainer, Validation, with_steps
+from bayesr.training.loop import Record, Trainer, with_steps
 from bayesr.training.recipes import recipe
+from bayesr.training.validation import Validation
 
 
 def main() -> None:

@@ -25,9 +25,8 @@ from bayesr.networks.critic import Critic
 from bayesr.networks.generator import Generator, sub_pixels
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.tail import Shared, StochasticTail
-from bayesr.observe import Separable
 from bayesr.training import losses
-from bayesr.training.data import ImageSet, PairSource
+from bayesr.training.data import PairSource
 from bayesr.training.recipes import Recipe, Stage
 
 Record = dict[str, Any]
@@ -162,7 +161,7 @@ class Trainer:
 
     def _losses(self, stage: Stage, done: int, low: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
         if stage.loss in ("gaussian_likelihood", "pinball"):
-            yield stage.loss, self._marginal_loss(stage.loss, low, truth)
+            yield stage.loss, self._marginal_loss(low, truth)
             return
         base, x = self.members(low, stage.members)
         if not stage.members:
@@ -199,7 +198,7 @@ class Trainer:
         cost: Tensor = weights / (2 * values) * (tail.dropout_logit.exp() - 1 - tail.dropout_logit).mean()
         return cost
 
-    def _marginal_loss(self, name: str, low: Tensor, truth: Tensor) -> Tensor:
+    def _marginal_loss(self, low: Tensor, truth: Tensor) -> Tensor:
         """Of the marginals that members have once projected, where the spread is the same all around."""
         tail, size = self.generator.tail, low.shape[-2:]
         shared = self.generator.prepare(low.contiguous(memory_format=torch.channels_last))
@@ -367,37 +366,3 @@ def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
     if unknown:
         raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
     return replace(recipe, stages=tuple(replace(s, steps=steps.get(s.name, s.steps)) for s in recipe.stages))
-
-
-class Validation:
-    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
-
-    One crop from the middle of each of the first `count` images that are large enough (smaller crops
-    where none is); 8 members, always the same latents.
-    """
-
-    def __init__(self, images: ImageSet, operator: Separable, count: int = 24, size: int = 128) -> None:
-        size = min(size, max(min(image.shape[:2]) for image in images.images)) // operator.scale * operator.scale
-        fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
-        crops = [
-            image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
-        ]
-        self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-        self.low = (operator.observe(self.high).clamp(0, 1) * 255).round() / 255
-
-    @torch.no_grad()
-    def __call__(self, trainer: Trainer) -> Record:
-        stage, _ = trainer.position()
-        state = trainer.on_device.get_state()
-        trainer.on_device.manual_seed(0)
-        low, high = self.low.to(trainer.device), self.high.to(trainer.device)
-        drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
-        trainer.on_device.set_state(state)
-        x = torch.cat(drawn)
-        mean = x.mean(1)
-        error = (mean - high).pow(2).mean((1, 2, 3))
-        record = {"psnr": float(-10 * error.log10().mean())}
-        if stage.members:
-            record["fair_crps"] = float(losses.fair_crps(x, high))
-            record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
-        return record

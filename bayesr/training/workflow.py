@@ -24,8 +24,9 @@ from bayesr.progress import progress as show_progress
 from bayesr.training.data import ImageSet, Pairs, load_images
 from bayesr.training.held_out import checksum, pairs, read_pairs
 from bayesr.training.inputrules import fit_inputs
-from bayesr.training.loop import Record, Trainer, Validation, with_steps
+from bayesr.training.loop import Record, Trainer, with_steps
 from bayesr.training.recipes import recipe as recipe_named
+from bayesr.training.validation import Validation
 
 _COUNTS = (2, 4, 8, 16, 32, 128)
 """Numbers of members that interval widths are calibrated for; others are interpolated."""

@@ -1,0 +1,45 @@
+"""Scores on held-out images while a model trains."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bayesr.observe import Separable
+from bayesr.training import losses
+from bayesr.training.data import ImageSet
+from bayesr.training.loop import Record, Trainer
+
+
+class Validation:
+    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
+
+    One crop from the middle of each of the first `count` images that are large enough (smaller crops
+    where none is); 8 members, always the same latents.
+    """
+
+    def __init__(self, images: ImageSet, operator: Separable, count: int = 24, size: int = 128) -> None:
+        size = min(size, max(min(image.shape[:2]) for image in images.images)) // operator.scale * operator.scale
+        fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
+        crops = [
+            image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
+        ]
+        self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+        self.low = (operator.observe(self.high).clamp(0, 1) * 255).round() / 255
+
+    @torch.no_grad()
+    def __call__(self, trainer: Trainer) -> Record:
+        stage, _ = trainer.position()
+        state = trainer.on_device.get_state()
+        trainer.on_device.manual_seed(0)
+        low, high = self.low.to(trainer.device), self.high.to(trainer.device)
+        drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
+        trainer.on_device.set_state(state)
+        x = torch.cat(drawn)
+        mean = x.mean(1)
+        error = (mean - high).pow(2).mean((1, 2, 3))
+        record = {"psnr": float(-10 * error.log10().mean())}
+        if stage.members:
+            record["fair_crps"] = float(losses.fair_crps(x, high))
+            record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
+        return record
