@@ -20,7 +20,7 @@ import click
 import numpy as np
 import torch
 
-from bayesr.bench.posterior import NETWORK, Row, scored, trained
+from bayesr.bench.posterior import BATCH, NETWORK, Row, extent, scored, trained
 from bayesr.bench.record import out_option, record
 from bayesr.training.problems import DEVIATION, MIDDLE, GaussianField
 
@@ -106,7 +106,7 @@ def command(steps: int, scenes: int, n: int, seed: int, out: Path) -> None:
     notes = {
         "figures": "over the mean exact posterior variance of the own domain",
         "error of the mean": "squared distance from the exact posterior mean, without what n members leave to chance",
-        "budget": f"{steps} steps of 16 scenes, 32 x 32 pixels from 8 x 8 (bicubic x4), network {NETWORK}",
+        "budget": f"{steps} steps of {BATCH} scenes, {extent(GaussianField())} (bicubic x4), network {NETWORK}",
         "members": f"n = {n}, 8 masks, {scenes} scenes a domain, seed {seed}, through bayesr.sample",
     }
     record("epistemic", table, notes, out)

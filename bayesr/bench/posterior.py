@@ -144,6 +144,12 @@ def spread_map_error(members: Array, exact: Array) -> float:
     return float(np.sqrt(np.mean((found / exact - 1) ** 2)))
 
 
+def extent(problem: GaussianField | Mixture) -> str:
+    """The size of a scene, in words."""
+    side = problem.size * problem.operator.scale
+    return f"{side} x {side} pixels from {problem.size} x {problem.size}"
+
+
 def gaussian_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: int) -> list[dict[str, Any]]:
     """The table on Gaussian fields."""
     problem = GaussianField()
@@ -213,8 +219,11 @@ def mixture_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: i
     return table
 
 
-SIZES = {"gaussian": "32 x 32 pixels from 8 x 8", "mixture": "24 x 24 pixels from 6 x 6"}
-PROBLEMS = {"gaussian": gaussian_rows, "mixture": mixture_rows}
+Measure = Callable[[tuple[Row, ...], int, int, int, int], list[dict[str, Any]]]
+PROBLEMS: dict[str, tuple[GaussianField | Mixture, Measure]] = {
+    "gaussian": (GaussianField(), gaussian_rows),
+    "mixture": (Mixture(), mixture_rows),
+}
 
 
 @click.command()
@@ -231,10 +240,11 @@ def command(
     """Scores as ratios to an exact posterior, of bayes-srgan and of what else is used."""
     rows = tuple(ROWS[i] for i in names) or ROWS
     for name in problems:
-        table = PROBLEMS[name](rows, steps, scenes, n, seed)
+        problem, measure = PROBLEMS[name]
+        table = measure(rows, steps, scenes, n, seed)
         notes = {
             "figures": "ratios to exact posterior samples of the same observations, but for the last ones",
-            "budget": f"{steps} steps of {BATCH} scenes, {SIZES[name]} (bicubic x4), network {NETWORK}",
+            "budget": f"{steps} steps of {BATCH} scenes, {extent(problem)} (bicubic x4), network {NETWORK}",
             "members": f"n = {n}, {scenes} scenes, seed {seed}, through bayesr.sample; fair estimators",
             "seconds": "wall time of training",
         }
