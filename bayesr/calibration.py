@@ -222,9 +222,10 @@ class FactorFit:
 
         count, variance, squared = self._sums
         share = np.cumsum(count) / count.sum()
-        keep = (count > 0) & (share > 1e-3) & (share - count / count.sum() < 1 - 1e-3)
+        spread_out = (count > 0) & (variance > 0)  # where all members are clipped to a bound they do not spread
+        keep = spread_out & (share > 1e-3) & (share - count / count.sum() < 1 - 1e-3)
         if keep.sum() < 2:
-            keep = count > 0
+            keep = spread_out
         spread = np.sqrt(variance[keep] / count[keep])
         rising = isotonic_regression(squared[keep] / count[keep], weights=count[keep]).x
         level = np.log(np.maximum(rising, (1e-3 * spread) ** 2))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayesr.errors import InvalidModel, UnknownModel
+from bayesr.errors import InvalidModel, StoreFailed, UnknownModel
 
 FORMAT = 1
 """Version of the model file's metadata."""
@@ -22,14 +23,14 @@ class ModelInfo:
 
     Attributes
     ----------
-    name, domain : str
-        Its name, and the kind of images it was trained for.
+    name, domain, use : str
+        Its name, the kind of images it was trained for, and what it is meant for.
     scale, bands : int
         High-resolution pixels per low-resolution pixel along an axis; bands it takes at once.
     parameters, bytes : int
         Number of weights, and size of the file.
     scores : dict
-        Scores recorded when it was made, by data set.
+        Recorded scores by data set, each with its number of images, n and seed; `bayesr card` shows them all.
     path : Path
         Where it lies.
     """
@@ -42,6 +43,7 @@ class ModelInfo:
     bytes: int
     scores: dict[str, Any]
     path: Path
+    use: str = ""
 
 
 def models() -> list[ModelInfo]:
@@ -66,6 +68,7 @@ def models() -> list[ModelInfo]:
                 bytes=path.stat().st_size,
                 scores=card.get("scores", {}),
                 path=path,
+                use=card.get("use", ""),
             )
         )
     return found
@@ -132,3 +135,30 @@ def read_header(path: Path) -> dict[str, Any]:
             + ("upgrade bayesr." if version > FORMAT else "train or export the model again.")
         )
     return header
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Replace the card in a model file, whole or not at all; weights and their checksum stay as they are.
+
+    Raises
+    ------
+    InvalidModel
+        When the file is none of ours.
+    StoreFailed
+        When it cannot be written; the old file stays.
+    """
+    header = read_header(path) | {"card": dict(card)}
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    head = json.loads(content[8:end])
+    head["__metadata__"]["bayesr"] = json.dumps(header)
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # weights begin at a multiple of eight bytes
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+        partial.replace(path)
+    except OSError as error:
+        raise StoreFailed(f"The card cannot be written to {path} ({error}); the file is as it was.") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -44,6 +44,9 @@ _TABLES = {
     "posterior": "Scores as ratios to an exact posterior, of bayes-srgan and of what else is used.",
     "epistemic": "Aleatoric and epistemic against the exact posterior variance, by training data and domain.",
     "quality": "Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100.",
+    "domains": "Every model on every set, and how models of a domain compare with that of photographs.",
+    "realism": "Members against the truth: power by frequency, a network that tells them apart, and their scores.",
+    "sheet": "Twelve crops: input, mean, four members, standard deviation, truth, as one picture.",
     "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
     "inputs": "The share of images, as they are and degraded, that the input check warns about.",
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
@@ -81,7 +84,7 @@ def _sampling_options(command: Command) -> Command:
         click.option("--level", default=0.9, show_default=True, help="Of the interval, in (0, 1)."),
         click.option("--keep-samples", is_flag=True, help="Write the members too."),
         click.option("--overwrite", is_flag=True, help="Replace a store that is there."),
-        click.option("--device", default="auto", show_default=True),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, openvino, or as torch says it."),
     ):
         command = option(command)
     return command
@@ -167,12 +170,40 @@ def models() -> None:
 
     from bayesr.catalogue import models as known
 
-    table = Table("name", "domain", "scale", "bands", "parameters", "size", "scores")
+    table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
     for info in known():
-        scores = ", ".join(f"{name} {value['PSNR']:.2f} dB" for name, value in info.scores.items())
+        scores = "\n".join(
+            f"{name}: {value['PSNR']:.2f} dB, {value['fair CRPS']:.2f}" + (f", n={value['n']}" if "n" in value else "")
+            for name, value in info.scores.items()
+            if "PSNR" in value and "fair CRPS" in value
+        )
         size = f"{info.bytes / 2**20:.1f} MiB"
         table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
     Console().print(table)
+
+
+@main.command()
+@click.argument("model", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
+@click.option(
+    "--set", "texts", type=(str, str), multiple=True, metavar="NAME TEXT",
+    help="Write a text into the model file first: use, limits, domain, licence or hardware.",
+)  # fmt: skip
+def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]) -> None:
+    """The card of MODEL as Markdown, from the file itself; without MODEL a page of all that are bundled."""
+    from bayesr.card import markdown, page, store_text
+    from bayesr.catalogue import locate
+
+    if model is None and texts:
+        raise click.UsageError("Say whose texts these are: bayesr card MODEL --set NAME TEXT.")
+    for name, text in texts:
+        store_text(locate(model or ""), name, text)
+    found = page(out.parent if out else Path()) if model is None else markdown(model)
+    if out is None:
+        click.echo(found, nl=False)
+        return
+    out.write_text(found)
+    click.echo(f"The card lies at {out.absolute()}")
 
 
 def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
@@ -187,35 +218,66 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--time-limit", type=float, default=float("inf"), help="Seconds, after which --resume goes on.")
+@click.option("--patience", type=int, help="Steps without a better validation score that end a stage.")
+@click.option("--every", default=200, show_default=True, help="Steps between validations and checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside OUT.")
-@click.option("--start", help="A model of the same architecture to start from.")
+@click.option("--start", help="A model, or a training's checkpoint, to start from; what fits is taken.")
 @click.option("--steps", callback=_steps, help="Steps by stage, such as fidelity=12000,score=5000.")
 @click.option("--held-out", default=120, show_default=True, help="Images kept for calibration.")
 @click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian or box.")
 @click.option("--sigma", default=0.0, help="Of the gaussian kernel, in high-resolution pixels.")
 @click.option("--scale", default=4, show_default=True)
+@click.option("--blur", type=(float, float), default=(0, 0), help="Range of further blur, high-resolution pixels.")
+@click.option("--noise", type=(float, float), default=(0, 0), help="Range of noise, standard deviation / value range.")
+@click.option("--photon", type=(float, float), default=(0, 0), help="Range of noise variance per signal.")
 @click.option("--bands", default=3, show_default=True, help="3 for colour, 1 for grey.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--domain", default="", help="For the model's papers.")
 @click.option("--licence", default="", help="Of the training data, for the model's papers.")
 def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **options: Any) -> None:
-    """Train RECIPE on the images in DATA, calibrate it, and write a model file."""
+    """Train RECIPE on the images in DATA, calibrate it, and write a model file.
+
+    Several processes train together when torchrun starts them:
+    torchrun --nproc-per-node 2 -m bayesr.cli train ...
+    """
     import bayesr
     from bayesr.observe import Separable
+    from bayesr.training.degradation import Degradation
+    from bayesr.training.processes import started
 
-    def report(record: dict[str, Any]) -> None:
-        line = " ".join(f"{k}={v:.5g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items())
-        click.echo(line, err=True)
-
+    ranges = {name: options.pop(name) for name in ("blur", "noise", "photon")}
     model = bayesr.train(
-        observation=Separable(kernel, scale, sigma), card={"domain": domain, "licence": licence},
-        progress=True, report=report, **options,
+        observation=Separable(kernel, scale, sigma), degradation=Degradation(**ranges),
+        card={"domain": domain, "licence": licence}, progress=True, **options,
     )  # fmt: skip
+    rank, count = started()
+    if rank:
+        return
     if model is None:
         click.echo(f"Time is up; go on with --resume. The checkpoint is {options['out'].with_suffix('.npz')}")
-        sys.exit(3)
+        if count == 1:  # torchrun would take a status for a failure
+            sys.exit(3)
+        return
     click.echo(f"The model lies at {options['out'].absolute()}")
+
+
+@main.command()
+@click.argument("histories", nargs=-1, required=True, metavar="RUN.jsonl...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The image to write; RUN.png by default.")
+def curves(histories: tuple[Path, ...], out: Path | None) -> None:
+    """Draw losses and validation scores of one or more trainings from their histories."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise click.ClickException("Curves are drawn by Matplotlib: pip install 'bayesr[report]'.")
+    from bayesr.training.curves import draw
+    from bayesr.training.history import read
+
+    names = [run.stem if len({other.stem for other in histories}) == len(histories) else str(run) for run in histories]
+    runs = dict(zip(names, map(read, histories), strict=True))
+    path = draw(runs, out or histories[0].with_suffix(".png"))
+    click.echo(f"The curves lie at {path.absolute()}")
 
 
 def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:

@@ -60,6 +60,10 @@ class TooLarge(BayesrError, MemoryError):
     """The result does not fit in memory."""
 
 
+class EngineUnavailable(BayesrError, RuntimeError):
+    """The inference engine that was asked for is not installed, or cannot run the network."""
+
+
 class InvalidProduct(BayesrError, ValueError):
     """The Dataset is not a product of bayesr, or belongs to another input."""
 

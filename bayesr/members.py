@@ -80,7 +80,11 @@ def members_of(
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(plan.device).permute(0, 3, 1, 2)
             masks = _masks(net.tail, plan, mask)
-        x = operator.constrain_(net.draw(shared, z, masks, buffer), y)
+        if net.latent_channels or net.tail is None:
+            x = net.draw(shared, z, masks, buffer)
+        else:  # members of one mask are one image
+            x = net.draw(shared, z, masks).expand(len(members), -1, -1, -1).contiguous()
+        x = operator.constrain_(x, y)
         if bounds is not None:
             x = operator.confine_(x, y, *bounds)
         yield members, x

@@ -72,8 +72,12 @@ class Model:
 
     @property
     def promises(self) -> dict[str, bool]:
-        """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree)."""
-        return {"consistency": True, "one_image": True}
+        """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree).
+
+        Without consistency, as for noisy observations, ``|y - A x|^2`` is of the size of the noise, as far as
+        the network has learnt it.
+        """
+        return {"consistency": self.observation.exact, "one_image": True}
 
     def check(self, pixels: NDArray[np.floating]) -> Verdict:
         """Whether an image `band x y x x`, in network units, is like those that the calibration holds for."""

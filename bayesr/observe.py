@@ -1,7 +1,7 @@
 """How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operator, pseudo-inverse, null space.
 
-A separable operator acts as ``A x = R_h x R_w^T`` with two small dense matrices, so its
-pseudo-inverse is ``A+ y = R_h^+ y R_w^+^T``: exact, differentiable, two matrix products.
+A separable operator acts as ``A x = R_h x R_w^T`` with two banded matrices, so its pseudo-inverse is
+``A+ y = R_h^+ y R_w^+^T`` with ``R+ = R^T (R R^T)^-1``: exact, differentiable, a few matrix products.
 Low-resolution images are tensors of shape `... x h x w`, high-resolution ones `... x sh x sw`,
 where `s` is the scale.
 """
@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesr.banded import Banded
 from bayesr.errors import InvalidObservation
 
 # Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
@@ -121,40 +122,49 @@ class Separable:
 
     def observe(self, x: Tensor) -> Tensor:
         """``A x``: from `... x sh x sw` to `... x h x w`."""
-        rows = _tensors(self, x.shape[-2] // self.scale, x.device, x.dtype)[0]
-        columns = _tensors(self, x.shape[-1] // self.scale, x.device, x.dtype)[0]
-        return rows @ (x @ columns.mT)
+        rows, columns = self._axes(x, self.scale)
+        return rows.forward.down(columns.forward.across(x))
 
     def invert(self, y: Tensor) -> Tensor:
         """``A+ y``, the high-resolution image of least norm that explains `y`."""
-        rows = _tensors(self, y.shape[-2], y.device, y.dtype)[1]
-        columns = _tensors(self, y.shape[-1], y.device, y.dtype)[1]
-        return rows @ (y @ columns.mT)
+        rows, columns = self._axes(y)
+        return rows.back.down(columns.back.across(self._normalised(y)))
 
     def project(self, x: Tensor) -> Tensor:
         """``P x = x - A+ A x``: the part of `x` that the observation cannot see."""
-        return self._add_inverse_(x.clone(), self.observe(x), -1.0)
+        return x - self.invert(self.observe(x))
 
     def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
         """``A+ y + P x``, computed in the memory of `x`: the image nearest to `x` that explains `y`."""
-        return self._add_inverse_(x, y - self.observe(x), 1.0)
+        return self._add_inverse_(x, y - self.observe(x))
 
-    def _add_inverse_(self, x: Tensor, y: Tensor, weight: float) -> Tensor:
-        """``x + weight A+ y`` in place, in one product: memory traffic is what sampling spends its time on."""
-        rows = _tensors(self, y.shape[-2], y.device, y.dtype)[1]
-        columns = _tensors(self, y.shape[-1], y.device, y.dtype)[1]
-        across = (y @ columns.mT).reshape(-1, y.shape[-2], x.shape[-1])
-        x.view(-1, *x.shape[-2:]).baddbmm_(rows.expand(len(across), -1, -1), across, alpha=weight)
-        return x
+    def _axes(self, image: Tensor, scale: int = 1) -> tuple[_Axis, _Axis]:
+        """The operator along rows and columns of an image whose pixels are `scale` times as small."""
+        height, width = (size // scale for size in image.shape[-2:])
+        return tuple(_axis(self, size, image.device, image.dtype) for size in (height, width))  # type: ignore[return-value]
 
-    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 4) -> Tensor:
+    def _normalised(self, y: Tensor) -> Tensor:
+        """``(A A^T)^-1 y``, at low resolution, where products cost next to nothing."""
+        rows, columns = self._axes(y)
+        return rows.normal.down(columns.normal.across(y))
+
+    def _add_inverse_(self, x: Tensor, y: Tensor, to: Tensor | None = None) -> Tensor:
+        """``x + A+ y`` written to `to`, or to the memory of `x`: traffic is what sampling spends its time on."""
+        rows, columns = self._axes(y)
+        across = columns.back.across(self._normalised(y)).reshape(-1, y.shape[-2], x.shape[-1])
+        to = x if to is None else to
+        rows.back.add_down(x.view(-1, *x.shape[-2:]), across, to.view(-1, *x.shape[-2:]))
+        return to
+
+    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
         """Bring consistent images inside their bounds and keep them consistent.
 
-        Alternates clipping to [`low`, `high`] with ``x <- x + 1.9 A+ e + 0.3 (x - x_before)``, where
-        ``e = y - A x``: over-relaxed, with momentum, four passes do the work of seven plain ones.
-        Where `y` itself is saturated the truth may lie beyond, so there only the error that pulls
-        back inside counts. Images without a pixel out of bounds come back as they are; the memory
-        of others is used up.
+        Looks for `u` at low resolution such that ``x' = clip(x + A+ u)`` has ``A x' = y``: the nearest image
+        inside [`low`, `high`], whose dual variable is `u`. Every pass adds ``2.1 e + 0.2 (u - u_before)`` with
+        ``e = y - A x'``: over-relaxed, with momentum, three passes do the work of seven plain ones that clip
+        and project by turns. Where `y` itself is saturated the truth may lie beyond, so there only the error
+        that pulls back inside counts. Images without a pixel out of bounds come back as they are; the
+        memory of others is used up.
 
         Parameters
         ----------
@@ -170,14 +180,15 @@ class Separable:
         least, most = torch.aminmax(x)
         if least >= low and most <= high:
             return x
-        before = x.clamp_(low, high).clone()
         at_top, at_bottom = y >= high, y <= low
+        inside = x.clamp(low, high)
+        u = before = torch.zeros((), dtype=x.dtype, device=x.device)
         for _ in range(passes):
-            error = y - self.observe(x)
+            error = y - self.observe(inside)
             error = torch.where(at_top, error.clamp(min=0), torch.where(at_bottom, error.clamp(max=0), error))
-            before.mul_(-0.3).add_(x, alpha=1.3)
-            before, x = x, self._add_inverse_(before, error, 1.9).clamp_(low, high)
-        return x
+            u, before = (u + 0.2 * (u - before)).add(error, alpha=2.1), u
+            inside = self._add_inverse_(x, u, inside).clamp_(low, high)
+        return inside
 
     def hidden_share(self, height: int, width: int) -> Tensor:
         """``diag(P)``, `s*height x s*width`: the share of white noise's variance that a pixel keeps in ``P``."""
@@ -188,6 +199,11 @@ class Separable:
         return (1 - rows[:, None] * columns[None]).float()
 
     @property
+    def exact(self) -> bool:
+        """Whether ``A x = y`` binds every member."""
+        return True
+
+    @property
     def reach(self) -> int:
         """Low-resolution pixels beyond which ``A+ A`` weighs less than 1e-7: what a tile's halo must add."""
         return _reach(self)
@@ -196,6 +212,51 @@ class Separable:
         """The operator as plain values, for a model file; `from_description` reads it back."""
         plain = {"kernel": self.kernel, "scale": self.scale}
         return plain | ({"sigma": self.sigma} if self.kernel == "gaussian" else {})
+
+
+@dataclass(frozen=True)
+class Inexact(Separable):
+    """An operator whose observations are noisy, or blurred by more than it knows: no ``A x = y`` binds members.
+
+    Members are ``A+ y + g``, without the projection, for consistent ones would reproduce the noise. What is
+    asked of them instead is that ``|y - A x|^2`` has the size that noise gives it.
+
+    Parameters
+    ----------
+    kernel, scale, sigma
+        As of a `Separable` operator.
+    blur, noise, photon : float
+        The most of each that training drew (`bayesr.training.degradation.Degradation`).
+    """
+
+    blur: float = 0.0
+    noise: float = 0.0
+    photon: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """False."""
+        return False
+
+    def project(self, x: Tensor) -> Tensor:
+        """`x`: nothing is hidden from the network."""
+        return x
+
+    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
+        """``A+ y + x``, computed in the memory of `x`."""
+        return x.add_(self.invert(y))
+
+    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 0) -> Tensor:
+        """Clip to the bounds: there is no consistency to keep."""
+        return x.clamp_(low, high)
+
+    def hidden_share(self, height: int, width: int) -> Tensor:
+        """One everywhere."""
+        return torch.ones(self.scale * height, self.scale * width)
+
+    def describe(self) -> dict[str, Any]:
+        """The operator as plain values, for a model file."""
+        return super().describe() | {"blur": self.blur, "noise": self.noise, "photon": self.photon}
 
 
 def bicubic(scale: int = 4) -> Separable:
@@ -215,14 +276,30 @@ def box(scale: int = 4) -> Separable:
 
 def from_description(description: Mapping[str, Any]) -> Separable:
     """The operator that `Separable.describe` described."""
-    return Separable(**description)
+    return (Inexact if "noise" in description else Separable)(**description)
+
+
+class _Axis(NamedTuple):
+    """An operator along one axis: ``R``, ``R^T`` and ``(R R^T)^-1``."""
+
+    forward: Banded
+    back: Banded
+    normal: Banded
+
+
+_STEP = 16
+"""Low-resolution pixels in a block of rows."""
 
 
 @lru_cache(maxsize=64)
-def _tensors(operator: Separable, size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    matrix, inverse = operator.matrices(size)
+def _axis(operator: Separable, size: int, device: torch.device, dtype: torch.dtype) -> _Axis:
+    matrix, _ = operator.matrices(size)
     with torch.inference_mode(False):  # or what sampling caches could not be trained with
-        return torch.from_numpy(matrix).to(device, dtype), torch.from_numpy(inverse).to(device, dtype)
+        return _Axis(
+            Banded(matrix, _STEP, device, dtype),
+            Banded(matrix.T, _STEP * operator.scale, device, dtype),
+            Banded(np.linalg.inv(matrix @ matrix.T), _STEP, device, dtype),
+        )
 
 
 @lru_cache(maxsize=64)

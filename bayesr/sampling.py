@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import bayesr
-from bayesr import images, product, redraw
+from bayesr import engine, images, product, redraw
 from bayesr import store as stores
 from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
 from bayesr.grid import Tile, tiles
@@ -91,7 +91,8 @@ def sample(
     tile : int, optional
         Side of a tile in low-resolution pixels. The members do not depend on it.
     device : str
-        ``"auto"`` takes CUDA where there is one, else the CPU.
+        ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU
+        in OpenVINO (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
     progress : bool, optional
         True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
 
@@ -140,7 +141,7 @@ def sample(
         raise InvalidArgument(f"seed must lie in [0, 2**64), not {seed!r}.")
     if tile is not None and tile < 1:
         raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
-    network = load(model)
+    network, where = engine.place(load(model), device)
     net = network.generator
     if n > 1 and net.tail is None:
         raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
@@ -157,8 +158,7 @@ def sample(
     half_width = network.calibration.half_width(level, n) if n > 1 else math.nan
     keep = (store is None) if keep_samples is None else keep_samples
     size = tile or (max(height, width) if max(height, width) <= _UNTILED else _TILE)
-    plan = Plan(int(n), int(masks), int(seed), size, _device(device))
-    network = network.on(plan.device)
+    plan = Plan(int(n), int(masks), int(seed), size, where)
     scale = network.scale
     frame = product.frame(image.data, scale)
     how = {"dims": None if dims is None else list(dims), "nodata": nodata}
@@ -233,14 +233,17 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
         When the attributes are not a product's, or the image or the model is another one.
     InvalidArgument
         When there is no member `i`.
+    EngineUnavailable
+        When the product was drawn in OpenVINO, which is not installed here.
     """
     recorded = {name: product.attribute(ds, name) for name in ("n", "masks", "seed", "engine")}
     n = int(recorded["n"])
     if not 0 <= i < n:
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {n - 1}.")
-    network, image, engine = redraw.network_of(ds, model), redraw.image_of(ds, img), json.loads(recorded["engine"])
-    plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), engine["tile"], _device(engine["device"]))
-    network = network.on(plan.device)
+    ran = json.loads(recorded["engine"])
+    network, device = engine.place(redraw.network_of(ds, model), ran["device"])
+    image = redraw.image_of(ds, img)
+    plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), ran["tile"], device)
     bands, height, width = image.data.shape
     low = _on_device(image, plan.device)
     out = np.empty((bands, network.scale * height, network.scale * width), np.float32)
@@ -296,7 +299,7 @@ def _describe(
 
 def _attributes(network: Model, image: images.Image, plan: Plan, level: float) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    engine = {"tile": plan.tile, "device": plan.device.type, "torch": torch.__version__}
+    ran = {"tile": plan.tile} | engine.describe(network.generator, plan.device)
     return {
         "history": f"{now} bayesr {bayesr.__version__}: sample(n={plan.n}, model={network.name}, seed={plan.seed})",
         "bayesr_version": bayesr.__version__,
@@ -310,7 +313,7 @@ def _attributes(network: Model, image: images.Image, plan: Plan, level: float) -
         "level": level,
         "value_range": list(image.value_range),
         "observation": json.dumps(network.observation.describe()),
-        "engine": json.dumps(engine),
+        "engine": json.dumps(ran),
         "calibration_source": network.calibration.source,
     }
 
@@ -326,15 +329,6 @@ def _template(frame: product.Frame, attributes: dict[str, Any], plan: Plan, keep
 
 
 # -- machine ---------------------------------------------------------------------------------
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidArgument(f"The device {device!r} cannot be used ({error}). Use 'auto' or 'cpu'.") from error
 
 
 def _on_device(image: images.Image, device: torch.device) -> Tensor:

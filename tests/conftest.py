@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from hypothesis import settings
@@ -16,9 +17,24 @@ from bayesr.calibration import LAMBDAS, Calibration
 from bayesr.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
+from bayesr.training.data import Pairs, load_images
+from bayesr.training.loop import Trainer
+from bayesr.training.recipes import Recipe, Stage
 
 settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("bayesr")
+
+TINY = Recipe(
+    "tiny",
+    dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2),
+    (
+        Stage("fidelity", 3, 1e-3, batch=2, members=0),
+        Stage("score", 3, 1e-3, batch=2, patches={4: 0.5}),
+        Stage("critic", 4, 1e-3, batch=2, patches={4: 0.5}, features=0.2, adversarial=0.01),
+    ),
+    patch=8,
+)
+"""Every kind of stage, in ten steps."""
 
 
 def make_model(bands: int = 3, tail_blocks: int = 2, seed: int = 0, latent: int = 2, tail: str = "stochastic") -> Model:
@@ -64,3 +80,19 @@ def photo() -> np.ndarray:
     scene = (np.clip(scene, 0, 1) * 255).round()
     seen = bicubic(4).observe(torch.from_numpy(scene)).clamp(0, 255).round()
     return seen.permute(1, 2, 0).numpy().astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six colour images of 40 x 48 pixels, in blocks of 4 x 4."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        blocks = np.kron(rng.integers(30, 225, (10, 12, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        PIL.Image.fromarray(blocks).save(tmp_path / "photos" / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def trainer(folder) -> Trainer:
+    return Trainer(TINY, Pairs(load_images([folder]), bicubic(4), TINY.patch))

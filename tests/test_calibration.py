@@ -329,3 +329,15 @@ def test_folders_become_pairs(model, tmp_path):
         matched([tmp_path / "high"], tmp_path / "low")
     with pytest.raises(InvalidArgument, match="no folder"):
         matched([tmp_path / "absent"], tmp_path / "low")
+
+
+def test_pixels_that_are_clipped_in_every_member_do_not_stop_a_fit():
+    """Dark backgrounds: the members agree on zero there, and a third of all pixels has no spread at all."""
+    rng = np.random.default_rng(0)
+    raw = rng.uniform(1e-4, 1e-2, 6000)
+    raw[:2000] = 0
+    fit = FactorFit()
+    fit.add(raw, rng.standard_normal(6000) * np.sqrt(raw), 32)
+    spread, factor = fit.fit()
+    assert spread[0] > 0 and np.isfinite(factor).all()
+    assert np.abs(factor - 1).max() < 0.3

@@ -32,6 +32,17 @@ def test_projection_is_invisible_and_idempotent(operator):
     torch.testing.assert_close(operator.constrain_(x.clone(), y), operator.invert(y) + p)
 
 
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+def test_products_by_blocks_are_those_of_whole_matrices(operator, height, width):
+    (rows, back), (columns, across) = (map(torch.from_numpy, operator.matrices(size)) for size in (height, width))
+    x = torch.rand(2, height * operator.scale, width * operator.scale, dtype=torch.float64)
+    y = torch.rand(2, height, width, dtype=torch.float64)
+    torch.testing.assert_close(operator.observe(x), rows @ x @ columns.mT, rtol=0, atol=1e-6)
+    torch.testing.assert_close(operator.invert(y), back @ y @ across.mT, rtol=0, atol=1e-6)
+    torch.testing.assert_close(operator.constrain_(x.clone(), y), operator.invert(y) + operator.project(x))
+
+
 def test_pseudo_inverse_has_least_norm():
     operator = observe.bicubic(4)
     y, x = torch.rand(5, 6, dtype=torch.float64), torch.rand(20, 24, dtype=torch.float64)

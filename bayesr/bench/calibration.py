@@ -20,8 +20,8 @@ import click
 import numpy as np
 
 import bayesr
-from bayesr.bench.quality import observe, read_set
 from bayesr.bench.record import data_option, out_option, record
+from bayesr.bench.sets import observe, read_set
 from bayesr.coverage import border_class
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -38,7 +38,7 @@ def evaluate(model: bayesr.Model, name: str, images: dict[str, Any]) -> list[dic
     for high, _ in images.values():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the verdict is read from the product, not heard
-            ds = model.sample(observe(high), N, dims="yxb", keep_samples=False, progress=False)
+            ds = model.sample(observe(high, model.observation), N, dims="yxb", keep_samples=False, progress=False)
         warned.append(str(ds.attrs.get("input_check", "")).startswith("unlike"))
         truth, mean, std = high.transpose(2, 0, 1), ds["mean"].values, ds["std"].values
         height, width = truth.shape[1:]
@@ -77,7 +77,7 @@ def command(data: Path, model: str, sets: tuple[str, ...], limit: int | None, ou
     network = bayesr.load(model)
     rows: list[dict[str, Any]] = []
     for name in sets:
-        found = evaluate(network, name, dict(list(read_set(data, name).items())[:limit]))
+        found = evaluate(network, name, dict(list(read_set(data, name, network.scale).items())[:limit]))
         rows += [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in found]
         print(f"{name} done", flush=True)
     calibration = network.calibration

@@ -24,8 +24,8 @@ from scipy.ndimage import gaussian_filter
 
 import bayesr
 from bayesr import images
-from bayesr.bench.quality import observe, read_set
 from bayesr.bench.record import data_option, out_option, record
+from bayesr.bench.sets import observe, read_set
 
 SETS = ("set5", "set14", "bsd100", "aerial")
 
@@ -90,7 +90,10 @@ def command(data: Path, model: str, sets: tuple[str, ...], out: Path) -> None:
     network = bayesr.load(model)
     if network.inputs is None:
         raise SystemExit(f"{network.name} stores no statistics of its calibration's images: calibrate it again.")
-    lows = {name: [observe(picture.pixels) for picture in read_set(data, name).values()] for name in sets}
+    lows = {
+        name: [observe(picture.pixels, network.observation) for picture in read_set(data, name, network.scale).values()]
+        for name in sets
+    }
     rows = [
         {"images": case} | {f"{name} ({len(found)})": share(network, found, case) for name, found in lows.items()}
         for case in CASES

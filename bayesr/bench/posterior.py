@@ -31,7 +31,7 @@ from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipes import RECIPES, Recipe, Stage
 
 NETWORK: dict[str, Any] = dict(
-    width=32, blocks=3, tail_width=32, tail_blocks=2, latent=12, gaussian_dropout=True, direct=True
+    width=32, blocks=3, tail_width=32, tail_blocks=2, latent=12, gaussian_dropout=True, direct=True, mix=32
 )
 BATCH = 16
 PATCH = slice(12, 20)

@@ -11,100 +11,27 @@ The evaluator first reproduces the published figures of bicubic upsampling withi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
-import PIL.Image
 import torch
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 import bayesr
+from bayesr.bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr_ssim, upsample
 from bayesr.bench.record import data_option, out_option, record
+from bayesr.bench.sets import SCALE, Picture, observe, read_set
+from bayesr.card import store_scores
 from bayesr.catalogue import locate
 from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
 from bayesr.scoring.figures import fair_crps
 
-SCALE = 4
-# Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
-PUBLISHED = {"set5": (28.42, 0.8104), "set14": (26.00, 0.7027), "bsd100": (25.96, 0.6675)}
-SET_FOLDERS = {"set5": ("set5",), "set14": ("set14",), "bsd100": ("bsd100", "bsd100_jpg"), "aerial": ("naip/hr",)}
 ACTIVITY_BINS = 40
 
 Array = NDArray[Any]
-
-
-class Picture(NamedTuple):
-    """RGB pixels, and whether the file is a grey one, whose values tables take as they are."""
-
-    pixels: NDArray[np.uint8]
-    grey: bool
-
-
-def read_set(root: Path, name: str) -> dict[str, Picture]:
-    """The RGB images of a set, cropped to a multiple of the scale."""
-    folder = next((root / f for f in SET_FOLDERS[name] if (root / f).is_dir()), None)
-    if folder is None:
-        raise SystemExit(f"No folder {' or '.join(SET_FOLDERS[name])} in {root}.")
-    images = {}
-    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".bmp"}):
-        with PIL.Image.open(file) as picture:
-            grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
-        pixels = pixels[: pixels.shape[0] // SCALE * SCALE, : pixels.shape[1] // SCALE * SCALE]
-        images[file.stem] = Picture(pixels, grey)
-    return images
-
-
-def observe(high: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    low = bicubic(SCALE).observe(torch.from_numpy(high.astype(np.float64)).permute(2, 0, 1))
-    return low.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-
-
-def upsample(low: NDArray[np.uint8]) -> Array:
-    """Bicubic upsampling as MATLAB's imresize does it: Keys' cubic, a = -1/2, mirrored borders."""
-
-    def matrix(size: int) -> Array:
-        centre = (np.arange(size * SCALE) + 0.5) / SCALE - 0.5
-        weights = np.zeros((size * SCALE, size))
-        for offset in range(-2, 4):
-            index = np.floor(centre).astype(int) + offset - 1
-            u = np.abs(centre - index)
-            near, far = 1.5 * u**3 - 2.5 * u**2 + 1, -0.5 * u**3 + 2.5 * u**2 - 4 * u + 2
-            value = np.where(u < 1, near, np.where(u < 2, far, 0))
-            mirrored = index % (2 * size)
-            np.add.at(
-                weights,
-                (np.arange(size * SCALE), np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)),
-                value,
-            )
-        return weights
-
-    x = low.astype(float)
-    found: Array = np.einsum("Yy,yxb,Xx->YXb", matrix(x.shape[0]), x, matrix(x.shape[1]), optimize=True)
-    return found
-
-
-def luma(image: Array) -> Array:
-    """Y of MATLAB's rgb2ycbcr, of an 8-bit image, shaved."""
-    rounded = np.clip(np.round(image), 0, 255)
-    y = 16 + rounded @ np.array([65.481, 128.553, 24.966]) / 255
-    shaved: Array = y[SCALE:-SCALE, SCALE:-SCALE]
-    return shaved
-
-
-def psnr_ssim(image: Array, truth: Array, grey: bool) -> tuple[float, float]:
-    a, b = luma(image), luma(truth)
-    if grey:
-        a, b = (a - 16) * 255 / 219, (b - 16) * 255 / 219
-    similarity = structural_similarity(
-        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
-    )
-    return float(10 * np.log10(255**2 / np.mean((a - b) ** 2))), float(similarity)
 
 
 def gini(errors: Array) -> float:
@@ -123,14 +50,6 @@ def climatology_crps(errors: Array, activity: Array) -> float:
     where = np.searchsorted(edges, activity)
     bins = [errors[where == k] for k in range(ACTIVITY_BINS)]
     return sum(len(b) * gini(b) / 2 for b in bins if len(b) > 1) / len(errors)
-
-
-def check_protocol(root: Path, sets: Sequence[str]) -> None:
-    for name in sets:
-        found = [psnr_ssim(upsample(observe(high)), high, grey) for high, grey in read_set(root, name).values()]
-        psnr, ssim = np.mean(found, 0)
-        if abs(psnr - PUBLISHED[name][0]) > 0.02 or abs(ssim - PUBLISHED[name][1]) > 0.001:
-            raise SystemExit(f"Bicubic on {name} gives {psnr:.2f}/{ssim:.4f}, not {PUBLISHED[name]}: wrong images?")
 
 
 def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict[str, float]:
@@ -214,8 +133,11 @@ def command(
     record("quality", rows, notes, out)
     if write_scores:
         wanted = ("PSNR", "SSIM", "fair CRPS", "covered")
+        columns = list(rows[0])[1:]
+        about = {"n": 32, "seed": 0, "estimators": ESTIMATORS}
         scores = {
-            column.split()[0]: {str(row["figure"]): row[column] for row in rows if row["figure"] in wanted}
-            for column in list(rows[0])[1:]
-        }
-        replace(network, card={**network.card, "scores": scores}).save(locate(model))
+            column.split()[0]: {"images": int(column.split("(")[1][:-1])} | about
+            | {str(row["figure"]): row[column] for row in rows if row["figure"] in wanted}
+            for column in columns
+        }  # fmt: skip
+        store_scores(locate(model), scores)

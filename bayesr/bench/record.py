@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 
 import bayesr
@@ -54,6 +55,13 @@ def write(name: str, rows: list[dict[str, Any]], facts: dict[str, Any], out: Pat
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps({"rows": rows, "facts": facts}, indent=1) + "\n")
     (out / f"{name}.md").write_text(text)
+
+
+def error_of_mean(values: Any) -> float:
+    """The standard error of the mean of what is not NaN, from its spread; NaN for fewer than two values."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return float(known.std(ddof=1) / np.sqrt(known.size)) if known.size > 1 else math.nan
 
 
 def _cell(value: Any) -> str:

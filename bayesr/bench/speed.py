@@ -3,12 +3,14 @@
     bayesr bench speed
 
 32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
-(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) in eager PyTorch,
-channels_last, on the same threads; the two are timed in turn and the median ratio is printed.
+(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) on the same threads and
+in the same engine: eager PyTorch, channels_last, then OpenVINO. The two are timed in turn and the
+median ratio is printed.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 import bayesr
+from bayesr import engine
 from bayesr.bench.record import out_option, record
 from bayesr.networks.tail import StochasticTail
 
@@ -80,6 +83,16 @@ def naive(model: bayesr.Model, low: Tensor) -> None:
         z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
         member = net.draw(net.prepare(low), z, net.tail.training_masks(1, torch.Generator()))
         operator.constrain_(member, low)
+
+
+def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
+    """Seconds that the first sampling on a device takes longer than the second: conversion and compilation."""
+    taken = []
+    for where in ("cpu", device, device):
+        begun = time.perf_counter()
+        model.sample(img, 32, keep_samples=False, device=where)
+        taken.append(time.perf_counter() - begun)
+    return taken[1] - taken[2]
 
 
 def peak_memory(model: str) -> float:
@@ -143,8 +156,9 @@ def seconds(*command: str) -> float:
 @click.command()
 @click.option("--model", default="natural-x4", show_default=True)
 @click.option("--rounds", default=15, show_default=True)
+@click.option("--device", "devices", multiple=True, default=["cpu", engine.NAME], show_default=True)
 @out_option
-def command(model: str, rounds: int, out: Path) -> None:
+def command(model: str, rounds: int, devices: tuple[str, ...], out: Path) -> None:
     """Time of 32 members against one pass of SRGAN's generator; memory; start-up."""
     network = bayesr.load(model)
     example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
@@ -153,29 +167,42 @@ def command(model: str, rounds: int, out: Path) -> None:
         "64x64 float": example[:64, :64].astype(np.float32),
         "64x64 uint8, members clipped and reprojected": example[:64, :64],
     }
+    placed = {device: engine.place(network, device)[0] for device in devices}
+    first = [f"{first_call(network, example[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    reference: Callable[[Tensor], object]
     with torch.inference_mode():
-        reference = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        compiled = engine.Graph(eager)
         rows = []
-        for name, img in cases.items():
-            low = torch.from_numpy(img).permute(2, 0, 1)[None].float().div(255)
+        for (name, img), device in itertools.product(cases.items(), devices):
+            low = torch.from_numpy(img.astype(np.float32)).permute(2, 0, 1)[None].div(255)
             low = low.contiguous(memory_format=torch.channels_last)
+            reference = (lambda y: compiled([y])) if device == engine.NAME else eager
 
-            def ours(img: np.ndarray = img) -> object:
-                return network.sample(img, 32, keep_samples=False)
+            def ours(img: np.ndarray = img, device: str = device) -> object:
+                return network.sample(img, 32, keep_samples=False, device=device)
 
-            one, mine, theirs = ratio(ours, lambda low=low: reference(low), rounds)  # type: ignore[misc]
-            many, _, _ = ratio(ours, lambda low=low: naive(network, low), max(3, rounds // 3))  # type: ignore[misc]
+            def theirs(low: Tensor = low, reference: Callable[[Tensor], object] = reference) -> object:
+                return reference(low)
+
+            def naively(low: Tensor = low, model: bayesr.Model = placed[device]) -> None:
+                naive(model, low)
+
+            one, mine, other = ratio(ours, theirs, rounds)
+            many, _, _ = ratio(ours, naively, max(3, rounds // 3))
             rows.append(
                 {
                     "case": name,
+                    "engine": "PyTorch, eager" if device == "cpu" else device,
                     "32 members / one SRResNet pass": round(one, 3),
                     "32 members / 32 naive passes": round(many, 3),
                     "ms, 32 members": round(mine, 1),
-                    "ms, SRResNet": round(theirs, 1),
+                    "ms, SRResNet": round(other, 1),
                 }
             )
     notes = {
         "model": f"{network.name}, {network.sha256[:12]}",
+        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
         "memory": f"{peak_memory(model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
         "scoring 32 members of 1024x1024x3 from zarr": "{:.0f} MiB at the peak, whole process; {:.0f} s".format(
             *scoring(model)

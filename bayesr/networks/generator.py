@@ -1,6 +1,6 @@
 """SRGAN's generator, cut where the randomness enters: a trunk that runs once, a tail that runs n times.
 
-    g(y, z, m) = up(f) + spread(f) * tail(f, z, m),    f = trunk(y)
+    g(y, z, m) = up(f) + tail(f, z, m),    f = trunk(y)
 
 ``up(f)`` is the deterministic detail; the tail adds the deviation of a member. The observation
 turns ``g`` into an image that explains `y`; that is the caller's part.
@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.residual import ResidualTrunk, convolution
-from bayesr.networks.tail import Shared, StochasticTail
+from bayesr.networks.tail import Shared, StochasticTail, pointwise
 
 
 class Generator(nn.Module):
@@ -34,9 +33,9 @@ class Generator(nn.Module):
         ``tail_blocks=0`` makes a point estimator, ``latent=0`` leaves dropout alone.
     tail : {"stochastic", "gaussian", "quantile"}
         The last two know every pixel by itself (`bayesr.networks.marginal`).
-    gaussian_dropout, direct : bool
-        Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail, and a
-        linear path for the latents (`StochasticTail`).
+    gaussian_dropout, direct, mix : bool, bool, int
+        Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail; a
+        linear path for the latents; channels of its image-dependent way out (`StochasticTail`).
     dropout : float
         Where the learnt dropout rates start.
     """
@@ -54,10 +53,16 @@ class Generator(nn.Module):
         tail: str = "stochastic",
         gaussian_dropout: bool = False,
         direct: bool = False,
+        mix: int = 0,
     ) -> None:
         super().__init__()
         # What is not asked for is left out, so that files older than an option describe themselves rightly.
-        options = {"tail": tail if tail != "stochastic" else "", "gaussian_dropout": gaussian_dropout, "direct": direct}
+        options = {
+            "tail": tail if tail != "stochastic" else "",
+            "gaussian_dropout": gaussian_dropout,
+            "direct": direct,
+            "mix": mix,
+        }
         self.architecture: dict[str, Any] = {
             "bands": bands,
             "scale": scale,
@@ -78,7 +83,7 @@ class Generator(nn.Module):
             self.tail = QuantileTail(width, outputs)
         elif tail == "stochastic":
             sizes = (width, tail_width, tail_blocks, latent, outputs)
-            self.tail = StochasticTail(*sizes, dropout, gaussian_dropout, direct) if tail_blocks else None
+            self.tail = StochasticTail(*sizes, dropout, gaussian_dropout, direct, mix) if tail_blocks else None
         else:
             raise InvalidModel(f"Unknown tail {tail!r}: use stochastic, gaussian or quantile.")
 
@@ -115,7 +120,7 @@ class Generator(nn.Module):
         assert isinstance(shared, Shared)
         if isinstance(self.tail, StochasticTail) and self.tail.gaussian:
             perturbation, *masks = masks
-            shared = shared._replace(detail=shared.detail + F.conv2d(shared.trunk, perturbation, padding=1))
+            shared = shared._replace(detail=shared.detail + pointwise(shared.trunk, perturbation))
         return sub_pixels(self.tail(shared, z, masks), self.scale, out)
 
 

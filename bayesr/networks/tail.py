@@ -1,9 +1,9 @@
 """The stochastic tail: what runs once per member, and the only place where randomness enters.
 
 Each block takes a slice of the latent, weighs it by gains that depend on the image, and drops
-channels by a mask; at the end every high-resolution pixel has a gain of its own. So where and how
-far members differ is computed once per image, and what runs n times stays small. Latents and masks
-are arguments, never drawn inside: a member is a function of what it is given.
+channels by a mask; on the way out gains decide which patterns of high-resolution pixels are moved. So
+where and how members differ is computed once per image, and what runs n times stays small. Latents and
+masks are arguments, never drawn inside: a member is a function of what it is given.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def masked(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
     return out
 
 
+def pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1x1 convolution, `n x c x h x w` by `k x c`: for these torch's own may take a slow path on a CPU."""
+    return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
+
+
 class TailBlock(nn.Module):
     """``h + conv(m * act(conv(h) + gain * conv(z)))``: latent `z`, gain from the image, channel mask `m`."""
 
@@ -86,8 +91,12 @@ class StochasticTail(nn.Module):
         to features as they were in training: `alpha` is the variance of the detail, over 1/100, where they
         are typical, and it rises where they are not. Else masks are Bernoulli, on blocks alone.
     direct : bool
-        A linear path from the latents to the result, beside the blocks. By itself it makes Gaussian
-        deviations of any covariance that neighbouring pixels can have, which blocks learn slowly.
+        A linear path from the latents past the blocks. By itself it makes Gaussian deviations, whose
+        covariance blocks learn slowly.
+    mix : int
+        Where positive, the deviation leaves through so many channels, each with a gain from the image, and
+        one more layer after that: which patterns of high-resolution pixels a latent moves then depends on
+        the image, pixel by pixel. Else every value of the result has a gain of its own.
     """
 
     def __init__(
@@ -100,6 +109,7 @@ class StochasticTail(nn.Module):
         dropout: float,
         gaussian: bool = False,
         direct: bool = False,
+        mix: int = 0,
     ) -> None:
         super().__init__()
         self.gaussian = gaussian
@@ -107,12 +117,15 @@ class StochasticTail(nn.Module):
         self.width, self.latent, self.latent_channels = width, latent, latent * blocks
         self.enter = convolution(inputs, width)
         self.gains = convolution(inputs, width * blocks, std=0.01)
-        self.spread = convolution(inputs, outputs, std=0.01)
+        self.spread = convolution(inputs, mix or outputs, std=0.01)
         nn.init.ones_(self.gains.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # softplus of it is 1
         self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
-        self.exit = convolution(width, outputs, std=0.01)
-        self.direct = convolution(latent * blocks, outputs, std=0.01, bias=False) if direct and latent else None
+        self.exit = nn.Linear(width, mix, bias=False) if mix else convolution(width, outputs, std=0.01)
+        self.mix = nn.Linear(mix, outputs, bias=False) if mix else None
+        if self.mix is not None:
+            nn.init.normal_(self.mix.weight, std=0.02)
+        self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
         rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks)
         self.dropout_logit = nn.Parameter(rates.logit(), requires_grad=latent > 0)
         self.typical: Tensor
@@ -136,10 +149,14 @@ class StochasticTail(nn.Module):
         parts = zip(self.blocks, shared.gains.split(self.width, 1), latents, masks, strict=True)
         for i, (block, gain, part, mask) in enumerate(parts):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
-        out: Tensor = self.exit(h)
         if self.direct is not None:
-            out = out.add_(self.direct(z))
-        return out.mul_(shared.spread).add_(shared.detail)  # in place: fresh memory costs more than arithmetic
+            h = h.add_(self.direct(z))
+        out: Tensor
+        if self.mix is None:
+            out = self.exit(h).mul_(shared.spread)  # in place: fresh memory costs more than arithmetic
+        else:
+            out = pointwise(pointwise(h, self.exit.weight).mul_(shared.spread), self.mix.weight)
+        return out.add_(shared.detail)
 
     def rates(self) -> Tensor:
         """The learnt dropout rate of every mask, in (0, 1)."""
@@ -148,14 +165,14 @@ class StochasticTail(nn.Module):
     @property
     def mask_sizes(self) -> list[int]:
         """Normal values that each mask takes."""
-        head = [self.outputs * self.inputs * 9] if self.gaussian else []
+        head = [self.outputs * self.inputs] if self.gaussian else []
         return head + [self.width] * len(self.blocks)
 
     def masks(self, normal: Sequence[Tensor]) -> list[Tensor]:
         """Masks from standard normal values, `groups x size` each: ``1 + sqrt(alpha) e``, ``alpha = p / (1 - p)``.
 
         Mean and variance are those of dropout at the rate p, and have a smooth gradient in it. The first,
-        where there is one, is a perturbation of weights, `outputs x inputs x 3 x 3`, the same for all groups.
+        where there is one, is a perturbation of weights, `outputs x inputs`, the same for all groups.
 
         References
         ----------
@@ -165,14 +182,20 @@ class StochasticTail(nn.Module):
         scales = (0.5 * self.dropout_logit).exp()
         masks = [1 + scale * e[:, :, None, None] for scale, e in zip(scales, normal, strict=True)]
         if self.gaussian:
-            unit = _PERTURBATION * scales[0] / (3 * self.inputs**0.5 * self.typical)
-            masks[0] = unit * normal[0][:1].view(self.outputs, self.inputs, 3, 3)
+            unit = _PERTURBATION * scales[0] / (self.inputs**0.5 * self.typical)
+            masks[0] = unit * normal[0][0].view(self.outputs, self.inputs)
         return masks
 
     def training_masks(self, groups: int, random: torch.Generator) -> list[Tensor]:
         """Random masks, one per group of members."""
         like = dict(device=self.dropout_logit.device, generator=random)
         return self.masks([torch.randn((groups, size), **like) for size in self.mask_sizes])  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def widen_(self, factor: float) -> None:
+        """Move every member from the deterministic detail by `factor` times as much."""
+        for parameter in (self.exit if self.mix is None else self.mix).parameters():
+            parameter.mul_(factor)
 
     @torch.no_grad()
     def note(self, f: Tensor) -> None:

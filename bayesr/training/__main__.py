@@ -1,18 +1,25 @@
 """``python -m bayesr.training``: the loop alone, for a machine that has torch and numpy and nothing else.
 
-It leaves a checkpoint; ``bayesr train --resume`` turns that into a calibrated model file.
+It leaves a checkpoint and a history; ``bayesr train --resume`` turns them into a calibrated model file. With
+``torchrun --nproc-per-node 2 -m bayesr.training ...`` processes train together.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
-from bayesr.observe import bicubic
+from bayesr.errors import BayesrError
+from bayesr.observe import Separable
+from bayesr.training.checkpoint import network_of
 from bayesr.training.data import Pairs, load_images
-from bayesr.training.loop import Record, Trainer, with_steps
+from bayesr.training.degradation import Degradation
+from bayesr.training.history import History, Record, table
+from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.processes import together
 from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 
@@ -21,26 +28,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bayesr.training", description=__doc__)
     parser.add_argument("data", nargs="+", help="folders of images, or archives packed by ImageSet.pack")
     parser.add_argument("--recipe", default="bayes-srgan")
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the history lies beside it, as .jsonl")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="another training's checkpoint; what fits is taken")
     parser.add_argument("--held-out", type=int, default=120)
     parser.add_argument("--time-limit", type=float, default=float("inf"), help="seconds")
+    parser.add_argument("--patience", type=int, help="steps without a better validation score that end a stage")
+    parser.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
     parser.add_argument("--steps", default="", help="fidelity=12000,score=5000,...")
+    parser.add_argument("--kernel", default="bicubic", help="bicubic, gaussian or box")
+    parser.add_argument("--sigma", type=float, default=0.0, help="of the gaussian kernel, high-resolution pixels")
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--bands", type=int, default=3, help="3 for colour, 1 for grey")
+    for name, what in (("blur", "further blur"), ("noise", "noise / value range"), ("photon", "variance per signal")):
+        parser.add_argument(f"--{name}", type=float, nargs=2, default=(0.0, 0.0), help=f"range of {what}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args()
+    try:
+        _train(parser.parse_args())
+    except BayesrError as error:
+        sys.exit(f"Error: {error}")
 
+
+def _train(args: argparse.Namespace) -> None:
     steps = {name: int(count) for name, _, count in (part.partition("=") for part in args.steps.split(",") if part)}
-    training, held_out = load_images(args.data).split(args.held_out)
+    operator = Separable(args.kernel, args.scale, args.sigma)
+    degradation = Degradation(tuple(args.blur), tuple(args.noise), tuple(args.photon))
     what = with_steps(recipe(args.recipe), steps)
-    trainer = Trainer(what, Pairs(training, bicubic(4), what.patch, args.device), args.seed, args.device)
-    if args.resume:
-        trainer.load(args.checkpoint)
+    training, held_out = load_images(args.data, args.bands).split(args.held_out)
+    validate = Validation(held_out, operator, degradation=degradation) if args.held_out else None
+    with together(args.device) as processes, table(what.name, processes.first) as show:
+        pairs = Pairs(training, operator, what.patch, str(processes.device), degradation)
+        trainer = Trainer(what, pairs, args.seed, processes=processes)
+        if args.resume:
+            trainer.load(args.checkpoint)
+        elif args.start:
+            network, facts = network_of(args.start)
+            trainer.start_from(network, {"checkpoint": args.start.name, "steps": facts["step"]})
+        history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
-    def report(record: Record) -> None:
-        print(" ".join(f"{k}={v:.5g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()), flush=True)
+        def report(record: Record) -> None:
+            if history:
+                history.append(record)
+            show(record)
 
-    trainer.run(args.checkpoint, time_limit=args.time_limit, validate=Validation(held_out, bicubic(4)), report=report)
+        trainer.run(
+            args.checkpoint,
+            time_limit=args.time_limit,
+            every=args.every,
+            patience=args.patience,
+            validate=validate,
+            report=report,
+        )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import Separable
+from bayesr.training.degradation import Degradation, observation
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
@@ -42,6 +45,32 @@ class ImageSet:
         order = sorted(range(len(self.names)), key=lambda i: hashlib.sha256(Path(self.names[i]).name.encode()).digest())
         return self._take(sorted(order[held_out:])), self._take(sorted(order[:held_out]))
 
+    def as_large_as(self, side: int) -> ImageSet:
+        """The images of at least `side` pixels along both axes; a warning names those that are left out.
+
+        Raises
+        ------
+        TrainingFailed
+            When no image is left.
+        """
+        fit = [i for i, image in enumerate(self.images) if min(image.shape[:2]) >= side]
+        small = sorted(set(range(len(self.images))) - set(fit))
+        if not fit:
+            raise TrainingFailed(
+                f"No image is as large as a {side}x{side} patch ({len(small)} are smaller): use a smaller patch, "
+                "or larger images."
+            )
+        if small:
+            named = ", ".join(
+                f"{self.names[i]} ({self.images[i].shape[0]}x{self.images[i].shape[1]})" for i in small[:5]
+            )
+            warnings.warn(
+                f"{len(small)} of {len(self.names)} images are smaller than a {side}x{side} patch and left out: "
+                f"{named}{', ...' if len(small) > 5 else ''}.",
+                stacklevel=2,
+            )
+        return self._take(fit)
+
     def _take(self, indices: Sequence[int]) -> ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 
@@ -54,18 +83,28 @@ class ImageSet:
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     """Every image in folders (searched recursively) and packed archives.
 
+    Parameters
+    ----------
+    sources : sequence of paths
+    bands : int
+        3 for colour; 1 for grey, when colour images count by their luminance.
+
     Raises
     ------
     TrainingFailed
-        When a source is missing or holds no image, or an image cannot be decoded.
+        When a source is missing or holds no image, an image cannot be decoded or is not of 8 bits, or
+        grey images lie among colour ones.
     """
+    if bands not in (1, 3):
+        raise TrainingFailed(f"Images are read with 3 bands (colour) or 1 (grey), not {bands}.")
     names: list[str] = []
     images: list[NDArray[np.uint8]] = []
+    grey: list[str] = []
     for source in map(Path, sources):
         if source.suffix == ".npz" and source.is_file():
-            with np.load(source, allow_pickle=False) as archive:
-                names += archive["names"].tolist()
-                images += [archive[f"image{i}"] for i in range(len(archive["names"]))]
+            packed = _packed(source)
+            names += packed.names
+            images += packed.images
             continue
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES) if source.is_dir() else []
         if not files:
@@ -75,14 +114,36 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
         for file in files:
             try:
                 with Image.open(file) as picture:
+                    if picture.mode.startswith(("I", "F")):
+                        raise TrainingFailed(f"{file} is not of 8 bits: scale it to 0..255 first, or take it out.")
+                    if bands == 3 and picture.mode in ("1", "L", "LA"):
+                        grey.append(f"{source.name}/{file.relative_to(source)}")
                     pixels = np.asarray(picture.convert("RGB" if bands == 3 else "L"))
             except (UnidentifiedImageError, OSError) as error:
                 raise TrainingFailed(f"{file} cannot be decoded ({error}): repair it or take it out.") from error
             names.append(f"{source.name}/{file.relative_to(source)}")
             images.append(pixels.reshape(*pixels.shape[:2], -1))
-    if any(image.shape[2] != bands for image in images):
-        raise TrainingFailed(f"All images must have {bands} band(s): pack or convert them again.")
+    grey += [name for name, image in zip(names, images, strict=True) if image.shape[2] != bands]
+    if grey:
+        raise TrainingFailed(
+            f"{len(grey)} of {len(names)} images do not have {bands} band(s): {', '.join(grey[:5])}"
+            f"{', ...' if len(grey) > 5 else ''}. Take them out or convert them; for grey images train with bands=1."
+        )
     return ImageSet(tuple(names), tuple(images))
+
+
+def _packed(path: Path) -> ImageSet:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = tuple(archive["names"].tolist())
+            images = tuple(archive[f"image{i}"] for i in range(len(names)))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged ({error}).") from error
+    if not images:
+        raise TrainingFailed(f"No images in {path}: pack some.")
+    if any(image.ndim != 3 or image.dtype != np.uint8 for image in images):
+        raise TrainingFailed(f"{path} holds images that are not 8-bit arrays (y, x, band): pack them again.")
+    return ImageSet(names, images)
 
 
 class PairSource(Protocol):
@@ -108,18 +169,42 @@ class Pairs:
     """Random (low, high) patch pairs: crop, flip, rotate, observe, round as users' files are rounded.
 
     The pixels lie in one flat buffer on the device; a batch is one gather, whatever the images' sizes.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Those smaller than a patch are left out, with a warning.
+    operator : Separable
+    patch : int
+        Low-resolution pixels along a side.
+    device : str
+    degradation : Degradation
+        What else happens to an observation; rounding to 8 bits alone by default.
+
+    Raises
+    ------
+    TrainingFailed
+        When no image is as large as a patch.
     """
 
-    def __init__(self, images: ImageSet, operator: Separable, patch: int, device: str = "cpu") -> None:
-        self.operator, self.size, self.bands = operator, patch * operator.scale, images.bands
-        fit = [image for image in images.images if min(image.shape[:2]) >= self.size]
-        if not fit:
-            raise TrainingFailed(f"No image is as large as a {self.size}x{self.size} patch: use a smaller patch.")
+    def __init__(
+        self,
+        images: ImageSet,
+        operator: Separable,
+        patch: int,
+        device: str = "cpu",
+        degradation: Degradation = Degradation(),  # noqa: B008
+    ) -> None:
+        self.operator, self.degradation = observation(operator, degradation), degradation
+        self.size, self.bands = patch * operator.scale, images.bands
+        used = images.as_large_as(self.size)
+        self.names, fit = used.names, used.images
         self.device = torch.device(device)
         self.pixels = torch.from_numpy(np.concatenate([image.reshape(-1, self.bands) for image in fit])).to(device)
         shapes = torch.tensor([image.shape[:2] for image in fit])
         self.heights, self.widths = shapes.unbind(1)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
+        self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
         self.low_pixels = float((self.heights * self.widths).sum()) / operator.scale**2
 
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -137,5 +222,16 @@ class Pairs:
         index = rows[:, :, None] * self.widths[which][:, None, None] + columns[:, None, :]
         index = torch.where(flips[2][:, None, None], index.mT, index) + self.starts[which][:, None, None]
         high = self.pixels[index.to(self.device)].permute(0, 3, 1, 2).float() / 255
-        low = (self.operator.observe(high).clamp(0, 1) * 255).round() / 255
+        low, drawn = self.degradation.observe(self.operator, high, random)
+        self._last = which, top, left, drawn
         return low, high
+
+    def origin(self) -> str:
+        """Where the last batch came from: image, crop in high-resolution pixels, what it was degraded by."""
+        which, top, left, drawn = self._last
+        parts = []
+        for i, image in enumerate(which.tolist()):
+            crop = ", ".join(f"{int(edge[i])}:{int(edge[i]) + self.size}" for edge in (top, left))
+            how = "".join(f", {name} {float(drawn[name][i]):.3g}" for name in self.degradation.describe())
+            parts.append(f"{self.names[image]} [{crop}]{how}")
+        return "; ".join(parts)

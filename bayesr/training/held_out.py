@@ -121,15 +121,15 @@ def gather(
 
 def pairs(images: ImageSet, operator: Separable) -> list[tuple[Any, Any]]:
     """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
-    found = []
-    for image in images.images:
-        high = image[
-            : image.shape[0] // operator.scale * operator.scale, : image.shape[1] // operator.scale * operator.scale
-        ]
-        x = torch.from_numpy(high.astype(np.float32)).permute(2, 0, 1)
-        low = operator.observe(x).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        found.append((low, high))
-    return found
+    return [observed(image, operator) for image in images.images]
+
+
+def observed(image: NDArray[np.uint8], operator: Separable) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(low, high) of an 8-bit image, `y x x x band`, cropped to a multiple of the scale; low rounded to 8 bits."""
+    height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
+    high = image[:height, :width]
+    x = torch.from_numpy(high.astype(np.float64)).permute(2, 0, 1)
+    return operator.observe(x).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy(), high
 
 
 def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Path]]:

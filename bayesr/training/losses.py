@@ -57,32 +57,42 @@ def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
 
 
 def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
-    """The fair CRPS of block cosine coefficients, blocks of `size x size` pixels, strides of half a block.
+    """The fair CRPS of block cosine coefficients: blocks of `size x size` pixels on two grids, half a block apart.
 
-    A proper score of each of ``size^2`` linear functionals of a block. The energy score hardly sees
-    correlation; cosine coefficients are nearly the principal components of a block, so that scoring
-    each by itself makes their variances, and so the correlation of pixels, right.
+    A proper score of each of ``size^2`` linear functionals of a block and, since the transform goes across the
+    image's bands as well, of their common part and their differences. The energy score hardly sees correlation;
+    cosine coefficients are nearly the principal components of a block, so that scoring each by itself makes
+    their variances, and so the correlation of pixels and of bands, right.
     """
-    k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    cosines = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
-    cosines[0] /= 2**0.5
-    cosines = cosines.to(truth)
-    step = size // 2
+    cosines, colours = (cosine_transform(n).to(truth) for n in (size, truth.shape[1]))
+    half = size // 2
+
+    def blocks(x: Tensor) -> Tensor:
+        return x.unfold(-2, size, size).unfold(-2, size, size)
 
     def coefficients(x: Tensor) -> Tensor:
-        blocks = x.unfold(-2, size, step).unfold(-2, size, step)
-        found: Tensor = cosines @ blocks @ cosines.mT
-        return found
+        x = torch.einsum("kc,ncyx->nkyx", colours, x)
+        shifted = x[..., half:-half, half:-half]
+        return torch.cat([(cosines @ blocks(grid) @ cosines.mT).flatten(-4) for grid in (x, shifted)], -1)
 
     true, *drawn = (coefficients(x) for x in (truth, *members.unbind(1)))
     return fair_score(drawn, true, lambda a, b: (a - b).abs().mean())
 
 
+def cosine_transform(size: int) -> Tensor:
+    """The orthonormal discrete cosine transform (DCT-II), `size x size`."""
+    k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    cosines = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
+    cosines[0] /= 2**0.5
+    return cosines
+
+
 def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tensor) -> Tensor:
-    """The fair energy score of the critic's feature vectors, every depth scaled to unit size.
+    """The fair energy score of the critic's feature vectors, every depth scaled to unit size, of two members.
 
     For any fixed critic this stays a proper score, so realism need not cost calibration.
     """
+    members = members[:, :2]  # all pairs would cost more than they tell
     batch, count = members.shape[:2]
     stacked = torch.cat([truth, members.transpose(0, 1).flatten(0, 1)])
     _, depths = critic(stacked, context.repeat(count + 1, 1, 1, 1))

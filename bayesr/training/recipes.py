@@ -65,7 +65,7 @@ RECIPES = {
     "bayes-srgan": Recipe(
         "bayes-srgan",
         network=MappingProxyType(
-            dict(width=64, blocks=8, tail_width=24, tail_blocks=3, latent=8, gaussian_dropout=True, direct=True)
+            dict(width=64, blocks=8, tail_width=16, tail_blocks=2, latent=8, gaussian_dropout=True, direct=True, mix=64)
         ),
         stages=(
             Stage("fidelity", steps=10500, rate=1e-3, members=0, loss="fidelity"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bayesr.errors import TrainingFailed
 from bayesr.observe import Separable
 from bayesr.training import losses
 from bayesr.training.data import ImageSet
+from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Record, Trainer
 
 
@@ -15,17 +17,33 @@ class Validation:
     """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
 
     One crop from the middle of each of the first `count` images that are large enough (smaller crops
-    where none is); 8 members, always the same latents.
+    where none is); 8 members, always the same latents, blurs and noise.
+
+    Raises
+    ------
+    TrainingFailed
+        When no image is as large as a low-resolution pixel.
     """
 
-    def __init__(self, images: ImageSet, operator: Separable, count: int = 24, size: int = 128) -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        operator: Separable,
+        count: int = 24,
+        size: int = 128,
+        degradation: Degradation = Degradation(),  # noqa: B008
+    ) -> None:
         size = min(size, max(min(image.shape[:2]) for image in images.images)) // operator.scale * operator.scale
+        if not size:
+            raise TrainingFailed(
+                f"The held-out images are smaller than {operator.scale}x{operator.scale} pixels: hold out larger ones."
+            )
         fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
         crops = [
             image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
         ]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-        self.low = (operator.observe(self.high).clamp(0, 1) * 255).round() / 255
+        self.low, _ = degradation.observe(operator, self.high, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
     def __call__(self, trainer: Trainer) -> Record:

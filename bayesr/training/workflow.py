@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,19 @@ from bayesr.calibration import LAMBDAS, Calibration, FactorFit, images_for, larg
 from bayesr.coverage import CoverageRecord
 from bayesr.errors import InvalidArgument, TrainingFailed
 from bayesr.model import Model, load
-from bayesr.observe import Separable, bicubic
+from bayesr.observe import Separable, bicubic, from_description
 from bayesr.progress import progress as show_progress
+from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, Pairs, load_images
-from bayesr.training.held_out import checksum, pairs, read_pairs
+from bayesr.training.degradation import Degradation
+from bayesr.training.degradation import observation as inexact
+from bayesr.training.held_out import checksum, read_pairs
+from bayesr.training.held_out import pairs as pairs_of
+from bayesr.training.history import History, Record, Report, table, tensorboard
 from bayesr.training.inputrules import fit_inputs
-from bayesr.training.loop import Record, Trainer, with_steps
+from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.processes import together
+from bayesr.training.publishing import publish, source_of
 from bayesr.training.recipes import recipe as recipe_named
 from bayesr.training.validation import Validation
 
@@ -40,10 +47,13 @@ def train(
     *,
     out: str | Path,
     observation: Separable | None = None,
+    degradation: Degradation | None = None,
     bands: int = 3,
     steps: Mapping[str, int] | None = None,
     held_out: int = 120,
     time_limit: float = math.inf,
+    patience: int | None = None,
+    every: int = 200,
     resume: bool = False,
     start: str | Path | Model | None = None,
     seed: int = 0,
@@ -61,10 +71,15 @@ def train(
     data : path or sequence of paths
         Folders of images, searched recursively, or archives of `ImageSet.pack`.
     out : path
-        The model file. The checkpoint lies beside it, with the suffix ``.npz``, and the history of
-        losses and validation scores, a JSON object a line, with the suffix ``.jsonl``.
+        The model file. Beside it lie, with other suffixes, the checkpoint (``.npz``), the history of
+        losses and validation scores, a JSON object a line (``.jsonl``), their curves where Matplotlib is
+        installed (``.png``), and TensorBoard's events where that is (a folder, ``.tensorboard``).
     observation : Separable, optional
         How low-resolution images come about; bicubic x4 by default.
+    degradation : Degradation, optional
+        What else happens to them: ranges of further blur and of noise, drawn anew for every patch. By
+        default they are rounded to 8 bits and nothing else. Under blur or noise members are not
+        consistent, for they would reproduce it.
     bands : int
         3 for colour, 1 for grey.
     steps : mapping, optional
@@ -73,10 +88,17 @@ def train(
         Images kept from training: the calibration's.
     time_limit : float
         Seconds of training, after which the checkpoint waits for `resume`.
+    patience : int, optional
+        Steps without a better validation score (fair CRPS, or PSNR where there are no members) after
+        which a stage ends. Every stage then leaves the averaged weights that had the best score.
+    every : int
+        Steps between records of the history, each with a validation and a checkpoint.
     resume : bool
         Go on from the checkpoint.
     start : str, Path or Model, optional
-        A model of the same architecture whose weights training starts from.
+        A model, or the checkpoint of a training (``.npz``), whose weights training starts from, wherever they
+        fit: its trunk must be the recipe's, its tail, bands and scale need not be. The model's card tells
+        what was taken, and from where.
     seed, device, progress
         As in `bayesr.sample`.
     card : mapping, optional
@@ -87,77 +109,109 @@ def train(
     Returns
     -------
     Model or None
-        None when the time limit came before the last step.
+        None when the time limit came before the last step, and in all processes but the first.
 
     Raises
     ------
     TrainingFailed
-        When there is nothing to train on, a checkpoint does not fit, or the loss is not finite.
+        When there is nothing to train on, a checkpoint does not fit, the loss is not finite, or the disk is full.
+
+    Notes
+    -----
+    Several processes train together when ``torchrun`` starts them; they share every batch, and learn what
+    one process would.
     """
-    out = Path(out)
+    out, how = Path(out), degradation or Degradation()
     checkpoint = out.with_suffix(".npz")
+    operator = observation or bicubic(4)
+    _check(out, checkpoint, resume, held_out, patience, inexact(operator, how))
+    sources = [data] if isinstance(data, str | Path) else list(data)
+    what = with_steps(recipe_named(recipe), steps or {})
+    training, kept = load_images(sources, bands).split(held_out)
+    training = training.as_large_as(what.patch * operator.scale)
+    kept = kept.as_large_as(operator.scale) if held_out else kept
+    validate = Validation(kept, operator, degradation=how) if held_out else None
+    origin = None if start is None or resume else source_of(start)
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    with together(place) as processes:
+        pairs = Pairs(training, operator, what.patch, str(processes.device), how)
+        trainer = Trainer(what, pairs, seed, processes=processes)
+        if resume:
+            trainer.load(checkpoint)
+        elif origin is not None:
+            trainer.start_from(*origin)
+        with ExitStack() as stack:
+            tell: Report = lambda record: None  # noqa: E731
+            if processes.first:
+                tell = _reports(stack, out, recipe, trainer, progress, report)
+            done = trainer.run(
+                checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=tell
+            )
+    if not processes.first:
+        return None
+    try:
+        if trainer.history and find_spec("matplotlib"):
+            draw_curves({out.stem: trainer.history}, out.with_suffix(".png"))
+        if not done:
+            return None
+        if trainer.step:
+            trainer.settle_spread()
+        # Saved first, so that what is calibrated is the network as it is stored, checksum and all.
+        publish(trainer, out.stem, training, dict(card or {})).save(out)
+        if held_out:
+            levels = [level for level in (0.5, 0.8, 0.9, 0.95) if level <= largest_level(len(kept.names) // 2)]
+            source, found = f"{len(kept.names)} held-out images", _held_out(kept, operator, how)
+            range_ = None if how.rounded else (0.0, 1.0)
+            calibrate(out, found, levels=levels, source=source, value_range=range_, progress=progress).save(out)
+    except OSError as error:
+        raise TrainingFailed(
+            f"What was learnt could not be written to {out.parent} ({error}); the checkpoint is kept. Free some space "
+            "and resume."
+        ) from error
+    return bayesr.load(out)
+
+
+def _check(out: Path, checkpoint: Path, resume: bool, held_out: int, patience: int | None, operator: Separable) -> None:
+    """What would otherwise fail after hours of work."""
     if checkpoint.exists() and not resume:
         raise TrainingFailed(f"{checkpoint} is already there: resume it (resume=True), or choose another name.")
     if resume and not checkpoint.exists():
         raise TrainingFailed(f"There is no checkpoint {checkpoint} to resume.")
     if not out.parent.is_dir():
         raise TrainingFailed(f"There is no folder {out.parent} to write {out.name} to: make it first.")
-    operator = observation or bicubic(4)
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    sources = [data] if isinstance(data, str | Path) else list(data)
-    training, kept = load_images(sources, bands).split(held_out)
-    what = with_steps(recipe_named(recipe), steps or {})
-    trainer = Trainer(what, Pairs(training, operator, what.patch, place), seed, place)
-    if resume:
-        trainer.load(checkpoint)
-    elif start is not None:
-        trainer.start_from(bayesr.load(start).generator)
-
-    with show_progress(f"training {recipe}", trainer.steps, progress) as advance:
-        advance(trainer.step)
-        done = trainer.step
-
-        def tell(record: Record) -> None:
-            nonlocal done
-            advance(record["step"] - done)
-            done = record["step"]
-            if report:
-                report(record)
-
-        validate = Validation(kept, operator) if held_out else None
-        if not trainer.run(checkpoint, time_limit=time_limit, validate=validate, report=tell):
-            return None
-    if trainer.step:
-        trainer.settle_spread()
-    # Saved first, so that what is calibrated is the network as it is stored, checksum and all.
-    publish(trainer, out.stem, training, dict(card or {})).save(out)
-    if held_out:
-        levels = [level for level in (0.5, 0.8, 0.9, 0.95) if level <= largest_level(held_out // 2)]
-        source = f"{held_out} held-out images"
-        calibrate(out, pairs(kept, operator), levels=levels, source=source, progress=progress).save(out)
-    out.with_suffix(".jsonl").write_text("".join(json.dumps(record) + "\n" for record in trainer.history))
-    return bayesr.load(out)
+    if 0 < held_out < 4:
+        raise TrainingFailed(f"{held_out} held-out images are too few to calibrate on: hold out 4 or more, or none.")
+    if patience is not None and not held_out:
+        raise TrainingFailed("Patience is for scores on held-out images: hold some out, or leave patience out.")
+    try:
+        same = from_description(operator.describe()) == operator
+    except TypeError:
+        same = False
+    if not same:
+        raise TrainingFailed(f"A model file cannot describe this observation yet: {operator.describe()}.")
 
 
-def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:
-    """The model of a trainer's averaged weights, rounded as they will be stored, with its provenance."""
-    generator = trainer.average.to("cpu")
-    generator.load_state_dict({k: v.half().float() for k, v in generator.state_dict().items()})
-    facts = {
-        "domain": "",
-        "licence": "",
-        "data": sorted({Path(image).parts[0] for image in images.names}),
-        "images": len(images.names),
-        "recipe": trainer.recipe.name,
-        "steps": {stage.name: stage.steps for stage in trainer.recipe.stages},
-        "seconds": round(trainer.seconds),
-        "device": trainer.device.type,
-        "seed": trainer.seed,
-        "commit": _commit(),
-        "parameters": sum(p.numel() for p in generator.parameters()),
-        "scores": {},
-    }
-    return Model(name, generator.eval(), trainer.operator, card=facts | dict(card))
+def _held_out(images: ImageSet, operator: Separable, degradation: Degradation) -> list[tuple[Any, Any]]:
+    if degradation == Degradation():
+        return pairs_of(images, operator)
+    random = torch.Generator().manual_seed(0)
+    return [degradation.pair(image, operator, random) for image in images.images]
+
+
+def _reports(
+    stack: ExitStack, out: Path, recipe: str, trainer: Trainer, progress: bool | None, report: Report | None
+) -> Report:
+    """Everything that a record goes to."""
+    history = History(out.with_suffix(".jsonl"), trainer.history)
+    shown = stack.enter_context(table(f"{recipe}: {out.name}, {trainer.steps} steps", progress))
+    board = stack.enter_context(tensorboard(out.with_suffix(".tensorboard"), trainer.step))
+
+    def tell(record: Record) -> None:
+        for one in (history.append, board, shown, report):
+            if one is not None:
+                one(record)
+
+    return tell
 
 
 def calibrate(
@@ -255,17 +309,3 @@ def calibrate(
     )  # fmt: skip
     inputs = fit_inputs((pair.low.scaled() for pair in found), network.bands)
     return replace(network, calibration=calibration, inputs=inputs)
-
-
-def _commit() -> str:
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return asked.stdout.strip()

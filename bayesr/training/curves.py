@@ -1,0 +1,60 @@
+"""Curves of a training's history: losses, and scores on held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from bayesr.training.history import Record
+
+_SCORES = {
+    "psnr": "PSNR of the mean (dB), held out",
+    "fair_crps": "fair CRPS / value range, held out",
+    "spread_skill": "spread / skill, held out",
+}
+_NOT_LOSSES = {"step", "stage", "seconds", *_SCORES}
+
+
+def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
+    """Write the curves of one or more trainings, by name, as an image of the type that `path` ends with.
+
+    Losses have colours, trainings line styles; vertical lines are where stages of the first training end.
+    Needs Matplotlib (the extra ``report``).
+    """
+    from matplotlib.figure import Figure
+
+    scores = [name for name in _SCORES if any(name in record for records in runs.values() for record in records)]
+    figure = Figure(figsize=(8, 2.6 * (1 + len(scores))), layout="constrained")
+    panels = figure.subplots(1 + len(scores), 1, sharex=True, squeeze=False)[:, 0]
+    losses: dict[str, str] = {}
+    for number, (run, records) in enumerate(runs.items()):
+        style = ("-", "--", ":", "-.")[number % 4]
+        for name in dict.fromkeys(name for record in records for name in record if name not in _NOT_LOSSES):
+            label = "" if name in losses else name
+            colour = losses.setdefault(name, f"C{len(losses) % 10}")
+            panels[0].plot(*_series(records, name), style, color=colour, label=label, linewidth=1)
+        for panel, name in zip(panels[1:], scores, strict=True):
+            if any(name in record for record in records):
+                panel.plot(*_series(records, name), style, color=f"C{number % 10}", label=run, linewidth=1)
+    panels[0].set(ylabel="losses, weighted", yscale="log")
+    if losses:
+        panels[0].legend(fontsize="x-small", ncols=3)
+    for panel, name in zip(panels[1:], scores, strict=True):
+        panel.set(ylabel=_SCORES[name])
+        if len(runs) > 1:
+            panel.legend(fontsize="x-small")
+    first = next(iter(runs.values()))
+    changes = [b["step"] for a, b in pairwise(first) if a.get("stage") != b.get("stage")]
+    for panel in panels:
+        panel.grid(alpha=0.3)
+        for step in changes:
+            panel.axvline(step, color="0.6", linewidth=0.8)
+    panels[-1].set(xlabel="step")
+    figure.savefig(path, dpi=120)
+    return Path(path)
+
+
+def _series(records: Sequence[Record], name: str) -> tuple[list[int], list[float]]:
+    known = [record for record in records if name in record]
+    return [record["step"] for record in known], [record[name] for record in known]

@@ -1,0 +1,131 @@
+"""What instruments and files do to an observation: further blur, noise, rounding; drawn anew for every image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesr.errors import InvalidObservation
+from bayesr.observe import Inexact, Separable
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """``y = round(A (b * x) + sqrt(sigma^2 + k max(A (b * x), 0)) e)``, blur b, sigma and k drawn per image.
+
+    Parameters
+    ----------
+    blur : (float, float)
+        Range of the standard deviation of a Gaussian blur in front of the operator, high-resolution pixels.
+    noise : (float, float)
+        Range of the standard deviation sigma of the noise that does not depend on the signal, over the
+        value range.
+    photon : (float, float)
+        Range of k, the variance of the noise per signal, both over the value range: k = 1 / N for a detector
+        that counts N photons at the top of the range (Poisson noise, as a normal distribution of its variance).
+    rounded : bool
+        Whether values are clipped to [0, 1] and rounded to 8 bits, as users' files have them.
+
+    Raises
+    ------
+    InvalidObservation
+        For a range that is negative, not finite, or upside down.
+
+    References
+    ----------
+    A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data", 2008,
+    doi:10.1109/TIP.2008.2001399.
+    """
+
+    blur: Range = (0.0, 0.0)
+    noise: Range = (0.0, 0.0)
+    photon: Range = (0.0, 0.0)
+    rounded: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("blur", "noise", "photon"):
+            least, most = getattr(self, name)
+            if not (0 <= least <= most and math.isfinite(most)):
+                raise InvalidObservation(f"{name} is a range (least, most) of numbers from 0, not {(least, most)}.")
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``y = A x`` but for rounding."""
+        return self.blur[1] == self.noise[1] == self.photon[1] == 0
+
+    def observe(self, operator: Separable, high: Tensor, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """(y, what was drawn): y of shape `n x band x h x w` from `n x band x sh x sw`, both in about [0, 1].
+
+        `random` is a generator on the CPU, so that what is drawn is the same wherever `high` lies. What
+        was drawn is the blur, noise and photon values of every image.
+        """
+        drawn = {name: self._draw(name, len(high), random) for name in ("blur", "noise", "photon")}
+        low = operator.observe(blurred(high, drawn["blur"]) if self.blur[1] else high)
+        if self.noise[1] or self.photon[1]:
+            sigma, k = (drawn[name].to(low).view(-1, 1, 1, 1) for name in ("noise", "photon"))
+            unit = torch.randn(low.shape, generator=random).to(low)
+            low = low + (sigma.square() + k * low.clamp(min=0)).sqrt() * unit
+        if self.rounded:
+            low = (low.clamp(0, 1) * 255).round() / 255
+        return low, drawn
+
+    def pair(
+        self, image: NDArray[np.uint8], operator: Separable, random: torch.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(low, high) of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
+
+        Both are of 8 bits where observations are rounded, else floats with the value range [0, 1].
+        """
+        height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
+        high = torch.from_numpy(image[:height, :width].astype(np.float32)).permute(2, 0, 1)[None] / 255
+        low, _ = self.observe(operator, high, random)
+        found = [part[0].permute(1, 2, 0).numpy() for part in (low, high)]
+        if self.rounded:
+            found = [(part * 255).round().astype(np.uint8) for part in found]
+        return found[0], found[1]
+
+    def _draw(self, name: str, count: int, random: torch.Generator) -> Tensor:
+        least, most = getattr(self, name)
+        if least == most:  # nothing is drawn, so that an option which is not used changes nothing else
+            return torch.full((count,), least)
+        drawn: Tensor = least + (most - least) * torch.rand(count, generator=random)
+        return drawn
+
+    def describe(self) -> dict[str, Any]:
+        """The ranges as plain values, without those that are zero."""
+        return {name: list(getattr(self, name)) for name in ("blur", "noise", "photon") if getattr(self, name)[1]}
+
+
+def blurred(x: Tensor, sigma: Tensor) -> Tensor:
+    """Images `n x band x y x x`, each blurred by a Gaussian of its own `sigma`, in pixels; mirrored borders.
+
+    The kernel is sampled at pixels and normalised; a `sigma` of 0 leaves its image as it is.
+    """
+    radius = math.ceil(4 * float(sigma.max()))
+    t = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (t / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).to(x).repeat_interleave(x.shape[1], 0)
+    for axis, weights in ((-1, kernel[:, None, None, :]), (-2, kernel[:, None, :, None])):
+        size = x.shape[axis]
+        # The edge pixel is repeated, as the operators do, and images narrower than the kernel more than once.
+        index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
+        padded = x.index_select(axis, torch.where(index < size, index, 2 * size - 1 - index))
+        x = F.conv2d(padded.flatten(0, 1)[None], weights, groups=len(kernel))[0].unflatten(0, x.shape[:2])
+    return x
+
+
+def observation(operator: Separable, degradation: Degradation) -> Separable:
+    """The operator as a model trained under `degradation` has to see it."""
+    if degradation.exact:
+        return operator
+    most = {name: getattr(degradation, name)[1] for name in ("blur", "noise", "photon")}
+    return Inexact(operator.kernel, operator.scale, operator.sigma, **most)

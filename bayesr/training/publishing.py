@@ -1,0 +1,67 @@
+"""What a model file says of how it came about: where training started from, on what, and for how long."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesr.model import Model, load
+from bayesr.networks.generator import Generator
+from bayesr.training.checkpoint import network_of
+from bayesr.training.data import ImageSet
+from bayesr.training.loop import Trainer
+
+
+def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
+    """The network of a model or a checkpoint, and what a card says of where training started from."""
+    if not isinstance(source, Model) and Path(source).suffix == ".npz":
+        path = Path(source)
+        network, facts = network_of(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        papers = {"checkpoint": path.name, "sha256": digest, "steps": facts["step"], "seconds": round(facts["seconds"])}
+        return network, papers | ({"start": facts["start"]} if facts.get("start") else {})
+    model = load(source)
+    papers = {name: model.card[name] for name in ("steps", "seconds", "start") if model.card.get(name)}
+    return model.generator, {"model": model.name, "sha256": model.sha256} | papers
+
+
+def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:
+    """The model of a trainer's averaged weights, rounded as they will be stored, with its provenance."""
+    generator = trainer.average.to("cpu")
+    generator.load_state_dict({k: v.half().float() for k, v in generator.state_dict().items()})
+    degradation = getattr(trainer.pairs, "degradation", None)
+    facts = {
+        "domain": "",
+        "licence": "",
+        "data": sorted({Path(image).parts[0] for image in images.names}),
+        "images": len(images.names),
+        "recipe": trainer.recipe.name,
+        "steps": {stage.name: stage.steps for stage in trainer.recipe.stages},
+        "seconds": round(trainer.seconds),
+        "device": trainer.device.type,
+        "seed": trainer.seed,
+        "start": trainer.start,
+        "degradation": degradation.describe() if degradation else {},
+        "processes": trainer.processes.count,
+        "commit": _commit(),
+        "parameters": sum(p.numel() for p in generator.parameters()),
+        "scores": {},
+    }
+    return Model(name, generator.eval(), trainer.operator, card=facts | dict(card))
+
+
+def _commit() -> str:
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return asked.stdout.strip()

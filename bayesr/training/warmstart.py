@@ -1,0 +1,126 @@
+"""Starting from another network: what fits is taken, what can be adapted is, the rest stays as it was initialised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bayesr.errors import TrainingFailed
+from bayesr.networks.generator import Generator
+from bayesr.networks.tail import StochasticTail
+
+_HEAD = "trunk.head.weight"
+_DIRECT = "tail.direct.weight"
+_OF_MASKS = {"tail.dropout_logit", "tail.typical"}
+
+
+@dataclass
+class Taken:
+    """What a warm start took over: names of parameters and buffers.
+
+    Attributes
+    ----------
+    whole, adapted, fresh, zero : list of str
+        Taken as they are; taken through the mean of all bands; left as initialised; set to zero, which for
+        a path that the source has not makes no difference to any member.
+    """
+
+    whole: list[str] = field(default_factory=list)
+    adapted: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    zero: list[str] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        """For a model's card: the number of tensors taken, and the layers that were not taken as they are."""
+        layers = {
+            what: sorted({name if name.count(".") < 2 else name.rpartition(".")[0] for name in names})
+            for what, names in (("adapted", self.adapted), ("fresh", self.fresh), ("zero", self.zero))
+        }
+        return {"taken": len(self.whole) + len(self.adapted)} | {what: names for what, names in layers.items() if names}
+
+
+@torch.no_grad()
+def take_over(network: Generator, source: Generator) -> Taken:
+    """Give `network` the weights of `source`, wherever they fit.
+
+    The trunk must be of the same blocks and width. For other bands its first layer sees the sum of the
+    source's weights over bands, divided by the number of new ones, and every layer that makes sub-pixels
+    the mean over bands: a grey image comes out of a three-band network as it does of its one-band heir, and
+    a one-band network treats all its heir's bands alike. Other sizes of the tail and other scales leave the
+    parts that they touch as initialised.
+
+    Raises
+    ------
+    TrainingFailed
+        When the trunks differ in more than bands; nothing has been changed then.
+    """
+    known, state = source.state_dict(), network.state_dict()
+
+    def trunk(values: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("trunk.") and k != _HEAD}
+
+    if trunk(known) != trunk(state):
+        raise TrainingFailed(
+            f"The network to start from, {source.architecture}, is not the recipe's, {network.architecture}: "
+            "its trunk has another width or other blocks, so nothing fits. Start from another model, or from none."
+        )
+    taken = Taken()
+    bands = int(source.architecture["bands"]), int(network.architecture["bands"])
+    ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
+    for name, value in state.items():
+        layer = name.rpartition(".")[0]
+        found = known.get(name) if _comparable(name, network, source) else None
+        if found is not None and layer in ours & theirs:
+            found = _other_outputs(found, *bands) if source.scale == network.scale else None
+        elif layer in ours ^ theirs:
+            found = None
+        elif found is not None and name == _HEAD:
+            found = _other_inputs(found, bands[1])
+        if found is None or found.shape != value.shape:
+            taken.fresh.append(name)
+            continue
+        state[name] = found
+        (taken.whole if known[name].shape == value.shape else taken.adapted).append(name)
+    if {_DIRECT} == set(taken.fresh) - _OF_MASKS:  # the source's deviations are whole without it
+        state[_DIRECT] = torch.zeros_like(state[_DIRECT])
+        taken.fresh.remove(_DIRECT)
+        taken.zero.append(_DIRECT)
+    network.load_state_dict(state)
+    return taken
+
+
+def _sub_pixel_layers(network: Generator) -> set[str]:
+    """Layers whose channels are the sub-pixels of every band, bands first."""
+    tail = network.tail
+    if not isinstance(tail, StochasticTail):
+        return {"up"}
+    return {"up", "tail.mix"} if getattr(tail, "mix", None) is not None else {"up", "tail.exit", "tail.spread"}
+
+
+def _comparable(name: str, network: Generator, source: Generator) -> bool:
+    """Whether a parameter of this name means the same in both networks."""
+    if not name.startswith("tail."):
+        return True
+    if not (isinstance(network.tail, StochasticTail) and isinstance(source.tail, StochasticTail)):
+        return type(network.tail) is type(source.tail) and source.architecture == network.architecture
+    return name != "tail.dropout_logit" or network.tail.gaussian == source.tail.gaussian
+
+
+def _other_inputs(weight: Tensor, bands: int) -> Tensor:
+    """Weights of the first layer for other bands: of their mean, where it was of the mean of the source's."""
+    if weight.shape[1] == bands:
+        return weight
+    return (weight.sum(1, keepdim=True) / bands).repeat(1, bands, 1, 1)
+
+
+def _other_outputs(value: Tensor, bands: int, wanted: int) -> Tensor:
+    """Weights or biases of a layer that makes sub-pixels, for other bands: the mean of the source's for each."""
+    if bands == wanted:
+        return value
+    mean = value.unflatten(0, (bands, -1)).mean(0, keepdim=True)
+    repeated: Tensor = mean.repeat(wanted, *[1] * (mean.dim() - 1)).flatten(0, 1)
+    return repeated

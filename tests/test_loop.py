@@ -1,0 +1,197 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from bayesr.bench.posterior import ROWS
+from bayesr.errors import TrainingFailed
+from bayesr.observe import bicubic
+from bayesr.training.data import Pairs, load_images
+from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.problems import GaussianField, Mixture
+from tests.conftest import TINY
+
+
+def test_masks_are_as_wide_as_the_data_are_few():
+    """The pull on alpha is P / N; it stops at 1, and endless data do not pull at all."""
+    what = dataclasses.replace(ROWS[0].recipe(40), network=TINY.network | {"gaussian_dropout": True})
+    ignorance, learnt = [], []
+    for scenes in (4, 4000, None):
+        trainer = Trainer(what, GaussianField(size=4, scenes=scenes))
+        ignorance.append(trainer._ignorance(trainer.generator.tail).item())
+        while trainer.step < trainer.steps:
+            trainer.advance()
+        learnt.append(trainer.generator.tail.dropout_logit.detach())
+        assert learnt[-1].max() <= 0
+    assert learnt[0].mean() > learnt[1].mean() and learnt[0].mean() > learnt[2].mean()
+    assert ignorance[0] == pytest.approx(1000 * ignorance[1]) and ignorance[2] == 0
+
+
+def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
+    longer = with_steps(TINY, {"fidelity": 150})
+    trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), longer.patch))
+    before = {k: v.clone() for k, v in trainer.generator.state_dict().items()}
+    critic = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
+    first = np.mean([trainer.advance()["fidelity"] for _ in range(10)])
+    while trainer.step < 150:
+        last = trainer.advance()["fidelity"]
+    assert last < first
+    assert trainer.run(tmp_path / "c.npz", every=1)
+    assert all(not torch.equal(v, before[k]) for k, v in trainer.generator.state_dict().items())
+    assert all(not torch.equal(v, critic[k]) for k, v in trainer.critic.state_dict().items())
+    assert {"crps", "patch4", "dropout"} <= set(trainer.history[-1])
+
+
+def test_critic_features_join_the_loss(trainer, monkeypatch):
+    monkeypatch.setattr("bayesr.training.step._CRITIC_WARMUP", 1)
+    records = [trainer.advance() for _ in range(10)]
+    assert "features" not in records[6] and records[8]["features"] > 0 and records[8]["adversarial"] > 0
+
+
+def test_members_of_a_group_share_their_mask_and_explain_the_input(trainer):
+    low, _ = trainer.pairs.batch(2, torch.Generator().manual_seed(0))
+    _, x = trainer.members(low, 3)
+    assert x.shape == (2, 3, 3, 32, 32)
+    torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 3, -1, -1, -1), atol=1e-5, rtol=0)
+    masks = trainer.generator.tail.training_masks(2, torch.Generator().manual_seed(0))
+    assert not torch.equal(masks[0][0], masks[0][1])
+
+
+@pytest.mark.parametrize("stop", [2, 4, 8])
+def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
+    images = load_images([folder])
+    straight = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch))
+    straight.run(tmp_path / "a.npz")
+    first = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch))
+    for _ in range(stop):
+        first.advance()
+    first.save(tmp_path / "b.npz")
+    second = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch), seed=99)
+    second.load(tmp_path / "b.npz")
+    second.run(tmp_path / "b.npz")
+    for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
+        for key, value in a.state_dict().items():
+            assert torch.equal(value, b.state_dict()[key]), key
+
+
+def test_spread_settles_where_the_score_is_best(trainer):
+    """Too narrow by half: widened. And what has settled stays."""
+    for _ in range(20):
+        trainer.advance()
+    trainer.settle_spread(60)
+    assert 1 / 1.2 < trainer.settle_spread(60) < 1.2
+    trainer.average.tail.exit.weight.data.mul_(0.6)
+    trainer.average.tail.exit.bias.data.mul_(0.6)
+    assert trainer.settle_spread(60) > 1.2
+
+
+def weights_of(trainer):
+    return {f"{k}/{n}": v.clone() for k, m in trainer._modules().items() for n, v in m.state_dict().items()}
+
+
+@pytest.mark.parametrize("part", ["loss", "gradient", "critic"])
+def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
+    """With the step and the batch; the generator, its average and the checkpoint are as they were."""
+    while trainer.step < 7:
+        trainer.advance()
+    path = tmp_path / "c.npz"
+    trainer.save(path)
+    saved = path.read_bytes()
+    before = weights_of(trainer)
+    if part == "loss":
+        trainer.pairs.pixels = trainer.pairs.pixels.float() * float("nan")
+    elif part == "critic":
+        trainer.critic.verdict.register_forward_hook(lambda module, given, out: out * float("inf"))
+    else:
+        trainer.generator.up.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingFailed, match=r"at step 7 \(stage critic\).*The batch: photos/\d\.png \[\d+:\d+, "):
+        trainer.run(path, every=1)
+    assert path.read_bytes() == saved
+    for name, value in weights_of(trainer).items():
+        same = torch.equal(value, before[name]) or name.endswith("typical")
+        assert torch.isfinite(value).all() if name.startswith("critic") else same, name
+
+
+def test_time_stops_training_and_steps_do(trainer, tmp_path):
+    assert not trainer.run(tmp_path / "c.npz", time_limit=0) and trainer.step == 1
+    assert trainer.run(tmp_path / "c.npz") and trainer.step == trainer.steps
+    assert trainer.history[-1]["step"] == 10
+
+
+SCORES = {
+    2: dict(psnr=20.0), 4: dict(psnr=22.0), 6: dict(psnr=21.0), 8: dict(psnr=21.9),
+    10: dict(psnr=19.0, fair_crps=0.5), 12: dict(psnr=18.0, fair_crps=0.3), 14: dict(psnr=25.0, fair_crps=0.4),
+    16: dict(psnr=25.0, fair_crps=0.2), 18: dict(psnr=26.0, fair_crps=0.3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [None, 6, 13])
+def test_stages_end_when_scores_do_not_improve(trainer, tmp_path, stop):
+    """PSNR without members, fair CRPS with them; what is left is the best of the averages."""
+    what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 10})
+    averages = {}
+
+    def validate(trainer):
+        averages[trainer.step] = trainer.average.up.weight.clone()
+        return SCORES[trainer.step]
+
+    path = tmp_path / "c.npz"
+    patient = Trainer(what, trainer.pairs)
+    if stop:  # in the middle of a stage, as by kill -9
+        halfway = {"count": 0}
+
+        def cut(trainer):
+            halfway["count"] += 1
+            if halfway["count"] * 2 > stop:
+                raise KeyboardInterrupt
+            return validate(trainer)
+
+        with pytest.raises(KeyboardInterrupt):
+            patient.run(path, every=2, patience=4, validate=cut)
+        patient = Trainer(what, trainer.pairs)
+        patient.load(path)
+    assert patient.run(path, every=2, patience=4, validate=validate)
+    # The best of the first stage was at step 4, so it ended at step 8; of the second at 16, two before its last.
+    assert [stage.steps for stage in patient.recipe.stages] == [8, 10] and patient.step == 18
+    assert torch.equal(patient.average.up.weight, averages[16])
+    again = Trainer(what, trainer.pairs)
+    again.load(path)
+    assert again.steps == again.step == 18
+    assert torch.equal(again.average.up.weight, averages[16])
+
+
+def test_the_best_average_of_a_stage_is_what_the_next_begins_with(trainer, tmp_path):
+    what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 1})
+    averages = {}
+
+    def validate(trainer):
+        averages[trainer.step] = {k: v.clone() for k, v in trainer.average.state_dict().items()}
+        return SCORES[min(trainer.step, 8)]
+
+    patient = Trainer(what, trainer.pairs)
+    seen = {}
+
+    def report(record):
+        seen[record["step"]] = {k: v.clone() for k, v in patient.generator.state_dict().items()}
+
+    patient.run(tmp_path / "c.npz", every=2, patience=4, validate=validate, report=report)
+    for name, value in averages[4].items():
+        assert torch.equal(seen[8][name], value), name
+    assert not torch.equal(averages[4]["up.weight"], averages[8]["up.weight"])
+    with pytest.raises(TrainingFailed, match="Patience"):
+        Trainer(what, trainer.pairs).run(tmp_path / "c.npz", patience=4)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("problem", [GaussianField(size=4, scenes=4), Mixture(size=6)], ids=["field", "mixture"])
+def test_every_loss_trains_on_problems_with_a_known_answer(row, problem):
+    small = dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2)
+    what = dataclasses.replace(row.recipe(4), network=small | row.network)
+    trainer = Trainer(what, problem)
+    before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
+    while trainer.step < trainer.steps:
+        assert all(np.isfinite(value) for value in trainer.advance().values())
+    moved = {n for n, p in trainer.generator.named_parameters() if p.requires_grad and not torch.equal(p, before[n])}
+    assert {"up.weight", "trunk.head.weight"} <= moved
+    assert any(name.startswith("tail.") for name in moved)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import scipy.fft
+import scoringrules
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesr.networks.critic import Critic
+from bayesr.training import losses
+
+
+@given(count=st.integers(2, 6), seed=st.integers(0, 1000))
+def test_fair_crps_is_that_of_scoringrules(count, seed):
+    rng = np.random.default_rng(seed)
+    x, truth = rng.standard_normal((2, count, 1, 5, 5)), rng.standard_normal((2, 1, 5, 5))
+    ours = losses.fair_crps(torch.from_numpy(x), torch.from_numpy(truth))
+    theirs = scoringrules.crps_ensemble(truth, np.moveaxis(x, 1, -1), estimator="fair").mean()
+    np.testing.assert_allclose(float(ours), theirs, rtol=1e-10)
+
+
+def test_patch_energy_is_that_of_scoringrules():
+    """On one patch that is the whole image, the score of the vector of its values."""
+    rng = np.random.default_rng(0)
+    x, truth = rng.standard_normal((1, 4, 2, 6, 6)), rng.standard_normal((1, 2, 6, 6))
+    ours = losses.patch_energy(torch.from_numpy(x), torch.from_numpy(truth), 6)
+    theirs = scoringrules.es_ensemble(truth.reshape(1, -1), x.reshape(1, 4, -1), estimator="fair")[0]
+    np.testing.assert_allclose(float(ours) * np.sqrt(72), theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", [losses.fair_crps, lambda x, t: losses.patch_energy(x, t, 4)])
+def test_scores_are_proper(score):
+    """Expected scores are lowest for the true spread: narrower, wider and shifted forecasts do worse."""
+    random = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=random)  # noqa: E731
+    truth = draw(6000, 1, 4, 4)
+    right = score(draw(6000, 2, 1, 4, 4), truth)
+    for wrong in (0.5 * draw(6000, 2, 1, 4, 4), 1.7 * draw(6000, 2, 1, 4, 4), draw(6000, 2, 1, 4, 4) + 0.5):
+        assert score(wrong, truth) > right * 1.02
+
+
+def test_feature_energy_rewards_the_true_distribution():
+    torch.manual_seed(0)
+    critic, truth = Critic(1, width=8), torch.randn(64, 1, 16, 16)
+    context = torch.zeros_like(truth)
+    right = losses.feature_energy(critic, torch.randn(64, 2, 1, 16, 16), truth, context)
+    same = torch.randn(64, 1, 1, 16, 16).expand(-1, 2, -1, -1, -1)
+    assert losses.feature_energy(critic, same, truth, context) > right
+
+
+def test_critic_penalty_is_the_squared_gradient():
+    torch.manual_seed(0)
+    critic, real, fake = Critic(1, width=4), torch.randn(3, 1, 8, 8), torch.randn(3, 1, 8, 8)
+    context = torch.zeros_like(real)
+    plain = losses.critic_loss(critic, real, fake, context, 0.0)
+    punished = losses.critic_loss(critic, real, fake, context, 2.0)
+    leaf = real.clone().requires_grad_()
+    critic(leaf, context)[0].mean((1, 2, 3)).sum().backward()
+    torch.testing.assert_close(punished - plain, 2 * leaf.grad.pow(2).sum((1, 2, 3)).mean())
+
+
+def test_band_crps_is_that_of_cosine_coefficients():
+    """Of four blocks, and of the one between them, each transformed across bands, rows and columns."""
+    rng = np.random.default_rng(0)
+    x, truth = rng.standard_normal((3, 5, 3, 16, 16)), rng.standard_normal((3, 3, 16, 16))
+    ours = losses.band_crps(torch.from_numpy(x), torch.from_numpy(truth), 8)
+    found = []
+    for top, left in ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4)):
+        blocks = (a[..., top : top + 8, left : left + 8] for a in (truth, np.moveaxis(x, 1, 0)))
+        real, drawn = (scipy.fft.dctn(block, axes=(-3, -2, -1), norm="ortho") for block in blocks)
+        found.append(scoringrules.crps_ensemble(real, drawn, m_axis=0, estimator="fair").mean())
+    np.testing.assert_allclose(float(ours), np.mean(found), rtol=1e-6)
+
+
+def test_the_reward_for_spread_is_right_for_gaussians_alone():
+    """Its optimum is the true spread of a normal posterior, and misses that of a heavy-tailed one."""
+    random = torch.Generator().manual_seed(0)
+    spreads = torch.linspace(0.6, 1.4, 17)
+    normal = torch.randn(3, 400_000, 1, 1, 1, generator=random)
+
+    def optimum(truth):
+        drawn = normal[:2].transpose(0, 1)
+        return float(spreads[torch.stack([losses.rewarded_error(s * drawn, truth) for s in spreads]).argmin()])
+
+    assert abs(optimum(normal[2]) - 1) < 0.06
+    laplace = torch.distributions.Laplace(0.0, 0.5**0.5).icdf(torch.special.ndtr(normal[2]))
+    assert optimum(laplace) < 0.9
+
+
+def test_noise_alone_is_best_ignored():
+    random = torch.Generator().manual_seed(0)
+    truth, members = torch.randn(2000, 1, 2, 2, generator=random), torch.randn(2000, 2, 1, 2, 2, generator=random)
+    values = [float(losses.absolute_error(s * members, truth)) for s in (0.0, 0.3, 1.0)]
+    assert values == sorted(values)
+
+
+def test_marginal_losses_are_lowest_at_the_truth():
+    random = torch.Generator().manual_seed(0)
+    error = 0.2 * torch.randn(200_000, 1, 1, 1, generator=random)
+    likelihood = [float(losses.gaussian_likelihood(error, torch.full_like(error, s))) for s in (0.15, 0.2, 0.25)]
+    assert likelihood[1] == min(likelihood)
+    levels = torch.tensor([0.25, 0.5, 0.9])
+    right = torch.distributions.Normal(0.0, 0.2).icdf(levels).view(1, 3, 1, 1, 1)
+    best = float(losses.pinball(error, right, levels))
+    for wrong in (0.8 * right, 1.2 * right, right + 0.05):
+        assert float(losses.pinball(error, wrong, levels)) > best
