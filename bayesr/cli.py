@@ -49,6 +49,7 @@ _TABLES = {
     "sheet": "Twelve crops: input, mean, four members, standard deviation, truth, as one picture.",
     "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
     "inputs": "The share of images, as they are and degraded, that the input check warns about.",
+    "search": "Tails and losses that were tried: score and time of each, with the same trunk and training.",
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
 }
 

@@ -7,7 +7,10 @@ from click.testing import CliRunner
 
 from bayesr.bench.posterior import ROWS, eigenvalues, figures, mixture_rows, spread_map_error
 from bayesr.bench.record import write
+from bayesr.bench.search import VARIANTS, trained
 from bayesr.cli import _TABLES, main
+from bayesr.model import load
+from bayesr.training.data import ImageSet
 from bayesr.training.problems import GaussianField
 
 
@@ -51,6 +54,18 @@ def test_a_table_of_mixtures_has_a_row_a_recipe():
     assert exact["fair CRPS"] == exact["variance"] == 1 and exact["distance to the nearest candidate"] == 0
     assert 0 < exact["total variation"] < 0.1
     assert trained["fair CRPS"] > 1 and trained["total variation"] > exact["total variation"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_variants_share_a_trunk_and_train_their_tails(variant):
+    start = load("natural-x4")
+    images = ImageSet(("noise",), (np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8),))
+    network = trained(variant, start, images, steps=1, rate=1e-2, seed=0, batch=1).generator
+    known = start.generator.state_dict()
+    for name, value in network.state_dict().items():
+        if name.startswith(("trunk.", "up.")):
+            torch.testing.assert_close(value, known[name], rtol=0, atol=0)
+    assert network.tail.exit.weight.grad.abs().max() > 0
 
 
 def test_tables_are_written_with_what_made_them(tmp_path):

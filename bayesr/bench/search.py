@@ -47,8 +47,8 @@ VARIANTS = (
     Variant("as the recipe ships"),
     Variant("width 24, 3 blocks", dict(tail_width=24, tail_blocks=3)),
     Variant("width 24", dict(tail_width=24)),
-    Variant("width 12", dict(tail_width=12)),
-    Variant("1 block", dict(tail_blocks=1, latent=16)),
+    Variant("1 block of 16 latents", dict(tail_blocks=1, latent=16)),
+    Variant("1 block of 16 latents, width 24", dict(tail_blocks=1, latent=16, tail_width=24)),
     Variant("3 blocks", dict(tail_blocks=3)),
     Variant("4 latents a block", dict(latent=4)),
     Variant("16 latents a block", dict(latent=16)),
@@ -65,10 +65,12 @@ VARIANTS = (
 )
 
 
-def trained(variant: Variant, start: Model, images: ImageSet, steps: int, rate: float, seed: int) -> Trainer:
+def trained(
+    variant: Variant, start: Model, images: ImageSet, steps: int, rate: float, seed: int, batch: int = 4
+) -> Trainer:
     """The variant after its steps."""
     score = next(stage for stage in FLAGSHIP.stages if stage.name == "score")
-    stage: Stage = replace(score, steps=steps, rate=rate, batch=4, **variant.stage)
+    stage: Stage = replace(score, steps=steps, rate=rate, batch=batch, **variant.stage)
     what = Recipe(variant.name, dict(FLAGSHIP.network) | dict(variant.network), (stage,), FLAGSHIP.patch)
     trainer = Trainer(what, Pairs(images, start.observation, what.patch), seed)
     trainer.start_from(start.generator)
@@ -129,7 +131,7 @@ def command(
                     "spread / skill": found["spread_skill"],
                     "tail parameters": sum(p.numel() for p in tail.parameters()),
                     "32 members / SRResNet": round(seconds_ratio(trainer), 3),
-                    "CPU ms a step": round(1e3 * trainer.seconds / steps),
+                    "CPU ms a step": round(1e3 * trainer.seconds / max(1, steps)),
                 }
             )
             click.echo(rows[-1])

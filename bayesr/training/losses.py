@@ -87,10 +87,17 @@ def cosine_transform(size: int) -> Tensor:
     return cosines
 
 
-def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tensor) -> Tensor:
+def feature_energy(
+    critic: Critic,
+    members: Tensor,
+    truth: Tensor,
+    context: Tensor,
+    mean: Callable[[Tensor], Tensor] = lambda value: value,
+) -> Tensor:
     """The fair energy score of the critic's feature vectors, every depth scaled to unit size, of two members.
 
-    For any fixed critic this stays a proper score, so realism need not cost calibration.
+    For any fixed critic this stays a proper score, so realism need not cost calibration. `mean` is that over
+    processes which share the batch: of the size of features, which is the batch's.
     """
     members = members[:, :2]  # all pairs would cost more than they tell
     batch, count = members.shape[:2]
@@ -100,7 +107,7 @@ def feature_energy(critic: Critic, members: Tensor, truth: Tensor, context: Tens
     for features in depths:
         real, *drawn = features.split(batch)
         real = real.detach()
-        unit = real.pow(2).sum(1).mean().sqrt() + 1e-6
+        unit = mean(real.pow(2).sum(1).mean()).sqrt() + 1e-6
 
         def distance(a: Tensor, b: Tensor, unit: Tensor = unit) -> Tensor:
             return ((a - b).pow(2).sum(1) + 1e-8).sqrt().mean() / unit

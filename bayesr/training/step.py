@@ -188,7 +188,8 @@ class Stepper:
             self.critic_optimiser.step()
             if done >= _CRITIC_WARMUP:
                 self.critic.requires_grad_(False)
-                yield "features", stage.features * self._feature_energy(x, truth, base)
+                energy = losses.feature_energy(self.critic, x, truth, base, self.processes.mean)
+                yield "features", stage.features * energy
                 if stage.adversarial:
                     yield "adversarial", stage.adversarial * F.softplus(-self.critic(x[:, 0], base)[0]).mean()
                 self.critic.requires_grad_(True)
@@ -196,24 +197,6 @@ class Stepper:
     def _typical(self, f: Tensor) -> Tensor:
         """What features have the mean square of those of all processes."""
         return f if self.processes.count == 1 else self.processes.mean(f.detach().float().pow(2).mean()).sqrt()
-
-    def _feature_energy(self, x: Tensor, truth: Tensor, base: Tensor) -> Tensor:
-        """`losses.feature_energy`, whose unit is a mean over the batch: here over those of all processes."""
-        if self.processes.count == 1:
-            return losses.feature_energy(self.critic, x, truth, base)
-        depths: list[Tensor] = []
-        values: list[Tensor] = []
-        while not values or len(values) < len(depths):  # a critic of one depth at a time
-
-            def one(images: Tensor, context: Tensor) -> tuple[None, list[Tensor]]:
-                if not depths:
-                    depths.extend(self.critic(images, context)[1])
-                return None, depths[len(values) : len(values) + 1]
-
-            value = losses.feature_energy(one, x, truth, base)  # type: ignore[arg-type]
-            size = depths[len(values)][: len(truth)].detach().pow(2).sum(1).mean()
-            values.append(value * (size.sqrt() + 1e-6) / (self.processes.mean(size).sqrt() + 1e-6))
-        return torch.stack(values).mean()
 
     def _ignorance(self, tail: StochasticTail) -> Tensor:
         """What masks cost, relative to the score: ``P / (2 N) mean(alpha - 1 - log(alpha))``.
