@@ -53,7 +53,7 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
             "Data and licence",
             _facts(
                 {"data": card.get("data"), "images": _number(card.get("images")), "licence": card.get("licence")}
-                | {name: value for name, value in card.items() if name not in _SHOWN}
+                | {name: value for name, value in card.items() if name not in _SHOWN and value not in ("", {}, [])}
             ),
         ),
         ("Training", _training(card)),
