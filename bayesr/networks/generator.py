@@ -121,7 +121,13 @@ class Generator(nn.Module):
         if isinstance(self.tail, StochasticTail) and self.tail.gaussian:
             perturbation, *masks = masks
             shared = shared._replace(detail=shared.detail + pointwise(shared.trunk, perturbation))
-        return sub_pixels(self.tail(shared, z, masks), self.scale, out)
+        if out is None or not isinstance(self.tail, StochasticTail):
+            return sub_pixels(self.tail(shared, z, masks), self.scale, out)
+        # One by one from here: what is wider than the tail then stays small enough for memory to be used again.
+        members = self.tail.deviate(shared, z, masks).split(1)
+        for member, place in zip(members, out.split(1), strict=False):
+            sub_pixels(self.tail.leave(member, shared), self.scale, place)
+        return out[: len(members)]
 
 
 def sub_pixels(g: Tensor, scale: int, out: Tensor | None = None) -> Tensor:

@@ -144,13 +144,19 @@ class StochasticTail(nn.Module):
         `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
         `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
         """
+        return self.leave(self.deviate(shared, z, masks), shared)
+
+    def deviate(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """What latents make of the features, `n x width x h x w`."""
         h, hidden = shared.features, shared.hidden
         latents = z.split(self.latent, 1) if self.latent else [z] * len(self.blocks)
         parts = zip(self.blocks, shared.gains.split(self.width, 1), latents, masks, strict=True)
         for i, (block, gain, part, mask) in enumerate(parts):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
-        if self.direct is not None:
-            h = h.add_(self.direct(z))
+        return h if self.direct is None else h.add_(self.direct(z))
+
+    def leave(self, h: Tensor, shared: Shared) -> Tensor:
+        """The detail that follows from `deviate`, `n x outputs x h x w`."""
         out: Tensor
         if self.mix is None:
             out = self.exit(h).mul_(shared.spread)  # in place: fresh memory costs more than arithmetic

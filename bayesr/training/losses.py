@@ -68,7 +68,8 @@ def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
     half = size // 2
 
     def blocks(x: Tensor) -> Tensor:
-        return x.unfold(-2, size, size).unfold(-2, size, size)
+        found: Tensor = x.unfold(-2, size, size).unfold(-2, size, size)
+        return found
 
     def coefficients(x: Tensor) -> Tensor:
         x = torch.einsum("kc,ncyx->nkyx", colours, x)
@@ -82,7 +83,7 @@ def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
 def cosine_transform(size: int) -> Tensor:
     """The orthonormal discrete cosine transform (DCT-II), `size x size`."""
     k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    cosines = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
+    cosines: Tensor = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
     cosines[0] /= 2**0.5
     return cosines
 
