@@ -113,7 +113,8 @@ class Generator(nn.Module):
     ) -> Tensor:
         """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticTail`).
 
-        They are written to the memory of `out`, of at least n images, where that is given.
+        They are written to the memory of `out`, of at least n images, where that is given; all members are then of
+        one image.
         """
         if self.tail is None or z is None:
             return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale, out)
