@@ -20,10 +20,10 @@ class _Group(click.Group):
     """Turns every error that bayesr raises on purpose into one line and exit status 1, its warnings into lines."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from bayesr.errors import BayesrError, UnfamiliarInput
+        from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            text = str(message) if category is UnfamiliarInput else f"{category.__name__}: {message}"
+            text = str(message) if category in (UnfamiliarInput, TilesDiffer) else f"{category.__name__}: {message}"
             click.echo(f"Warning: {text}", err=True)
 
         try:
@@ -46,6 +46,7 @@ _TABLES = {
     "quality": "Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100.",
     "domains": "Every model on every set, and how models of a domain compare with that of photographs.",
     "realism": "Members against the truth: power by frequency, a network that tells them apart, and their scores.",
+    "systems": "Every recipe after an equal budget of training on equal data, on photographs and on fluorescence.",
     "sheet": "Twelve crops: input, mean, four members, standard deviation, truth, as one picture.",
     "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
     "inputs": "The share of images, as they are and degraded, that the input check warns about.",

@@ -72,5 +72,9 @@ class TrainingFailed(BayesrError, RuntimeError):
     """Training could not start or go on."""
 
 
+class TilesDiffer(UserWarning):
+    """The model sees all of an image, so what is drawn tile by tile is not what one piece would give."""
+
+
 class UnfamiliarInput(UserWarning):
     """The image is unlike those that the model was calibrated on, so its intervals need not hold."""

@@ -72,13 +72,18 @@ class Tile:
         return slice(scale * (top - y), scale * (bottom - y)), slice(scale * (left - x), scale * (right - x))
 
 
-def tiles(height: int, width: int, size: int, halo: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, size: int, halo: int, multiple: int = 1) -> Iterator[Tile]:
     """Tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.
 
-    Windows reach `halo` pixels beyond the core, but never beyond the image.
+    Windows reach `halo` pixels beyond the core, or a little more to begin and end at multiples of `multiple`, but
+    never beyond the image.
     """
+
+    def window(start: int, stop: int, end: int) -> tuple[int, int]:
+        first, last = start - halo, stop + halo
+        return max(0, first - first % multiple), min(end, last + -last % multiple)
+
     for top in range(0, height, size):
         for left in range(0, width, size):
             bottom, right = min(top + size, height), min(left + size, width)
-            window = (max(0, top - halo), min(height, bottom + halo), max(0, left - halo), min(width, right + halo))
-            yield Tile((top, bottom, left, right), window)
+            yield Tile((top, bottom, left, right), (*window(top, bottom, height), *window(left, right, width)))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bayesr import noise
 from bayesr.grid import Tile
 from bayesr.images import Image
 from bayesr.model import Model
+from bayesr.networks.generator import Generator
 from bayesr.networks.tail import StochasticTail
 
 _BATCH_PIXELS = 4 * 128 * 128
@@ -79,7 +80,7 @@ def members_of(
             for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(plan.device).permute(0, 3, 1, 2)
-            masks = _masks(net.tail, plan, mask)
+            masks = _masks(net, plan, mask)
         if net.latent_channels or net.tail is None:
             x = net.draw(shared, z, masks, buffer)
         else:  # members of one mask are one image
@@ -90,8 +91,11 @@ def members_of(
         yield members, x
 
 
-def _masks(tail: nn.Module, plan: Plan, mask: int) -> list[Tensor]:
-    """The dropout masks of a mask's number, one a layer; none for tails without dropout."""
+def _masks(net: Generator, plan: Plan, mask: int) -> list[Tensor]:
+    """The dropout masks of a mask's number, one a layer; the number itself for an ensemble; none without dropout."""
+    tail = net.tail
+    if net.most_masks:
+        return [torch.tensor(mask % net.most_masks)]
     if not isinstance(tail, StochasticTail):
         return []
     if tail.gaussian:

@@ -21,6 +21,7 @@ from bayesr.calibration import Calibration
 from bayesr.catalogue import FORMAT, locate, read_header
 from bayesr.errors import InvalidModel
 from bayesr.inputcheck import InputStatistics, Verdict
+from bayesr.networks.build import build
 from bayesr.networks.generator import Generator
 
 _CONFINE_REACH = 8
@@ -36,7 +37,7 @@ class Model:
     name : str
     generator : Generator
         In evaluation mode; sampling never changes it.
-    observation : Separable
+    observation : Observation
         The operator that every member reproduces the input under.
     calibration : Calibration
     inputs : InputStatistics or None
@@ -49,7 +50,7 @@ class Model:
 
     name: str
     generator: Generator
-    observation: observe.Separable
+    observation: observe.Observation
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -75,9 +76,10 @@ class Model:
         """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree).
 
         Without consistency, as for noisy observations, ``|y - A x|^2`` is of the size of the noise, as far as
-        the network has learnt it.
+        the network has learnt it. Without one image, as for attention across all of it, what is cut into tiles is
+        not what it would be in one piece.
         """
-        return {"consistency": self.observation.exact, "one_image": True}
+        return {"consistency": self.observation.exact, "one_image": self.generator.local}
 
     def check(self, pixels: NDArray[np.floating]) -> Verdict:
         """Whether an image `band x y x x`, in network units, is like those that the calibration holds for."""
@@ -87,7 +89,7 @@ class Model:
 
     def on(self, device: torch.device) -> Model:
         """This model with its network on a device; itself where it is there already."""
-        if next(self.generator.parameters()).device == device:
+        if all(weight.device == device for weight in self.generator.parameters()):
             return self
         return replace(self, generator=copy.deepcopy(self.generator).to(device))
 
@@ -165,7 +167,7 @@ def _load(path: Path, modified: int) -> Model:
         weights = load_file(path)
         if _checksum(weights) != header["sha256"]:
             raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
-        generator = Generator(**header["architecture"])
+        generator = build(**header["architecture"])
         generator.load_state_dict({name: value.float() for name, value in weights.items()})
         model = Model(
             name=path.stem,

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor
 import bayesr
 from bayesr import engine, images, product, redraw
 from bayesr import store as stores
-from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
+from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TilesDiffer, TooLarge
 from bayesr.grid import Tile, tiles
 from bayesr.members import Drawn, Plan, draw, members_of
 from bayesr.model import Model, load
@@ -30,9 +31,9 @@ _UNTILED = 320
 _TILE = 256
 
 
-def default_masks(n: int) -> int:
-    """The largest divisor of n that is at most 8 and at most n/2; 1 for n = 1."""
-    return max(k for k in range(1, max(1, min(8, n // 2)) + 1) if n % k == 0)
+def default_masks(n: int, most: int | None = None) -> int:
+    """The largest divisor of n that is at most 8 and at most n/2, and at most `most`; 1 for n = 1."""
+    return max(k for k in range(1, max(1, min(most or 8, 8, n // 2)) + 1) if n % k == 0)
 
 
 def sample(
@@ -118,6 +119,8 @@ def sample(
 
     Warns
     -----
+    TilesDiffer
+        When a model that sees all of an image, as by attention, has to draw it tile by tile.
     UnfamiliarInput
         When the image is unlike those that the model was calibrated on: blurred, with JPEG blocks,
         noisy, on another scale of intensity, or of unfamiliar texture. Intervals need not hold
@@ -143,10 +146,14 @@ def sample(
         raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
     network, where = engine.place(load(model), device)
     net = network.generator
-    if n > 1 and net.tail is None:
+    if n > 1 and not net.stochastic:
         raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
     if masks is None:  # where masks are all that is random, every member has its own
-        masks = (default_masks(n) if net.latent_channels else n) if net.masked else 1
+        masks = (default_masks(n, net.most_masks) if net.latent_channels else n) if net.masked else 1
+    if net.most_masks and masks > net.most_masks:
+        raise InvalidArgument(
+            f"{network.name} has {net.most_masks} masks, its networks, and not {masks}: ask for less."
+        )
     image = images.read(img, dims=dims, nodata=nodata, value_range=value_range)
     bands, height, width = image.data.shape
     if network.bands not in (1, bands):
@@ -168,8 +175,16 @@ def sample(
     needed = 4 * scale**2 * bands * height * width * (len(product.VARIABLES) + keep * n)
 
     verdict.warn(network.name)
+    if not network.promises["one_image"] and size < max(height, width):
+        warnings.warn(
+            f"{network.name} sees all of an image, and {height} x {width} pixels are drawn in tiles of {size}: members "
+            f"depend on where tiles lie. Give tile={max(height, width)} if memory allows, or use a model that keeps "
+            "the promise 'one_image'.",
+            TilesDiffer,
+            stacklevel=2,
+        )
     low = torch.from_numpy(pixels).to(plan.device)
-    regions = list(tiles(height, width, size, network.halo))
+    regions = list(tiles(height, width, size, network.halo, net.multiple))
 
     def finished(tile: Tile, advance: Callable[[float], None]) -> dict[str, NDArray[np.float32]]:
         drawn = draw(network, low, image, tile, plan, keep, advance)
@@ -247,7 +262,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     bands, height, width = image.data.shape
     low = _on_device(image, plan.device)
     out = np.empty((bands, network.scale * height, network.scale * width), np.float32)
-    for region in tiles(height, width, plan.tile, network.halo):
+    for region in tiles(height, width, plan.tile, network.halo, network.generator.multiple):
         for band in range(0, bands, network.bands):
             part = slice(band, band + network.bands)
             for members, x in members_of(network, low[part], image, region, plan, only=i):

@@ -19,7 +19,7 @@ from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
 from bayesr.training.data import Pairs, load_images
 from bayesr.training.loop import Trainer
-from bayesr.training.recipes import Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 
 settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("bayesr")
@@ -28,9 +28,9 @@ TINY = Recipe(
     "tiny",
     dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2),
     (
-        Stage("fidelity", 3, 1e-3, batch=2, members=0),
+        Stage("fidelity", 3, 1e-3, batch=2, members=0, loss="fidelity"),
         Stage("score", 3, 1e-3, batch=2, patches={4: 0.5}),
-        Stage("critic", 4, 1e-3, batch=2, patches={4: 0.5}, features=0.2, adversarial=0.01),
+        Stage("critic", 4, 1e-3, batch=2, patches={4: 0.5}, features=0.2, adversarial=0.01, warmup=1),
     ),
     patch=8,
 )

@@ -32,19 +32,18 @@ def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
     longer = with_steps(TINY, {"fidelity": 150})
     trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), longer.patch))
     before = {k: v.clone() for k, v in trainer.generator.state_dict().items()}
-    critic = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
+    critic = {k: v.clone() for k, v in trainer.networks["critic"].state_dict().items()}
     first = np.mean([trainer.advance()["fidelity"] for _ in range(10)])
     while trainer.step < 150:
         last = trainer.advance()["fidelity"]
     assert last < first
     assert trainer.run(tmp_path / "c.npz", every=1)
     assert all(not torch.equal(v, before[k]) for k, v in trainer.generator.state_dict().items())
-    assert all(not torch.equal(v, critic[k]) for k, v in trainer.critic.state_dict().items())
+    assert all(not torch.equal(v, critic[k]) for k, v in trainer.networks["critic"].state_dict().items())
     assert {"crps", "patch4", "dropout"} <= set(trainer.history[-1])
 
 
-def test_critic_features_join_the_loss(trainer, monkeypatch):
-    monkeypatch.setattr("bayesr.training.step._CRITIC_WARMUP", 1)
+def test_critic_features_join_the_loss(trainer):
     records = [trainer.advance() for _ in range(10)]
     assert "features" not in records[6] and records[8]["features"] > 0 and records[8]["adversarial"] > 0
 
@@ -102,7 +101,7 @@ def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
     if part == "loss":
         trainer.pairs.pixels = trainer.pairs.pixels.float() * float("nan")
     elif part == "critic":
-        trainer.critic.verdict.register_forward_hook(lambda module, given, out: out * float("inf"))
+        trainer.networks["critic"].verdict.register_forward_hook(lambda module, given, out: out * float("inf"))
     else:
         trainer.generator.up.weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(TrainingFailed, match=r"at step 7 \(stage critic\).*The batch: photos/\d\.png \[\d+:\d+, "):

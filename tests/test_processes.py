@@ -11,11 +11,10 @@ import torch
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training import step
+from bayesr.recipes import recipe
 from bayesr.training.data import Pairs, load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.processes import Processes, together
-from bayesr.training.recipes import RECIPES
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -28,9 +27,7 @@ SHARED = dataclasses.replace(
 TRAIN = """
 import sys
 from pathlib import Path
-from bayesr.training import step
 from tests.test_processes import train
-step._CRITIC_WARMUP = 1
 train(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
@@ -49,11 +46,10 @@ def torchrun(*args):
     return subprocess.run([*map(str, command)], env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
-def test_two_processes_learn_what_one_does(folder, tmp_path, monkeypatch):
+def test_two_processes_learn_what_one_does(folder, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
     torchrun(script, folder, tmp_path / "two.npz")
-    monkeypatch.setattr(step, "_CRITIC_WARMUP", 1)
     train(folder, tmp_path / "one.npz")
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         histories = [json.loads(str(archive["facts"]))["history"] for archive in (one, two)]
@@ -70,7 +66,7 @@ def test_two_processes_learn_what_one_does(folder, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_both_commands_run_under_torchrun(folder, tmp_path):
     load_images([folder]).pack(tmp_path / "packed.npz")
-    steps = ",".join(f"{stage.name}={1 if stage.name == 'fidelity' else 0}" for stage in RECIPES["bayes-srgan"].stages)
+    steps = ",".join(f"{stage.name}={1 if stage.name == 'fidelity' else 0}" for stage in recipe("bayes-srgan").stages)
     big = np.random.default_rng(0).integers(30, 225, (5, 160, 160, 3), np.uint8)
     names = np.array([f"{i}.png" for i in range(5)])
     np.savez(tmp_path / "big.npz", names=names, **{f"image{i}": image for i, image in enumerate(big)})

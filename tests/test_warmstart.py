@@ -6,8 +6,8 @@ import torch
 import bayesr
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
+from bayesr.recipes import recipe
 from bayesr.training.loop import Trainer
-from bayesr.training.recipes import RECIPES
 from bayesr.training.warmstart import take_over
 from tests.conftest import TINY
 
@@ -97,7 +97,7 @@ def test_another_trunk_shares_nothing(change):
 
 
 def test_the_recipe_starts_from_the_bundled_model():
-    what = RECIPES["bayes-srgan"]
+    what = recipe("bayes-srgan")
     target, bundled = Generator(3, 4, **what.network), bayesr.load("natural-x4").generator
     taken = take_over(target, bundled)
     assert all(name in taken.whole for name in target.state_dict() if name.startswith(("trunk.", "up.")))

@@ -15,14 +15,12 @@ from bayesr.cli import main
 from bayesr.errors import TrainingFailed
 from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation
-from bayesr.training.recipes import RECIPES
 from tests.conftest import TINY
 
 
 @pytest.fixture
-def tiny(monkeypatch):
-    monkeypatch.setitem(RECIPES, "tiny", TINY)
-    return "tiny"
+def tiny():
+    return TINY
 
 
 def test_train_from_a_folder_to_a_model_file(folder, tmp_path, tiny):
@@ -77,7 +75,7 @@ def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch
     monkeypatch.setattr("bayesr.training.loop.Trainer.advance", lambda trainer: begun.append(trainer) or {})
     first = tmp_path / "first.safetensors"
     bayesr.train(tiny, folder, out=first, held_out=0, steps={"fidelity": 0, "score": 0, "critic": 0})
-    monkeypatch.setitem(RECIPES, "wider", dataclasses.replace(TINY, network=TINY.network | {"width": 12}))
+    wider = dataclasses.replace(TINY, network=TINY.network | {"width": 12})
     small = tmp_path / "small"
     small.mkdir()
     for i in range(6):
@@ -91,7 +89,7 @@ def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch
         (tiny, folder, dict(bands=2), "bands"),
         (tiny, small, {}, "32x32 patch"),
         (tiny, tmp_path / "none", {}, "No images"),
-        ("wider", folder, dict(start=first), "start from"),
+        (wider, folder, dict(start=first), "start from"),
         ("none", folder, {}, "Unknown recipe"),
     ):
         with pytest.raises(TrainingFailed, match=message):
@@ -140,9 +138,22 @@ def test_models_of_noisy_observations(folder, tmp_path, tiny):
     np.testing.assert_allclose(tiled["samples"], ds["samples"], atol=2.6e-3)
 
 
-def test_the_command(folder, tmp_path, tiny):
-    out = tmp_path / "mine.safetensors"
-    given = ["train", tiny, str(folder), "--out", str(out), "--held-out", "0", "--device", "cpu", "--licence", "mine"]
+def test_the_command(folder, tmp_path):
+    out, tiny = tmp_path / "mine.safetensors", tmp_path / "tiny.py"
+    tiny.write_text(FILE)
+    given = [
+        "train",
+        str(tiny),
+        str(folder),
+        "--out",
+        str(out),
+        "--held-out",
+        "0",
+        "--device",
+        "cpu",
+        "--licence",
+        "mine",
+    ]
     ran = CliRunner().invoke(main, [*given, "--time-limit", "0"])
     assert ran.exit_code == 3 and "go on with --resume" in ran.output and "step=1 stage=fidelity" in ran.output
     ran = CliRunner().invoke(main, [*given, "--resume"])
@@ -170,27 +181,38 @@ def test_calibrate_refuses_what_does_not_fit(model, photo):
         bayesr.calibrate(model, [(photo, photo)] * 4, levels=())
 
 
+FILE = """
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "tiny",
+    dict(width=4, blocks=1, tail_width=4, tail_blocks=1, latent=1),
+    (Stage("fidelity", 1, 1e-3, batch=2, members=0, loss="fidelity"), Stage("score", 1, 1e-3, batch=2)),
+    patch=8,
+)
+"""
+
+
 def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
     """As on a bare GPU machine: everything else is made unimportable, images come packed."""
     load_images([folder]).pack(tmp_path / "packed.npz")
+    (tmp_path / "tiny.py").write_text(FILE)
     code = f"""
 import sys
 for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
     sys.modules[name] = None
 from bayesr.training.data import Pairs, load_images
 from bayesr.training.loop import Trainer
-from bayesr.training.recipes import Recipe, Stage
+from bayesr.recipes import names, recipe
 from bayesr.observe import bicubic
 from pathlib import Path
-tiny = Recipe("tiny", dict(width=4, blocks=1, tail_width=4, tail_blocks=1, latent=1),
-              (Stage("fidelity", 1, 1e-3, batch=2, members=0), Stage("score", 1, 1e-3, batch=2)), patch=8)
+tiny = recipe({str(tmp_path / "tiny.py")!r})
 pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
 assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
-from bayesr.training import __main__, recipes
-recipes.RECIPES["tiny"] = tiny
+from bayesr.training import __main__
 for name, more in (("d", []), ("e", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"])):
-    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe=tiny", "--held-out=2", "--every=1", "--device=cpu",
-                "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
+    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r}, "--held-out=2",
+                "--every=1", "--device=cpu", "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
     __main__.main()
 sys.argv[1] = {str(tmp_path / "missing")!r}
 __main__.main()

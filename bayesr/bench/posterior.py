@@ -24,11 +24,12 @@ from torch import Tensor
 
 from bayesr.bench.record import out_option, record
 from bayesr.model import Model
+from bayesr.recipes import recipe
 from bayesr.scoring.figures import energy_score, fair_crps, variogram_score
 from bayesr.training.data import PairSource
 from bayesr.training.loop import Trainer
 from bayesr.training.problems import GaussianField, Mixture
-from bayesr.training.recipes import RECIPES, Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 
 NETWORK: dict[str, Any] = dict(
     width=32, blocks=3, tail_width=32, tail_blocks=2, latent=12, gaussian_dropout=True, direct=True, mix=32
@@ -62,7 +63,7 @@ def flagship(steps: int) -> tuple[Stage, ...]:
     But for two things that the size of the network asks for: the photographs' fidelity stage, long because
     photographs need a deep trunk, has a tenth of the steps, and learning rates are two and a half times as high.
     """
-    fidelity, *sampling = RECIPES["bayes-srgan"].stages
+    fidelity, *sampling = recipe("bayes-srgan").stages
     first = steps // 10
     total = sum(stage.steps for stage in sampling)
     share = (steps - first) / total
@@ -77,7 +78,7 @@ def alone(loss: str, members: int, rate: float = 2e-3) -> Callable[[int], tuple[
 
 def scored(steps: int) -> tuple[Stage, ...]:
     """The scoring rules of ``bayes-srgan`` without its critic."""
-    score = RECIPES["bayes-srgan"].stages[1]
+    score = recipe("bayes-srgan").stages[1]
     return (replace(score, steps=steps, rate=2e-3),)
 
 

@@ -34,7 +34,7 @@ import bayesr
 from bayesr.bench.protocol import upsample
 from bayesr.bench.record import data_option, error_of_mean, out_option, record
 from bayesr.bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, labels, read_set
-from bayesr.observe import Separable
+from bayesr.observe import Observation
 from bayesr.scoring.diagnostics import spectrum
 from bayesr.scoring.figures import energy_score, fair_crps
 
@@ -216,7 +216,9 @@ def rounded(images: Array) -> NDArray[np.uint8]:
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
-def exhibits_of(found: Answer, shows: dict[str, Callable[[Answer], Array]], operator: Separable) -> dict[str, Exhibit]:
+def exhibits_of(
+    found: Answer, shows: dict[str, Callable[[Answer], Array]], operator: Observation
+) -> dict[str, Exhibit]:
     """Everything that is shown of an answer, beside the projected truth."""
     y = torch.from_numpy(found.low.astype(np.float32)).permute(2, 0, 1)
     projected = rounded(operator.constrain_(torch.from_numpy(found.truth.copy()), y).numpy())

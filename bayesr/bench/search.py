@@ -25,13 +25,14 @@ from bayesr.bench.record import out_option, record
 from bayesr.bench.speed import SRResNet, ratio
 from bayesr.model import Model
 from bayesr.progress import progress as show_progress
+from bayesr.recipes import recipe
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, Pairs, load_images
 from bayesr.training.loop import Trainer
-from bayesr.training.recipes import RECIPES, Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.validation import Validation
 
-FLAGSHIP = RECIPES["bayes-srgan"]
+FLAGSHIP = recipe("bayes-srgan")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bayesr.errors import UnfamiliarInput
 from bayesr.model import Model
-from bayesr.observe import Separable, bicubic
+from bayesr.observe import Observation, bicubic
 from bayesr.training.held_out import observed
 
 SCALE = 4
@@ -90,7 +90,7 @@ def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
     return pictures
 
 
-def observe(high: NDArray[np.uint8], operator: Separable | None = None) -> NDArray[np.uint8]:
+def observe(high: NDArray[np.uint8], operator: Observation | None = None) -> NDArray[np.uint8]:
     """The low-resolution image of one, bicubic x4 where nothing else is said; both `y x x x band`."""
     return observed(high, operator or bicubic(SCALE))[0]
 

@@ -1,1 +1,1 @@
-"""Networks, one idea a file. They map tensors to tensors and know nothing of images, files or xarray."""
+"""Networks, one idea a file. They know nothing of files, coordinates or xarray."""

@@ -4,19 +4,42 @@
 
 ``up(f)`` is the deterministic detail; the tail adds the deviation of a member. The observation
 turns ``g`` into an image that explains `y`; that is the caller's part.
+
+Any trunk goes with the one tail. A trunk is made as ``Trunk(bands, width, blocks, **options)``, maps
+`n x bands x h x w` to `n x width x h x w` for every size, and says of itself its `width`, its `reach` (how many
+low-resolution pixels an output pixel sees in every direction; None for all of the image) and its `multiple` (where
+windows of the image must begin for tiles to agree).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
+from bayesr.networks.attention import AttentionTrunk
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.residual import ResidualTrunk, convolution
+from bayesr.networks.rrdb import RRDBTrunk
+from bayesr.networks.srresnet import SRResNetTrunk, StagedOutput
+from bayesr.networks.swin import SwinTrunk
 from bayesr.networks.tail import Shared, StochasticTail, pointwise
+from bayesr.networks.unet import UNetTrunk
+
+TRUNKS: dict[str, Callable[..., Any]] = {
+    "residual": ResidualTrunk,
+    "srresnet": SRResNetTrunk,
+    "rrdb": RRDBTrunk,
+    "swin": SwinTrunk,
+    "attention": AttentionTrunk,
+    "unet": UNetTrunk,
+}
+"""Trunks by the name that model files know them by; one of your own joins them before its files are loaded."""
+
+_HALO = 32
+"""Low-resolution pixels around a tile for trunks that see all of an image; tiles then agree only roughly."""
 
 
 class Generator(nn.Module):
@@ -37,7 +60,19 @@ class Generator(nn.Module):
         Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail; a
         linear path for the latents; channels of its image-dependent way out (`StochasticTail`).
     dropout : float
-        Where the learnt dropout rates start.
+        Where the learnt dropout rates start; 0 for no dropout.
+    trunk : str
+        One of `TRUNKS`.
+    trunk_options : mapping, optional
+        What that trunk takes beside bands, width and blocks.
+    output : {"sub-pixel", "staged"}
+        How the deterministic detail leaves: one convolution and pixel shuffle, or SRGAN's, which doubles the
+        resolution step by step and ends in a convolution of high-resolution pixels.
+
+    Raises
+    ------
+    InvalidModel
+        For an unknown trunk, output or tail.
     """
 
     def __init__(
@@ -54,14 +89,27 @@ class Generator(nn.Module):
         gaussian_dropout: bool = False,
         direct: bool = False,
         mix: int = 0,
+        trunk: str = "residual",
+        trunk_options: Mapping[str, Any] | None = None,
+        output: str = "sub-pixel",
     ) -> None:
         super().__init__()
+        if trunk not in TRUNKS:
+            raise InvalidModel(
+                f"Unknown trunk {trunk!r}: use one of {', '.join(TRUNKS)}, or add your own to "
+                "bayesr.networks.generator.TRUNKS before."
+            )
+        if output not in ("sub-pixel", "staged"):
+            raise InvalidModel(f"Unknown output {output!r}: use sub-pixel or staged.")
         # What is not asked for is left out, so that files older than an option describe themselves rightly.
         options = {
             "tail": tail if tail != "stochastic" else "",
             "gaussian_dropout": gaussian_dropout,
             "direct": direct,
             "mix": mix,
+            "trunk": trunk if trunk != "residual" else "",
+            "trunk_options": dict(trunk_options or {}),
+            "output": output if output != "sub-pixel" else "",
         }
         self.architecture: dict[str, Any] = {
             "bands": bands,
@@ -74,8 +122,11 @@ class Generator(nn.Module):
         } | {name: value for name, value in options.items() if value}
         self.scale = scale
         outputs = bands * scale**2
-        self.trunk = ResidualTrunk(bands, width, blocks)
-        self.up = convolution(width, outputs, std=0.01)
+        self.trunk: Any = TRUNKS[trunk](bands, width, blocks, **(trunk_options or {}))
+        width = int(self.trunk.width)
+        self.up: Any = (
+            convolution(width, outputs, std=0.01) if output == "sub-pixel" else StagedOutput(width, bands, scale)
+        )
         self.tail: StochasticTail | GaussianTail | QuantileTail | None
         if tail == "gaussian":
             self.tail = GaussianTail(width, outputs)
@@ -88,6 +139,16 @@ class Generator(nn.Module):
             raise InvalidModel(f"Unknown tail {tail!r}: use stochastic, gaussian or quantile.")
 
     @property
+    def parts(self) -> tuple[Generator, ...]:
+        """The networks that are trained each by itself: of an ensemble several."""
+        return (self,)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether there is more than one member."""
+        return self.tail is not None
+
+    @property
     def latent_channels(self) -> int:
         """Latent channels that a member needs."""
         return self.tail.latent_channels if self.tail else 0
@@ -95,12 +156,30 @@ class Generator(nn.Module):
     @property
     def masked(self) -> bool:
         """Whether members depend on dropout masks."""
-        return self.tail is not None and len(self.tail.rates()) > 0
+        return self.tail is not None and bool((self.tail.rates() > 1e-12).any())
 
     @property
     def reach(self) -> int:
-        """Low-resolution pixels that an output pixel can see in every direction."""
-        return self.trunk.reach + max(1, self.tail.reach if self.tail else 0)
+        """Low-resolution pixels that an output pixel can see in every direction; of what sees all, some."""
+        if self.trunk.reach is None:
+            return _HALO
+        reach: int = self.trunk.reach
+        return reach + max(getattr(self.up, "reach", 1), self.tail.reach if self.tail else 0)
+
+    @property
+    def local(self) -> bool:
+        """Whether `reach` bounds what an output pixel can see, so that tiles can agree."""
+        return self.trunk.reach is not None
+
+    @property
+    def multiple(self) -> int:
+        """What windows of an image must begin at multiples of."""
+        return int(self.trunk.multiple)
+
+    @property
+    def most_masks(self) -> int | None:
+        """How many different masks there are, None for endless."""
+        return None
 
     def prepare(self, y: Tensor) -> Shared | Tensor:
         """What members share, from `n x bands x h x w`; of a point estimator, that is all there is."""

@@ -46,7 +46,7 @@ class ResidualTrunk(nn.Module):
         self.width = width
         self.head = convolution(bands, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
-        self.reach = 1 + 2 * blocks
+        self.reach, self.multiple = 1 + 2 * blocks, 1
 
     def forward(self, y: Tensor) -> Tensor:
         # On a CPU torch convolves small images with few bands by a slow path that forgets the layout, and

@@ -84,7 +84,7 @@ class StochasticTail(nn.Module):
     outputs : int
         Channels of the result, before sub-pixel upsampling.
     dropout : float
-        Where learnt dropout rates p start.
+        Where learnt dropout rates p start; at 0 they stay, and there are no masks.
     gaussian : bool
         Masks are normal, ``N(1, alpha)``, and there is one more, the first: a perturbation of the weights that
         make the deterministic detail, so that what is not learnt of the mean shows too. Its size is relative
@@ -127,7 +127,8 @@ class StochasticTail(nn.Module):
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
         rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks)
-        self.dropout_logit = nn.Parameter(rates.logit(), requires_grad=latent > 0)
+        # A large negative number is kept as well as minus infinity, and can be averaged.
+        self.dropout_logit = nn.Parameter(rates.logit().clamp(min=-40), requires_grad=latent > 0 and dropout > 0)
         self.typical: Tensor
         self.register_buffer("typical", torch.ones(1) if gaussian else None)
         self.reach = 2 + 2 * blocks

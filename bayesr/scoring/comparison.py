@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bayesr.images import Image
-from bayesr.observe import Separable
+from bayesr.observe import Observation
 from bayesr.scoring import diagnostics, figures
 
 Array = NDArray[Any]
@@ -182,7 +182,7 @@ def _variance_sum(members: Array) -> float:
 
 
 def of_images(
-    case: Case, members: xr.DataArray, operator: Separable, low: Image | None, advance: Advance
+    case: Case, members: xr.DataArray, operator: Observation, low: Image | None, advance: Advance
 ) -> dict[str, Any]:
     """Spectra, and how well members reproduce the low-resolution image; one band of one member at a time."""
     mean = case.ds["mean"].to_numpy()
@@ -222,7 +222,7 @@ def of_images(
     }
 
 
-def _observed(case: Case, operator: Separable, image: Doubles) -> Doubles:
+def _observed(case: Case, operator: Observation, image: Doubles) -> Doubles:
     """``A x``; of integer data as files would hold it, both images rounded and clipped."""
     if case.bounds is not None:
         image = np.clip(np.rint(image), *case.bounds)

@@ -14,20 +14,20 @@ import torch
 
 from bayesr.errors import BayesrError
 from bayesr.observe import Separable
+from bayesr.recipes import recipe
 from bayesr.training.checkpoint import network_of
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images, source
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.processes import together
-from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bayesr.training", description=__doc__)
     parser.add_argument("data", nargs="+", help="folders of images, or archives packed by ImageSet.pack")
-    parser.add_argument("--recipe", default="bayes-srgan")
+    parser.add_argument("--recipe", default="bayes-srgan", help="a name, or a file with a RECIPE")
     parser.add_argument("--checkpoint", type=Path, required=True, help="the history lies beside it, as .jsonl")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--start", type=Path, help="another training's checkpoint; what fits is taken")
@@ -58,7 +58,7 @@ def _train(args: argparse.Namespace) -> None:
     training, held_out = load_images(args.data, args.bands).split(args.held_out)
     validate = Validation(held_out, operator, degradation=degradation) if args.held_out else None
     with together(args.device) as processes, table(what.name, processes.first) as show:
-        pairs = Pairs(training, operator, what.patch, str(processes.device), degradation)
+        pairs = source(what, training, operator, str(processes.device), degradation)
         trainer = Trainer(what, pairs, args.seed, processes=processes)
         if args.resume:
             trainer.load(args.checkpoint)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
+from bayesr.networks.build import build
 from bayesr.networks.generator import Generator
 
 Arrays = dict[str, NDArray[Any]]
@@ -74,7 +75,7 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     """
     arrays, facts = read(path)
     try:
-        network = Generator(**facts["network"])
+        network = build(**facts["network"])
     except (KeyError, TypeError) as error:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     weights = {k.partition("/")[2]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith("average/")}

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import TrainingFailed
-from bayesr.observe import Separable
+from bayesr.observe import Observation
 from bayesr.training.degradation import Degradation, observation
+from bayesr.training.labels import labels_of
+from bayesr.training.recipe import Recipe
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
@@ -150,7 +152,7 @@ class PairSource(Protocol):
     """What a trainer draws from."""
 
     @property
-    def operator(self) -> Separable:
+    def operator(self) -> Observation:
         """How low-resolution images come from high-resolution ones."""
 
     @property
@@ -174,7 +176,7 @@ class Pairs:
     ----------
     images : ImageSet
         Those smaller than a patch are left out, with a warning.
-    operator : Separable
+    operator : Observation
     patch : int
         Low-resolution pixels along a side.
     device : str
@@ -190,7 +192,7 @@ class Pairs:
     def __init__(
         self,
         images: ImageSet,
-        operator: Separable,
+        operator: Observation,
         patch: int,
         device: str = "cpu",
         degradation: Degradation = Degradation(),  # noqa: B008
@@ -205,6 +207,8 @@ class Pairs:
         self.heights, self.widths = shapes.unbind(1)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
         self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
+        of_images, self.class_names = labels_of(self.names, [image.shape[:2] for image in fit])
+        self._labels = torch.from_numpy(of_images)
         self.low_pixels = float((self.heights * self.widths).sum()) / operator.scale**2
 
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -226,6 +230,15 @@ class Pairs:
         self._last = which, top, left, drawn
         return low, high
 
+    @property
+    def classes(self) -> int:
+        """Classes of the images, as far as their folders or files tell (`bayesr.training.labels`)."""
+        return len(self.class_names)
+
+    def labels(self) -> Tensor:
+        """The class of each image of the last batch."""
+        return self._labels[self._last[0]]
+
     def origin(self) -> str:
         """Where the last batch came from: image, crop in high-resolution pixels, what it was degraded by."""
         which, top, left, drawn = self._last
@@ -235,3 +248,46 @@ class Pairs:
             how = "".join(f", {name} {float(drawn[name][i]):.3g}" for name in self.degradation.describe())
             parts.append(f"{self.names[image]} [{crop}]{how}")
         return "; ".join(parts)
+
+
+class Unpaired:
+    """Low-resolution patches of one half of the images, and high-resolution ones of the other: no pair among them.
+
+    Parameters are those of `Pairs`; at least two images are needed.
+
+    Raises
+    ------
+    TrainingFailed
+        When there are too few images, or none is as large as a patch.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        operator: Observation,
+        patch: int,
+        device: str = "cpu",
+        degradation: Degradation = Degradation(),  # noqa: B008
+    ) -> None:
+        used = images.as_large_as(patch * operator.scale)
+        if len(used.names) < 2:
+            raise TrainingFailed("Training without pairs needs two images or more, each for one side.")
+        second, first = used.split(len(used.names) // 2)
+        self.low, self.high = (Pairs(half, operator, patch, device, degradation) for half in (first, second))
+        self.operator, self.bands, self.degradation = self.low.operator, self.low.bands, degradation
+        self.low_pixels = self.low.low_pixels
+
+    def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(low, high) as of `Pairs`, but of different images."""
+        return self.low.batch(size, random)[0], self.high.batch(size, random)[1]
+
+    def origin(self) -> str:
+        """Where the last batch came from."""
+        return f"low: {self.low.origin()}; high: {self.high.origin()}"
+
+
+def source(
+    recipe: Recipe, images: ImageSet, operator: Observation, device: str, degradation: Degradation
+) -> Pairs | Unpaired:
+    """What a recipe is trained on: pairs, or none for those that need none."""
+    return (Unpaired if recipe.unpaired else Pairs)(images, operator, recipe.patch, device, degradation)

@@ -26,7 +26,7 @@ from bayesr.training import losses
 from bayesr.training.data import PairSource
 from bayesr.training.history import Record as Record
 from bayesr.training.processes import Processes
-from bayesr.training.recipes import Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper
 from bayesr.training.warmstart import Taken, take_over
 
@@ -109,9 +109,10 @@ class Trainer(Stepper):
         Every `every` steps the mean losses, and what `validate` returns, join the history, and the
         checkpoint is replaced.
 
-        With `patience`, a stage ends when the validation score (fair CRPS, or PSNR where there are no members) has
-        not improved for so many steps, and the averaged weights that had the best score are what it leaves,
-        to the next stage or as the result.
+        With `patience`, a stage ends when its score has not improved for so many steps, and the averaged weights
+        that had the best score are what it leaves, to the next stage or as the result. The score is that of
+        validation: fair CRPS, or PSNR where there are no members; and the sum of losses for a point estimator that
+        plays against critics, once they are warm.
         """
         if patience is not None and validate is None:
             raise TrainingFailed("Patience is for validation scores: hold images out, or leave patience out.")
@@ -128,13 +129,14 @@ class Trainer(Stepper):
             last = done + 1 == stage.steps
             if self.step % every == 0 or late or self.step == self.steps or (last and patience is not None):
                 record: Record = {"step": self.step, "stage": stage.name, "seconds": round(self.seconds, 1)}
-                record |= {name: value / count for name, value in sums.items()}
+                means = {name: value / count for name, value in sums.items()}
+                record |= means
                 sums, count = {}, 0
                 if validate and self.processes.first:
                     record |= validate(self)
                 self.history.append(record)
                 if patience is not None:
-                    self._note_best(record)
+                    self._note_best(stage, done, record, sum(means.values()))
                     if last or self.step - self.best_step >= patience:
                         self._end_stage(stage, done + 1)
                 if self.processes.first:
@@ -144,8 +146,13 @@ class Trainer(Stepper):
                 return self.step == self.steps
         return True
 
-    def _note_best(self, record: Record) -> None:
+    def _note_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
         score = record.get("fair_crps", -record.get("psnr", -math.inf))
+        if stage.critic and not stage.members:  # PSNR falls there, as it should
+            score = loss
+            if done < stage.warmup:
+                self.best_step = self.step
+                return
         if self.processes.agree(score < self.best_score):
             self.best, self.best_score, self.best_step = copy.deepcopy(self.average), score, self.step
 
@@ -208,7 +215,7 @@ class Trainer(Stepper):
         return taken
 
     def _modules(self) -> dict[str, nn.Module]:
-        modules = {"generator": self.generator, "average": self.average, "critic": self.critic}
+        modules = {"generator": self.generator, "average": self.average} | self.networks
         return modules if self.best is None else modules | {"best": self.best}
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:

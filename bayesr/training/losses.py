@@ -152,32 +152,22 @@ def pinball(error: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
     return torch.maximum(at * late, (at - 1) * late).mean()
 
 
-MEMBER_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "crps": fair_crps,
-    "absolute_error": absolute_error,
-    "rewarded_error": rewarded_error,
-}
+def squared_error(members: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error of every member by itself, as of SRResNet."""
+    return (members - truth[:, None]).square().mean()
 
 
-def critic_loss(critic: Critic, real: Tensor, fake: Tensor, context: Tensor, penalty: float) -> Tensor:
-    """Logistic loss, with R1 (the squared gradient at real images) where `penalty` is positive.
-
-    References
-    ----------
-    L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?",
-    2018, arXiv:1801.04406.
-    """
-    real = real.detach().requires_grad_(penalty > 0)
-    on_real, on_fake = critic(real, context)[0], critic(fake.detach(), context)[0]
-    loss: Tensor = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
-    if penalty <= 0:
-        return loss
-    gradient: Tensor = torch.autograd.grad(on_real.mean((1, 2, 3)).sum(), real, create_graph=True)[0]
-    return loss + penalty * gradient.pow(2).sum((1, 2, 3)).mean()
-
-
-def fidelity(estimate: Tensor, truth: Tensor) -> Tensor:
-    """L1 over pixels plus 0.05 L1 over Fourier coefficients."""
-    error = estimate - truth
+def fidelity(members: Tensor, truth: Tensor) -> Tensor:
+    """L1 over pixels plus 0.05 L1 over Fourier coefficients, of every member by itself."""
+    error = members - truth[:, None]
     spectrum: Tensor = torch.fft.rfft2(error, norm="ortho")
     return error.abs().mean() + 0.05 * spectrum.abs().mean()
+
+
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "crps": fair_crps,
+    "absolute_error": absolute_error,
+    "squared_error": squared_error,
+    "fidelity": fidelity,
+    "rewarded_error": rewarded_error,
+}

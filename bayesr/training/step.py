@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.critic import Critic
+from bayesr.networks.build import build
 from bayesr.networks.generator import Generator, sub_pixels
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.tail import Shared, StochasticTail
 from bayesr.training import losses
 from bayesr.training.data import PairSource
+from bayesr.training.games import critic_step_loss
 from bayesr.training.history import Record
 from bayesr.training.processes import Processes
-from bayesr.training.recipes import Recipe, Stage
+from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.scene import Scene
 
-_CRITIC_WARMUP = 150
-_PENALTY_EVERY = 8
 _DECAY = 0.999
 _DROPOUT_RATE = 20.0
 """Learning rate of dropout rates, over that of weights."""
@@ -43,22 +42,33 @@ class Stepper:
         device: str = "cpu",
         processes: Processes | None = None,
     ) -> None:
-        self.recipe, self.pairs, self.operator, self.seed = recipe, pairs, pairs.operator, seed
+        self.recipe, self.pairs, self.seed = recipe, pairs, seed
+        self.operator = pairs.operator if recipe.consistent else pairs.operator.unbound()
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
         for stage in recipe.stages:
             self.processes.part(stage.batch)
+        bands, scale = pairs.bands, self.operator.scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = Generator(pairs.bands, self.operator.scale, **recipe.network)
-            critic = Critic(pairs.bands)
+            generator = build(bands=bands, scale=scale, **self._network())
+            networks = {name: contest.network(bands, scale) for name, contest in recipe.critics.items()}
+            classes = getattr(pairs, "classes", 1)
+            networks |= {name: make(bands, scale, classes) for name, make in recipe.helpers.items()}
         to = dict(device=self.device, memory_format=torch.channels_last)
-        self.generator, self.critic = generator.to(**to), critic.to(**to)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.generator = generator.to(**to)  # type: ignore[call-overload]
+        self.networks = {name: network.to(**to) for name, network in networks.items()}  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.on_host = torch.Generator().manual_seed(seed)
         self.on_device = torch.Generator(self.device).manual_seed(seed)
         self.step, self.seconds = 0, 0.0
         self._start_stage()
+
+    def _network(self) -> dict[str, Any]:
+        network = dict(self.recipe.network)
+        if "interpolation" in network:  # counted from the operator's A+ y
+            network["observation"] = self.operator.describe()
+        return network
 
     # -- where we are ------------------------------------------------------------------------
 
@@ -78,12 +88,22 @@ class Stepper:
     def _start_stage(self) -> None:
         stage, _ = self.position()
         tail = self.generator.tail
-        weights = [p for name, p in self.generator.named_parameters() if not name.endswith("dropout_logit")]
+        of_rates = [tail.dropout_logit] if isinstance(tail, StochasticTail) else []
+        weights = [p for p in self._trained() if all(p is not rate for rate in of_rates)]
         groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
-        if isinstance(tail, StochasticTail):  # logarithms of variances have a longer way to go than weights
-            groups.append({"params": [tail.dropout_logit], "share": _DROPOUT_RATE})
+        if of_rates:  # logarithms of variances have a longer way to go than weights
+            groups.append({"params": of_rates, "share": _DROPOUT_RATE})
         self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), stage.rate, betas=(0.5, 0.99))
+        critics: list[dict[str, Any]] = [{"params": [p for c in self._critics() for p in c.parameters()]}]
+        self.critic_optimiser = torch.optim.Adam(critics, stage.rate, betas=(0.5, 0.99))
+
+    def _critics(self) -> list[nn.Module]:
+        return [self.networks[name] for name in self.recipe.critics]
+
+    def _trained(self) -> list[nn.Parameter]:
+        """What the optimiser of the generator moves: its weights, and those of helpers."""
+        helpers = (self.networks[name] for name in self.recipe.helpers)
+        return [p for module in (self.generator, *helpers) for p in module.parameters()]
 
     # -- one step ----------------------------------------------------------------------------
 
@@ -96,9 +116,13 @@ class Stepper:
         for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
             group["lr"] = rate * group.get("share", 1.0)
         mine = self.processes.share(stage.batch)
-        low, high = (part[mine].to(self.device) for part in self.pairs.batch(stage.batch, self.on_host))
+        batch = self.pairs.batch(stage.batch, self.on_host)
+        known = getattr(self.pairs, "labels", None)
+        labels = known() if known else torch.zeros(stage.batch, dtype=torch.long)
+        low, high, labels = (part[mine].to(self.device) for part in (*batch, labels))
+        scene = Scene(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            record: Record = dict(self._losses(stage, done, low, high))
+            record: Record = dict(self._losses(stage, done, scene))
         loss = sum(record.values(), torch.zeros((), device=self.device))
         tail = self.generator.tail
         if isinstance(tail, StochasticTail) and tail.dropout_logit.requires_grad and stage.members:
@@ -106,8 +130,8 @@ class Stepper:
             loss = loss + record["dropout"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.processes.average_gradients(self.generator.parameters())
-        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        self.processes.average_gradients(self._trained())
+        norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
         values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()])).tolist()
         self._must_be_finite([*values, float(norm)], "The loss")
         self.optimiser.step()
@@ -134,65 +158,97 @@ class Stepper:
             + (f" The batch: {origin()}." if origin else "")
         )
 
-    def members(self, low: Tensor, count: int, network: Generator | None = None) -> tuple[Tensor, Tensor]:
+    def members(
+        self, low: Tensor, count: int, network: Generator | None = None, z: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """``A+ y`` and members `b x count x band x H x W`; one member from the deterministic path for 0.
 
-        The mask is shared inside a group: dropout must not earn the reward for diversity.
+        The mask is shared inside a group: dropout must not earn the reward for diversity. Latents are drawn where
+        none are given, as `b count x latent channels x h x w`. Of an ensemble each member has its own network.
         """
         network = network or self.generator
-        together = self.processes if network is self.generator else Processes()  # what is averaged is nobody's share
+        if len(network.parts) > 1:
+            drawn = [self.members(low, min(count, 1), network.parts[i % len(network.parts)]) for i in range(count or 1)]
+            return drawn[0][0], torch.cat([x for _, x in drawn], 1)
+        together = self.processes if network in self.generator.parts else Processes()  # an average is nobody's share
         base = self.operator.invert(low)
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
         if network is self.generator and isinstance(shared, Shared) and isinstance(network.tail, StochasticTail):
             network.tail.note(self._typical(shared.trunk))
-        z: Tensor | None = None
         masks: list[Tensor] = []
-        if count and isinstance(shared, Shared):
+        if not (count and isinstance(shared, Shared)):
+            z = None
+        else:
             assert network.tail is not None
             shared = shared.repeat(count)
             groups = len(low) * together.count
             mine = together.share(groups)
-            size = (groups * count, network.latent_channels, *low.shape[-2:])
-            z = torch.randn(size, device=self.device, generator=self.on_device)[mine.start * count : mine.stop * count]
+            if z is None:
+                size = (groups * count, network.latent_channels, *low.shape[-2:])
+                z = torch.randn(size, device=self.device, generator=self.on_device)
+                z = z[mine.start * count : mine.stop * count]
             z = z.contiguous(memory_format=torch.channels_last)
             if isinstance(network.tail, StochasticTail):
                 masks = network.tail.training_masks(groups, self.on_device)
                 of_weights = int(network.tail.gaussian)  # the same for all groups
                 masks[of_weights:] = [mask[mine].repeat_interleave(count, 0) for mask in masks[of_weights:]]
-        drawn = network.draw(shared, z, masks)
+        detail = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
-            x = self.operator.project(drawn.float())
-        return base, base[:, None] + x.unflatten(0, (len(low), max(1, count)))
+            x = self.operator.project(detail.float())
+        return base, base[:, None] + x.unflatten(0, (len(low), max(1, count) if z is not None else 1))
 
-    def _losses(self, stage: Stage, done: int, low: Tensor, truth: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _draw(self, low: Tensor, count: int, z: Tensor | None = None) -> Tensor:
+        return self.members(low, count, z=z)[1]
+
+    def _normal(self, size: Sequence[int]) -> Tensor:
+        """Standard normal values, the first axis this process's share of a batch."""
+        whole = (size[0] * self.processes.count, *size[1:])
+        return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
+
+    def _losses(self, stage: Stage, done: int, scene: Scene) -> Iterator[tuple[str, Tensor]]:
         if stage.loss in ("gaussian_likelihood", "pinball"):
-            yield stage.loss, self._marginal_loss(low, truth)
-            return
-        base, x = self.members(low, stage.members)
-        if not stage.members:
-            yield "fidelity", losses.fidelity(x[:, 0], truth)
-            return
-        yield stage.loss, losses.MEMBER_LOSSES[stage.loss](x, truth)
+            parts = [self._marginal_loss(part, scene.low, scene.truth) for part in self.generator.parts]
+            yield stage.loss, torch.stack(parts).mean()
+        elif stage.loss is not None:
+            yield stage.loss, losses.PIXEL_LOSSES[stage.loss](scene.x, scene.truth)
         for size, weight in stage.patches.items():
-            yield f"patch{size}", weight * losses.patch_energy(x, truth, size)
+            yield f"patch{size}", weight * losses.patch_energy(scene.x, scene.truth, size)
         for size, weight in stage.bands.items():
-            yield f"band{size}", weight * losses.band_crps(x, truth, size)
+            yield f"band{size}", weight * losses.band_crps(scene.x, scene.truth, size)
+        for term, weight in stage.terms.items():
+            yield term.__name__, weight * term(scene)
         if stage.critic:
-            penalty = 4.0 if done % _PENALTY_EVERY == 0 else 0.0
-            verdict = losses.critic_loss(self.critic, truth, x[:, 0], base, penalty)
+            yield from self._play(stage, done, scene)
+
+    def _play(self, stage: Stage, done: int, scene: Scene) -> Iterator[tuple[str, Tensor]]:
+        """A move of every critic, and then what the generator loses to them."""
+        contests = {name: (self.networks[name], contest) for name, contest in self.recipe.critics.items()}
+        for turn in range(max(contest.game.rounds for _, contest in contests.values())):
+            verdicts = [
+                critic_step_loss(contest.game, critic, *contest.sides(scene), done + turn)
+                for critic, contest in contests.values()
+                if turn < contest.game.rounds
+            ]
             self.critic_optimiser.zero_grad(set_to_none=True)
-            verdict.backward()
-            self.processes.average_gradients(self.critic.parameters())
-            norm = nn.utils.get_total_norm([p.grad for p in self.critic.parameters() if p.grad is not None])
+            torch.stack(verdicts).sum().backward()
+            weights = [p for critic in self._critics() for p in critic.parameters()]
+            self.processes.average_gradients(weights)
+            norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
             self._must_be_finite([float(norm)], "The critic's loss")
             self.critic_optimiser.step()
-            if done >= _CRITIC_WARMUP:
-                self.critic.requires_grad_(False)
-                energy = losses.feature_energy(self.critic, x, truth, base, self.processes.mean)
-                yield "features", stage.features * energy
-                if stage.adversarial:
-                    yield "adversarial", stage.adversarial * F.softplus(-self.critic(x[:, 0], base)[0]).mean()
-                self.critic.requires_grad_(True)
+        if done < stage.warmup:
+            return
+        for critic in self._critics():
+            critic.requires_grad_(False)
+        first, _ = next(iter(contests.values()))
+        if stage.features:
+            energy = losses.feature_energy(first, scene.x, scene.truth, scene.base, self.processes.mean)
+            yield "features", stage.features * energy
+        if stage.adversarial:
+            lost = [_lost(critic, contest, scene) for critic, contest in contests.values()]
+            yield "adversarial", stage.adversarial * torch.stack(lost).sum()
+        for critic in self._critics():
+            critic.requires_grad_(True)
 
     def _typical(self, f: Tensor) -> Tensor:
         """What features have the mean square of those of all processes."""
@@ -211,10 +267,10 @@ class Stepper:
         cost: Tensor = weights / (2 * values) * (tail.dropout_logit.exp() - 1 - tail.dropout_logit).mean()
         return cost
 
-    def _marginal_loss(self, low: Tensor, truth: Tensor) -> Tensor:
+    def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
         """Of the marginals that members have once projected, where the spread is the same all around."""
-        tail, size = self.generator.tail, low.shape[-2:]
-        shared = self.generator.prepare(low.contiguous(memory_format=torch.channels_last))
+        tail, size = network.tail, low.shape[-2:]
+        shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
         assert isinstance(shared, Shared)
         detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
         error = truth - self.operator.invert(low) - detail
@@ -227,3 +283,11 @@ class Stepper:
             0, offsets.shape[:2]
         )
         return losses.pinball(error, quantiles, torch.tensor(tail.LEVELS, device=self.device))
+
+
+def _lost(critic: nn.Module, contest: Contest, scene: Scene) -> Tensor:
+    """What the generator loses in a game."""
+    real, fake, context = contest.sides(scene)
+    with torch.no_grad():
+        on_real = critic(real, context)[0]
+    return contest.game.generator(on_real, critic(fake, context)[0])

@@ -17,12 +17,13 @@ import torch
 import bayesr
 from bayesr.calibration import LAMBDAS, Calibration, FactorFit, images_for, largest_level, missed_curve
 from bayesr.coverage import CoverageRecord
-from bayesr.errors import InvalidArgument, TrainingFailed
+from bayesr.errors import InvalidArgument, NotStochastic, TrainingFailed
 from bayesr.model import Model, load
-from bayesr.observe import Separable, bicubic, from_description
+from bayesr.observe import Observation, bicubic, from_description
 from bayesr.progress import progress as show_progress
+from bayesr.recipes import recipe as recipe_named
 from bayesr.training.curves import draw as draw_curves
-from bayesr.training.data import ImageSet, Pairs, load_images
+from bayesr.training.data import ImageSet, load_images, source
 from bayesr.training.degradation import Degradation
 from bayesr.training.degradation import observation as inexact
 from bayesr.training.held_out import checksum, read_pairs
@@ -32,7 +33,7 @@ from bayesr.training.inputrules import fit_inputs
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.processes import together
 from bayesr.training.publishing import publish, source_of
-from bayesr.training.recipes import recipe as recipe_named
+from bayesr.training.recipe import Recipe
 from bayesr.training.validation import Validation
 
 _COUNTS = (2, 4, 8, 16, 32, 128)
@@ -42,11 +43,11 @@ _USUAL = 32
 
 
 def train(
-    recipe: str,
+    recipe: str | Path | Recipe,
     data: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    observation: Separable | None = None,
+    observation: Observation | None = None,
     degradation: Degradation | None = None,
     bands: int = 3,
     steps: Mapping[str, int] | None = None,
@@ -66,15 +67,15 @@ def train(
 
     Parameters
     ----------
-    recipe : str
-        Such as ``"bayes-srgan"``.
+    recipe : str, Path or Recipe
+        Such as ``"bayes-srgan"`` (see `bayesr.recipes.names`), a Python file that defines a ``RECIPE``, or one.
     data : path or sequence of paths
         Folders of images, searched recursively, or archives of `ImageSet.pack`.
     out : path
         The model file. Beside it lie, with other suffixes, the checkpoint (``.npz``), the history of
         losses and validation scores, a JSON object a line (``.jsonl``), their curves where Matplotlib is
         installed (``.png``), and TensorBoard's events where that is (a folder, ``.tensorboard``).
-    observation : Separable, optional
+    observation : Observation, optional
         How low-resolution images come about; bicubic x4 by default.
     degradation : Degradation, optional
         What else happens to them: ranges of further blur and of noise, drawn anew for every patch. By
@@ -89,8 +90,9 @@ def train(
     time_limit : float
         Seconds of training, after which the checkpoint waits for `resume`.
     patience : int, optional
-        Steps without a better validation score (fair CRPS, or PSNR where there are no members) after
-        which a stage ends. Every stage then leaves the averaged weights that had the best score.
+        Steps without a better score after which a stage ends; every stage then leaves the averaged weights that
+        had the best. The score is that of validation: fair CRPS, or PSNR where there are no members; and the sum of
+        losses for a point estimator that plays against critics.
     every : int
         Steps between records of the history, each with a validation and a checkpoint.
     resume : bool
@@ -109,7 +111,8 @@ def train(
     Returns
     -------
     Model or None
-        None when the time limit came before the last step, and in all processes but the first.
+        Calibrated, but for point estimators, which have no spread. None when the time limit came before the last
+        step, and in all processes but the first.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def train(
     origin = None if start is None or resume else source_of(start)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with together(place) as processes:
-        pairs = Pairs(training, operator, what.patch, str(processes.device), how)
+        pairs = source(what, training, operator, str(processes.device), how)
         trainer = Trainer(what, pairs, seed, processes=processes)
         if resume:
             trainer.load(checkpoint)
@@ -143,7 +146,7 @@ def train(
         with ExitStack() as stack:
             tell: Report = lambda record: None  # noqa: E731
             if processes.first:
-                tell = _reports(stack, out, recipe, trainer, progress, report)
+                tell = _reports(stack, out, what.name, trainer, progress, report)
             done = trainer.run(
                 checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=tell
             )
@@ -157,12 +160,13 @@ def train(
         if trainer.step:
             trainer.settle_spread()
         # Saved first, so that what is calibrated is the network as it is stored, checksum and all.
-        publish(trainer, out.stem, training, dict(card or {})).save(out)
-        if held_out:
+        published = publish(trainer, out.stem, training, dict(card or {}))
+        published.save(out)
+        if held_out and published.generator.stochastic:
             levels = [level for level in (0.5, 0.8, 0.9, 0.95) if level <= largest_level(len(kept.names) // 2)]
-            source, found = f"{len(kept.names)} held-out images", _held_out(kept, operator, how)
+            about, found = f"{len(kept.names)} held-out images", _held_out(kept, operator, how)
             range_ = None if how.rounded else (0.0, 1.0)
-            calibrate(out, found, levels=levels, source=source, value_range=range_, progress=progress).save(out)
+            calibrate(out, found, levels=levels, source=about, value_range=range_, progress=progress).save(out)
     except OSError as error:
         raise TrainingFailed(
             f"What was learnt could not be written to {out.parent} ({error}); the checkpoint is kept. Free some space "
@@ -171,7 +175,9 @@ def train(
     return bayesr.load(out)
 
 
-def _check(out: Path, checkpoint: Path, resume: bool, held_out: int, patience: int | None, operator: Separable) -> None:
+def _check(
+    out: Path, checkpoint: Path, resume: bool, held_out: int, patience: int | None, operator: Observation
+) -> None:
     """What would otherwise fail after hours of work."""
     if checkpoint.exists() and not resume:
         raise TrainingFailed(f"{checkpoint} is already there: resume it (resume=True), or choose another name.")
@@ -191,7 +197,7 @@ def _check(out: Path, checkpoint: Path, resume: bool, held_out: int, patience: i
         raise TrainingFailed(f"A model file cannot describe this observation yet: {operator.describe()}.")
 
 
-def _held_out(images: ImageSet, operator: Separable, degradation: Degradation) -> list[tuple[Any, Any]]:
+def _held_out(images: ImageSet, operator: Observation, degradation: Degradation) -> list[tuple[Any, Any]]:
     if degradation == Degradation():
         return pairs_of(images, operator)
     random = torch.Generator().manual_seed(0)
@@ -255,12 +261,19 @@ def calibrate(
 
     Raises
     ------
+    NotStochastic
+        For a point estimator.
     InvalidArgument
         For pairs too few for the levels, or sizes that do not fit; before any work.
     BayesrError
         One of its children, for what is no image.
     """
     network = load(model)
+    if not network.generator.stochastic:
+        raise NotStochastic(
+            f"{network.name} is a point estimator: it has no spread that could be calibrated. Calibrate a model whose "
+            "recipe draws members."
+        )
     if any(not 0 < level < 1 for level in levels):
         raise InvalidArgument(f"Levels lie between 0 and 1 (0.9 for a 90% interval), not {list(levels)!r}.")
     given = list(pairs)

@@ -1,15 +1,13 @@
-"""How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operator, pseudo-inverse, null space.
+"""Separable operators: blur along each axis, then decimation, with an exact pseudo-inverse.
 
 A separable operator acts as ``A x = R_h x R_w^T`` with two banded matrices, so its pseudo-inverse is
 ``A+ y = R_h^+ y R_w^+^T`` with ``R+ = R^T (R R^T)^-1``: exact, differentiable, a few matrix products.
-Low-resolution images are tensors of shape `... x h x w`, high-resolution ones `... x sh x sw`,
-where `s` is the scale.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from bayesr.banded import Banded
 from bayesr.errors import InvalidObservation
+from bayesr.observe.base import Observation, Unbound
 
 # Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
 _WORST_CONDITION = 1e3
@@ -76,7 +75,7 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
 
 
 @dataclass(frozen=True)
-class Separable:
+class Separable(Observation):
     """A separable observation operator: blur with a 1-D kernel along each axis, then decimation.
 
     ``A x = R_h x R_w^T``, rows of ``R`` normalised to sum to one, borders mirrored.
@@ -129,10 +128,6 @@ class Separable:
         """``A+ y``, the high-resolution image of least norm that explains `y`."""
         rows, columns = self._axes(y)
         return rows.back.down(columns.back.across(self._normalised(y)))
-
-    def project(self, x: Tensor) -> Tensor:
-        """``P x = x - A+ A x``: the part of `x` that the observation cannot see."""
-        return x - self.invert(self.observe(x))
 
     def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
         """``A+ y + P x``, computed in the memory of `x`: the image nearest to `x` that explains `y`."""
@@ -203,6 +198,10 @@ class Separable:
         """Whether ``A x = y`` binds every member."""
         return True
 
+    def unbound(self, **most: Any) -> Observation:
+        """The same operator for networks whose members are not bound to reproduce what was seen."""
+        return Inexact(self.kernel, self.scale, self.sigma, **most)
+
     @property
     def reach(self) -> int:
         """Low-resolution pixels beyond which ``A+ A`` weighs less than 1e-7: what a tile's halo must add."""
@@ -210,16 +209,13 @@ class Separable:
 
     def describe(self) -> dict[str, Any]:
         """The operator as plain values, for a model file; `from_description` reads it back."""
-        plain = {"kernel": self.kernel, "scale": self.scale}
-        return plain | ({"sigma": self.sigma} if self.kernel == "gaussian" else {})
+        plain = super().describe()
+        return plain if self.kernel == "gaussian" else {name: plain[name] for name in plain if name != "sigma"}
 
 
 @dataclass(frozen=True)
-class Inexact(Separable):
-    """An operator whose observations are noisy, or blurred by more than it knows: no ``A x = y`` binds members.
-
-    Members are ``A+ y + g``, without the projection, for consistent ones would reproduce the noise. What is
-    asked of them instead is that ``|y - A x|^2`` has the size that noise gives it.
+class Inexact(Unbound, Separable):
+    """A separable operator whose observations bind no member.
 
     Parameters
     ----------
@@ -228,55 +224,6 @@ class Inexact(Separable):
     blur, noise, photon : float
         The most of each that training drew (`bayesr.training.degradation.Degradation`).
     """
-
-    blur: float = 0.0
-    noise: float = 0.0
-    photon: float = 0.0
-
-    @property
-    def exact(self) -> bool:
-        """False."""
-        return False
-
-    def project(self, x: Tensor) -> Tensor:
-        """`x`: nothing is hidden from the network."""
-        return x
-
-    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
-        """``A+ y + x``, computed in the memory of `x`."""
-        return x.add_(self.invert(y))
-
-    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 0) -> Tensor:
-        """Clip to the bounds: there is no consistency to keep."""
-        return x.clamp_(low, high)
-
-    def hidden_share(self, height: int, width: int) -> Tensor:
-        """One everywhere."""
-        return torch.ones(self.scale * height, self.scale * width)
-
-    def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        return super().describe() | {"blur": self.blur, "noise": self.noise, "photon": self.photon}
-
-
-def bicubic(scale: int = 4) -> Separable:
-    """The antialiased bicubic operator of the super-resolution literature."""
-    return Separable("bicubic", scale)
-
-
-def gaussian(scale: int = 4, *, sigma: float) -> Separable:
-    """Gaussian blur of standard deviation `sigma` (high-resolution pixels), then decimation."""
-    return Separable("gaussian", scale, sigma)
-
-
-def box(scale: int = 4) -> Separable:
-    """The mean of `scale x scale` pixels: an ideal square detector."""
-    return Separable("box", scale)
-
-
-def from_description(description: Mapping[str, Any]) -> Separable:
-    """The operator that `Separable.describe` described."""
-    return (Inexact if "noise" in description else Separable)(**description)
 
 
 class _Axis(NamedTuple):

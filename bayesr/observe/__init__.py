@@ -1,0 +1,26 @@
+"""How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operators, their inverses, fits to pairs."""
+
+from bayesr.observe.base import Observation
+from bayesr.observe.fitting import fit, fitted
+from bayesr.observe.fourier import Airy, Fourier, InexactAiry, InexactMeasured, Measured
+from bayesr.observe.kinds import airy, bicubic, box, from_description, gaussian, measured
+from bayesr.observe.separable import Inexact, Separable
+
+__all__ = [
+    "Airy",
+    "Fourier",
+    "Inexact",
+    "InexactAiry",
+    "InexactMeasured",
+    "Measured",
+    "Observation",
+    "Separable",
+    "airy",
+    "bicubic",
+    "box",
+    "fit",
+    "fitted",
+    "from_description",
+    "gaussian",
+    "measured",
+]

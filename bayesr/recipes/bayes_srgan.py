@@ -1,0 +1,19 @@
+"""The flagship: a residual trunk and a stochastic tail, trained by proper scores of pixels, patches, block cosines and
+the features of a critic. Members explain their input exactly, and are calibrated because that is what is scored.
+"""
+
+from bayesr.training.recipe import Recipe, Stage
+
+PATCHES, BANDS = {4: 0.5, 8: 0.5}, {8: 1.0}
+
+RECIPE = Recipe(
+    "bayes-srgan",
+    network=dict(
+        width=64, blocks=8, tail_width=16, tail_blocks=2, latent=8, gaussian_dropout=True, direct=True, mix=64
+    ),
+    stages=(
+        Stage("fidelity", steps=10500, rate=1e-3, members=0, loss="fidelity"),
+        Stage("score", steps=2000, rate=8e-4, members=4, patches=PATCHES, bands=BANDS),
+        Stage("critic", steps=1500, rate=4e-4, members=4, patches=PATCHES, bands=BANDS, features=0.2),
+    ),
+)

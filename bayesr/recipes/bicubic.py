@@ -1,0 +1,11 @@
+"""Bicubic interpolation (Keys, a = -1/2); nothing is learnt."""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "bicubic",
+    network=dict(interpolation="bicubic"),
+    stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
+    consistent=False,
+    critics={},
+)

@@ -1,0 +1,11 @@
+"""Bilinear interpolation; nothing is learnt."""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "bilinear",
+    network=dict(interpolation="bilinear"),
+    stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
+    consistent=False,
+    critics={},
+)

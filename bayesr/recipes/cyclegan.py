@@ -1,0 +1,52 @@
+"""CycleGAN: high-resolution images without a single pair, from two heaps of images of the same kind of scene.
+
+G makes y look like the high-resolution images, B makes x look like the low-resolution ones, and what went there and
+back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Nothing is known of the observation: G adds its detail
+to plain interpolation, and B learns what the instrument does.
+
+As published: least squares in both games, critics of patches, the weights of the cycle (10) and of identity (5), learning
+rate. Not as published: trunks without normalisation, so that tiles of an image agree; critics see the newest images
+alone, not a pool of old ones.
+
+J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
+networks", 2017, arXiv:1703.10593.
+"""
+
+from bayesr.networks.backward import Backward
+from bayesr.networks.critic import Critic
+from bayesr.training.cycle import cycle, high_resolution, identity, low_resolution
+from bayesr.training.games import LEAST_SQUARES
+from bayesr.training.recipe import Contest, Recipe, Stage
+
+
+def critic(bands: int, scale: int) -> Critic:
+    return Critic(bands)
+
+
+def backward(bands: int, scale: int, classes: int) -> Backward:
+    return Backward(bands, scale)
+
+
+RECIPE = Recipe(
+    "cyclegan",
+    network=dict(width=64, blocks=8, tail_blocks=0),
+    stages=(
+        Stage(
+            "cycle",
+            steps=10000,
+            rate=2e-4,
+            members=0,
+            loss=None,
+            terms={cycle: 10.0, identity: 5.0},
+            adversarial=1.0,
+            warmup=0,
+        ),
+    ),
+    consistent=False,
+    critics={
+        "high": Contest(critic, LEAST_SQUARES, high_resolution),
+        "low": Contest(critic, LEAST_SQUARES, low_resolution),
+    },
+    helpers={"backward": backward},
+    unpaired=True,
+)

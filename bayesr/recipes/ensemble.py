@@ -1,0 +1,19 @@
+"""A deep ensemble: five networks with a normal distribution for every pixel, trained for its likelihood.
+
+Published: 5 networks that differ in their initial weights alone. Here every step trains all of them on one batch.
+
+B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive uncertainty estimation using deep
+ensembles", 2017, arXiv:1612.01474.
+"""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "ensemble",
+    network=dict(networks=5, width=64, blocks=8, tail="gaussian"),
+    stages=(
+        Stage("fidelity", steps=10000, rate=1e-3, members=0, loss="fidelity"),
+        Stage("likelihood", steps=5000, rate=5e-4, members=0, loss="gaussian_likelihood"),
+    ),
+    critics={},
+)

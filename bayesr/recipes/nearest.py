@@ -1,0 +1,11 @@
+"""Nearest neighbour; nothing is learnt."""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "nearest",
+    network=dict(interpolation="nearest"),
+    stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
+    consistent=False,
+    critics={},
+)

@@ -1,0 +1,17 @@
+"""Quantile regression: ten quantiles for every pixel, trained by the pinball loss; intervals are calibrated as all are.
+
+A. N. Angelopoulos et al., "Image-to-image regression with distribution-free uncertainty quantification and applications
+in imaging", 2022, arXiv:2202.05265, whose intervals this follows.
+"""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "quantile",
+    network=dict(width=64, blocks=8, tail="quantile"),
+    stages=(
+        Stage("fidelity", steps=10000, rate=1e-3, members=0, loss="fidelity"),
+        Stage("quantiles", steps=5000, rate=5e-4, members=0, loss="pinball"),
+    ),
+    critics={},
+)

@@ -1,0 +1,17 @@
+"""SwinIR, lightweight: a trunk of shifted-window transformer blocks, trained for L1.
+
+Published: 4 blocks of 6 layers, 60 channels, 6 heads, windows of 8 x 8, crops of 64 x 64 before, batches of 64, Adam at
+2e-4. Tiles are exact: their windows begin where those of the whole image do, and the halo is what its layers see.
+
+J. Liang et al., "SwinIR: image restoration using Swin transformer", 2021, arXiv:2108.10257.
+"""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "swinir",
+    network=dict(trunk="swin", width=60, blocks=4, trunk_options=dict(depth=6, heads=6, window=8), tail_blocks=0),
+    stages=(Stage("fidelity", steps=20000, rate=2e-4, members=0, loss="absolute_error"),),
+    consistent=False,
+    critics={},
+)

@@ -1,0 +1,15 @@
+"""A U-Net for regression, trained for L1: the alternative to SRGAN that a study of satellite images names.
+
+O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015,
+arXiv:1505.04597.
+"""
+
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "unet",
+    network=dict(trunk="unet", width=48, blocks=3, tail_blocks=0),
+    stages=(Stage("fidelity", steps=15000, rate=1e-3, members=0, loss="absolute_error"),),
+    consistent=False,
+    critics={},
+)

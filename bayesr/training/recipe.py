@@ -1,0 +1,123 @@
+"""What a recipe is: a network, the stages that train it, and those who take part. Plain data; the trainer reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from bayesr.networks.critic import Critic
+from bayesr.training.games import LOGISTIC, Game
+from bayesr.training.scene import Scene, member_against_truth
+
+Term = Callable[[Scene], Tensor]
+"""A loss of one's own: of a `Scene`, a scalar. Its name is what the history calls it."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _frozen(values: Mapping[Key, Value] | None = None) -> Mapping[Key, Value]:
+    return MappingProxyType(dict(values or {}))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one loss and one cosine.
+
+    Parameters
+    ----------
+    steps, rate, batch : int, float, int
+        Optimiser steps, the learning rate at the start of the cosine, patches per step.
+    members : int
+        Members per patch; 0 trains the deterministic path alone.
+    loss : str, optional
+        Of the pixels, with weight 1: one of `losses.PIXEL_LOSSES`, or ``"gaussian_likelihood"`` and ``"pinball"``
+        for tails that know every pixel by itself. None where terms say all.
+    patches : mapping of int to float
+        Weight of the patch energy score by patch size.
+    bands : mapping of int to float
+        Weight of the CRPS of block cosine coefficients by block size.
+    features, adversarial : float
+        Weights of the energy score in the first critic's features, and of what the generator plays for in
+        its games. Critics are trained when either is positive.
+    terms : mapping of callable to float
+        Further losses, each a function of a `Scene`, with their weights.
+    warmup : int
+        Steps at the stage's beginning in which critics are trained and do not yet weigh.
+    """
+
+    name: str
+    steps: int
+    rate: float
+    batch: int = 8
+    members: int = 2
+    loss: str | None = "crps"
+    patches: Mapping[int, float] = field(default_factory=_frozen)
+    bands: Mapping[int, float] = field(default_factory=_frozen)
+    features: float = 0.0
+    adversarial: float = 0.0
+    terms: Mapping[Term, float] = field(default_factory=_frozen)
+    warmup: int = 150
+
+    @property
+    def critic(self) -> bool:
+        return self.features > 0 or self.adversarial > 0
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A critic, the game that it plays with the generator, and what either side shows.
+
+    Parameters
+    ----------
+    network : callable
+        Of (bands, scale), a critic: it takes images and their context and returns logits and a list of features.
+    game : Game
+    sides : callable
+        Of a `Scene`: what is real, what is not, and the context.
+    """
+
+    network: Callable[[int, int], nn.Module]
+    game: Game = LOGISTIC
+    sides: Callable[[Scene], tuple[Tensor, Tensor, Tensor]] = member_against_truth
+
+
+def _critic(bands: int, scale: int) -> nn.Module:
+    return Critic(bands)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and the stages that train it.
+
+    Parameters
+    ----------
+    network : mapping
+        What `bayesr.networks.build` takes beside bands and scale.
+    stages : tuple of Stage
+    patch : int
+        Low-resolution pixels along a side.
+    consistent : bool
+        Whether every member reproduces its input, ``x = A+ y + P g``. Else ``x = A+ y + g``, as where a study knows
+        no such bond.
+    critics : mapping of str to Contest
+        By name; the energy score of features is of the first.
+    helpers : mapping of str to callable
+        Further networks, made of (bands, scale, classes of the training images); the generator's optimiser
+        trains what the terms reach.
+    unpaired : bool
+        Whether truths belong to other scenes than the low-resolution images beside them.
+    """
+
+    name: str
+    network: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+    patch: int = 32
+    consistent: bool = True
+    critics: Mapping[str, Contest] = field(default_factory=lambda: MappingProxyType({"critic": Contest(_critic)}))
+    helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
+    unpaired: bool = False
