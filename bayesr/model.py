@@ -104,7 +104,7 @@ class Model:
         from safetensors.torch import save
 
         path = Path(path)
-        weights = {k: v.detach().cpu().half().contiguous() for k, v in self.generator.state_dict().items()}
+        weights = {k: stored(v.detach().cpu()).contiguous() for k, v in self.generator.state_dict().items()}
         header = {
             "format": FORMAT,
             "architecture": self.generator.architecture,
@@ -123,6 +123,11 @@ class Model:
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+
+def stored(weight: torch.Tensor) -> torch.Tensor:
+    """As fp16; what only counts, such as the batches that a normalisation saw, stays as it is."""
+    return weight.half() if weight.is_floating_point() else weight
 
 
 def _checksum(weights: Mapping[str, torch.Tensor]) -> str:
@@ -168,7 +173,7 @@ def _load(path: Path, modified: int) -> Model:
         if _checksum(weights) != header["sha256"]:
             raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
         generator = build(**header["architecture"])
-        generator.load_state_dict({name: value.float() for name, value in weights.items()})
+        generator.load_state_dict(weights)  # which makes float32 of fp16
         model = Model(
             name=path.stem,
             generator=generator.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]

@@ -52,7 +52,7 @@ def covered(cases, seed, draws, **options):
 
 def test_credible_intervals_hold_the_truth():
     """9 of 10 are expected of 90% intervals; 7 or fewer of both have a chance of 7% when all is right."""
-    width, noise = covered(10, seed=0, draws=120)
+    width, noise = covered(10, seed=0, draws=100)
     assert width >= 7 and noise >= 7
 
 
@@ -103,28 +103,28 @@ def test_draws_follow_the_posterior_density():
     posterior = Posterior(
         Misfit("gaussian", 4, 8.0, _cropped(planes, 4, 8.0, FAMILIES["gaussian"])), FAMILIES["gaussian"]
     )
-    axis = torch.linspace(-5, 5, 41, dtype=torch.float64)
+    axis = torch.linspace(-5, 5, 25, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     cost = np.array([float(posterior.potential(z)) for z in grid])
     weights = np.exp(cost.min() - cost)
     weights /= weights.sum()
-    ds = observe.fit(low, high, draws=600)
+    ds = observe.fit(low, high, draws=400)
     for name, values in zip(("psf_width", "noise"), posterior.values(grid), strict=True):
         mean = weights @ values
         std = np.sqrt(weights @ (values - mean) ** 2)
-        assert abs(float(ds[name].mean()) - mean) < 0.25 * std
+        assert abs(float(ds[name].mean()) - mean) < 0.3 * std
         assert float(ds[name].std()) == pytest.approx(std, rel=0.2)
 
 
 def test_the_product(tmp_path):
     rng = np.random.default_rng(3)
     low, high = pair(rng, observe.gaussian(2, sigma=0.9), 0.01)
-    python, numpy, torches = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python, numpy, torches = random.getstate(), repr(np.random.mtrand._rand.get_state()), torch.get_rng_state()
     pyro.get_param_store().clear()
     pyro.param("mine", torch.ones(2))
     ds = observe.fit(low, torch.from_numpy(high), draws=100, level=0.8, seed=5)
     assert random.getstate() == python and torch.equal(torch.get_rng_state(), torches)
-    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy, strict=True))
+    assert repr(np.random.mtrand._rand.get_state()) == numpy
     assert list(pyro.get_param_store()) == ["mine"]
     pyro.get_param_store().clear()
     again = observe.fit([low], [high], draws=100, level=0.8, seed=5)
@@ -142,8 +142,8 @@ def test_more_pairs_tell_more():
     rng, operator = np.random.default_rng(4), observe.gaussian(4, sigma=1.4)
     pairs = [pair(rng, operator, 0.02) for _ in range(8)]
     lows, highs = (list(part) for part in zip(*pairs, strict=True))
-    one, many = observe.fit(lows[0], highs[0], draws=200), observe.fit(lows, highs, draws=200)
-    stacked = observe.fit(np.stack(lows), np.stack(highs), draws=200)
+    one, many = observe.fit(lows[0], highs[0], draws=100), observe.fit(lows, highs, draws=100)
+    stacked = observe.fit(np.stack(lows), np.stack(highs), draws=100)
     assert stacked.equals(many) and many.attrs["pixels"] == 8 * one.attrs["pixels"]
     for name in ("psf_width", "noise"):
         assert float(many[name].std() / one[name].std()) == pytest.approx(8**-0.5, rel=0.35)
@@ -163,13 +163,13 @@ def test_fitted_operators_see_what_was_seen():
     operator = observe.fitted(observe.fit(low, high, psf="airy", draws=100), regularisation=0.02)
     assert operator.radius == pytest.approx(aperture.radius, rel=0.02) and operator.regularisation == 0.02
     x = torch.from_numpy(scene(rng, 240))
-    wide = observe.fit(x, x, draws=100).assign(psf_width=("draw", np.full(100, 3.2)))
+    wide = observe.fit(x, x, draws=100).assign(psf_width=("draw", np.full(100, 4.0)))
     operator = observe.fitted(wide.assign_attrs(scale=4))
     with pytest.raises(InvalidObservation):
-        observe.gaussian(4, sigma=3.2)
+        observe.gaussian(4, sigma=4.0)
     t = np.arange(-20, 20) + 0.5  # about the centre of a low-resolution pixel
-    weights = torch.from_numpy(np.exp(-0.5 * (t[:, None] ** 2 + t**2) / 3.2**2))
-    middle = x[100 + 2 - 20 : 100 + 2 + 20, 100 + 2 - 20 : 100 + 2 + 20]
+    weights = torch.from_numpy(np.exp(-0.5 * (t[:, None] ** 2 + t**2) / 4.0**2))
+    middle = x[82:122, 82:122]
     assert operator.observe(x)[25, 25] == pytest.approx(float((weights * middle).sum() / weights.sum()), abs=2e-3)
 
 

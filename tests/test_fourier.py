@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import bayesr
 from bayesr import observe
 from bayesr.errors import InvalidObservation
 from bayesr.observe.aperture import transfer_function
+from bayesr.training.data import Pairs, load_images
 from bayesr.training.degradation import Degradation, observation
-from tests.conftest import make_model
+from bayesr.training.loop import Trainer
+from tests.conftest import TINY, make_model
 
 SEEN = dict(na=0.3, wavelength=0.5, pixel=0.25)
 RANDOM = np.random.default_rng(0).random((7, 5))
@@ -23,6 +26,13 @@ OPERATORS = [
     observe.measured(SYMMETRIC, 3),
 ]
 ALL = [*OPERATORS, observe.measured(RANDOM, 2)]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def names(operator):
@@ -71,7 +81,7 @@ def test_without_symmetry_the_inverse_holds_away_from_borders():
     normal = a @ a.T + operator.regularisation / 4 * torch.eye(len(a), dtype=torch.float64)
     expected = (a.T @ torch.linalg.solve(normal, y.flatten())).reshape(26, 26)
     inside = slice(8, 18)
-    torch.testing.assert_close(operator.invert(y)[inside, inside], expected[inside, inside], rtol=0, atol=1e-3)
+    torch.testing.assert_close(operator.invert(y)[inside, inside], expected[inside, inside], rtol=0, atol=3e-3)
 
 
 def test_the_inverse_minimises_what_tikhonov_minimised():
@@ -166,8 +176,7 @@ def test_reach_bounds_influence(operator):
 
 
 def test_tiles_do_not_show():
-    model = make_model(bands=1)
-    object.__setattr__(model, "observation", observe.airy(4, **SEEN, sharp_na=0.7))
+    model = replace(make_model(bands=1), observation=observe.airy(4, **SEEN, sharp_na=0.7))
     y = np.random.default_rng(2).random((83, 90)).astype(np.float32)
     whole = bayesr.sample(y, 2, model=model, value_range=(0, 1), dims="yx")
     tiled = bayesr.sample(y, 2, model=model, value_range=(0, 1), dims="yx", tile=24)
@@ -225,3 +234,19 @@ def test_noise_unbinds():
 def test_bad_operators_say_what_to_do(make, says):
     with pytest.raises(InvalidObservation, match=says):
         make()
+
+
+def test_a_model_file_keeps_the_operator(tmp_path):
+    operator = observe.measured(RANDOM, 4)
+    model = bayesr.load(replace(make_model(bands=1), observation=operator).save(tmp_path / "m.safetensors"))
+    assert model.observation == operator and not model.promises["consistency"] and model.promises["one_image"]
+
+
+def test_training_goes_through_the_operator(folder):
+    pairs = Pairs(load_images([folder]), OPERATORS[0], TINY.patch)
+    trainer = Trainer(TINY, pairs)
+    assert all(np.isfinite(list(trainer.advance().values())).all() for _ in range(trainer.steps))
+    low, _ = pairs.batch(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _, x = trainer.members(low, 3)
+    assert (OPERATORS[0].observe(x[:, 0]) - low).abs().mean() < 0.3 * low.std()

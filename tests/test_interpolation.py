@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.bench.protocol import upsample
 from bayesr.errors import InvalidArgument
 from bayesr.networks.interpolation import KINDS, extend, resize, upsampling_matrix
 
@@ -50,13 +49,6 @@ def test_torch_interpolates_the_same(kind, height, width, scale):
     y = torch.rand(1, 2, height, width, dtype=torch.float64)
     options = {} if kind == "nearest" else {"align_corners": False}
     torch.testing.assert_close(resize(y, kind, scale), F.interpolate(y, scale_factor=scale, mode=kind, **options))
-
-
-@given(sizes, sizes, scales)
-def test_bicubic_is_that_of_the_tables(height, width, scale):
-    y = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    found = resize(torch.from_numpy(y).double().permute(2, 0, 1), "bicubic", scale)
-    np.testing.assert_allclose(found.permute(1, 2, 0), upsample(y, scale), atol=1e-9)
 
 
 def test_lanczos_is_sharper_than_bicubic():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bayesr.bench.sets import SCALE, observe, read_set
+from bayesr.networks.interpolation import upsampling_matrix
 
 # Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
 PUBLISHED = {"set5": (28.42, 0.8104), "set14": (26.00, 0.7027), "bsd100": (25.96, 0.6675)}
@@ -30,24 +31,8 @@ Array = NDArray[Any]
 def upsample(low: NDArray[np.uint8], scale: int = SCALE) -> Array:
     """Bicubic upsampling as MATLAB's imresize does it: Keys' cubic, a = -1/2, mirrored borders; `y x x x band`."""
 
-    def matrix(size: int) -> Array:
-        centre = (np.arange(size * scale) + 0.5) / scale - 0.5
-        weights = np.zeros((size * scale, size))
-        for offset in range(-2, 4):
-            index = np.floor(centre).astype(int) + offset - 1
-            u = np.abs(centre - index)
-            near, far = 1.5 * u**3 - 2.5 * u**2 + 1, -0.5 * u**3 + 2.5 * u**2 - 4 * u + 2
-            value = np.where(u < 1, near, np.where(u < 2, far, 0))
-            mirrored = index % (2 * size)
-            np.add.at(
-                weights,
-                (np.arange(size * scale), np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)),
-                value,
-            )
-        return weights
-
-    x = low.astype(float)
-    found: Array = np.einsum("Yy,yxb,Xx->YXb", matrix(x.shape[0]), x, matrix(x.shape[1]), optimize=True)
+    down, across = (upsampling_matrix("bicubic", size, scale) for size in low.shape[:2])
+    found: Array = np.einsum("Yy,yxb,Xx->YXb", down, low.astype(float), across, optimize=True)
     return found
 
 

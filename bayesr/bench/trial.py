@@ -211,12 +211,13 @@ def each(
 
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and by others in processes that are yet to start
+    pool = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(workers) as pool:
-            running = {pool.submit(alone, task): task for task in tasks}
-            for one in as_completed(running):
-                yield running[one], one.exception() or one.result()
+        running = {pool.submit(alone, task): task for task in tasks}
+        for one in as_completed(running):
+            yield running[one], one.exception() or one.result()
     finally:
+        pool.shutdown(cancel_futures=True)  # what is interrupted starts nothing more
         os.environ.pop("OMP_NUM_THREADS")
         if before is not None:
             os.environ["OMP_NUM_THREADS"] = before

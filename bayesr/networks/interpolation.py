@@ -123,9 +123,8 @@ def _banded(kind: str, size: int, scale: int, device: torch.device, dtype: torch
 
 def extend(y: Tensor, multiple: int) -> Tensor:
     """Images `... x h x w`, mirrored beyond the lower and the right border up to a multiple of pixels."""
-    for axis in (-2, -1):
+    for axis in (-2, -1):  # multiples of it, too: engines convert what is done once and run it at other sizes
         size = y.shape[axis]
-        if torch.jit.is_tracing() or size % multiple:  # a traced network is run at other sizes, too
-            folded = torch.arange(-(-size // multiple) * multiple, device=y.device) % (2 * size)
-            y = y.index_select(axis, torch.minimum(folded, 2 * size - 1 - folded))
+        folded = torch.arange(-(-size // multiple) * multiple, device=y.device) % (2 * size)
+        y = y.index_select(axis, torch.minimum(folded, 2 * size - 1 - folded))
     return y

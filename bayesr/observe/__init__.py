@@ -5,6 +5,7 @@ from bayesr.observe.fitting import fit, fitted
 from bayesr.observe.fourier import Airy, Fourier, InexactAiry, InexactMeasured, Measured
 from bayesr.observe.kinds import airy, bicubic, box, from_description, gaussian, measured
 from bayesr.observe.separable import Inexact, Separable
+from bayesr.observe.unknown import Unknown
 
 __all__ = [
     "Airy",
@@ -15,6 +16,7 @@ __all__ = [
     "Measured",
     "Observation",
     "Separable",
+    "Unknown",
     "airy",
     "bicubic",
     "box",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Doubles = NDArray[np.float64]
 
-
 _PIXELS = 10_000
 """Low-resolution pixels that are compared: more would sharpen the posterior beyond what models are true to."""
 _INSIDE = 16
@@ -154,8 +153,8 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> Obs
         return Separable("gaussian", scale, width)
     except InvalidObservation:
         sigma = math.sqrt(width**2 - (scale**2 - 1) / 12)
-        t = np.arange(-32, 33)[: 2 * min(32, math.ceil(5 * sigma)) + 1]
-        t = t - t[len(t) // 2]
+        radius = min(32, math.ceil(5 * sigma))
+        t = np.arange(-radius, radius + 1)
         rows = np.exp(-0.5 * (t[:, None] ** 2 + t**2) / sigma**2)
         return Measured(tuple(map(tuple, rows.tolist())), scale, **options)
 

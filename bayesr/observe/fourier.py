@@ -108,7 +108,7 @@ class Airy(Fourier):
 
     The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``, and
     with `sharp_na` the quotient of the two apertures' transfer functions. An Airy function never ends; here it
-    is tapered to zero between 2 and 4 Airy radii (``0.61 wavelength / NA``, which hold 91% and 95% of its light),
+    is tapered to zero between 2 and 4 Airy radii (``0.61 wavelength / NA``, which hold 91% and 96% of its light),
     by ``cos^2``, so that tiles are possible. That rounds off the tip of the transfer function: it is off by at
     most 0.06, at the lowest frequencies.
 

@@ -13,10 +13,12 @@ from bayesr.errors import InvalidObservation
 from bayesr.observe.base import Observation
 from bayesr.observe.fourier import REGULARISATION, Airy, InexactAiry, InexactMeasured, Measured
 from bayesr.observe.separable import Inexact, Separable
+from bayesr.observe.unknown import Unknown
 
 _KINDS: dict[str, tuple[type[Observation], type[Observation]]] = {
     "airy": (Airy, InexactAiry),
     "measured": (Measured, InexactMeasured),
+    "unknown": (Unknown, Unknown),
 }
 """By kernel: the operator, and the one that binds no member. All others are separable."""
 

@@ -22,7 +22,8 @@ from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
 Doubles = NDArray[np.float64]
 
 _NODES = 33
-_WARMUP = 100
+_WARMUP, _ACCEPTED = 50, 0.7
+"""Steps that the sampler adapts its step size in, and the share of proposals it then accepts."""
 _DEEP = 50.0
 """What the logarithm of the likelihood may fall below its peak by before a width is left out."""
 
@@ -169,9 +170,14 @@ def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
 
 
 def sampled(posterior: Posterior, draws: int, seed: int) -> tuple[dict[str, Doubles], dict[str, Any]]:
+    """Draws of width and noise by the No-U-Turn sampler, and how it fared."""
     from pyro.infer import MCMC, NUTS
 
-    kernel = NUTS(potential_fn=lambda parameters: posterior.potential(parameters["z"]), adapt_mass_matrix=False)
+    kernel = NUTS(
+        potential_fn=lambda parameters: posterior.potential(parameters["z"]),
+        adapt_mass_matrix=False,  # `z` has unit scale already
+        target_accept_prob=_ACCEPTED,
+    )
     start = {"z": torch.zeros(2, dtype=torch.float64)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -34,7 +34,7 @@ RECIPE = Recipe(
             batch=16,
             members=0,
             loss=None,
-            terms={content: 1.0, absolute_error: 1e-2},
+            terms={content: 10.0, absolute_error: 1e-2},
             adversarial=5e-3,
         ),
     ),

@@ -30,7 +30,8 @@ def cycle(scene: Scene) -> Tensor:
     """``mean |B(G(y)) - y| + mean |G(B(x)) - x|``."""
     low_again = scene.networks["backward"](scene.x[:, 0])
     high_again = scene.generate(seen(scene))[:, 0]
-    return (low_again - scene.low).abs().mean() + (high_again - scene.truth).abs().mean()
+    loss: Tensor = (low_again - scene.low).abs().mean() + (high_again - scene.truth).abs().mean()
+    return loss
 
 
 def identity(scene: Scene) -> Tensor:
@@ -43,11 +44,12 @@ def identity(scene: Scene) -> Tensor:
     coarse = F.avg_pool2d(scene.truth, scene.operator.scale)
     kept = F.avg_pool2d(scene.generate(coarse)[:, 0], scene.operator.scale)
     again = scene.networks["backward"](scene.base)
-    return (kept - coarse).abs().mean() + (again - scene.low).abs().mean()
+    loss: Tensor = (kept - coarse).abs().mean() + (again - scene.low).abs().mean()
+    return loss
 
 
 def high_resolution(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
-    """What the critic of high-resolution images is shown: x, G(y), and a blank context: neither belongs to the other."""
+    """What the critic of high-resolution images is shown: x, G(y), which are no pair, and a blank context."""
     return scene.truth, scene.x[:, 0], torch.zeros_like(scene.truth)
 
 

@@ -1,13 +1,16 @@
-"""The evidence lower bound of a conditional variational autoencoder, by Pyro; imported where it is trained alone.
+"""The evidence lower bound of a conditional variational autoencoder, by Pyro; this file alone imports it.
 
-    z ~ N(0, 1)                          the prior: a value per latent channel and low-resolution pixel
+    z ~ N(0, 1)                              the prior, of which `bayesr.sample` draws latents
     x | z, y ~ N(A+ y + P g(y, z), t^2 P)    the likelihood: noise in what the observation cannot see
-    z | x, y ~ N(m(x, y), s(x, y)^2)     the approximate posterior: the recipe's network ``encoder``
+    z | x, y ~ N(m(x, y), s(x, y)^2)         the approximate posterior: the recipe's network ``encoder``
 
-The prior is what `bayesr.sample` draws its latents from, g the generator and its tail, t is learnt.
+z has a value for every latent channel and low-resolution pixel; g is the generator, t is learnt with it. Without
+a bond (`bayesr.observe.Inexact`) P is the identity.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from pyro import distributions as dist
@@ -19,42 +22,48 @@ from bayesr.networks.encoder import Encoder
 from bayesr.training.scene import Scene
 
 
-class Drawn(dist.Normal):  # type: ignore[misc]
-    """``N(mean, std^2)`` whose draw is ``mean + std e`` of a given e: trainers have random states of their own."""
+class Drawn(dist.Normal):
+    """``N(mean, std^2)`` whose one draw is ``mean + std e`` of a given e: random numbers are the trainer's."""
 
     def __init__(self, mean: Tensor, std: Tensor, e: Tensor) -> None:
         super().__init__(mean, std)
         self.e = e
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
-        """The one draw."""
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """The draw."""
         value: Tensor = self.loc + self.scale * self.e
         return value
 
 
 def negative_elbo(scene: Scene) -> Tensor:
-    """``(KL(q || p) - E_q log p(x | z, y)) / N`` of N values of high-resolution images: nats per value.
+    """``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N``, z ~ q: nats per value, N = b bands sh sw values in all.
 
-    Noise of the covariance ``t^2 P`` has ``rank P`` independent values in a patch, and the standard deviation
-    ``t sqrt(rank P / N)`` in a pixel. So, but for a constant, its log-density is that of as many
-    independent pixels of this deviation, times ``rank P / N``.
-    ...
+    The divergence is the analytic one, the expectation over q that of one draw. Noise of the covariance ``t^2 P`` has
+    ``r = rank P`` independent values among the N, and the variance ``t^2 r / N`` at a pixel; so ``log p`` is, but for a
+    constant, ``r / N`` times that of N independent pixels of this variance.
+
+    References
+    ----------
+    D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", 2014, arXiv:1312.6114. E. Bingham et al., "Pyro: deep
+    universal probabilistic programming", 2019, arXiv:1810.09538. O. Rybkin, K. Daniilidis, S. Levine, "Simple and
+    effective VAE training with calibrated decoders", 2021, arXiv:2006.13202.
     """
     encoder = scene.networks["encoder"]
     assert isinstance(encoder, Encoder)
-    low, truth = scene.low, scene.truth
-    hidden = float(scene.operator.hidden_share(*low.shape[-2:]).mean())
-    mean, std = encoder(truth - scene.base, low)
+    hidden = float(scene.operator.hidden_share(*scene.low.shape[-2:]).mean())  # r / N
+    mean, std = encoder(scene.truth - scene.base, scene.low)
     e = scene.normal(mean.shape)
+    normal: Any = dist.Normal  # Pyro's own are not annotated
+    posterior: Any = Drawn(mean, std, e)
 
     def model() -> None:
-        z = sample("z", dist.Normal(torch.zeros_like(mean), 1.0).to_event())
-        x = scene.generate(low, 1, z)[:, 0]
+        z = sample("z", normal(torch.zeros_like(mean), 1.0).to_event())
+        x = scene.generate(scene.low, 1, z)[:, 0]
         with poutine.scale(scale=hidden):
-            sample("x", dist.Normal(x, hidden**0.5 * encoder.log_noise.exp()).to_event(), obs=truth)
+            sample("x", normal(x, hidden**0.5 * encoder.log_noise.exp()).to_event(), obs=scene.truth)
 
     def guide() -> None:
-        sample("z", Drawn(mean, std, e).to_event())
+        sample("z", posterior.to_event())
 
     loss: Tensor = TraceMeanField_ELBO().differentiable_loss(model, guide)
-    return loss / truth.numel()
+    return loss / scene.truth.numel()

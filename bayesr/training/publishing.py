@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesr.model import Model, load
+from bayesr.model import Model, load, stored
 from bayesr.networks.generator import Generator
 from bayesr.training.checkpoint import network_of
 from bayesr.training.data import ImageSet
@@ -31,7 +31,7 @@ def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:
     """The model of a trainer's averaged weights, rounded as they will be stored, with its provenance."""
     generator = trainer.average.to("cpu")
-    generator.load_state_dict({k: v.half().float() for k, v in generator.state_dict().items()})
+    generator.load_state_dict({k: stored(v) for k, v in generator.state_dict().items()})
     degradation = getattr(trainer.pairs, "degradation", None)
     facts = {
         "domain": "",

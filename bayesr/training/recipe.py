@@ -110,7 +110,8 @@ class Recipe:
         Further networks, made of (bands, scale, classes of the training images); the generator's optimiser
         trains what the terms reach.
     unpaired : bool
-        Whether truths belong to other scenes than the low-resolution images beside them.
+        Whether truths belong to other scenes than the low-resolution images beside them. Nothing is then known of
+        the observation but its scale, and ``x = U y + g`` with U bicubic interpolation (`bayesr.observe.Unknown`).
     """
 
     name: str
