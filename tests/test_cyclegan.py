@@ -64,7 +64,7 @@ def scene_of(trainer, low, truth):
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
 def test_what_goes_there_and_back_comes_nearer_without_a_single_pair(images, operator):
-    what = with_steps(small(), {"cycle": 60})
+    what = with_steps(small(), {"cycle": 40})
     what = replace(what, patch=32 // operator.scale)
     source = Unpaired(images, operator, what.patch)
     assert not set(source.low.names) & set(source.high.names)
@@ -156,7 +156,7 @@ def test_a_model_file_makes_one_image_and_promises_none_of_it(folder, tmp_path, 
 
 @pytest.mark.slow
 def test_unpaired_microscopy_gains_resolution():
-    """From NA 0.3 to NA 0.7 on images that training never saw; a minute or two."""
+    """From NA 0.3 to NA 0.7, on images that training never saw: a minute or two. Run by pytest -m slow."""
     training, held_out = disks(80, 64).split(16)
     what = replace(with_steps(small(4, 1e-3, 16), {"cycle": 600}), patch=32)
     what = replace(what, critics=recipe("cyclegan").critics, helpers=recipe("cyclegan").helpers)

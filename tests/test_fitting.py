@@ -34,7 +34,7 @@ def case(rng, scale=4, psf="gaussian"):
     else:
         width = float(rng.uniform(0.25, 0.58)) * scale
         operator = observe.gaussian(scale, sigma=width)
-    return width, noise, pair(rng, operator, noise)
+    return width, noise, pair(rng, operator, noise, 56 if psf == "airy" else 48)
 
 
 def covered(cases, seed, draws, **options):

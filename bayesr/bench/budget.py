@@ -66,8 +66,10 @@ def cost(recipe: Recipe, stage: Stage, pairs: PairSource, seed: int = 0, at_most
     """
     trainer = Trainer(replace(recipe, stages=(replace(stage, steps=_LONG),)), pairs, seed)
     trainer.step = _LONG // 2
-    for _ in range(_UNTIMED):
-        trainer.advance()
+    begun = time.process_time()
+    for done in range(_UNTIMED):
+        if not done or time.process_time() - begun < at_most:
+            trainer.advance()
     begun, done = time.process_time(), 0
     while done < _TIMED and (not done or time.process_time() - begun < at_most):
         trainer.advance()

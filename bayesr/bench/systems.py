@@ -22,6 +22,7 @@ import numpy as np
 import PIL.Image
 
 import bayesr
+from bayesr.bench.compact import BATCH, PATCH
 from bayesr.bench.protocol import PUBLISHED, check_protocol
 from bayesr.bench.realism import EDGES, WHOLE
 from bayesr.bench.record import data_option, error_of_mean, out_option, record
@@ -175,6 +176,7 @@ _folder = click.Path(path_type=Path, exists=True, file_okay=False)
     "--keep", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for models and histories; models that are there already are measured, not trained again.",
 )  # fmt: skip
+@click.option("--whole", is_flag=True, help="Recipes of their own sizes, not of those that minutes can train.")
 @out_option
 def command(
     data: Path,
@@ -189,6 +191,7 @@ def command(
     workers: int,
     limit: int | None,
     keep: Path | None,
+    whole: bool,
     out: Path,
 ) -> None:
     """Every recipe after an equal budget of training on equal data, on photographs and on fluorescence."""
@@ -215,7 +218,19 @@ def command(
                 f"{', '.join(sorted({source.name for source in folders[name]}))}; checksum {digest[:12]}"
             )
             tasks += [
-                Task(one, name, *packed, data, models / f"{name}-{one}.safetensors", budget, digest, n, seed, limit)
+                Task(
+                    one,
+                    name,
+                    *packed,
+                    data,
+                    models / f"{name}-{one}.safetensors",
+                    budget,
+                    digest,
+                    n,
+                    seed,
+                    limit,
+                    whole,
+                )
                 for one in systems
             ]
         known = _known(tasks)
@@ -227,6 +242,12 @@ def command(
             rows += rows_of(here, {one: model.card for one, model in loaded.items()}, timed(loaded, n))
     if rows:
         notes = _notes(budget, n, seed) | facts
+        notes["sizes"] = (
+            "each recipe's own"
+            if whole
+            else f"small networks of like cost, patches {PATCH} and batches {BATCH} for all, learning rates of stages "
+            "without critics at least 1e-3 (5e-4 for transformers): bayesr.bench.compact"
+        )
         notes["trained before, within the same budget"] = ", ".join(known) or "none"
         notes |= {"failed": ", ".join(failed)} if failed else {}
         record("systems", rows, notes | {f"better than {REFERENCE}": "; ".join(winners(rows)) or "none"}, out)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.bench.budget import StepClock, affordable
+from bayesr.bench.compact import compact
 from bayesr.bench.protocol import psnr_ssim
 from bayesr.bench.realism import powers, rounded
 from bayesr.bench.sets import SCALE, Answer, Picture, answer, read_set
@@ -74,6 +75,8 @@ class Task:
     n, seed : int
     limit : int or None
         Images per set.
+    whole : bool
+        Whether networks, patches and batches are of the recipe's sizes, not those of `bayesr.bench.compact`.
     """
 
     recipe: str
@@ -87,11 +90,13 @@ class Task:
     n: int = 32
     seed: int = 0
     limit: int | None = None
+    whole: bool = False
 
     @property
     def terms(self) -> dict[str, Any]:
         """What models of one table have in common."""
-        return {"budget": self.budget, "seed": self.seed, "images_sha256": self.images_sha256}
+        terms = {"budget": self.budget, "seed": self.seed, "images_sha256": self.images_sha256}
+        return terms | {"size": "whole" if self.whole else "compact"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ def attempt(task: Task) -> Trial:
 def produce(task: Task) -> None:
     """Train within the budget, calibrate what draws members, and only then write the model, with its history."""
     bands, operator, clock = DOMAINS[task.domain].bands, bicubic(SCALE), StepClock()
-    what = affordable(recipe(task.recipe), load_images([task.images], bands), operator, task.budget, task.seed)
+    what = recipe(task.recipe) if task.whole else compact(recipe(task.recipe))
+    what = affordable(what, load_images([task.images], bands), operator, task.budget, task.seed)
     steps = sum(stage.steps for stage in what.stages)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / task.model.name

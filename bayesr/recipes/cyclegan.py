@@ -33,8 +33,9 @@ RECIPE = Recipe(
     stages=(
         Stage(
             "cycle",
-            steps=10000,
+            steps=8000,
             rate=2e-4,
+            batch=4,
             members=0,
             loss=None,
             terms={cycle: 10.0, identity: 5.0},

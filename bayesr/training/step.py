@@ -115,7 +115,8 @@ class Stepper:
         stage, done = self.position()
         if done == 0:
             self._start_stage()
-        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * min(1, (done + 1) / 100)
+        rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
+        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * rising
         for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
             group["lr"] = rate * group.get("share", 1.0)
         mine = self.processes.share(stage.batch)
