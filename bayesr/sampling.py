@@ -151,9 +151,7 @@ def sample(
     if masks is None:  # where masks are all that is random, every member has its own
         masks = (default_masks(n, net.most_masks) if net.latent_channels else n) if net.masked else 1
     if net.most_masks and masks > net.most_masks:
-        raise InvalidArgument(
-            f"{network.name} has {net.most_masks} masks, its networks, and not {masks}: ask for less."
-        )
+        raise InvalidArgument(f"{network.name} has {net.most_masks} masks, its networks, not {masks}: ask for fewer.")
     image = images.read(img, dims=dims, nodata=nodata, value_range=value_range)
     bands, height, width = image.data.shape
     if network.bands not in (1, bands):

@@ -7,7 +7,7 @@ import torch
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import ImageSet, Pairs, load_images
+from bayesr.training.data import ImageSet, Pairs, Unpaired, load_images
 from bayesr.training.degradation import Degradation
 
 
@@ -107,3 +107,24 @@ def test_damaged_packs_are_refused(tmp_path):
     for name in ("junk", "other", "floats", "none"):
         with pytest.raises(TrainingFailed, match=name):
             load_images([tmp_path / f"{name}.npz"])
+
+
+def test_labels_are_those_of_the_images_in_the_batch(folder):
+    images = load_images([folder])
+    names = [f"{'dark' if i < 3 else 'bright'}/{i}.png" for i in range(6)]
+    scenes = tuple(image // 8 if i < 3 else 200 + image // 8 for i, image in enumerate(images.images))
+    pairs = Pairs(ImageSet(tuple(names), scenes), bicubic(4), 8)
+    _, high = pairs.batch(32, torch.Generator().manual_seed(0))
+    assert pairs.classes == 2 and pairs.class_names == ("bright", "dark")
+    assert torch.equal(pairs.labels(), (high.mean((1, 2, 3)) < 0.5).long())
+
+
+def test_without_pairs_no_image_is_on_both_sides(folder):
+    images = load_images([folder])
+    pairs = Unpaired(images, bicubic(4), 8)
+    assert not set(pairs.low.names) & set(pairs.high.names)
+    assert sorted(pairs.low.names + pairs.high.names) == sorted(images.names)
+    low, high = pairs.batch(4, torch.Generator().manual_seed(0))
+    assert low.shape == (4, 3, 8, 8) and high.shape == (4, 3, 32, 32) and "low:" in pairs.origin()
+    with pytest.raises(TrainingFailed, match="two images"):
+        Unpaired(ImageSet(images.names[:1], images.images[:1]), bicubic(4), 8)

@@ -30,15 +30,23 @@ def test_uneven_coordinates_are_refused():
         Axis.of_centres(np.array([0.0, 1.0, 3.0]), "lat")
 
 
-@given(height=st.integers(1, 200), width=st.integers(1, 200), size=st.integers(1, 90), halo=st.integers(0, 40))
-def test_tiles_cover_every_pixel_once(height, width, size, halo):
+@given(
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+    size=st.integers(1, 90),
+    halo=st.integers(0, 40),
+    multiple=st.integers(1, 9),
+)
+def test_tiles_cover_every_pixel_once(height, width, size, halo, multiple):
     seen = np.zeros((height, width), int)
-    for tile in tiles(height, width, size, halo):
+    for tile in tiles(height, width, size, halo, multiple):
         top, bottom, left, right = tile.core
         seen[top:bottom, left:right] += 1
         y0, y1, x0, x1 = tile.window
         assert 0 <= y0 <= top and bottom <= y1 <= height and 0 <= x0 <= left and right <= x1 <= width
-        assert (top - y0 == halo or y0 == 0) and (y1 - bottom == halo or y1 == height)
+        assert halo <= top - y0 < halo + multiple or y0 == 0
+        assert halo <= y1 - bottom < halo + multiple or y1 == height
+        assert y0 % multiple == x0 % multiple == 0 and (y1 % multiple == 0 or y1 == height)
         high = np.arange(3 * height)[3 * y0 : 3 * y1]
         np.testing.assert_array_equal(high[tile.crop(3)[0]], np.arange(3 * height)[tile.high(3)[0]])
     assert (seen == 1).all()

@@ -194,3 +194,23 @@ def test_every_loss_trains_on_problems_with_a_known_answer(row, problem):
     moved = {n for n, p in trainer.generator.named_parameters() if p.requires_grad and not torch.equal(p, before[n])}
     assert {"up.weight", "trunk.head.weight"} <= moved
     assert any(name.startswith("tail.") for name in moved)
+
+
+def test_patience_waits_for_the_losses_of_point_estimators_that_play(folder, tmp_path):
+    """PSNR falls while they play, which must not end the stage; and the critics' warm-up does not count."""
+    stage = dataclasses.replace(TINY.stages[2], steps=60, members=0, warmup=10, features=0.0, adversarial=0.1)
+    what = dataclasses.replace(TINY, stages=(stage,))
+
+    def last_step(scores):
+        trainer = Trainer(what, Pairs(load_images([folder]), bicubic(4), what.patch))
+        trainer.run(tmp_path / "c.npz", every=2, patience=4, validate=lambda trainer: {"psnr": float(next(scores))})
+        played = {
+            record["step"]: sum(value for name, value in record.items() if name in ("crps", "patch4", "adversarial"))
+            for record in trainer.history
+            if record["step"] > stage.warmup
+        }
+        return trainer.step, min(played, key=played.get)
+
+    (stopped, best), (other, _) = last_step(iter(range(100, 0, -1))), last_step(iter(range(100)))
+    assert stopped == other, "what validation says does not matter"
+    assert stopped == best + 4 or stopped == 60

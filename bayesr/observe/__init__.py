@@ -1,14 +1,15 @@
 """How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operators, their inverses, fits to pairs."""
 
 from bayesr.observe.base import Observation
+from bayesr.observe.blind import Blind
 from bayesr.observe.fitting import fit, fitted
 from bayesr.observe.fourier import Airy, Fourier, InexactAiry, InexactMeasured, Measured
 from bayesr.observe.kinds import airy, bicubic, box, from_description, gaussian, measured
 from bayesr.observe.separable import Inexact, Separable
-from bayesr.observe.unknown import Unknown
 
 __all__ = [
     "Airy",
+    "Blind",
     "Fourier",
     "Inexact",
     "InexactAiry",
@@ -16,7 +17,6 @@ __all__ = [
     "Measured",
     "Observation",
     "Separable",
-    "Unknown",
     "airy",
     "bicubic",
     "box",

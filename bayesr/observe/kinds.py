@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike
 
 from bayesr.errors import InvalidObservation
 from bayesr.observe.base import Observation
+from bayesr.observe.blind import Blind
 from bayesr.observe.fourier import REGULARISATION, Airy, InexactAiry, InexactMeasured, Measured
 from bayesr.observe.separable import Inexact, Separable
-from bayesr.observe.unknown import Unknown
 
 _KINDS: dict[str, tuple[type[Observation], type[Observation]]] = {
     "airy": (Airy, InexactAiry),
     "measured": (Measured, InexactMeasured),
-    "unknown": (Unknown, Unknown),
+    "blind": (Blind, Blind),
 }
 """By kernel: the operator, and the one that binds no member. All others are separable."""
 
@@ -110,6 +110,8 @@ def from_description(description: Mapping[str, Any]) -> Observation:
     if plain.get("kernel") not in _KINDS:
         return (Inexact if unbound else Separable)(**plain)
     kind = _KINDS[plain.pop("kernel")][unbound]
+    if "of" in plain:
+        plain["of"] = from_description(plain["of"])
     if "psf" in plain:
         plain["psf"] = tuple(map(tuple, plain["psf"]))  # JSON makes lists of them
     return kind(**plain)

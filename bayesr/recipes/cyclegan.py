@@ -1,8 +1,8 @@
 """CycleGAN: high-resolution images without a single pair, from two heaps of images of the same kind of scene.
 
 G makes y look like the high-resolution images, B makes x look like the low-resolution ones, and what went there and
-back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Nothing is known of the observation: G adds its detail
-to plain interpolation, and B learns what the instrument does.
+back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither is told of the observation: G adds its
+detail to plain interpolation, and B learns what the instrument does.
 
 As published: least squares in both games, critics of patches, the weights of cycle (10) and identity (5), the learning
 rate. Not as published: trunks without normalisation, so that tiles of an image agree; values in [0, 1], which halves

@@ -110,8 +110,8 @@ class Recipe:
         Further networks, made of (bands, scale, classes of the training images); the generator's optimiser
         trains what the terms reach.
     unpaired : bool
-        Whether truths belong to other scenes than the low-resolution images beside them. Nothing is then known of
-        the observation but its scale, and ``x = U y + g`` with U bicubic interpolation (`bayesr.observe.Unknown`).
+        Whether truths belong to other scenes than the low-resolution images beside them. They are then not told
+        how these came about, and ``x = U y + g`` with U bicubic interpolation (`bayesr.observe.Blind`).
     """
 
     name: str

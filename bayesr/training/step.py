@@ -15,7 +15,7 @@ from bayesr.networks.build import build
 from bayesr.networks.generator import Generator, sub_pixels
 from bayesr.networks.marginal import GaussianTail, QuantileTail
 from bayesr.networks.tail import Shared, StochasticTail
-from bayesr.observe.unknown import Unknown
+from bayesr.observe.blind import Blind
 from bayesr.training import losses
 from bayesr.training.data import PairSource
 from bayesr.training.games import critic_step_loss
@@ -46,7 +46,7 @@ class Stepper:
         self.recipe, self.pairs, self.seed = recipe, pairs, seed
         self.operator = pairs.operator if recipe.consistent else pairs.operator.unbound()
         if recipe.unpaired:
-            self.operator = Unknown(scale=self.operator.scale)
+            self.operator = Blind(of=pairs.operator)
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
         for stage in recipe.stages:
