@@ -5,7 +5,7 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
-from bayesr.networks.generator import Generator
+from bayesr.networks.generator import TRUNKS, Generator
 from bayesr.recipes import recipe
 from bayesr.training.loop import Trainer
 from bayesr.training.warmstart import take_over
@@ -113,3 +113,18 @@ def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
     again = Trainer(other.recipe, trainer.pairs)
     again.load(tmp_path / "c.npz")
     assert again.start == other.start
+
+
+@pytest.mark.parametrize("trunk", sorted(TRUNKS))
+def test_every_trunk_starts_from_another_sampling_rate_and_other_bands(trunk):
+    options = {"swin": dict(heads=2, depth=2, window=4)}.get(trunk)
+    sizes = dict(width=8, blocks=1, tail_blocks=0, trunk=trunk, trunk_options=options)
+    source, target = Generator(1, 2, **sizes), Generator(3, 4, **sizes)
+    taken = take_over(target, source)
+    assert {name.partition(".")[0] for name in taken.fresh if not name.endswith(("._u", "._v"))} <= {"up"}
+    y = torch.rand(1, 1, 8, 8)
+    if trunk != "attention":  # whose weights are divided by their norm, which a sum over bands changes
+        for network in (source, target):
+            network.eval()
+        grey, colour = source.trunk(y), target.trunk(y.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(colour, grey, rtol=1e-4, atol=1e-5)

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import bayesr
+from bayesr import observe
 from bayesr.cli import main
 from bayesr.errors import TrainingFailed
 from bayesr.training.data import load_images
@@ -68,6 +69,18 @@ def test_cards_tell_where_training_started(folder, tmp_path, tiny):
         tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
     )
     assert fourth.card["start"]["checkpoint"] == "first.npz" and fourth.card["start"]["steps"] == 10
+
+
+def test_a_model_of_one_sampling_rate_starts_that_of_another_and_of_augmented_data(folder, tmp_path, tiny):
+    first = bayesr.train(tiny, folder, out=tmp_path / "x2.safetensors", held_out=0, observation=observe.bicubic(2))
+    for name, how in (
+        ("x4", dict(observation=observe.bicubic(4))),
+        ("noisy", dict(observation=observe.bicubic(2), degradation=Degradation(blur=(0, 1), noise=(0.0, 0.02)))),
+    ):
+        model = bayesr.train(tiny, folder, out=tmp_path / f"{name}.safetensors", held_out=0, start=first, **how)
+        assert model.scale == how["observation"].scale and model.card["start"]["model"] == "x2"
+        assert ("up.weight" in model.card["start"].get("fresh", [])) == (name == "x4")
+        assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
 
 
 def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch):

@@ -13,7 +13,8 @@ from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
 from bayesr.networks.tail import StochasticTail
 
-_HEAD = "trunk.head.weight"
+_HEAD = "trunk.head."
+"""What sees the image itself, in every trunk."""
 _DIRECT = "tail.direct.weight"
 _OF_MASKS = {"tail.dropout_logit", "tail.typical"}
 
@@ -61,7 +62,7 @@ def take_over(network: Generator, source: Generator) -> Taken:
     known, state = source.state_dict(), network.state_dict()
 
     def trunk(values: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("trunk.") and k != _HEAD}
+        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("trunk.") and not k.startswith(_HEAD)}
 
     if trunk(known) != trunk(state):
         raise TrainingFailed(
@@ -78,7 +79,7 @@ def take_over(network: Generator, source: Generator) -> Taken:
             found = _other_outputs(found, *bands) if source.scale == network.scale else None
         elif layer in ours ^ theirs:
             found = None
-        elif found is not None and name == _HEAD:
+        elif found is not None and name.startswith(_HEAD) and found.dim() == 4 and found.shape[1] == bands[0]:
             found = _other_inputs(found, bands[1])
         if found is None or found.shape != value.shape:
             taken.fresh.append(name)
