@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from bayesr.errors import InvalidArgument, InvalidModel
+from bayesr.interpolation import resize
 from bayesr.model import Model
 from bayesr.networks.build import build
 from bayesr.networks.generator import TRUNKS
-from bayesr.networks.interpolation import resize
 from bayesr.networks.residual import ResidualTrunk
 from bayesr.observe import bicubic
 

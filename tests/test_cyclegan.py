@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import bayesr
+from bayesr.interpolation import resize
 from bayesr.networks.backward import Backward
 from bayesr.networks.critic import Critic
-from bayesr.networks.interpolation import resize
 from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.recipes import recipe
 from bayesr.training.cycle import cycle, identity

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import InvalidArgument
-from bayesr.networks.interpolation import KINDS, extend, resize, upsampling_matrix
+from bayesr.interpolation import KINDS, extend, resize, upsampling_matrix
 
 kinds, sizes, scales = st.sampled_from(KINDS), st.integers(1, 20), st.integers(1, 6)
 

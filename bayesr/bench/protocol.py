@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bayesr.bench.sets import SCALE, observe, read_set
-from bayesr.networks.interpolation import upsampling_matrix
+from bayesr.interpolation import upsampling_matrix
 
 # Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
 PUBLISHED = {"set5": (28.42, 0.8104), "set14": (26.00, 0.7027), "bsd100": (25.96, 0.6675)}

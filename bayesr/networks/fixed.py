@@ -7,8 +7,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bayesr.interpolation import resize
 from bayesr.networks.generator import Generator
-from bayesr.networks.interpolation import resize
 from bayesr.networks.tail import Shared
 from bayesr.observe import Observation, from_description
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.interpolation import extend
+from bayesr.interpolation import extend
 
 
 class WindowAttention(nn.Module):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.interpolation import extend
+from bayesr.interpolation import extend
 from bayesr.networks.residual import SLOPE, convolution
 
 

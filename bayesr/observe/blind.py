@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesr.networks.interpolation import resize
+from bayesr.interpolation import resize
 from bayesr.observe.base import Observation, Unbound
 
 

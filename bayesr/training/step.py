@@ -44,9 +44,8 @@ class Stepper:
         processes: Processes | None = None,
     ) -> None:
         self.recipe, self.pairs, self.seed = recipe, pairs, seed
-        self.operator = pairs.operator if recipe.consistent else pairs.operator.unbound()
-        if recipe.unpaired:
-            self.operator = Blind(of=pairs.operator)
+        bound = pairs.operator if recipe.consistent else pairs.operator.unbound()
+        self.operator = Blind(of=pairs.operator) if recipe.unpaired else bound
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
         for stage in recipe.stages:
@@ -267,7 +266,8 @@ class Stepper:
         come to cost P / (2 N): what P weights cost that are estimated from N values.
         """
         weights = sum(p.numel() for p in self.generator.parameters())
-        values = self.pairs.low_pixels * self.pairs.bands * (self.operator.scale**2 - 1)
+        beyond = max(1, self.operator.scale**2 - 1)
+        values = self.pairs.low_pixels * self.pairs.bands * beyond
         cost: Tensor = weights / (2 * values) * (tail.dropout_logit.exp() - 1 - tail.dropout_logit).mean()
         return cost
 
