@@ -226,8 +226,12 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.option("--start", help="A model, or a training's checkpoint, to start from; what fits is taken.")
 @click.option("--steps", callback=_steps, help="Steps by stage, such as fidelity=12000,score=5000.")
 @click.option("--held-out", default=120, show_default=True, help="Images kept for calibration.")
-@click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian or box.")
+@click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian, box or airy.")
 @click.option("--sigma", default=0.0, help="Of the gaussian kernel, in high-resolution pixels.")
+@click.option("--na", type=float, help="Numerical aperture, of the airy kernel.")
+@click.option("--sharp-na", type=float, help="That of high-resolution images, if they are seen through one too.")
+@click.option("--wavelength", type=float, help="Of the airy kernel; in the unit of --pixel.")
+@click.option("--pixel", type=float, help="Size of a high-resolution pixel, of the airy kernel.")
 @click.option("--scale", default=4, show_default=True)
 @click.option("--blur", type=(float, float), default=(0, 0), help="Range of further blur, high-resolution pixels.")
 @click.option("--noise", type=(float, float), default=(0, 0), help="Range of noise, standard deviation / value range.")
@@ -240,17 +244,23 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **options: Any) -> None:
     """Train RECIPE on the images in DATA, calibrate it, and write a model file.
 
+    RECIPE is a name, such as bayes-srgan, or a Python file that defines a RECIPE.
+
     Several processes train together when torchrun starts them:
     torchrun --nproc-per-node 2 -m bayesr.cli train ...
     """
     import bayesr
-    from bayesr.observe import Separable
+    from bayesr.observe import Separable, airy
     from bayesr.training.degradation import Degradation
     from bayesr.training.processes import started
 
+    optics = {name: options.pop(name) for name in ("na", "sharp_na", "wavelength", "pixel")}
+    if (kernel == "airy") != all(optics[name] is not None for name in ("na", "wavelength", "pixel")):
+        raise click.UsageError("--kernel airy needs --na, --wavelength and --pixel, and they need --kernel airy.")
+    operator = airy(scale, **optics) if kernel == "airy" else Separable(kernel, scale, sigma)
     ranges = {name: options.pop(name) for name in ("blur", "noise", "photon")}
     model = bayesr.train(
-        observation=Separable(kernel, scale, sigma), degradation=Degradation(**ranges),
+        observation=operator, degradation=Degradation(**ranges),
         card={"domain": domain, "licence": licence}, progress=True, **options,
     )  # fmt: skip
     rank, count = started()

@@ -242,3 +242,18 @@ __main__.main()
     history = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [record["step"] for record in history] == [1, 2] and "fair_crps" in history[1]
     assert ran.stderr.splitlines()[0].startswith("step=1 stage=fidelity")
+
+
+def test_an_airy_observation_from_the_command_line(folder, tmp_path):
+    recipe, out = tmp_path / "tiny.py", tmp_path / "mine.safetensors"
+    recipe.write_text(FILE)
+    given = ["train", str(recipe), str(folder), "--out", str(out), "--held-out", "0", "--device", "cpu"]
+    optics = ["--na", "0.3", "--sharp-na", "0.7", "--wavelength", "0.5"]
+    for bad in (["--kernel", "airy", *optics], [*optics, "--pixel", "0.18"]):
+        ran = CliRunner().invoke(main, [*given, *bad])
+        assert ran.exit_code == 2 and "--pixel" in ran.output and not list(tmp_path.glob("mine*"))
+    ran = CliRunner().invoke(main, [*given, "--kernel", "airy", *optics, "--pixel", "0.18"])
+    assert ran.exit_code == 0, ran.output
+    model = bayesr.load(out)
+    assert model.observation == observe.airy(4, na=0.3, sharp_na=0.7, wavelength=0.5, pixel=0.18)
+    assert not model.promises["consistency"] and model.sample(np.zeros((9, 8, 3), np.uint8), 2)["mean"].shape[1] == 36
