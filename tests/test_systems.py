@@ -217,7 +217,7 @@ def test_a_task_that_fails_fails_alone(workers):
 def test_a_table_of_what_an_equal_budget_gives(nuclei, tiny, tmp_path):
     data, images = nuclei
     args = ["--data", data, "--fluorescence", images, "--held-out", 18, "-n", 4, "--workers", 1, "--limit", 2]
-    args += ["--keep", tmp_path / "kept", "--out", tmp_path]
+    args += ["--keep", tmp_path / "kept", "--out", tmp_path, "--whole"]
     result = run(*args, "--budget", 0.3)
     assert result.exit_code == 0, result.output
     table = json.loads((tmp_path / "systems.json").read_text())
@@ -252,6 +252,7 @@ def test_a_table_of_what_an_equal_budget_gives(nuclei, tiny, tmp_path):
 def test_a_recipe_that_fails_costs_its_row_alone(nuclei, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "broken", replace(RECIPES["plain"], network=dict(width=8, blocks=1, trunk="none")))
     args = ["--fluorescence", nuclei[1], "--held-out", 18, "--budget", 0.1, "--workers", 1, "--limit", 1, "-n", 2]
+    args.append("--whole")
     result = run("--data", nuclei[0], *args, "--recipes", "broken", "--recipes", "plain", "--out", tmp_path)
     assert result.exit_code == 1 and "fluorescence-broken" in result.output
     table = json.loads((tmp_path / "systems.json").read_text())
