@@ -19,14 +19,15 @@ def textures(count, random, size=24):
 
 
 def test_it_learns_classes_that_hold_for_images_it_has_not_seen():
-    """Three kinds of texture, 40 steps: two thirds of new ones are right where chance is one third."""
+    """Three kinds of texture, 80 steps with a falling rate: nearly all new ones are right, where chance is a third."""
     random = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     network = MiniVGG(1, 3, width=4)
     optimiser = torch.optim.Adam(network.parameters(), 5e-3)
-    images, labels = textures(120, random)
-    for _ in range(40):
-        batch = torch.randint(120, (16,), generator=random)
+    images, labels = textures(240, random)
+    for step in range(80):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / 80)
+        batch = torch.randint(240, (16,), generator=random)
         loss = F.cross_entropy(network(images[batch]), labels[batch])
         optimiser.zero_grad()
         loss.backward()
@@ -35,7 +36,7 @@ def test_it_learns_classes_that_hold_for_images_it_has_not_seen():
     images, labels = textures(200, random)
     with torch.no_grad():
         right = (network(images).argmax(1) == labels).float().mean()
-    assert right > 2 / 3
+    assert right > 0.85
 
 
 def test_the_plan_is_that_of_vgg19():
