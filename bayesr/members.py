@@ -95,7 +95,7 @@ def _masks(net: Generator, plan: Plan, mask: int) -> list[Tensor]:
     """The dropout masks of a mask's number, one a layer; the number itself for an ensemble; none without dropout."""
     tail = net.tail
     if net.most_masks:
-        return [torch.tensor(mask % net.most_masks)]
+        return [torch.tensor(mask)]
     if not isinstance(tail, StochasticTail):
         return []
     if tail.gaussian:

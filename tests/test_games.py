@@ -40,6 +40,9 @@ def test_real_logits_matter_to_the_relativistic_generator_alone():
     for game in (PLAIN, HINGE, WASSERSTEIN):
         assert game.generator(r, f) == game.generator(r + 1, f)
         assert game.generator(r, f) > game.generator(r, f + 1), "being believed is what the generator wants"
+    for game in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
+        real, fake = torch.randn(2, 8, 1)
+        assert game.relative != torch.equal(game.generator(real, fake), game.generator(real + 1, fake))
 
 
 def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
@@ -117,7 +120,7 @@ def test_a_turn_of_the_critic_reaches_the_critic_alone():
         assert all(p.grad.abs().sum() > 0 for name, p in critic.named_parameters() if name != "verdict.bias")
         assert all(image.grad is None for image in images)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PLAIN.rounds = 2
+        PLAIN.every = 2
 
 
 @pytest.mark.parametrize("game", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])

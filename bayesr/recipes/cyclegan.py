@@ -13,14 +13,9 @@ networks", 2017, arXiv:1703.10593.
 """
 
 from bayesr.networks.backward import Backward
-from bayesr.networks.critic import Critic
 from bayesr.training.cycle import cycle, high_resolution, identity, low_resolution
 from bayesr.training.games import LEAST_SQUARES
-from bayesr.training.recipe import Contest, Recipe, Stage
-
-
-def critic(bands: int, scale: int) -> Critic:
-    return Critic(bands)
+from bayesr.training.recipe import Contest, Recipe, Stage, patch_critic
 
 
 def backward(bands: int, scale: int, classes: int) -> Backward:
@@ -45,8 +40,8 @@ RECIPE = Recipe(
     ),
     consistent=False,
     critics={
-        "high": Contest(critic, LEAST_SQUARES, high_resolution),
-        "low": Contest(critic, LEAST_SQUARES, low_resolution),
+        "high": Contest(patch_critic, LEAST_SQUARES, high_resolution),
+        "low": Contest(patch_critic, LEAST_SQUARES, low_resolution),
     },
     helpers={"backward": backward},
     unpaired=True,

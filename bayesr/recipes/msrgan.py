@@ -4,8 +4,8 @@ The study's classes are 13 localisations of proteins; here they are those of any
 sources. Published: 15 blocks, crops of 24 x 24 to 96 x 96. In the study's released loop the critic is never trained and
 dropout stays on when it is applied; here the critic trains, and there is no dropout.
 
-S. Ghosh et al., "mSRGAN: a generative adversarial network for single image super-resolution on high content
-screening microscopy images", 2018.
+S. Gawande, "Generative adversarial networks for single image super resolution in microscopy images", KTH, 2018,
+TRITA-EECS-EX-2018:10.
 """
 
 from torch import Tensor

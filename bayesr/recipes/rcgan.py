@@ -7,15 +7,10 @@ M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior s
 problems", 2023, arXiv:2210.13389.
 """
 
-from bayesr.networks.critic import Critic
 from bayesr.recipes import bayes_srgan
 from bayesr.training.games import WASSERSTEIN
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipe import Contest, Recipe, Stage, patch_critic
 from bayesr.training.terms import SpreadReward, rewarded
-
-
-def critic(bands: int, scale: int) -> Critic:
-    return Critic(bands)
 
 
 def reward(bands: int, scale: int, classes: int) -> SpreadReward:
@@ -29,6 +24,6 @@ RECIPE = Recipe(
         bayes_srgan.RECIPE.stages[0],
         Stage("reward", steps=3500, rate=8e-4, loss=None, terms={rewarded: 1.0}, adversarial=1e-4),
     ),
-    critics={"critic": Contest(critic, WASSERSTEIN)},
+    critics={"critic": Contest(patch_critic, WASSERSTEIN)},
     helpers={"reward": reward},
 )

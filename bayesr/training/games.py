@@ -29,8 +29,8 @@ class Game:
     Parameters
     ----------
     critic, generator : callable
-        ``(real_logits, fake_logits) -> loss`` of either player. The generator is given real logits without
-        their gradient.
+        ``(real_logits, fake_logits) -> loss`` of either player. Real logits reach the generator without
+        their gradient, and only where `relative` asks for them.
     penalty : callable, optional
         Of the critic; see `Penalty`.
     weight : float
@@ -38,8 +38,8 @@ class Game:
     every : int
         The penalty is taken at every so many of the critic's turns, which saves most of its cost and does not
         raise its weight.
-    rounds : int
-        The critic's turns per turn of the generator.
+    relative : bool
+        Whether the generator's loss depends on the logits of real images too.
     """
 
     critic: Loss
@@ -47,7 +47,7 @@ class Game:
     penalty: Penalty | None = None
     weight: float = 0.0
     every: int = 1
-    rounds: int = 1
+    relative: bool = False
 
 
 def critic_step_loss(game: Game, critic: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int) -> Tensor:
@@ -152,7 +152,7 @@ image super-resolution using a generative adversarial network", 2017, arXiv:1609
 LOGISTIC = Game(_logistic_critic, _logistic_generator, penalty=slope_at_real, weight=4.0, every=8)
 """`PLAIN` with R1 at every eighth turn."""
 
-RELATIVISTIC = Game(_relativistic_critic, _relativistic_generator)
+RELATIVISTIC = Game(_relativistic_critic, _relativistic_generator, relative=True)
 """``softplus(-(r - mean f)) + softplus(f - mean r)`` against the same with real and fake swapped.
 
 Of the relativistic average critic, which says how much more real an image is than the other kind on average; so the

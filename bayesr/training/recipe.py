@@ -86,7 +86,8 @@ class Contest:
     sides: Callable[[Scene], tuple[Tensor, Tensor, Tensor]] = member_against_truth
 
 
-def _critic(bands: int, scale: int) -> nn.Module:
+def patch_critic(bands: int, scale: int) -> Critic:
+    """The critic of patches, at half resolution, that sees the context."""
     return Critic(bands)
 
 
@@ -119,6 +120,6 @@ class Recipe:
     stages: tuple[Stage, ...]
     patch: int = 32
     consistent: bool = True
-    critics: Mapping[str, Contest] = field(default_factory=lambda: MappingProxyType({"critic": Contest(_critic)}))
+    critics: Mapping[str, Contest] = field(default_factory=lambda: MappingProxyType({"critic": Contest(patch_critic)}))
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     unpaired: bool = False

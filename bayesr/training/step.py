@@ -225,30 +225,24 @@ class Stepper:
 
     def _play(self, stage: Stage, done: int, scene: Scene) -> Iterator[tuple[str, Tensor]]:
         """A move of every critic, and then what the generator loses to them."""
-        contests = {name: (self.networks[name], contest) for name, contest in self.recipe.critics.items()}
-        for turn in range(max(contest.game.rounds for _, contest in contests.values())):
-            verdicts = [
-                critic_step_loss(contest.game, critic, *contest.sides(scene), done + turn)
-                for critic, contest in contests.values()
-                if turn < contest.game.rounds
-            ]
-            self.critic_optimiser.zero_grad(set_to_none=True)
-            torch.stack(verdicts).sum().backward()
-            weights = [p for critic in self._critics() for p in critic.parameters()]
-            self.processes.average_gradients(weights)
-            norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-            self._must_be_finite([float(norm)], "The critic's loss")
-            self.critic_optimiser.step()
+        contests = [(self.networks[name], contest) for name, contest in self.recipe.critics.items()]
+        verdicts = [critic_step_loss(contest.game, critic, *contest.sides(scene), done) for critic, contest in contests]
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        torch.stack(verdicts).sum().backward()
+        weights = [p for critic in self._critics() for p in critic.parameters()]
+        self.processes.average_gradients(weights)
+        norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
+        self._must_be_finite([float(norm)], "The critic's loss")
+        self.critic_optimiser.step()
         if done < stage.warmup:
             return
         for critic in self._critics():
             critic.requires_grad_(False)
-        first, _ = next(iter(contests.values()))
         if stage.features:
-            energy = losses.feature_energy(first, scene.x, scene.truth, scene.base, self.processes.mean)
+            energy = losses.feature_energy(contests[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
             yield "features", stage.features * energy
         if stage.adversarial:
-            lost = [_lost(critic, contest, scene) for critic, contest in contests.values()]
+            lost = [_lost(critic, contest, scene) for critic, contest in contests]
             yield "adversarial", stage.adversarial * torch.stack(lost).sum()
         for critic in self._critics():
             critic.requires_grad_(True)
@@ -292,6 +286,8 @@ class Stepper:
 def _lost(critic: nn.Module, contest: Contest, scene: Scene) -> Tensor:
     """What the generator loses in a game."""
     real, fake, context = contest.sides(scene)
-    with torch.no_grad():
-        on_real = critic(real, context)[0]
-    return contest.game.generator(on_real, critic(fake, context)[0])
+    on_real = on_fake = critic(fake, context)[0]
+    if contest.game.relative:
+        with torch.no_grad():
+            on_real = critic(real, context)[0]
+    return contest.game.generator(on_real, on_fake)
