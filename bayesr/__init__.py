@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BayesrError": "errors",
     "Model": "model",
+    "aggregate": "aggregation",
     "calibrate": "training.workflow",
     "components": "principal",
     "load": "model",
@@ -19,12 +20,14 @@ _HOMES = {
     "replay": "sampling",
     "sample": "sampling",
     "score": "scoring.scores",
+    "segment": "segmentation.workflow",
     "train": "training.workflow",
 }
 
 __all__ = [
     "BayesrError",
     "Model",
+    "aggregate",
     "calibrate",
     "components",
     "load",
@@ -33,17 +36,20 @@ __all__ = [
     "replay",
     "sample",
     "score",
+    "segment",
     "train",
 ]
 
 if TYPE_CHECKING:
     from bayesr import observe
+    from bayesr.aggregation import aggregate
     from bayesr.catalogue import models
     from bayesr.errors import BayesrError
     from bayesr.model import Model, load
     from bayesr.principal import components
     from bayesr.sampling import replay, sample
     from bayesr.scoring.scores import score
+    from bayesr.segmentation.workflow import segment
     from bayesr.training.workflow import calibrate, train
 
 

@@ -72,6 +72,10 @@ class TrainingFailed(BayesrError, RuntimeError):
     """Training could not start or go on."""
 
 
+class SegmenterFailed(BayesrError, RuntimeError):
+    """A segmenter raised an error, or what it returned is no segmentation; the message names the member."""
+
+
 class TilesDiffer(UserWarning):
     """The model sees all of an image, so what is drawn tile by tile is not what one piece would give."""
 

@@ -114,7 +114,7 @@ class Model:
             "calibration": self.calibration.describe(),
             "inputs": None if self.inputs is None else self.inputs.describe(),
             "card": dict(self.card),
-            "sha256": _checksum(weights),
+            "sha256": checksum(weights),
         }
         partial = path.with_suffix(".partial")
         try:
@@ -130,7 +130,8 @@ def stored(weight: torch.Tensor) -> torch.Tensor:
     return weight.half() if weight.is_floating_point() else weight
 
 
-def _checksum(weights: Mapping[str, torch.Tensor]) -> str:
+def checksum(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names and values, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].numpy().tobytes())
@@ -170,7 +171,7 @@ def _load(path: Path, modified: int) -> Model:
     header = read_header(path)
     try:
         weights = load_file(path)
-        if _checksum(weights) != header["sha256"]:
+        if checksum(weights) != header["sha256"]:
             raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
         generator = build(**header["architecture"])
         generator.load_state_dict(weights)  # which makes float32 of fp16

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayesr import images, product
-from bayesr.errors import InvalidProduct
+from bayesr.errors import InvalidArgument, InvalidProduct
 
 if TYPE_CHECKING:
     from bayesr.model import Model
@@ -22,6 +22,28 @@ def product_in(given: Any) -> xr.Dataset | None:
     if isinstance(given, str | os.PathLike) and (Path(given) / "zarr.json").is_file():
         given = xr.open_zarr(given, consolidated=False)
     return given if isinstance(given, xr.Dataset) and ("samples" in given or "std" in given) else None
+
+
+def drawn_from(
+    ds_or_img: Any, folder: Path, model: str | Path | Model | None, progress: bool | None, options: dict[str, Any]
+) -> xr.Dataset:
+    """A product as it is; of an image the product of `bayesr.sample`, with its members, in a store in `folder`.
+
+    Raises
+    ------
+    InvalidArgument
+        When there are options of `bayesr.sample` for a product, which is drawn already.
+    """
+    ds = product_in(ds_or_img)
+    if ds is None:
+        from bayesr.sampling import sample
+
+        given: dict[str, Any] = {"keep_samples": True, "store": folder / "product.zarr", "progress": progress}
+        given |= options if model is None else options | {"model": model}
+        return sample(ds_or_img, **given)
+    if options:
+        raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
+    return ds
 
 
 def image_of(ds: xr.Dataset, img: Any) -> images.Image:

@@ -1,170 +1,15 @@
-"""The command line. Commands import what they need when they run, so that help comes at once."""
+"""Commands about models: what there is, their cards, training, calibration."""
 
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from bayesr import __version__
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class _Group(click.Group):
-    """Turns every error that bayesr raises on purpose into one line and exit status 1, its warnings into lines."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
-
-        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            text = str(message) if category in (UnfamiliarInput, TilesDiffer) else f"{category.__name__}: {message}"
-            click.echo(f"Warning: {text}", err=True)
-
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = show
-                return super().invoke(ctx)
-        except BayesrError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bayesr")
-def main() -> None:
-    """Super-resolution that says what it does not know."""
-
-
-_TABLES = {
-    "posterior": "Scores as ratios to an exact posterior, of bayes-srgan and of what else is used.",
-    "epistemic": "Aleatoric and epistemic against the exact posterior variance, by training data and domain.",
-    "quality": "Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100.",
-    "domains": "Every model on every set, and how models of a domain compare with that of photographs.",
-    "realism": "Members against the truth: power by frequency, a network that tells them apart, and their scores.",
-    "systems": "Every recipe after an equal budget of training on equal data, on photographs and on fluorescence.",
-    "sheet": "Twelve crops: input, mean, four members, standard deviation, truth, as one picture.",
-    "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
-    "inputs": "The share of images, as they are and degraded, that the input check warns about.",
-    "search": "Tails and losses that were tried: score and time of each, with the same trunk and training.",
-    "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
-}
-
-
-class _Tables(click.Group):
-    """Loads the module of a table when it is asked for: they need nearly everything."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_TABLES)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _TABLES:
-            return None
-        found: click.Command = import_module(f"bayesr.bench.{name}").command
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Tables"):
-            formatter.write_dl(list(_TABLES.items()))
-
-
-@main.group(cls=_Tables)
-def bench() -> None:
-    """Measure what bayesr claims, and record it."""
-
-
-def _sampling_options(command: Command) -> Command:
-    for option in (
-        click.option("-n", default=32, show_default=True, help="Members."),
-        click.option("--model", default="natural-x4", show_default=True, help="A bundled name, or a model file."),
-        click.option("--seed", default=0, show_default=True),
-        click.option("--masks", type=int, help="Dropout masks; divides n."),
-        click.option("--level", default=0.9, show_default=True, help="Of the interval, in (0, 1)."),
-        click.option("--keep-samples", is_flag=True, help="Write the members too."),
-        click.option("--overwrite", is_flag=True, help="Replace a store that is there."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, openvino, or as torch says it."),
-    ):
-        command = option(command)
-    return command
-
-
-@main.command()
-@click.argument("img", metavar="IN")
-@click.argument("out", metavar="OUT.zarr")
-@_sampling_options
-@click.option("--resume", is_flag=True, help="Go on with an unfinished store.")
-@click.option("--dims", help='Names of the axes where they are ambiguous: "yxb" or "byx".')
-@click.option("--nodata", type=float, help="The value of missing pixels.")
-@click.option("--value-range", type=(float, float), help="Input values that the network sees as 0 and 1.")
-@click.option("--tile", type=int, help="Side of a tile, in input pixels.")
-def sample(img: str, out: str, **options: Any) -> None:
-    """Draw members of the image IN and write the product to OUT.zarr."""
-    import bayesr
-
-    ds = bayesr.sample(img, options.pop("n"), store=out, progress=True, **options)
-    _tell(ds, out)
-
-
-@main.command()
-@click.argument("out", metavar="[OUT.zarr]", default="bayesr-demo.zarr")
-@_sampling_options
-def demo(out: str, **options: Any) -> None:
-    """Run the main job on a bundled photograph."""
-    import bayesr
-
-    image = Path(__file__).parent / "examples" / "coffee-x4.png"
-    _tell(bayesr.sample(image, options.pop("n"), store=out, progress=True, **options), out)
-
-
-def _tell(ds: Any, out: str) -> None:
-    sizes = " x ".join(f"{ds.sizes[dim]} {dim}" for dim in ("band", "y", "x"))
-    click.echo(f"{ds.attrs['n']} members of {sizes}, model {ds.attrs['model']}")
-    click.echo(f"mean of std: {float(ds['std'].mean()):.3g}; interval at level {ds.attrs['level']:g}")
-    click.echo(f"the input: {ds.attrs['input_check']}")
-    click.echo(f"The product lies at {Path(out).absolute()}")
-    click.echo(f"Open it with: xarray.open_zarr({out!r})")
-
-
-@main.command()
-@click.argument("store", metavar="STORE.zarr")
-@click.argument("reference")
-@click.option("--out", type=click.Path(path_type=Path), help="Write maps and figures to this Zarr store.")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
-@click.option("--img", help="The low-resolution image, where the store holds no members.")
-@click.option("--model", help="The model file, where it does not lie under its recorded name.")
-@click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
-@click.option("--seed", default=0, show_default=True, help="Of the random numbers that break ties.")
-def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
-    """Score the product STORE.zarr against the high-resolution image REFERENCE."""
-    from rich.console import Console
-    from rich.table import Table
-
-    import bayesr
-    from bayesr.store import check
-
-    if out is not None:
-        check(out, 0, overwrite=overwrite, resume=False)
-    scores = bayesr.score(store, reference, progress=True, **options)
-    table = Table("figure", "value", "what it is", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
-    for name, figure in scores.data_vars.items():
-        units, meaning = figure.attrs.get("units", "1").removesuffix("1"), figure.attrs["long_name"]
-        if figure.dims == ("level",):
-            meaning += " at " + ", ".join(f"{level:g}" for level in figure["level"].values)
-        if figure.dims in ((), ("level",)):
-            table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
-    Console().print(table)
-    if out is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
-            scores.to_zarr(out, mode="w" if overwrite else "w-")
-        click.echo(f"Maps and curves lie at {out.absolute()}")
-
-
-@main.command()
+@click.command()
 def models() -> None:
     """List the models at hand."""
     from rich.console import Console
@@ -184,7 +29,7 @@ def models() -> None:
     Console().print(table)
 
 
-@main.command()
+@click.command()
 @click.argument("model", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
 @click.option(
@@ -215,7 +60,7 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
         raise click.BadParameter("write it as fidelity=12000,score=5000") from error
 
 
-@main.command()
+@click.command()
 @click.argument("recipe")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
@@ -274,7 +119,7 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     click.echo(f"The model lies at {options['out'].absolute()}")
 
 
-@main.command()
+@click.command()
 @click.argument("histories", nargs=-1, required=True, metavar="RUN.jsonl...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The image to write; RUN.png by default.")
 def curves(histories: tuple[Path, ...], out: Path | None) -> None:
@@ -299,7 +144,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
         raise click.BadParameter("write them as 0.5,0.9") from error
 
 
-@main.command()
+@click.command()
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
@@ -335,44 +180,3 @@ def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float
         f"{ds.attrs['images']} images for the intervals, enough for levels up to {ds.attrs['largest_level']:.3f}"
     )
     click.echo(f"The model lies at {out.absolute()}")
-
-
-@main.command()
-@click.argument("source", metavar="STORE_OR_IMG")
-@click.option("-k", default=4, show_default=True, help="Components, fewer than members.")
-@click.option("--img", help="The image that was sampled, for a store without members.")
-@click.option("--window", type=(int, int, int, int), metavar="TOP BOTTOM LEFT RIGHT", help="High-resolution pixels.")
-@click.option("--out", type=click.Path(path_type=Path), help="A Zarr store to write them to.")
-@click.option("--model", help="A bundled name, or a model file.")
-@click.option("-n", type=int, help="Members, for an image.")
-@click.option("--seed", type=int, help="For an image.")
-def components(
-    source: str,
-    k: int,
-    img: str | None,
-    window: tuple[int, ...] | None,
-    out: Path | None,
-    model: str | None,
-    **options: Any,
-) -> None:
-    """The K ways in which the answer varies most, of a product's store or of an image that is sampled first."""
-    import bayesr
-    from bayesr.errors import StoreExists
-
-    if out is not None and out.exists():
-        raise StoreExists(f"{out} is already there: choose another name.")
-    part = None if window is None else (slice(*window[:2]), slice(*window[2:]))
-    given = {name: value for name, value in options.items() if value is not None}
-    ds = bayesr.components(source, k, img=img, window=part, model=model, progress=True, **given)
-    click.echo(f"component  share of the variance ({ds['share'].attrs['comment']})")
-    for i, share in enumerate(ds["share"].values):
-        click.echo(f"{i:<9}  {share:.3f}")
-    if out is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
-            ds.to_zarr(out, zarr_format=3)
-        click.echo(f"Images and scores lie at {out.absolute()}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,257 @@
+"""Regions of an image: labels, polygons or a grid of cells become lists of pixels, once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesr import images
+from bayesr.errors import ImageNotFound, InvalidArgument
+from bayesr.grid import Axis
+from bayesr.polygons import inside, named
+
+Array = NDArray[Any]
+Pixels = NDArray[np.int64]
+
+_BLOCK = 2048
+"""The longest side of what is read at once, unless a chunk is longer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Lists of pixels; regions may overlap, and be empty.
+
+    Attributes
+    ----------
+    names : ndarray
+        Of every region: its label, its number or its name; all different.
+    counts : ndarray
+        Pixels of every region.
+    pixels : ndarray
+        ``y * width + x`` of all of them, region by region.
+    shape : (int, int)
+        Height and width of the image.
+    """
+
+    names: Array
+    counts: Pixels
+    pixels: Pixels
+    shape: tuple[int, int]
+
+    @property
+    def starts(self) -> Pixels:
+        """Where each region's pixels begin in `pixels`."""
+        return np.cumsum(self.counts) - self.counts
+
+    def centroids(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean row and column of every region; NaN where it is empty."""
+        owner = np.repeat(np.arange(self.counts.size), self.counts)
+        with np.errstate(invalid="ignore"):
+            row, column = (
+                np.bincount(owner, place, self.counts.size) / self.counts
+                for place in divmod(self.pixels, self.shape[1])
+            )
+        return row, column
+
+    def read(self, array: xr.DataArray) -> NDArray[np.float32]:
+        """Values ``(..., pixel)`` of an array ``(..., y, x)``; of a lazy one, only blocks that regions touch."""
+        chunks, lead = array.variable.chunks, array.shape[:-2]
+        if chunks is None:
+            return array.to_numpy().reshape(*lead, -1)[..., self.pixels].astype(np.float32, copy=False)
+        found = np.empty((*lead, self.pixels.size), np.float32)
+        for rows, columns, places, here in self._blocks(max(chunks[-2]), max(chunks[-1])):
+            found[..., places] = array[..., rows, columns].to_numpy().reshape(*lead, -1)[..., here]
+        return found
+
+    @property
+    def window(self) -> int:
+        """At most so many pixels of a plane are read at once."""
+        return min(self.shape[0] * self.shape[1], _BLOCK**2)
+
+    def _blocks(self, height: int, width: int) -> list[tuple[slice, slice, Pixels, Pixels]]:
+        if (height, width) not in self._plans:
+            self._plans[height, width] = list(self._plan(*(side * max(1, _BLOCK // side) for side in (height, width))))
+        return self._plans[height, width]
+
+    @cached_property
+    def _plans(self) -> dict[tuple[int, int], list[tuple[slice, slice, Pixels, Pixels]]]:
+        return {}
+
+    def _plan(self, height: int, width: int) -> Iterator[tuple[slice, slice, Pixels, Pixels]]:
+        """(rows, columns, places in `pixels`, places in the block) of blocks, cut to what regions cover."""
+        row, column = divmod(self.pixels, self.shape[1])
+        block = row // height * (self.shape[1] // width + 1) + column // width
+        order = np.argsort(block, kind="stable")
+        ends = [0, *(np.flatnonzero(np.diff(block[order])) + 1), order.size]
+        for places in (order[a:b] for a, b in pairwise(ends) if b > a):
+            r, c = row[places], column[places]
+            top, left, right = r.min(), c.min(), c.max() + 1
+            yield (
+                slice(int(top), int(r.max()) + 1),
+                slice(int(left), int(right)),
+                places,
+                ((r - top) * (right - left) + c - left),
+            )
+
+
+def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = None) -> Regions:
+    """The regions of an image whose pixel centres are `y` and `x`; `bayesr.aggregate` says what is taken.
+
+    Parameters
+    ----------
+    regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
+    y, x : DataArray
+        Coordinates of the pixel centres.
+    scale : int, optional
+        High-resolution pixels per low-resolution pixel, to recognise labels of the low-resolution image.
+
+    Raises
+    ------
+    InvalidArgument
+        For what are no regions, regions of another size, or none with a pixel inside.
+    ImageNotFound
+        When a file is not there.
+    """
+    if isinstance(regions, str | os.PathLike):
+        regions = _from_file(Path(regions))
+    shape = (int(y.size), int(x.size))
+    if _is_grid(regions):
+        found = _cells(regions, shape)
+    elif isinstance(regions, np.ndarray | xr.DataArray):
+        found = _of_labels(regions, y, x, scale)
+    else:
+        found = _of_polygons(regions, y, x)
+    if not found.counts.sum():
+        raise InvalidArgument("There is no region: all labels are 0. Give regions numbers from 1 on.")
+    return found
+
+
+def _from_file(path: Path) -> Any:
+    if path.suffix.lower() not in (".geojson", ".json"):
+        data = images.read(path).data
+        if data.sizes["band"] != 1:
+            raise InvalidArgument(f"{path} has {data.sizes['band']} bands: labels are an image of one, whole numbers.")
+        return data.isel(band=0)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ImageNotFound(f"There is no file {path} (the working directory is {Path.cwd()}).") from None
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{path} cannot be read as GeoJSON ({error}).") from error
+
+
+# -- a grid ------------------------------------------------------------------------------------
+
+
+def _is_grid(regions: Any) -> bool:
+    if isinstance(regions, int | np.integer):
+        return not isinstance(regions, bool)
+    pair = isinstance(regions, tuple | list) and len(regions) == 2
+    return pair and all(isinstance(side, int | np.integer) for side in regions)
+
+
+def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
+    """Cells numbered from 1, row by row; the last ones of a row or column may be smaller."""
+    height, width = (sides, sides) if isinstance(sides, int | np.integer) else sides
+    if min(height, width) < 1:
+        raise InvalidArgument(f"A grid's cells must have a side of 1 high-resolution pixel or more, not {sides!r}.")
+    across = -(-shape[1] // width)
+    labels = (np.arange(shape[0]) // height * across)[:, None] + np.arange(shape[1]) // width + 1
+    return _sorted(labels)
+
+
+# -- labels ------------------------------------------------------------------------------------
+
+
+def _of_labels(labels: Array | xr.DataArray, y: xr.DataArray, x: xr.DataArray, scale: int | None) -> Regions:
+    shape = (int(y.size), int(x.size))
+    if isinstance(labels, xr.DataArray):
+        if set(labels.dims) != {"y", "x"}:
+            raise InvalidArgument(f"Labels must have the dimensions (y, x), not {tuple(map(str, labels.dims))}.")
+        labels = labels.transpose("y", "x")
+    if labels.dtype.kind not in "iub":
+        raise InvalidArgument(
+            f"Labels must be whole numbers, not {labels.dtype}: labels.astype(int), 0 outside of all regions. One "
+            "polygon is given in a list: [ring]."
+        )
+    if labels.shape != shape:
+        advice = "label its pixels"
+        if scale and labels.ndim == 2 and tuple(side * scale for side in labels.shape) == shape:
+            advice = f"repeat every one, np.kron(labels, np.ones(({scale}, {scale}), int))"
+        raise InvalidArgument(
+            f"Labels have the shape {tuple(labels.shape)} and the product is {shape[0]} x {shape[1]} pixels (y x x): "
+            f"{advice}."
+        )
+    if isinstance(labels, xr.DataArray):
+        _same_place(labels, y, x)
+        labels = labels.to_numpy()
+    if labels.dtype.kind == "i" and labels.min() < 0:
+        raise InvalidArgument(f"Labels must be 0 (outside) or more; the least is {labels.min()}.")
+    return _sorted(labels)
+
+
+def _same_place(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
+    for ours in (y, x):
+        dim = str(ours.dims[0])
+        if dim not in labels.coords or ours.attrs.get("units") == "input pixels":
+            continue
+        theirs, centres = labels[dim].to_numpy().astype(float), ours.to_numpy().astype(float)
+        if np.abs(theirs - centres).max() > 0.01 * abs(Axis.of_centres(centres, dim).step):
+            raise InvalidArgument(
+                f"The labels lie on another grid: their {dim} runs from {theirs[0]:g} to {theirs[-1]:g}, the product's "
+                f"from {centres[0]:g} to {centres[-1]:g}. Resample them to the product's grid, "
+                f"labels.sel(y=ds.y, x=ds.x, method='nearest'), or drop their coordinates if these are wrong."
+            )
+
+
+def _sorted(labels: Array) -> Regions:
+    flat = labels.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    order = order[np.searchsorted(flat, 1, sorter=order) :]
+    names, counts = np.unique(flat[order], return_counts=True)
+    if names.dtype.kind != "i":
+        names = names.astype(np.int64)
+    return Regions(names, counts.astype(np.int64), order, (labels.shape[0], labels.shape[1]))
+
+
+# -- polygons ----------------------------------------------------------------------------------
+
+
+def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
+    given = list(named(regions))
+    if not given:
+        raise InvalidArgument("There is no region: give one polygon or more.")
+    names = [name for name, _ in given]
+    axes = [Axis.of_centres(centres.to_numpy(), str(centres.dims[0])) for centres in (y, x)]
+    shape = (axes[0].size, axes[1].size)
+    pixels = [inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
+    if not any(p.size for p in pixels):
+        corners = np.concatenate([ring for _, rings in given for ring in rings])
+        (left, low), (right, high) = corners.min(0), corners.max(0)
+        raise InvalidArgument(
+            f"No pixel's centre lies in a polygon: they reach from x = {left:g} to {right:g} and y = {low:g} to "
+            f"{high:g}, the product from x = {axes[1].start:g} to {axes[1].stop:g} and y = {axes[0].start:g} to "
+            f"{axes[0].stop:g}. Give corners as (x, y) in the product's coordinates and reference system."
+        )
+    unnamed = any(name is None for name in names) or len(set(names)) < len(names)
+    return Regions(
+        np.arange(1, len(names) + 1) if unnamed else np.array(names, object),
+        np.array([p.size for p in pixels], np.int64),
+        np.concatenate(pixels),
+        shape,
+    )
+
+
+def _to_pixels(ring: NDArray[np.float64], y: Axis, x: Axis) -> NDArray[np.float64]:
+    """Corners as (column, row), pixel centres at whole numbers."""
+    return (ring - (x.start, y.start)) / (x.step, y.step) - 0.5

@@ -1,0 +1,210 @@
+"""Anything that segments an image, as one kind of function; and what it returns, checked."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import InvalidArgument, SegmenterFailed
+from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
+
+Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
+"""From an image `band x y x x`, in its units, and its value range, to a checked segmentation."""
+
+_SLACK = 1e-3
+"""How far probabilities may miss [0, 1], and those of all classes the sum 1."""
+
+
+def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple[Segment, str, tuple[str, ...]]:
+    """(function, name, variables of the product that it is fed with).
+
+    Raises
+    ------
+    InvalidArgument
+        When it is nothing that segments.
+    """
+    import torch
+
+    inputs: tuple[str, ...] = ("member",)
+    call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
+    if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL:
+        given = load(Path(given))
+    if isinstance(given, Segmenter):
+        name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
+    elif isinstance(given, str):
+        name, call = given, _of_array(CLASSICAL[given])
+    elif isinstance(given, torch.nn.Module):
+        name, call = type(given).__name__, _of_module(given)
+    elif callable(given):
+        name, call = getattr(given, "__qualname__", type(given).__name__), _of_array(given)
+    else:
+        raise InvalidArgument(
+            "A segmenter is a function of an image (band, y, x), a torch module, the name of a bundled one or the path "
+            f"of a trained one, {' or '.join(repr(one) for one in CLASSICAL)}, not {type(given).__name__}."
+        )
+
+    def segment(image: NDArray[np.float32], value_range: tuple[float, float]) -> Segmentation:
+        return checked(call(image, value_range), image.shape[-2:], threshold, smallest, logits)
+
+    return segment, name, inputs
+
+
+def checked(
+    raw: Any, size: tuple[int, ...], threshold: float = 0.5, smallest: int = 0, logits: bool = False
+) -> Segmentation:
+    """What a segmenter returned, as a `Segmentation` of an image of `size`.
+
+    Boolean and floating-point arrays are probabilities, whose connected parts at or above `threshold` are objects;
+    integers are labels; a pair is (probability, labels).
+
+    Raises
+    ------
+    SegmenterFailed
+        When it is none of these: of another size, NaN, no probability, negative.
+    """
+    if isinstance(raw, Segmentation):
+        raw = raw.probability if raw.labels is None else (raw.probability, raw.labels)
+    if isinstance(raw, tuple):
+        if len(raw) != 2:
+            raise SegmenterFailed(f"A tuple must be (probability, labels), not of {len(raw)} values.")
+        probability, labels = (_array(part, size) for part in raw)
+        if labels.dtype.kind not in "iu":
+            raise SegmenterFailed(f"Labels must be whole numbers, not {labels.dtype}.")
+        return Segmentation(_probability(probability, logits), _labels(labels, smallest))
+    values = _array(raw, size)
+    if values.dtype.kind in "iu":
+        labels = _labels(values, smallest)
+        return Segmentation((labels > 0).astype(np.float32), labels)
+    probability = _probability(values, logits)
+    if probability.ndim == 3:
+        return Segmentation(probability, None)
+    return Segmentation(probability, _labels(_parts(probability >= threshold), smallest))
+
+
+def _array(raw: Any, size: tuple[int, ...]) -> NDArray[Any]:
+    values = np.asarray(raw.detach().cpu() if hasattr(raw, "detach") else raw)
+    while values.ndim > 2 and values.shape[0] == 1:
+        values = values[0]
+    if values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
+        raise SegmenterFailed(
+            f"An array of {values.dtype} and shape {values.shape} is no segmentation: labels or probabilities (y, x) "
+            "are, or probabilities (class, y, x)."
+        )
+    if values.shape[-2:] != size:
+        raise SegmenterFailed(
+            f"The result has the shape {values.shape[-2:]} (y, x) and the image {size}: a segmenter keeps the size."
+        )
+    return values
+
+
+def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise SegmenterFailed(f"{int((~np.isfinite(values)).sum())} values are NaN or infinite.")
+    if logits:
+        from scipy.special import expit, softmax
+
+        found: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
+        return found
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if low < -_SLACK or high > 1 + _SLACK:
+        raise SegmenterFailed(
+            f"Values run from {low:.3g} to {high:.3g}, where probabilities in [0, 1] are expected: these look like "
+            "logits, for which there is logits=True."
+        )
+    if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _SLACK * len(values):
+        raise SegmenterFailed("The probabilities of the classes do not sum to 1 at every pixel.")
+    clipped: NDArray[np.float32] = np.clip(values, 0, 1)
+    return clipped
+
+
+def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
+    if values.ndim != 2:
+        raise SegmenterFailed(f"Labels are (y, x), not of the shape {values.shape}.")
+    if values.size and int(values.min()) < 0:
+        raise SegmenterFailed(f"Labels are at least 0, the background, not {int(values.min())}.")
+    if int(values.max(initial=0)) > np.iinfo(np.int32).max:
+        raise SegmenterFailed(f"Labels are at most 2^31 - 1, not {int(values.max())}.")
+    labels = values.astype(np.int32)
+    if smallest > 1:
+        numbers, inverse, pixels = np.unique(labels, return_inverse=True, return_counts=True)
+        labels = np.where(pixels >= smallest, numbers, 0)[inverse].reshape(labels.shape).astype(np.int32)
+    return labels
+
+
+def _parts(mask: NDArray[np.bool_]) -> NDArray[Any]:
+    from skimage.measure import label
+
+    found: NDArray[Any] = label(mask, connectivity=1)
+    return found
+
+
+# -- kinds -----------------------------------------------------------------------------------------
+
+
+def _of_array(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
+    return lambda image, value_range: function(image)
+
+
+def _of_module(module: Any) -> Callable[..., Any]:
+    """A torch module on `1 x band x y x x`, scaled to [0, 1]: a copy in evaluation mode, so that the caller's stays."""
+    import torch
+
+    network = copy.deepcopy(module).eval()
+    weight = next((p for p in network.parameters()), torch.zeros(()))
+
+    def call(image: NDArray[np.float32], value_range: tuple[float, float]) -> Any:
+        low, high = value_range
+        x = torch.from_numpy((image - np.float32(low)) / np.float32(high - low))[None].to(weight.device, weight.dtype)
+        with torch.inference_mode():
+            return network(x).float().cpu().numpy()
+
+    return call
+
+
+def otsu(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels brighter than Otsu's threshold on the mean over bands; none in an image of one value.
+
+    References
+    ----------
+    N. Otsu, "A threshold selection method from gray-level histograms", 1979, doi:10.1109/TSMC.1979.4310076.
+    """
+    from skimage.filters import threshold_otsu
+
+    grey = image.mean(0)
+    if grey.min() == grey.max():
+        return np.zeros(grey.shape, np.bool_)
+    found: NDArray[np.bool_] = grey > threshold_otsu(grey)
+    return found
+
+
+def watershed(image: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Otsu's foreground, parted where it narrows: a watershed of the distance to the background, smoothed.
+
+    Seeds are the maxima of the distance, after a Gaussian of standard deviation 1 pixel, at least 5 pixels apart.
+
+    References
+    ----------
+    F. Meyer, "Topographic distance and watershed lines", 1994, doi:10.1016/0165-1684(94)90060-4.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import watershed as flood
+
+    mask = otsu(image)
+    distance = gaussian_filter(distance_transform_edt(mask), 1.0)
+    seeds = np.zeros(mask.shape, np.int32)
+    peaks = peak_local_max(distance, min_distance=5, labels=_parts(mask), exclude_border=False)
+    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    found: NDArray[np.int32] = flood(-distance, seeds, mask=mask)
+    return found
+
+
+CLASSICAL: dict[str, Callable[[NDArray[np.float32]], Any]] = {"otsu": otsu, "watershed": watershed}
+"""Segmenters that learn nothing, by name."""

@@ -1,0 +1,109 @@
+"""Files of masks: found by the names of images, read, and compared with them in size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+_LOSSY = {".jpg", ".jpeg"}
+
+
+def image_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """The images of a folder whose names match a pattern, in the order of names.
+
+    Raises
+    ------
+    ImageNotFound, InvalidArgument
+        When there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise ImageNotFound(f"There is no folder {folder}.")
+    files = sorted(p for p in folder.glob(f"{pattern}.*") if p.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise InvalidArgument(f"No images in {folder} ({', '.join(sorted(_SUFFIXES))}).")
+    return files
+
+
+def mask_files(given: Path) -> dict[str, list[Path]]:
+    """Mask files by stem, of a folder or of a pattern in one."""
+    files = image_files(given.parent, given.name) if "*" in given.name else image_files(given)
+    by_stem: dict[str, list[Path]] = {}
+    for file in files:
+        by_stem.setdefault(file.stem, []).append(file)
+    return by_stem
+
+
+def mask_of(stem: str, images: set[str], candidates: dict[str, list[Path]]) -> Path | None:
+    """The mask of an image: by its own name, else by its name and a suffix that makes no other image's name.
+
+    Raises
+    ------
+    InvalidArgument
+        When there are several.
+    """
+    own = candidates.get(stem) or [
+        file
+        for name, files in candidates.items()
+        if name.startswith(f"{stem}_") and name not in images
+        for file in files
+    ]
+    if len(own) > 1:
+        raise InvalidArgument(
+            f"{stem} has {len(own)} masks in {own[0].parent} ({', '.join(p.name for p in own[:3])}): give one folder "
+            "for each annotator, or a pattern such as masks/*_1stHO."
+        )
+    return own[0] if own else None
+
+
+def read_mask(path: Path) -> NDArray[np.int32]:
+    """A mask `y x x`: one value beside 0 becomes 1, several stay as they are.
+
+    Raises
+    ------
+    InvalidArgument
+        For colours, for other than whole numbers, and for numbers in a JPEG, which changes them.
+    NotAnImage
+        When the file cannot be read.
+    """
+    pixels = _pixels(path)
+    if pixels.ndim == 3:
+        if (pixels != pixels[..., :1]).any():
+            raise InvalidArgument(f"The mask {path} is coloured: give one number for each object, or black and white.")
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2 or pixels.dtype.kind not in "biu":
+        raise InvalidArgument(f"The mask {path} is no image of whole numbers; its shape is {pixels.shape}.")
+    values = np.unique(pixels[pixels != 0])
+    if values.size > 1 and path.suffix.lower() in _LOSSY:
+        raise InvalidArgument(f"The mask {path} is a JPEG, which changes numbers: threshold it and save it as PNG.")
+    mask: NDArray[np.int32] = (pixels != 0 if values.size <= 1 else pixels).astype(np.int32)
+    return mask
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            return np.asarray(tifffile.imread(path))
+        import PIL.Image
+
+        with PIL.Image.open(path) as picture:
+            plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
+            return np.asarray(plain)
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise NotAnImage(f"The mask {path} cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def check_sizes(name: str, image: NDArray[Any], masks: NDArray[Any]) -> None:
+    """That masks `annotator x y x x` are as large as the image `band x y x x`; else InvalidArgument."""
+    if image.shape[1:] != masks.shape[1:]:
+        raise InvalidArgument(
+            f"{name}: the mask has {masks.shape[1]} x {masks.shape[2]} pixels (y x x), the image {image.shape[1]} x "
+            f"{image.shape[2]}: give both in one size."
+        )

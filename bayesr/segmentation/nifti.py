@@ -1,0 +1,46 @@
+"""One slice of a NIfTI file as an image; nibabel, which reads it, is optional."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import InvalidArgument, NotAnImage
+
+_MODALITIES = 8
+"""A third axis that is longer is one of slices."""
+
+
+def read_slice(path: Path) -> NDArray[np.float32]:
+    """The bands of a NIfTI file, `band x y x x`, in its units.
+
+    Axes of one value are dropped. A third axis is one of bands, which are first or last.
+
+    Raises
+    ------
+    InvalidArgument
+        When nibabel is not installed.
+    NotAnImage
+        When the file cannot be read, has more than one slice, or values that are not finite.
+    """
+    try:
+        import nibabel
+    except ImportError as error:
+        raise InvalidArgument(f"Reading {path.name} needs nibabel: pip install 'bayesr[medical]'.") from error
+    try:
+        values = np.asarray(nibabel.load(path).dataobj, np.float32)  # type: ignore[attr-defined]
+    except Exception as error:  # readers of damaged files raise nearly anything
+        raise NotAnImage(f"{path} cannot be read as NIfTI ({error}).") from error
+    values = values.reshape([size for size in values.shape if size > 1] or [1])
+    if values.ndim == 3:  # modalities come first or last
+        fewest = int(np.argmin(values.shape))
+        if values.shape[fewest] > _MODALITIES:
+            raise NotAnImage(f"{path} has the shape {values.shape}: cut it into images of one slice first.")
+        values = np.moveaxis(values, fewest, 0)
+    elif values.ndim == 2:
+        values = values[None]
+    if values.ndim != 3 or not np.isfinite(values).all():
+        raise NotAnImage(f"{path} is no image of one slice with finite values; its shape is {values.shape}.")
+    return np.ascontiguousarray(values.transpose(0, 2, 1))

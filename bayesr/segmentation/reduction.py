@@ -1,0 +1,44 @@
+"""From the segmentations of all members to what they say together, one member at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def entropy(probability: Array) -> Array:
+    """Entropy in nats of foreground probabilities `y x x`, or of classes `class x y x x`: ``-sum_c p_c log p_c``."""
+    from scipy.special import entr
+
+    p = np.clip(probability, 0, 1)
+    found: Array = (entr(p) + entr(1 - p)) if p.ndim == 2 else entr(p).sum(0)
+    return found
+
+
+class Agreement:
+    """Probabilities of the members so far: their mean, and the mean of their entropies."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._sum: Array | None = None
+        self._entropies: Array | None = None
+
+    def add(self, probability: Array) -> None:
+        """One member's, `y x x` or `class x y x x`; NaN where there is no data."""
+        if self._sum is None or self._entropies is None:
+            self._sum, self._entropies = np.zeros_like(probability), np.zeros(probability.shape[-2:], np.float32)
+        self._sum += probability
+        self._entropies += entropy(probability)
+        self.n += 1
+
+    def variables(self, threshold: float) -> dict[str, NDArray[np.generic]]:
+        """``probability``, ``mask``, ``entropy`` and ``mutual_information``, ``H(mean p) - mean H(p)`` >= 0."""
+        assert self._sum is not None and self._entropies is not None
+        mean = self._sum / np.float32(self.n)
+        total = entropy(mean)
+        with np.errstate(invalid="ignore"):
+            mask = mean >= threshold if mean.ndim == 2 else np.nan_to_num(mean).argmax(0)
+        mutual = np.maximum(total - self._entropies / np.float32(self.n), np.float32(0))
+        return dict(probability=mean, mask=mask.astype(np.uint8), entropy=total, mutual_information=mutual)

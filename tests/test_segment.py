@@ -1,0 +1,212 @@
+"""`bayesr.segment`: what members say together is what they say one by one, and what goes wrong loses nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import bayesr
+from bayesr import product
+from bayesr.cli import main
+from bayesr.errors import InvalidArgument, InvalidProduct, SegmenterFailed, StoreExists, StoreFailed
+from bayesr.segmentation.objects import interval
+
+
+@pytest.fixture(scope="module")
+def low():
+    """Blobs on a dark background, `y x x`, as a camera with 12 bits gives them."""
+    y, x = np.mgrid[:18, :22]
+    spots = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 6) for a, b in ((4, 5), (12, 6), (9, 16)))
+    return (300 + 3000 * spots).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def ds(grey_model, low):
+    return grey_model.sample(low, 6)
+
+
+def bright(image):
+    return image[0] > 1500
+
+
+@pytest.fixture(scope="module")
+def found(ds):
+    return bayesr.segment(ds, bright, keep_members=True)
+
+
+def test_maps_are_those_of_the_members(ds, found):
+    masks = ds["samples"].to_numpy()[:, 0] > 1500
+    p = masks.mean(0)
+    np.testing.assert_allclose(found["probability"], p, atol=1e-6)
+    np.testing.assert_array_equal(found["mask"], p >= 0.5)
+    np.testing.assert_allclose(found["mutual_information"], found["entropy"], atol=1e-6)  # masks doubt nothing
+    np.testing.assert_array_equal(found["member_probability"], masks)
+    assert found["member_labels"].dims == ("realization", "y", "x")
+
+
+def test_objects_are_those_of_the_members(ds, found):
+    members, labels = ds["samples"].to_numpy(), found["member_labels"].to_numpy()
+    numbers = [len(np.unique(one[one > 0])) for one in labels]
+    np.testing.assert_array_equal(found["member_count"], numbers)
+    assert float(found["count"]) == np.mean(numbers)
+    area, intensity = found["member_area"].to_numpy(), found["member_intensity"].to_numpy()
+    assert np.nansum(area) == (labels > 0).sum()  # every pixel of every member belongs to one object
+    np.testing.assert_allclose(np.nansum(area * intensity[..., 0]), members[:, 0][labels > 0].sum(dtype=float))
+    np.testing.assert_allclose(found["existence"], np.isfinite(area).mean(0))
+    lower, upper = interval(area, 0.9)
+    np.testing.assert_allclose(found["area_lower"], lower)
+    np.testing.assert_allclose(found["area_upper"], upper)
+    shown = np.unique(found["labels"].to_numpy())
+    assert set(shown[shown > 0]) == set(found["object"].to_numpy()[found["existence"] >= 0.5])
+
+
+def test_the_result_describes_itself(ds, found):
+    assert found["probability"].dims == found["labels"].dims == ("y", "x")
+    assert found["intensity"].dims == ("object", "band") and found["member_area"].dims == ("realization", "object")
+    for name, variable in found.data_vars.items():
+        assert variable.attrs["long_name"], name
+        assert "units" in variable.attrs or name.startswith(("intensity", "member_intensity")), name
+    xr.testing.assert_equal(found["y"], ds["y"])
+    assert found.attrs["segmenter"] == "bright" and found.attrs["model_sha256"] == ds.attrs["model_sha256"]
+    assert json.loads(found.attrs["segmentation"])["threshold"] == 0.5
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_store_holds_the_same(ds, found, tmp_path, keep):
+    stored = bayesr.segment(ds, bright, store=tmp_path / "s.zarr", keep_members=keep)
+    expected = found if keep else found.drop_vars(["member_probability", "member_labels"])
+    assert set(stored.data_vars) == set(expected.data_vars)
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(stored[name], expected[name])
+    with pytest.raises(StoreExists):
+        bayesr.segment(ds, bright, store=tmp_path / "s.zarr")
+    again = bayesr.segment(ds, never, store=tmp_path / "t.zarr")
+    assert int(again["count"]) == 0 and again.sizes["object"] == 0
+
+
+def never(image):
+    return np.zeros(image.shape[-2:], bool)
+
+
+def test_members_that_a_store_lacks_are_drawn_again(grey_model, low, found, tmp_path):
+    path = tmp_path / "product.zarr"
+    grey_model.sample(low, 6, store=path)
+    with pytest.raises(InvalidProduct, match="img="):
+        bayesr.segment(path, bright)
+    again = bayesr.segment(path, bright, img=low, model=grey_model)
+    np.testing.assert_array_equal(again["probability"], found["probability"])
+    np.testing.assert_array_equal(again["member_area"], found["member_area"])
+
+
+def test_an_image_is_sampled_first(grey_model, low, found):
+    again = bayesr.segment(low, bright, model=grey_model, n=6)
+    np.testing.assert_array_equal(again["probability"], found["probability"])
+    with pytest.raises(InvalidArgument, match="drawn already"):
+        bayesr.segment(bayesr.sample(low, 2, model=grey_model), bright, n=6)
+
+
+class Fails:
+    """Raises on its 4th call, once."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        if self.calls == 4:
+            raise ValueError("the film tore")
+        return bright(image)
+
+
+def test_a_failure_names_the_member_and_loses_nothing(ds, found, tmp_path):
+    segmenter, path = Fails(), tmp_path / "s.zarr"
+    with pytest.raises(SegmenterFailed, match=r"Member 3: .*ValueError: the film tore.*resume=True") as raised:
+        bayesr.segment(ds, segmenter, store=path)
+    assert isinstance(raised.value.__cause__, ValueError)
+    with pytest.raises(StoreFailed, match="another segmenter"):
+        bayesr.segment(ds, bright, store=path, resume=True)
+    with pytest.raises(StoreFailed, match="another level"):
+        bayesr.segment(ds, segmenter, store=path, resume=True, level=0.5)
+    stored = bayesr.segment(ds, segmenter, store=path, resume=True)
+    assert segmenter.calls == 4 + 3  # members 0 to 2 were not asked again
+    for name in stored.data_vars:
+        np.testing.assert_array_equal(stored[name], found[name])
+    assert bayesr.segment(ds, segmenter, store=path, resume=True).equals(stored) and segmenter.calls == 7
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "what"),
+    [
+        (lambda image: image[0, 1:] > 0, r"Member 0: .*keeps the size"),
+        (lambda image: np.full(image.shape[-2:], np.nan), r"Member 0: .*NaN"),
+        (lambda image: image[0] / 100 - 9, r"Member 0: .*logits"),
+        (lambda image: image.fill(0), r"Member 0: .*read-only"),
+        (lambda image: None, r"Member 0: .*no segmentation"),
+    ],
+)
+def test_what_is_no_segmentation_names_the_member(ds, segmenter, what):
+    with pytest.raises(SegmenterFailed, match=what):
+        bayesr.segment(ds, segmenter)
+
+
+def test_nothing_is_left_where_nothing_could_begin(ds, low, tmp_path):
+    with pytest.raises(InvalidArgument, match="A segmenter is"):
+        bayesr.segment(ds, 3, store=tmp_path / "s.zarr")
+    for wrong in (dict(level=1.0), dict(threshold=0.0), dict(overlap=1.0)):
+        with pytest.raises(InvalidArgument, match=next(iter(wrong))):
+            bayesr.segment(ds, bright, store=tmp_path / "s.zarr", **wrong)
+    with pytest.raises(StoreFailed, match="no store"):
+        bayesr.segment(ds, bright, store=tmp_path / "s.zarr", resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pixels_without_data_stay_without(grey_model, low):
+    holes = low.astype(np.float32)
+    holes[2:6, 3:7] = np.nan
+    found = bayesr.segment(holes, bright, model=grey_model, n=4, nodata=np.nan, value_range=(0, 4095))
+    hole = np.isnan(holes).repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(np.isnan(found["probability"]), hole)
+    assert not found["mask"].to_numpy()[hole].any() and not found["labels"].to_numpy()[hole].any()
+
+
+def test_classes_have_maps_and_no_objects(ds):
+    def three(image):
+        bands = np.stack([image[0] < 1000, (image[0] >= 1000) & (image[0] < 2000), image[0] >= 2000])
+        return bands.astype(np.float32)
+
+    found = bayesr.segment(ds, three)
+    assert found["probability"].dims == ("class", "y", "x") and "labels" not in found and "object" not in found.dims
+    np.testing.assert_allclose(found["probability"].sum("class"), 1, rtol=1e-6)
+    np.testing.assert_array_equal(found["mask"], found["probability"].argmax("class"))
+
+
+def test_a_georeferenced_product_keeps_its_place(grey_model, low):
+    image = xr.DataArray(low, dims=("y", "x"), coords={"y": 100.0 - 2 * np.arange(18), "x": 7.0 + 2 * np.arange(22)})
+    found = bayesr.segment(image, bright, model=grey_model, n=2)
+    assert found["y"][0] > found["y"][-1]
+    for dim in ("y", "x"):
+        inside = found[f"centre_{dim}"].to_numpy()
+        assert (inside > found[dim].min().item()).all() and (inside < found[dim].max().item()).all()
+    rows = np.abs(found["centre_y"].to_numpy()[:, None] - found["y"].to_numpy()).argmin(1)
+    columns = np.abs(found["centre_x"].to_numpy()[:, None] - found["x"].to_numpy()).argmin(1)
+    seen = found["existence"].to_numpy() == 1
+    assert (found["labels"].to_numpy()[rows, columns][seen] == found["object"].to_numpy()[seen]).all()
+
+
+def test_the_members_coordinate_goes_along(ds, found):
+    np.testing.assert_array_equal(found["realization"], ds["realization"])
+    assert found["realization"].attrs["standard_name"] == "realization" and set(product.DIMS) <= set(found.dims)
+
+
+def test_the_command_does_the_same(grey_model, low, found, tmp_path):
+    path = tmp_path / "product.zarr"
+    grey_model.sample(low, 6, store=path, keep_samples=True)
+    result = CliRunner().invoke(main, ["segment", str(path), str(tmp_path / "s.zarr"), "--segmenter", "otsu"])
+    assert result.exit_code == 0, result.output
+    stored = xr.open_zarr(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(stored["probability"], bayesr.segment(path, "otsu")["probability"])
+    assert f"{float(stored['count']):.1f} objects" in result.output
+    again = CliRunner().invoke(main, ["segment", str(path), str(tmp_path / "s.zarr"), "--segmenter", "otsu"])
+    assert again.exit_code == 1 and "already there" in again.output
