@@ -15,6 +15,8 @@ FORMAT = 1
 """Version of the model file's metadata."""
 
 _BUNDLED = Path(__file__).parent / "weights"
+SEGMENTERS = _BUNDLED / "segmenters"
+"""Where bundled segmenters lie, which `bayesr.segment` knows by name."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def models() -> list[ModelInfo]:
             )
         )
     return found
+
+
+def segmenters() -> dict[str, dict[str, Any]]:
+    """The headers of bundled segmenters, by name."""
+    return {path.stem: read_header(path) for path in sorted(SEGMENTERS.glob("*.safetensors"))}
 
 
 def locate(name_or_path: str | Path) -> Path:

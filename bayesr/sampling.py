@@ -325,6 +325,7 @@ def _attributes(network: Model, image: images.Image, plan: Plan, level: float) -
         "seed": plan.seed,
         "level": level,
         "value_range": list(image.value_range),
+        "quantum": 0.0 if image.bounds is None else 1.0,
         "observation": json.dumps(network.observation.describe()),
         "engine": json.dumps(ran),
         "calibration_source": network.calibration.source,

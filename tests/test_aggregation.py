@@ -11,7 +11,8 @@ from scipy.special import ndtri
 
 import bayesr
 from bayesr.aggregation import aggregate
-from bayesr.bench.aggregate import cells, exact_std, product_of
+from bayesr.bench.aggregate import cells, exact_std, image_rows, product_of, true_means
+from bayesr.bench.sets import Picture
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed, TooLarge
 from bayesr.training.problems import GaussianField
 
@@ -346,3 +347,16 @@ def test_rounding_widens_intervals(model):
     assert aggregate(y, 8, model=model, n=20).attrs["quantum"] == 1
     with pytest.raises(InvalidArgument, match="quantum"):
         aggregate(ds, 8, quantum=-1)
+
+
+def test_rows_of_real_images(grey_model):
+    """What is recorded of real images: half a quantum is the difference between two of its columns."""
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
+    rows = image_rows(grey_model, [Picture(pixels, True)], 20, 0)
+    assert [row["input"] for row in rows] == ["float32"] * 5 + ["uint8"] * 5
+    for row in rows:
+        assert 0 <= row["without half a quantum"] <= row["coverage"] <= 1 and row["std"] > 0
+        assert row["input"] == "uint8" or row["without half a quantum"] == row["coverage"]
+    image = pixels.transpose(2, 0, 1).astype(np.float32)
+    np.testing.assert_allclose(true_means(image, 8)[:, 0], cells(image[0], 8, "mean"), rtol=1e-6)
+    assert true_means(image, 5).shape == (49, 1)

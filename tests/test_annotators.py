@@ -6,6 +6,7 @@ import torch
 
 from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.annotators import AnnotatorEnsemble
+from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.losses import LOSSES
 from bayesr.segmentation.segmenter import build
 from tests.test_probabilistic_unet import discs
@@ -61,6 +62,15 @@ def test_maps_are_the_annotators_in_turn_and_their_mean_is_the_probability():
         assert not torch.equal(maps[:, 0], maps[:, 1])
         torch.testing.assert_close(net.probability(x), maps[:, :3].mean(1))
         torch.testing.assert_close(maps[:, 1], torch.sigmoid(net.pairs[1](x)))
+
+
+def test_all_begin_as_the_unet_that_is_taken_over():
+    net, unet = network(annotators=3), MobileUNet(**SMALL)
+    net.begin_with(unet)
+    x = torch.rand(1, 1, 12, 9)
+    with torch.no_grad():
+        maps, expected = net.eval().maps(x, 3), unet.eval().probability(x)
+    torch.testing.assert_close(maps, torch.stack([expected] * 3, 1))
 
 
 def test_its_architecture_builds_it_again():

@@ -7,7 +7,8 @@ import torch
 from click.testing import CliRunner
 
 from bayesr.bench import annotators
-from bayesr.bench.annotators import REFERENCE, Drawn, reduced, resampled_error, retina, rows_of
+from bayesr.bench.annotators import REFERENCE, Drawn, resampled_error, rows_of
+from bayesr.bench.retina import reduced, retina
 from bayesr.cli import main
 from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
@@ -88,12 +89,25 @@ def test_the_error_of_a_correlation_counts_groups():
 def test_the_command_records_and_takes_up_what_it_kept(data, tmp_path, monkeypatch):
     monkeypatch.setattr(annotators, "SIZES", {"width": 0.1, "depth": 1, "decoder": (4,)})
     keep, out = tmp_path / "keep", tmp_path / "out"
-    call = ["bench", "annotators", "--data", str(data), "--folds", "2", "--steps", "2", "--batch", "2"]
+    call = [
+        "bench",
+        "annotators",
+        "--data",
+        str(data),
+        "--folds",
+        "2",
+        "--steps",
+        "2",
+        "--further",
+        "1",
+        "--batch",
+        "2",
+    ]
     call += ["--patch", "16", "-n", "2", "--keep", str(keep), "--out", str(out)]
     first = CliRunner().invoke(main, call)
     assert first.exit_code == 0, first.output
     rows = json.loads((out / "annotators.json").read_text())["rows"]
-    assert {row["images"] for row in rows} == {6} and len(rows) == 5
+    assert {row["images"] for row in rows} == {6} and len(rows) == 6
     assert all(abs(row["true share"] - 1 / 6) < 0.01 for row in rows)
     again = CliRunner().invoke(main, call)
     assert again.exit_code == 0 and " step " in first.output and " step " not in again.output

@@ -3,14 +3,13 @@
     bayesr bench annotators --data FOLDER --keep MODELS
 
 FOLDER holds CHASE_DB1 as ``chase_db1/hr``, ``chase_db1/vessel_1st`` and ``chase_db1/vessel_2nd``: 28 images, both
-eyes of 14 children. Every system is trained from random weights, once for each fold of children, and measured on the
-children that it has not seen.
+eyes of 14 children. Every system is trained once for each fold of children, and measured on the children that it
+has not seen.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,35 +22,34 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.retina import FACTOR, retina
 from bayesr.errors import InvalidArgument
 from bayesr.networks.annotators import AnnotatorEnsemble
 from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.networks.probabilistic_unet import ProbabilisticUNet
 from bayesr.scoring.paired import compare
 from bayesr.segmentation.agreement import correlation, evaluate
-from bayesr.segmentation.cases import Case, folders
+from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import fit, folds
 from bayesr.segmentation.segmenter import Segmenter, load
 
-FACTOR = 2
-"""Images are taken at half their size, which two processor cores can train on."""
-GREEN = 1
-"""The band in which vessels stand out most; the only one that networks see."""
 SIZES = {"width": 0.5, "depth": 3}
 """Of every U-Net: half of MobileNetV2's channels, down to an eighth of the size."""
-RATE = 5e-3
+RATE, FURTHER_RATE = 5e-3, 3e-3
+"""The highest learning rates: of the U-Net that all systems begin with, and of their own training."""
 REFERENCE = "U-Net"
 _RESAMPLES = 500
 
 Row = dict[str, Any]
 Array = NDArray[Any]
+Network = MobileUNet | ProbabilisticUNet | AnnotatorEnsemble
 
 
 @dataclass(frozen=True)
 class System:
-    """A network, how it is trained, and how masks are drawn from it, by the names of rows."""
+    """A network for so many annotators, how it is trained, and how masks are drawn from it, by the names of rows."""
 
-    make: Callable[[int], nn.Module]
+    make: Callable[[int], Network]
     loss: str
     optimiser: str
     drawn: Mapping[str, Callable[[nn.Module], nn.Module]]
@@ -61,7 +59,7 @@ class System:
 
 
 class Drawn(nn.Module):
-    """A network whose plausible maps are masks, each the pixels of the one map that reach a random threshold.
+    """A network whose plausible maps are masks: of each of its maps the pixels that reach a random threshold.
 
     A threshold for every pixel draws pixels independently, each as likely as the map says. One threshold for the
     whole mask keeps these odds, too, but draws masks of which each holds all smaller ones.
@@ -79,7 +77,7 @@ class Drawn(nn.Module):
 
     def maps(self, x: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Masks, `n x count x outputs x h x w`."""
-        p = self.probability(x)[:, None]
+        p: Tensor = self.network.maps(x, count, generator)  # type: ignore[operator]
         sizes = p.shape[2:] if self.independent else (1, 1, 1)
         return (torch.rand(len(x), count, *sizes, generator=generator) < p).float()
 
@@ -101,7 +99,10 @@ def systems(beta: float) -> dict[str, System]:
             lambda annotators: ProbabilisticUNet(**SIZES, beta=beta),  # type: ignore[arg-type]
             "bce",
             "adam",
-            {"Probabilistic U-Net": lambda network: network},
+            {
+                "Probabilistic U-Net": lambda network: network,
+                "Probabilistic U-Net, one random threshold": lambda network: Drawn(network, independent=False),
+            },
         ),
         "annotator ensemble": System(
             lambda annotators: AnnotatorEnsemble(**SIZES, annotators=annotators),  # type: ignore[arg-type]
@@ -112,76 +113,77 @@ def systems(beta: float) -> dict[str, System]:
     }
 
 
-# -- the images ----------------------------------------------------------------------------------
-
-
-def retina(data: Path) -> list[Case]:
-    """The images of CHASE_DB1 in a folder of data: reduced, in green, with two masks; a child is a group."""
-    folder = data / "chase_db1"
-    cases = folders(folder / "hr", folder / "vessel_1st", folder / "vessel_2nd")
-    small = [reduced(replace(case, image=case.image[GREEN : GREEN + 1]), FACTOR) for case in cases]
-    return [replace(case, group=re.sub(r"\D", "", case.name) or case.name) for case in small]
-
-
-def reduced(case: Case, factor: int) -> Case:
-    """A case at a fraction of its size: means of `factor x factor` pixels; a mask where at least half are marked.
-
-    Ties are marked, so that vessels of one pixel, which mostly lie in two of four, do not vanish. What is left over
-    at the lower and the right border is cut off.
-    """
-    height, width = (size // factor for size in case.image.shape[1:])
-    if not height or not width:
-        raise InvalidArgument(f"{case.name} is too small to be reduced by {factor}: its shape is {case.image.shape}.")
-
-    def means(pixels: Array) -> Array:
-        cut = pixels[:, : height * factor, : width * factor].astype(np.float32)
-        found: Array = cut.reshape(len(cut), height, factor, width, factor).mean((2, 4))
-        return found
-
-    weight = None if case.weight is None else means(case.weight[None])[0]
-    return replace(case, image=means(case.image), masks=(means(case.masks > 0) >= 0.5).astype(np.int32), weight=weight)
-
-
 # -- training and measuring ----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What networks of a table have in common; ``keep`` is the folder for them."""
+
+    steps: int
+    further: int
+    batch: int
+    patch: int
+    seed: int
+    keep: Path
+
+
 def measured(
-    name: str, system: System, fold: tuple[Sequence[Case], Sequence[Case]], k: int, n: int, keep: Path, **options: Any
+    systems: Mapping[str, System], fold: tuple[Sequence[Case], Sequence[Case]], k: int, n: int, terms: Terms
 ) -> list[Row]:
-    """`evaluate` on the k-th fold's held-out cases, with a ``system`` in every row; from `keep` what is there."""
+    """`evaluate` of all systems on the k-th fold's held-out cases, with a ``system`` in every row.
+
+    A U-Net is trained first, which all of them begin with; so what differs comes from `further` steps.
+    """
     training, held_out = fold
-    place = keep / f"{name.lower().replace(' ', '-')}-{k}"
-    segmenter = _trained(place, name, system, training, **options)
+    begin = _trained(f"begin-{k}", MobileUNet(**SIZES), "bce", "adam", training, k, terms, terms.steps, RATE)  # type: ignore[arg-type]
     rows: list[Row] = []
-    for row_name, wrap in system.drawn.items():
-        network = wrap(segmenter.network)
-        for row in evaluate(replace(segmenter, network=network), held_out, n, seed=options["seed"]):
-            rows.append({"system": row_name, "fold": k} | row)
+    for name, system in systems.items():
+        network = system.make(len(training[0].masks))
+        if isinstance(network, MobileUNet):
+            network.load_state_dict(begin.network.state_dict())
+        else:
+            network.begin_with(begin.network)  # type: ignore[arg-type]
+        place = f"{name.lower().replace(' ', '-')}-{k}"
+        begun = {"begun with": begin.sha256}
+        segmenter = _trained(
+            place, network, system.loss, system.optimiser, training, k, terms, terms.further, FURTHER_RATE, begun
+        )
+        for row_name, wrap in system.drawn.items():
+            wrapped = replace(segmenter, network=wrap(segmenter.network))
+            found = evaluate(wrapped, held_out, n, seed=terms.seed + k)
+            rows += [{"system": row_name, "fold": k} | row for row in found]
+        click.echo(f"{name}, fold {k + 1}: done", err=True)
     return rows
 
 
 def _trained(
-    place: Path, name: str, system: System, training: Sequence[Case], *, seed: int, **options: Any
+    place: str,
+    network: nn.Module,
+    loss: str,
+    optimiser: str,
+    training: Sequence[Case],
+    k: int,
+    terms: Terms,
+    steps: int,
+    rate: float,
+    begun: Mapping[str, str] | None = None,
 ) -> Segmenter:
     """The segmenter in a file, which must have been trained on the same terms; else it is trained."""
-    terms = {"seed": seed, "loss": system.loss, "optimiser": system.optimiser, **options}
-    terms["images"] = [case.name for case in training]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = system.make(len(training[0].masks))
-    terms["network"] = network.architecture
-    file = place.with_suffix(".safetensors")
+    settings: Row = dict(loss=loss, steps=steps, batch=terms.batch, patch=terms.patch, rate=rate, optimiser=optimiser)
+    settings |= dict(scaling="percentiles", seed=terms.seed + k)
+    known = settings | {"images": [case.name for case in training], "network": network.architecture} | dict(begun or {})
+    file = terms.keep / f"{place}.safetensors"
     if not file.exists():
-        settings = dict(loss=system.loss, optimiser=system.optimiser, scaling="percentiles", seed=seed, **options)
         trained = fit(
-            training, network, name=name, checkpoint=place.with_suffix(".npz"), card={"terms": terms},
-            progress=lambda step, loss: click.echo(f"{place.name} step {step} loss {loss:.4f}", err=True), **settings,
+            training, network, name=place, checkpoint=file.with_suffix(".npz"), card={"terms": known},
+            progress=lambda step, loss: click.echo(f"{place} step {step} loss {loss:.4f}", err=True), **settings,
         )  # fmt: skip
         trained.save(file)
     found = load(file)  # also what was just trained: its weights are rounded in the file
-    if json.loads(json.dumps(terms)) != found.card.get("terms"):
+    if json.loads(json.dumps(known)) != found.card.get("terms"):
         raise InvalidArgument(
-            f"{file.name} was trained on other terms ({found.card.get('terms')}) than this table's ({terms}): keep "
+            f"{file.name} was trained on other terms ({found.card.get('terms')}) than this table's ({known}): keep "
             "this table's networks in another folder, or take that file away."
         )
     return found
@@ -257,7 +259,8 @@ def _by_group(rows: Sequence[Row], figure: str) -> Array:
 @click.command()
 @data_option
 @click.option("--folds", "count", default=3, show_default=True, type=click.IntRange(min=2), help="Of children.")
-@click.option("--steps", default=500, show_default=True, type=click.IntRange(min=1), help="Of each training.")
+@click.option("--steps", default=300, show_default=True, type=click.IntRange(min=1), help="Of the first U-Net.")
+@click.option("--further", default=200, show_default=True, type=click.IntRange(min=1), help="Steps of each system.")
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Patches a step.")
 @click.option("--patch", default=240, show_default=True, type=click.IntRange(min=16), help="Side, in reduced pixels.")
 @click.option("--beta", default=1.0, show_default=True, help="Of the Probabilistic U-Net's divergence.")
@@ -268,35 +271,32 @@ def _by_group(rows: Sequence[Row], figure: str) -> Array:
     help="Folder for networks and checkpoints: what is there is not trained again.",
 )  # fmt: skip
 @out_option
-def command(
-    data: Path, count: int, steps: int, batch: int, patch: int, beta: float, n: int, seed: int, keep: Path, out: Path
-) -> None:
+def command(data: Path, count: int, beta: float, n: int, out: Path, **options: Any) -> None:
     """Predicted against true disagreement of two annotators, on retina vessels, cross-validated by child."""
-    cases = retina(data)
-    ways = folds(cases, count, seed)
-    keep.mkdir(parents=True, exist_ok=True)
-    options = dict(steps=steps, batch=batch, patch=patch, rate=RATE)
+    cases, terms = retina(data), Terms(**options)
+    terms.keep.mkdir(parents=True, exist_ok=True)
     figures: list[Row] = []
-    for k, fold in enumerate(ways):  # fold by fold, so that systems can be compared before all is done
-        for name, system in systems(beta).items():
-            figures += measured(name, system, fold, k, n, keep, seed=seed + k, **options)
-            click.echo(f"{name}, fold {k + 1} of {count}: done", err=True)
+    for k, fold in enumerate(folds(cases, count, terms.seed)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(terms.seed + k)
+            figures += measured(systems(beta), fold, k, n, terms)
         if k + 1 < count:
-            for row in rows_of(figures):
+            for row in rows_of(figures):  # so that systems can be compared before all is done
                 click.echo(json.dumps(row), err=True)
-    record("annotators", rows_of(figures), _notes(cases, count, n, beta, seed, options), out)
+    record("annotators", rows_of(figures), _notes(cases, count, n, beta, terms), out)
 
 
-def _notes(cases: Sequence[Case], count: int, n: int, beta: float, seed: int, options: Mapping[str, Any]) -> Row:
+def _notes(cases: Sequence[Case], count: int, n: int, beta: float, terms: Terms) -> Row:
     height, width = cases[0].image.shape[1:]
     return {
         "images": f"CHASE_DB1, {len(cases)} images of {len({case.group for case in cases})} children, 2 annotators; "
         f"green band at 1/{FACTOR} of the size ({height} x {width}), means of pixels, masks where at least half of "
         f"the pixels are marked; {count} folds of children",
-        "training": f"from random weights, {options['steps']} steps of {options['batch']} patches of "
-        f"{options['patch']} x {options['patch']}, rate {options['rate']:g} for all, where the QUBIQ study trained "
-        f"pretrained encoders long at 1e-5; seed {seed}; cross-entropy and Adam, but Tversky and Nadam for the "
-        f"annotator ensemble; beta = {beta:g}; U-Nets of width {SIZES['width']:g}, depth {SIZES['depth']}",
+        "training": f"in each fold a U-Net from random weights, {terms.steps} steps, rate {RATE:g}, cross-entropy with "
+        f"both annotators; all systems begin with it and are trained {terms.further} steps more, rate "
+        f"{FURTHER_RATE:g} (the QUBIQ study trained pretrained encoders long, at 1e-5): cross-entropy and Adam, but "
+        f"Tversky and Nadam for the annotator ensemble; {terms.batch} patches of {terms.patch} x {terms.patch} a "
+        f"step; seed {terms.seed}; beta = {beta:g}; U-Nets of width {SIZES['width']:g}, depth {SIZES['depth']}",
         "QUBIQ Dice": "mean over thresholds 0.1, ..., 0.9 of the Dice of the annotators' mean map with the "
         "probability map (of the Probabilistic U-Net the mean of 16 draws)",
         "Dice": "of the probability map from 0.5 on, mean over annotators",

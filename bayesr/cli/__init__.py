@@ -49,7 +49,7 @@ _TABLES = {
     "search": "Tails and losses that were tried: score and time of each, with the same trunk and training.",
     "losses": "Five losses of segmentation over the folds of a cross-validation.",
     "annotators": "Several annotators of a retina: plausible masks against theirs.",
-    "retina": "What two annotators drew on retinas, against each answer to their reduced images.",
+    "vessels": "What two annotators drew on retinas, against each answer to their reduced images.",
     "aggregate": "Intervals of regional means and sums on Gaussian fields, where they are known exactly.",
     "segmentation": "What nuclei are found in each answer to their low-resolution images, and how surely.",
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",

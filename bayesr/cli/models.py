@@ -11,11 +11,12 @@ import click
 
 @click.command()
 def models() -> None:
-    """List the models at hand."""
+    """List the models and segmenters at hand."""
     from rich.console import Console
     from rich.table import Table
 
     from bayesr.catalogue import models as known
+    from bayesr.catalogue import segmenters
 
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
     for info in known():
@@ -26,6 +27,12 @@ def models() -> None:
         )
         size = f"{info.bytes / 2**20:.1f} MiB"
         table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
+    Console().print(table)
+    table = Table("segmenter", "learnt from", "sees", "parameters", "on images held out of its training")
+    for name, header in segmenters().items():
+        own = header["card"]
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in own.get("held_out", {}).items() if k != "cases")
+        table.add_row(name, own.get("data", ""), " + ".join(header["inputs"]), f"{own['parameters']:,}", scores)
     Console().print(table)
 
 

@@ -131,6 +131,7 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--threshold", type=float, help="Of the share: of pixels above it.")
 @click.option("--exceed", type=float, help="Say how probably the statistic exceeds this.")
 @click.option("--level", default=0.9, show_default=True, help="Of the interval, in (0, 1).")
+@click.option("--quantum", type=float, help="Step of rounded values, where the product does not say it.")
 @click.option("--raw", is_flag=True, help="Members as they are, not calibrated.")
 @click.option("--img", help="The image that was sampled, for a store without members.")
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store, or a .csv file, to write.")

@@ -12,6 +12,7 @@ import click
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("masks", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The segmenter's file to write.")
+@click.option("--longest", type=int, help="Pixels that larger images are reduced to, along their longer side.")
 @click.option("--qubiq", "task", type=int, metavar="TASK", help="IMAGES is a folder of QUBIQ's cases; the structure.")
 @click.option(
     "--network", "kind", type=click.Choice(["unet", "probabilistic-unet", "annotators"]), default="unet",
@@ -27,7 +28,7 @@ import click
 @click.option("--patch", default=192, show_default=True, help="Pixels along a side.")
 @click.option("--rate", default=1e-3, show_default=True)
 @click.option("--optimiser", type=click.Choice(["adam", "nadam"]), default="adam", show_default=True)
-@click.option("--scaling", type=click.Choice(["range", "percentiles"]), default="range", show_default=True)
+@click.option("--scaling", type=click.Choice(["range", "percentiles", "roots"]), default="range", show_default=True)
 @click.option("--blur", default=0.0, help="Most blur of training patches, standard deviation in pixels.")
 @click.option("--noise", default=0.0, help="Most noise of training patches, over the value range.")
 @click.option("--threshold", default=0.5, show_default=True, help="Probability from which on a pixel is foreground.")
@@ -43,7 +44,13 @@ import click
 @click.option("--seed", default=0, show_default=True)
 @click.option("--data", "description", default="", help="What the images are, for the segmenter's papers.")
 def train_segmenter(
-    images: Path, masks: tuple[str, ...], out: Path, task: int | None, time_limit: float, **options: Any
+    images: Path,
+    masks: tuple[str, ...],
+    out: Path,
+    longest: int | None,
+    task: int | None,
+    time_limit: float,
+    **options: Any,
 ) -> None:
     """Train a segmenter on the folder IMAGES and a folder of MASKS for every annotator.
 
@@ -62,7 +69,7 @@ def train_segmenter(
 
     if not out.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent} to write {out.name} to", param_hint="--out")
-    cases = folders(images, *masks) if task is None else qubiq(images, task)
+    cases = folders(images, *masks, longest=longest) if task is None else qubiq(images, task)
     order, held_out = np.random.default_rng(options["seed"]).permutation(len(cases)), options.pop("held_out")
     if not 0 <= held_out < len(cases):
         raise InvalidArgument(f"Of {len(cases)} cases, {held_out} cannot be held out: leave some to train on.")

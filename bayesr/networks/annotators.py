@@ -70,6 +70,11 @@ class AnnotatorEnsemble(nn.Module):
         """Logits of all annotators, `n x annotator x outputs x h x w`, from `n x bands x h x w` in about [0, 1]."""
         return torch.stack([pair(x) for pair in self.pairs], 1)
 
+    def begin_with(self, unet: MobileUNet) -> None:
+        """Take over all weights of a trained U-Net of the same sizes, in every pair."""
+        for pair in self.pairs:
+            pair.load_state_dict(unet.state_dict())
+
     def start_from(self, path: str | Path) -> None:
         """Take over the weights of every encoder from a file, see `MobileUNet.start_from`."""
         for pair in self.pairs:

@@ -104,7 +104,7 @@ def _array(raw: Any, size: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
-    values = values.astype(np.float32)
+    values = values.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         raise SegmenterFailed(f"{int((~np.isfinite(values)).sum())} values are NaN or infinite.")
     if logits:
@@ -120,8 +120,7 @@ def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
         )
     if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _SLACK * len(values):
         raise SegmenterFailed("The probabilities of the classes do not sum to 1 at every pixel.")
-    clipped: NDArray[np.float32] = np.clip(values, 0, 1)
-    return clipped
+    return values if low >= 0 and high <= 1 else np.clip(values, 0, 1)
 
 
 def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
@@ -131,7 +130,7 @@ def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
         raise SegmenterFailed(f"Labels are at least 0, the background, not {int(values.min())}.")
     if int(values.max(initial=0)) > np.iinfo(np.int32).max:
         raise SegmenterFailed(f"Labels are at most 2^31 - 1, not {int(values.max())}.")
-    labels = values.astype(np.int32)
+    labels = values.astype(np.int32, copy=False)
     if smallest > 1:
         numbers, inverse, pixels = np.unique(labels, return_inverse=True, return_counts=True)
         labels = np.where(pixels >= smallest, numbers, 0)[inverse].reshape(labels.shape).astype(np.int32)

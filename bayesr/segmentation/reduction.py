@@ -12,8 +12,9 @@ def entropy(probability: Array) -> Array:
     """Entropy in nats of foreground probabilities `y x x`, or of classes `class x y x x`: ``-sum_c p_c log p_c``."""
     from scipy.special import entr
 
-    p = np.clip(probability, 0, 1)
-    found: Array = (entr(p) + entr(1 - p)) if p.ndim == 2 else entr(p).sum(0)
+    found: Array = entr(probability[0] if probability.ndim == 3 else probability)
+    for other in probability[1:] if probability.ndim == 3 else [1 - probability]:
+        found += entr(other)
     return found
 
 
@@ -36,7 +37,7 @@ class Agreement:
     def variables(self, threshold: float) -> dict[str, NDArray[np.generic]]:
         """``probability``, ``mask``, ``entropy`` and ``mutual_information``, ``H(mean p) - mean H(p)`` >= 0."""
         assert self._sum is not None and self._entropies is not None
-        mean = self._sum / np.float32(self.n)
+        mean = np.clip(self._sum / np.float32(self.n), 0, 1)
         total = entropy(mean)
         with np.errstate(invalid="ignore"):
             mask = mean >= threshold if mean.ndim == 2 else np.nan_to_num(mean).argmax(0)

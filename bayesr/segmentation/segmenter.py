@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bayesr.catalogue import FORMAT, read_header
+from bayesr.catalogue import FORMAT, SEGMENTERS, read_header
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
 from bayesr.model import checksum, stored
 
 SCALINGS = ("range", "percentiles", "roots")
-_BUNDLED = Path(__file__).parents[1] / "weights" / "segmenters"
 _PERCENTILES = (1.0, 99.8)
 _SIDE = 1024
 """Pixels along a side that a network is given at once, where it keeps what it promises in windows."""
@@ -180,8 +179,11 @@ def scaled(
         return (image - lowest.astype(np.float32)[:, None, None]) / np.float32(high - low)
     ends = np.percentile(image, _PERCENTILES, axis=(1, 2)).astype(np.float32)[..., None, None]
     contrast = ends[1] - ends[0]
-    x: NDArray[np.float32] = np.where(contrast > 0, (image - ends[0]) / np.where(contrast > 0, contrast, 1), 0)
-    return np.sign(x) * np.sqrt(np.abs(x)) if scaling == "roots" else x
+    x: NDArray[np.float32] = image - ends[0]
+    x *= np.where(contrast > 0, 1 / np.where(contrast > 0, contrast, 1), 0).astype(np.float32)
+    if scaling == "roots":
+        np.copysign(np.sqrt(np.abs(x)), x, out=x)
+    return x
 
 
 def objects(maps: NDArray[np.float32], threshold: float = 0.5, smallest: int = 0) -> NDArray[np.int32]:
@@ -189,24 +191,30 @@ def objects(maps: NDArray[np.float32], threshold: float = 0.5, smallest: int = 0
 
     Parts of the foreground that are border all over keep one label: what is too small to have an inside is an object.
     """
-    from skimage.measure import label
+    from scipy.ndimage import find_objects, label
     from skimage.segmentation import watershed
 
     foreground = maps[0] >= threshold
-    parts = label(foreground, connectivity=2)
+    parts, count = label(foreground, structure=np.ones((3, 3)))
     if len(maps) > 1:
         inside = maps[0] - maps[1]
-        seeds = label(foreground & (inside >= threshold), connectivity=1)
-        seeded = np.zeros(parts.max() + 1, bool)
-        seeded[parts[seeds > 0]] = True
-        lost = foreground & ~seeded[parts]
-        seeds[lost] = parts[lost] + seeds.max()
-        parts = watershed(-inside, seeds, mask=foreground)
-    sizes = np.bincount(parts.ravel())
+        seeds, most = label(foreground & (inside >= threshold))
+        seeded = seeds > 0
+        owner = np.zeros(most + 1, np.int64)
+        owner[seeds[seeded]] = parts[seeded]
+        boxes = find_objects(parts)
+        # Part by part, for a watershed of all of a large image would take many times its memory.
+        for part in np.flatnonzero(np.bincount(owner[1:], minlength=count + 1) > 1).tolist():
+            box = boxes[part - 1]
+            mask = parts[box] == part
+            flooded = watershed(-inside[box], np.where(mask, seeds[box], 0), mask=mask, connectivity=2)
+            numbers, order = np.unique(flooded[mask], return_inverse=True)
+            parts[box][mask] = count + 1 + order
+            count += len(numbers)
+    sizes = np.bincount(parts.ravel(), minlength=1)
     kept = sizes >= max(smallest, 1)
     kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0)
-    labels: NDArray[np.int32] = numbers[parts].astype(np.int32)
+    labels: NDArray[np.int32] = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts]
     return labels
 
 
@@ -249,11 +257,11 @@ def load(name_or_path: str | Path | Segmenter) -> Segmenter:
     if isinstance(name_or_path, Segmenter):
         return name_or_path
     path = Path(name_or_path)
-    bundled = _BUNDLED / f"{name_or_path}.safetensors"
+    bundled = SEGMENTERS / f"{name_or_path}.safetensors"
     if path.suffix == "" and bundled.is_file():
         path = bundled
     if not path.is_file():
-        names = [p.stem for p in sorted(_BUNDLED.glob("*.safetensors"))]
+        names = [p.stem for p in sorted(SEGMENTERS.glob("*.safetensors"))]
         near = difflib.get_close_matches(str(name_or_path), names, n=3, cutoff=0.4) or names
         raise UnknownModel(
             f"No segmenter {str(name_or_path)!r}: neither a bundled name nor a file. Nearest: "

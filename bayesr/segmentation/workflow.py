@@ -237,7 +237,7 @@ def _one(
 ) -> Segmentation:
     """A member's segmentation, unknown where there is no data; what goes wrong names the member, and what is left."""
     stays = "Give store= to keep what is done." if kept is None else f"What was done stays in {kept.path}: resume=True."
-    filled = np.where(hole, np.float32(value_range[0]), image)
+    filled = np.where(hole, np.float32(value_range[0]), image) if hole.any() else image.view()
     filled.flags.writeable = False
     try:
         found = call(filled, value_range)
