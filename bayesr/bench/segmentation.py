@@ -250,6 +250,7 @@ def true_labels(data: Path, name: str, size: tuple[int, ...]) -> Array:
 @click.option("--memory", "sides", multiple=True, type=int, help="Measure memory of images of this side too.")
 @click.option("--limit", type=click.IntRange(min=1), help="Images, for a quick look.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--name", default="segmentation", show_default=True, help="Of the tables.")
 @out_option
 def command(
     data: Path,
@@ -261,6 +262,7 @@ def command(
     sides: tuple[int, ...],
     limit: int | None,
     seed: int,
+    name: str,
     out: Path,
 ) -> None:
     """What nuclei are found in each answer to their low-resolution images, and how surely."""
@@ -274,14 +276,14 @@ def command(
             )
     systems = {"model": drawer, "srgan": rival, "segmenter": finder, "others": others}
     pictures = dict(list(read_set(data, "nuclei").items())[:limit])
-    truths = {name: true_labels(data, name, p.pixels.shape) for name, p in pictures.items()}
+    truths = {file: true_labels(data, file, p.pixels.shape) for file, p in pictures.items()}
     found, example, most = Found(), None, -1.0
-    for name, picture in pictures.items():
-        ds, together = measure(found, picture, truths[name], systems, n, seed)
+    for file, picture in pictures.items():
+        ds, together = measure(found, picture, truths[file], systems, n, seed)
         if float(together["mutual_information"].mean()) > most:  # where members disagree most there is most to see
             most = float(together["mutual_information"].mean())
-            example = picture.pixels[..., 0], ds, together, truths[name]
-        click.echo(f"{name}: Dice {found.figures[ALL]['Dice'][-1]:.3f}", err=True)
+            example = picture.pixels[..., 0], ds, together, truths[file]
+        click.echo(f"{file}: Dice {found.figures[ALL]['Dice'][-1]:.3f}", err=True)
     facts: dict[str, Any] = {
         "images": f"{len(pictures)} fluorescence images of nuclei (DSB 2018), observed x{drawer.scale}, seed {seed}",
         "segmenter": f"{finder.name} {finder.sha256[:12]}, trained on {finder.card.get('data')}",
@@ -303,11 +305,11 @@ def command(
         facts[f"sampling and segmenting {side}x{side} pixels to {side * drawer.scale}x{side * drawer.scale}"] = (
             f"{size:.0f} MiB at the peak, whole process; {taken:.0f} s"
         )
-    record("segmentation", rows_of(found), facts, out)
+    record(name, rows_of(found), facts, out)
     note = {
         "test": "Wilcoxon signed-rank over images, two-sided; Holm over all rows; effect: matched-pairs rank-biserial "
         "correlation; from, to: 95% bootstrap interval of the mean difference"
     }
-    write("segmentation-tests", comparisons(found, seed), facts | note, out)
+    write(f"{name}-tests", comparisons(found, seed), facts | note, out)
     if find_spec("matplotlib") is not None and example is not None:
-        draw(found, example, out / "segmentation.png")
+        draw(found, example, out / f"{name}.png")

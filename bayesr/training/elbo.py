@@ -1,4 +1,4 @@
-"""The evidence lower bound of a conditional variational autoencoder, by Pyro; this file alone imports it.
+"""The evidence lower bound of a conditional variational autoencoder, by Pyro.
 
     z ~ N(0, 1)                              the prior, of which `bayesr.sample` draws latents
     x | z, y ~ N(A+ y + P g(y, z), t^2 P)    the likelihood: noise in what the observation cannot see
