@@ -40,6 +40,6 @@ class Agreement:
         mean = np.clip(self._sum / np.float32(self.n), 0, 1)
         total = entropy(mean)
         with np.errstate(invalid="ignore"):
-            mask = mean >= threshold if mean.ndim == 2 else np.nan_to_num(mean).argmax(0)
+            mask = mean >= threshold if mean.ndim == 2 else np.nan_to_num(mean).argmax(0)  # 0 where NaN
         mutual = np.maximum(total - self._entropies / np.float32(self.n), np.float32(0))
         return dict(probability=mean, mask=mask.astype(np.uint8), entropy=total, mutual_information=mutual)

@@ -22,7 +22,7 @@ from bayesr.model import checksum, stored
 
 SCALINGS = ("range", "percentiles", "roots")
 _PERCENTILES = (1.0, 99.8)
-_SIDE = 1024
+_SIDE = 768
 """Pixels along a side that a network is given at once, where it keeps what it promises in windows."""
 
 NETWORKS = {
@@ -122,7 +122,8 @@ class Segmenter:
         if not np.isfinite(image).all():
             raise InvalidPixels("The image to segment has values that are NaN or infinite: fill them first.")
         maps = self._maps(scaled(image, value_range, self.scaling, self.inputs))
-        return Segmentation(maps[0], objects(maps, self.threshold, self.smallest))
+        labels = objects(maps, self.threshold, self.smallest)
+        return Segmentation(maps[0].copy() if len(maps) > 1 else maps[0], labels)  # or the others stay in memory
 
     @torch.no_grad()
     def _maps(self, x: NDArray[np.float32], side: int = _SIDE) -> NDArray[np.float32]:
@@ -211,6 +212,7 @@ def objects(maps: NDArray[np.float32], threshold: float = 0.5, smallest: int = 0
             numbers, order = np.unique(flooded[mask], return_inverse=True)
             parts[box][mask] = count + 1 + order
             count += len(numbers)
+        del inside, seeds, seeded
     sizes = np.bincount(parts.ravel(), minlength=1)
     kept = sizes >= max(smallest, 1)
     kept[0] = False

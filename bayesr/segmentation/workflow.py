@@ -206,37 +206,42 @@ def _reduce(
     """Segment image after image, and return maps and the table of objects."""
     agreement, objects = Agreement(), Objects(settings["overlap"])
     own: dict[str, list[NDArray[Any]]] = {"member_probability": [], "member_labels": []}
+
+    def take(i: int) -> tuple[int, ...]:
+        """One image, of which nothing stays in memory but what is summed up; returns the size of its labels."""
+        image = np.ascontiguousarray(frame(i), np.float32)
+        known = kept.get(i) if kept else None
+        found = known or _one(call, image, value_range, i, kept)
+        if kept and known is None:
+            kept.put(i, found)
+        agreement.add(found.probability)
+        if keep and not kept:
+            own["member_probability"].append(found.probability)
+            own["member_labels"] += [] if found.labels is None else [found.labels]
+        if found.labels is None:
+            return ()
+        objects.add(i, found.labels, image[:bands])
+        return found.labels.shape
+
     with show_progress("segmenting", n, progress) as advance:
         for i in range(n):
-            image = np.ascontiguousarray(frame(i), np.float32)
-            hole: NDArray[np.bool_] = np.atleast_2d(np.isnan(image).any(0))
-            known = kept.get(i) if kept else None
-            found = known or _one(call, image, hole, value_range, i, kept)
-            if kept and known is None:
-                kept.put(i, found)
-            agreement.add(found.probability)
-            if found.labels is not None:
-                objects.add(i, found.labels, image[:bands])
-            if keep and not kept:
-                own["member_probability"].append(found.probability)
-                own["member_labels"] += [] if found.labels is None else [found.labels]
+            size = take(i)
             advance(1)
     variables: dict[str, Any] = agreement.variables(settings["threshold"])
-    variables["mask"][hole] = 0
     variables |= {name: np.stack(values) for name, values in own.items() if values}
-    return variables | ({} if found.labels is None else objects.table(n, bands, hole.shape))
+    return variables | (objects.table(n, bands, (size[0], size[1])) if size else {})
 
 
 def _one(
     call: Segment,
     image: NDArray[np.float32],
-    hole: NDArray[np.bool_],
     value_range: tuple[float, float],
     i: int,
     kept: Kept | None,
 ) -> Segmentation:
     """A member's segmentation, unknown where there is no data; what goes wrong names the member, and what is left."""
     stays = "Give store= to keep what is done." if kept is None else f"What was done stays in {kept.path}: resume=True."
+    hole = np.isnan(image).any(0)
     filled = np.where(hole, np.float32(value_range[0]), image) if hole.any() else image.view()
     filled.flags.writeable = False
     try:
