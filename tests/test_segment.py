@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import bayesr
 from bayesr import product
 from bayesr.cli import main
-from bayesr.errors import InvalidArgument, InvalidProduct, SegmenterFailed, StoreExists, StoreFailed
+from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed, StoreExists, StoreFailed
 from bayesr.segmentation.objects import interval
 
 
@@ -159,7 +159,18 @@ def test_nothing_is_left_where_nothing_could_begin(ds, low, tmp_path):
             bayesr.segment(ds, bright, store=tmp_path / "s.zarr", **wrong)
     with pytest.raises(StoreFailed, match="no store"):
         bayesr.segment(ds, bright, store=tmp_path / "s.zarr", resume=True)
+    with pytest.raises(SegmenterFailed, match="Nothing was written yet"):
+        bayesr.segment(ds, lambda image: None, store=tmp_path / "s.zarr")
+    with pytest.raises(BandMismatch, match="takes 1 band"):
+        bayesr.segment(np.zeros((8, 8, 3), np.uint8), "nuclei", store=tmp_path / "s.zarr")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_is_not_written_over_itself(grey_model, low, tmp_path):
+    grey_model.sample(low, 2, store=tmp_path / "p.zarr", keep_samples=True)
+    with pytest.raises(InvalidArgument, match="another store"):
+        bayesr.segment(tmp_path / "p.zarr", bright, store=tmp_path / "p.zarr", overwrite=True)
+    assert "samples" in xr.open_zarr(tmp_path / "p.zarr")
 
 
 def test_pixels_without_data_stay_without(grey_model, low):

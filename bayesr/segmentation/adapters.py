@@ -21,6 +21,11 @@ _SLACK = 1e-3
 """How far probabilities may miss [0, 1], and those of all classes the sum 1."""
 
 
+def named(given: Any) -> Any:
+    """The trained segmenter of a name or a file; anything else as it is."""
+    return load(Path(given)) if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL else given
+
+
 def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple[Segment, str, tuple[str, ...]]:
     """(function, name, variables of the product that it is fed with).
 
@@ -33,8 +38,7 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple
 
     inputs: tuple[str, ...] = ("member",)
     call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
-    if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL:
-        given = load(Path(given))
+    given = named(given)
     if isinstance(given, Segmenter):
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
     elif isinstance(given, str):

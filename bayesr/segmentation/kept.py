@@ -46,22 +46,37 @@ class Kept:
         self, path: Path, n: int, identity: dict[str, Any], *, overwrite: bool, resume: bool, public: bool
     ) -> None:
         stores.check(path, 0, overwrite=overwrite, resume=resume)
-        self.path, self.n, self._public = path, n, public
-        try:
-            if resume:
-                self._root = zarr.open_group(path, mode="r+")
+        self.path, self.n, self._public, self._overwrite, self._identity = path, n, public, overwrite, identity
+        self._known: zarr.Group | None = None
+        if resume:
+            try:
+                self._known = zarr.open_group(path, mode="r+")
                 self._compare(identity)
-                done = self._root["progress/done"]
-                assert isinstance(done, zarr.Array)
-                self._done: zarr.Array[Any] = done
-            else:
-                self._root = zarr.open_group(path, mode="w" if overwrite else "w-")
-                progress = self._root.create_group("progress", attributes={_IDENTITY: json.dumps(identity)})
-                self._done = progress.create_array("done", shape=(n,), chunks=(1,), dtype="uint8", fill_value=0)
-        except (KeyError, AssertionError) as error:
-            raise StoreFailed(f"{path} is no store of bayesr.segment that can be resumed ({error}).") from error
-        except OSError as error:
-            raise StoreFailed(f"{path} could not be created ({error}).") from error
+            except KeyError as error:
+                raise StoreFailed(f"{path} is no store of bayesr.segment that can be resumed ({error}).") from error
+
+    @property
+    def _root(self) -> zarr.Group:
+        """The store, which begins with the first member, so that a failure before it leaves nothing behind."""
+        if self._known is None:
+            try:
+                self._known = zarr.open_group(self.path, mode="w" if self._overwrite else "w-")
+                progress = self._known.create_group("progress", attributes={_IDENTITY: json.dumps(self._identity)})
+                progress.create_array("done", shape=(self.n,), chunks=(1,), dtype="uint8", fill_value=0)
+            except OSError as error:
+                raise StoreFailed(f"{self.path} could not be created ({error}).") from error
+        return self._known
+
+    @property
+    def _done(self) -> zarr.Array[Any]:
+        found = self._root["progress/done"]
+        assert isinstance(found, zarr.Array)
+        return found
+
+    @property
+    def begun(self) -> bool:
+        """Whether something is on disk."""
+        return self._known is not None
 
     def _compare(self, identity: dict[str, Any]) -> None:
         known = json.loads(str(self._root["progress"].attrs[_IDENTITY]))
@@ -74,7 +89,7 @@ class Kept:
 
     def get(self, i: int) -> Segmentation | None:
         """What was said of member `i`, if it was."""
-        if not int(np.asarray(self._done[i])):
+        if not self.begun or not int(np.asarray(self._done[i])):
             return None
         probability, labels = (self._root.get(self._name(part)) for part in ("probability", "labels"))
         assert isinstance(probability, zarr.Array)
@@ -108,7 +123,7 @@ class Kept:
     @property
     def finished(self) -> bool:
         """Whether `finish` ran to its end."""
-        return bool(self._root["progress"].attrs.get(_FINISHED, False))
+        return self.begun and bool(self._root["progress"].attrs.get(_FINISHED, False))
 
     def read(self) -> xr.Dataset:
         """What was finished, lazily."""

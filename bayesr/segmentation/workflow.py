@@ -12,16 +12,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import product, redraw
+from bayesr import images, product, redraw
 from bayesr import store as stores
-from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
-from bayesr.segmentation.adapters import Segment, adapt
+from bayesr.segmentation.adapters import Segment, adapt, named
 from bayesr.segmentation.description import dataset
 from bayesr.segmentation.kept import Kept
 from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
-from bayesr.segmentation.segmenter import Segmentation
+from bayesr.segmentation.segmenter import Segmentation, Segmenter
 
 if TYPE_CHECKING:
     from bayesr.model import Model
@@ -136,6 +136,8 @@ def segment(
         When the segmenter raises, or returns another size, NaN, or no probability; the message names the member.
     InvalidProduct
         When members are missing and there is no `img`, or another one than was sampled.
+    BandMismatch
+        When a trained segmenter takes another number of bands.
     StoreExists, StoreFailed
         When the store cannot be used.
 
@@ -156,9 +158,14 @@ def segment(
     for what, value in (("level", level), ("threshold", threshold), ("overlap", overlap)):
         if not 0 < value < 1:
             raise InvalidArgument(f"{what} must lie between 0 and 1, not {value!r}.")
+    segmenter = named(segmenter)
     call, name, inputs = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
+    if isinstance(segmenter, Segmenter):
+        _check_bands(segmenter, ds_or_img, options)
     if store is not None:
         stores.check(Path(store), 0, overwrite=overwrite, resume=resume)
+        if isinstance(ds_or_img, str | os.PathLike) and Path(ds_or_img).resolve() == Path(store).resolve():
+            raise InvalidArgument(f"{store} is what is segmented: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
@@ -176,6 +183,21 @@ def segment(
         variables = _reduce(frame, n, ds.sizes["band"], call, (low, high), kept, keep_members, settings, progress)
         found = dataset(ds, variables, members, name, settings)
     return found if kept is None else kept.finish(found)
+
+
+def _check_bands(segmenter: Segmenter, given: Any, options: dict[str, Any]) -> None:
+    """Refuse, before anything is drawn, what a trained segmenter cannot take."""
+    ds = redraw.product_in(given)
+    if ds is not None:
+        bands = ds.sizes["band"]
+    else:
+        reading = {name: options[name] for name in ("dims", "nodata", "value_range") if name in options}
+        bands = images.read(given, **reading).data.sizes["band"]
+    if bands * len(segmenter.inputs) != segmenter.bands:
+        raise BandMismatch(
+            f"The segmenter {segmenter.name!r} takes {segmenter.bands // len(segmenter.inputs)} band(s), and there are "
+            f"{bands}: give it those, as ds.isel(band=[0]), or write a function that chooses from (band, y, x)."
+        )
 
 
 def _frames(
@@ -240,7 +262,9 @@ def _one(
     kept: Kept | None,
 ) -> Segmentation:
     """A member's segmentation, unknown where there is no data; what goes wrong names the member, and what is left."""
-    stays = "Give store= to keep what is done." if kept is None else f"What was done stays in {kept.path}: resume=True."
+    stays = "Give store= to keep what is done."
+    if kept is not None:
+        stays = f"What was done stays in {kept.path}: resume=True." if kept.begun else "Nothing was written yet."
     hole = np.isnan(image).any(0)
     filled = np.where(hole, np.float32(value_range[0]), image) if hole.any() else image.view()
     filled.flags.writeable = False
