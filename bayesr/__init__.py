@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BayesrError": "errors",
     "Model": "model",
-    "aggregate": "aggregation",
+    "aggregate": "aggregation.workflow",
     "calibrate": "training.workflow",
     "components": "principal",
     "load": "model",
@@ -42,7 +42,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bayesr import observe
-    from bayesr.aggregation import aggregate
+    from bayesr.aggregation.workflow import aggregate
     from bayesr.catalogue import models
     from bayesr.errors import BayesrError
     from bayesr.model import Model, load

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 import bayesr
-from bayesr.aggregation import aggregate
+from bayesr.aggregation.workflow import aggregate
 from bayesr.bench.aggregate import cells, exact_std, image_rows, product_of, true_means
 from bayesr.bench.sets import Picture
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed, TooLarge
@@ -241,7 +241,7 @@ def test_members_of_a_store_are_drawn_again(model, photo, tmp_path):
 @pytest.mark.parametrize("chunks", [(1, 1, 4, 5), (24, 2, 9, 7), (1, 2, 9, 12)])
 @pytest.mark.parametrize("statistic", ["mean", "median"])
 def test_streamed_as_in_memory(chunks, statistic, monkeypatch):
-    monkeypatch.setattr("bayesr.measuring._BATCH", 1000)
+    monkeypatch.setattr("bayesr.aggregation.measuring._BATCH", 1000)
     ds = made()
     lazy = ds.assign(samples=ds["samples"].copy(data=dask.array.from_array(ds["samples"].values, chunks)))
     ring = [[(0.2, 0.3), (9, 1), (7, 8)], [(2, 2), (4, 2), (3, 3)]]
@@ -255,7 +255,7 @@ def test_memory_does_not_grow_with_the_members(monkeypatch):
     blocks = dask.array.random.default_rng(0).random((n, 1, side, side), chunks=(1, 1, 256, 256), dtype=np.float32)
     ds = xr.Dataset({"samples": (("realization", "band", "y", "x"), blocks)})
     square = np.array([(0, 0), (60, 0), (60, 60), (0, 60)])
-    monkeypatch.setattr("bayesr.measuring._BATCH", side**2)
+    monkeypatch.setattr("bayesr.aggregation.measuring._BATCH", side**2)
     plain(made(), 4)  # what is imported lazily counts once
     tracemalloc.start()
     plain(ds, {"a": square + 10, "b": square + 300})

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bayesr import regions
+from bayesr.aggregation import regions
+from bayesr.aggregation.polygons import inside
+from bayesr.aggregation.regions import find
 from bayesr.errors import BayesrError, ImageNotFound, InvalidArgument
-from bayesr.polygons import inside
-from bayesr.regions import find
 
 SHAPE = (9, 12)
 

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr import product
-from bayesr.aggregation import aggregate
+from bayesr.aggregation.regions import find
+from bayesr.aggregation.statistics import Segments
+from bayesr.aggregation.workflow import aggregate
 from bayesr.bench.record import out_option, record
 from bayesr.bench.sets import Picture, read_set
 from bayesr.errors import UnfamiliarInput
 from bayesr.model import Model, load
-from bayesr.regions import find
-from bayesr.statistics import Segments
 from bayesr.training.problems import GaussianField
 
 LEVEL = 0.9

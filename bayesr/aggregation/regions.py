@@ -16,9 +16,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import images
+from bayesr.aggregation.polygons import inside, named
 from bayesr.errors import ImageNotFound, InvalidArgument
 from bayesr.grid import Axis
-from bayesr.polygons import inside, named
 
 Array = NDArray[Any]
 Pixels = NDArray[np.int64]

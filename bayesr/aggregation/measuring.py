@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.regions import Regions
-from bayesr.statistics import Segments, Statistic
+from bayesr.aggregation.regions import Regions
+from bayesr.aggregation.statistics import Segments, Statistic
 
 Doubles = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesr.aggregation.regions import Regions
 from bayesr.errors import InvalidArgument
-from bayesr.regions import Regions
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]

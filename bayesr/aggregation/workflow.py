@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr import images, product, redraw
-from bayesr import regions as areas
+from bayesr.aggregation import regions as areas
+from bayesr.aggregation.measuring import Part, of_bands, variance
+from bayesr.aggregation.regions import Regions
+from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
-from bayesr.measuring import Part, of_bands, variance
 from bayesr.progress import progress as show_progress
-from bayesr.regions import Regions
-from bayesr.statistics import CELL_METHODS, Statistic, chosen
 
 if TYPE_CHECKING:
     from bayesr.model import Model
