@@ -101,28 +101,51 @@ class Model:
 
     def save(self, path: str | Path) -> Path:
         """Write the model file, weights as fp16, replacing it whole or not at all."""
-        from safetensors.torch import save
+        return write(
+            path,
+            self.generator,
+            {
+                "architecture": self.generator.architecture,
+                "observation": self.observation.describe(),
+                "halo": self.halo,
+                "value_scaling": "value_range to [0, 1]",
+                "calibration": self.calibration.describe(),
+                "inputs": None if self.inputs is None else self.inputs.describe(),
+                "card": dict(self.card),
+            },
+        )
 
-        path = Path(path)
-        weights = {k: stored(v.detach().cpu()).contiguous() for k, v in self.generator.state_dict().items()}
-        header = {
-            "format": FORMAT,
-            "architecture": self.generator.architecture,
-            "observation": self.observation.describe(),
-            "halo": self.halo,
-            "value_scaling": "value_range to [0, 1]",
-            "calibration": self.calibration.describe(),
-            "inputs": None if self.inputs is None else self.inputs.describe(),
-            "card": dict(self.card),
-            "sha256": checksum(weights),
-        }
-        partial = path.with_suffix(".partial")
-        try:
-            partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(header)}))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+
+def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any]) -> Path:
+    """Write weights as fp16 with a header that says what they are, replacing the file whole or not at all."""
+    from safetensors.torch import save
+
+    path = Path(path)
+    weights = {k: stored(v.detach().cpu()).contiguous() for k, v in network.state_dict().items()}
+    known = {"format": FORMAT, **header, "sha256": checksum(weights)}
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(known)}))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def read_weights(path: Path, header: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights in a file that `write` wrote.
+
+    Raises
+    ------
+    InvalidModel
+        When they do not have the checksum that the header records.
+    """
+    from safetensors.torch import load_file
+
+    weights = load_file(path)
+    if checksum(weights) != header["sha256"]:
+        raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
+    return weights
 
 
 def stored(weight: torch.Tensor) -> torch.Tensor:
@@ -166,13 +189,10 @@ def load(name_or_path: str | Path | Model) -> Model:
 @lru_cache(maxsize=8)
 def _load(path: Path, modified: int) -> Model:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     header = read_header(path)
     try:
-        weights = load_file(path)
-        if checksum(weights) != header["sha256"]:
-            raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
+        weights = read_weights(path, header)
         generator = build(**header["architecture"])
         generator.load_state_dict(weights)  # which makes float32 of fp16
         model = Model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bayesr.catalogue import FORMAT, SEGMENTERS, read_header
+from bayesr.catalogue import SEGMENTERS, read_header
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
-from bayesr.model import checksum, stored
+from bayesr.model import read_weights, write
 
 SCALINGS = ("range", "percentiles", "roots")
 _PERCENTILES = (1.0, 99.8)
@@ -140,27 +139,18 @@ class Segmenter:
 
     def save(self, path: str | Path) -> Path:
         """Write the segmenter's file, weights as fp16, replacing it whole or not at all."""
-        from safetensors.torch import save
-
-        path = Path(path)
-        weights = {k: stored(v.detach().cpu()).contiguous() for k, v in self.network.state_dict().items()}
-        header = {
-            "format": FORMAT,
-            "segmenter": _architecture(self.network),
-            "inputs": list(self.inputs),
-            "scaling": self.scaling,
-            "threshold": self.threshold,
-            "smallest": self.smallest,
-            "card": dict(self.card),
-            "sha256": checksum(weights),
-        }
-        partial = path.with_suffix(".partial")
-        try:
-            partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(header)}))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return write(
+            path,
+            self.network,
+            {
+                "segmenter": _architecture(self.network),
+                "inputs": list(self.inputs),
+                "scaling": self.scaling,
+                "threshold": self.threshold,
+                "smallest": self.smallest,
+                "card": dict(self.card),
+            },
+        )
 
 
 def scaled(
@@ -275,15 +265,12 @@ def load(name_or_path: str | Path | Segmenter) -> Segmenter:
 @lru_cache(maxsize=8)
 def _load(path: Path, modified: int) -> Segmenter:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     header = read_header(path)
     if "segmenter" not in header:
         raise InvalidModel(f"{path} is a model for sampling, no segmenter: give it as model=, or another file here.")
     try:
-        weights = load_file(path)
-        if checksum(weights) != header["sha256"]:
-            raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
+        weights = read_weights(path, header)
         network = build(header["segmenter"])
         network.load_state_dict(weights)  # which makes float32 of fp16
         return Segmenter(
