@@ -248,7 +248,7 @@ def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int
                 f"The segmenter {segmenter.name!r} takes images of {segmenter.bands} band(s), the case {case.name!r} "
                 f"has {len(case.image)}."
             )
-        x = torch.from_numpy(scaled(case.image, case.value_range, segmenter.scaling))[None].to(device)
+        x = torch.from_numpy(scaled(case.image, case.value_range, segmenter.scaling, segmenter.inputs))[None].to(device)
         with torch.no_grad():
             probability, maps = network.probability(x)[0, 0], network.maps(x, n, generator)[0, :, 0]
         figures = agreement(maps.cpu().numpy(), case.masks, probability.cpu().numpy())
