@@ -13,8 +13,8 @@ SPOTS[0, 4:10, 4:10] = SPOTS[0, 14:20, 18:26] = 100
 
 
 def run(segmenter, image=SPOTS, threshold=0.5, smallest=0, logits=False, value_range=(0.0, 100.0)):
-    call, _, _ = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
-    return call(image, value_range)
+    found = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
+    return found.segment(image, value_range)
 
 
 @pytest.mark.parametrize(

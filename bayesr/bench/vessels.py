@@ -37,7 +37,6 @@ from bayesr.segmentation.segmenter import Segmenter, load
 FIGURES = {name: COLUMNS[name] for name in ("QUBIQ Dice", "Dice", "energy distance", "correlation over marked pixels")}
 BRIER = "Brier"
 TESTED = ("Dice", "energy distance", BRIER)
-BETTER = {"Dice": 1, "energy distance": -1, BRIER: -1}
 
 Array = NDArray[Any]
 Row = dict[str, Any]

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,28 @@ _SLACK = 1e-3
 """How far probabilities may miss [0, 1], and those of all classes the sum 1."""
 
 
-def named(given: Any) -> Any:
-    """The trained segmenter of a name or a file; anything else as it is."""
-    return load(Path(given)) if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL else given
+class Adapted(NamedTuple):
+    """A segmenter as `bayesr.segment` uses it.
+
+    Attributes
+    ----------
+    segment : callable
+    name : str
+        With the checksum of a trained one.
+    inputs : tuple of str
+        What it is fed with: ``"member"``, or variables of the product.
+    bands : int or None
+        Bands that it takes of each input; None where it is not known.
+    """
+
+    segment: Segment
+    name: str
+    inputs: tuple[str, ...]
+    bands: int | None
 
 
-def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple[Segment, str, tuple[str, ...]]:
-    """(function, name, variables of the product that it is fed with).
+def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapted:
+    """Anything that segments, by what it is.
 
     Raises
     ------
@@ -37,10 +52,13 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple
     import torch
 
     inputs: tuple[str, ...] = ("member",)
+    bands: int | None = None
     call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
-    given = named(given)
+    if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL:
+        given = load(Path(given))
     if isinstance(given, Segmenter):
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
+        bands = given.bands // len(inputs)
     elif isinstance(given, str):
         name, call = given, _of_array(CLASSICAL[given])
     elif isinstance(given, torch.nn.Module):
@@ -56,7 +74,7 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> tuple
     def segment(image: NDArray[np.float32], value_range: tuple[float, float]) -> Segmentation:
         return checked(call(image, value_range), image.shape[-2:], threshold, smallest, logits)
 
-    return segment, name, inputs
+    return Adapted(segment, name, inputs, bands)
 
 
 def checked(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
+from bayesr.training.data import SUFFIXES
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+_SUFFIXES = SUFFIXES | {".gif"}
 _LOSSY = {".jpg", ".jpeg"}
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from bayesr import images, product, redraw
 from bayesr import store as stores
-from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
-from bayesr.segmentation.adapters import Segment, adapt, named
+from bayesr.segmentation.adapters import Segment, adapt
 from bayesr.segmentation.description import dataset
 from bayesr.segmentation.kept import Kept
 from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
-from bayesr.segmentation.segmenter import Segmentation, Segmenter
+from bayesr.segmentation.segmenter import Segmentation
 
 if TYPE_CHECKING:
     from bayesr.model import Model
@@ -158,10 +158,9 @@ def segment(
     for what, value in (("level", level), ("threshold", threshold), ("overlap", overlap)):
         if not 0 < value < 1:
             raise InvalidArgument(f"{what} must lie between 0 and 1, not {value!r}.")
-    segmenter = named(segmenter)
-    call, name, inputs = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
-    if isinstance(segmenter, Segmenter):
-        _check_bands(segmenter, ds_or_img, options)
+    call, name, inputs, bands = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
+    if bands is not None:
+        _check_bands(name, bands, ds_or_img, options)
     if store is not None:
         stores.check(Path(store), 0, overwrite=overwrite, resume=resume)
         if isinstance(ds_or_img, str | os.PathLike) and Path(ds_or_img).resolve() == Path(store).resolve():
@@ -185,7 +184,7 @@ def segment(
     return found if kept is None else kept.finish(found)
 
 
-def _check_bands(segmenter: Segmenter, given: Any, options: dict[str, Any]) -> None:
+def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
     """Refuse, before anything is drawn, what a trained segmenter cannot take."""
     ds = redraw.product_in(given)
     if ds is not None:
@@ -193,10 +192,10 @@ def _check_bands(segmenter: Segmenter, given: Any, options: dict[str, Any]) -> N
     else:
         reading = {name: options[name] for name in ("dims", "nodata", "value_range") if name in options}
         bands = images.read(given, **reading).data.sizes["band"]
-    if bands * len(segmenter.inputs) != segmenter.bands:
+    if bands != takes:
         raise BandMismatch(
-            f"The segmenter {segmenter.name!r} takes {segmenter.bands // len(segmenter.inputs)} band(s), and there are "
-            f"{bands}: give it those, as ds.isel(band=[0]), or write a function that chooses from (band, y, x)."
+            f"The segmenter {name} takes {takes} band(s), and there are {bands}: give it those, as "
+            "ds.isel(band=[0]), or write a function that chooses from (band, y, x)."
         )
 
 
@@ -272,8 +271,6 @@ def _one(
         found = call(filled, value_range)
     except SegmenterFailed as error:
         raise SegmenterFailed(f"Member {i}: {error} {stays}") from error
-    except BayesrError:
-        raise
     except Exception as error:  # it is the caller's own function: anything may come
         raise SegmenterFailed(f"Member {i}: the segmenter raised {type(error).__name__}: {error}. {stays}") from error
     if not hole.any():
