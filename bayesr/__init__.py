@@ -13,7 +13,9 @@ _HOMES = {
     "Model": "model",
     "aggregate": "aggregation.workflow",
     "calibrate": "training.workflow",
+    "check": "integrity",
     "components": "principal",
+    "extend": "extension",
     "load": "model",
     "models": "catalogue",
     "observe": "observe",
@@ -29,7 +31,9 @@ __all__ = [
     "Model",
     "aggregate",
     "calibrate",
+    "check",
     "components",
+    "extend",
     "load",
     "models",
     "observe",
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from bayesr.aggregation.workflow import aggregate
     from bayesr.catalogue import models
     from bayesr.errors import BayesrError
+    from bayesr.extension import extend
+    from bayesr.integrity import check
     from bayesr.model import Model, load
     from bayesr.principal import components
     from bayesr.sampling import replay, sample

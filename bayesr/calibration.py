@@ -35,6 +35,8 @@ Array = NDArray[np.floating]
 
 SPREADS = np.geomspace(1e-5, 1.0, 161)
 """Edges of the standard deviation's bins."""
+_MOST = 8.0
+"""The largest factor."""
 LAMBDAS = np.concatenate([[0.0], np.geomspace(0.05, 60.0, 239)])
 """Where the curve of missed pixels is recorded."""
 
@@ -70,14 +72,18 @@ class Calibration:
     coverage: Mapping[str, Any] = field(default_factory=dict)
 
     def factors(self, std: Array) -> NDArray[np.float32]:
-        """The factor for every raw standard deviation, of the same shape; 1 where not calibrated."""
+        """The factor for every raw standard deviation, of the same shape; 1 where not calibrated.
+
+        At most `_MOST`: members are accurate to about 1e-6 of the value range, and what they do not differ by more
+        than that, as where all are saturated, must not grow into a spread that depends on how an image is tiled.
+        """
         if not self.spread.size:
             return np.where(np.isfinite(std), 1, np.nan).astype(np.float32)
         # Between knots the logarithm of the calibrated spread is linear, so that it never decreases.
         at = np.log(np.clip(std, self.spread[0], self.spread[-1]))
         knots = np.log(self.spread)
         factor: NDArray[np.float32] = np.exp(np.interp(at, knots, knots + np.log(self.factor)) - at).astype(np.float32)
-        return factor
+        return np.minimum(factor, np.float32(_MOST))
 
     def half_width(self, level: float, n: int) -> float:
         """Lambda(level, n): half the interval's width in calibrated standard deviations.

@@ -207,8 +207,8 @@ def compiled(network: Generator) -> Compiled:
     return kept
 
 
-def place(model: Model, device: str) -> tuple[Model, torch.device]:
-    """A model with its network where it is to run, and where images lie then.
+def resolved(device: str) -> str:
+    """The device that is meant, by a name that means the same elsewhere.
 
     Parameters
     ----------
@@ -223,22 +223,30 @@ def place(model: Model, device: str) -> tuple[Model, torch.device]:
         When there is no such device.
     """
     if device == NAME:
+        openvino()
+        return NAME
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.empty(0, device=device).device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgument(
+            f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
+        ) from error
+
+
+def place(model: Model, device: str) -> tuple[Model, torch.device]:
+    """A model with its network where it is to run, and where images lie then; `device` is as of `resolved`."""
+    device = resolved(device)
+    if device == NAME:
         where = torch.device("cpu")
         return replace(model, generator=compiled(model.on(where).generator)), where
-    if device == "auto":
-        where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    else:
-        try:
-            where = torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise InvalidArgument(
-                f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
-            ) from error
+    where = torch.device(device)
     return model.on(where), where
 
 
-def describe(network: Generator, device: torch.device) -> dict[str, str]:
-    """What runs a network, by name and version, for the attribute `engine`."""
-    if isinstance(network, Compiled):
+def describe(device: str) -> dict[str, str]:
+    """What runs networks on a device as `resolved` names it, by name and version, for the attribute `engine`."""
+    if device == NAME:
         return {"device": NAME, "torch": torch.__version__, NAME: openvino().__version__.split("-")[0]}
-    return {"device": device.type, "torch": torch.__version__}
+    return {"device": device.partition(":")[0], "torch": torch.__version__}

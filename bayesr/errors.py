@@ -1,5 +1,8 @@
 """What can go wrong, by name. Every error says what to do; each is also the builtin a caller would expect."""
 
+import sys
+import warnings
+
 
 class BayesrError(Exception):
     """Parent of every error that bayesr raises on purpose."""
@@ -56,6 +59,14 @@ class StoreFailed(BayesrError, OSError):
     """The store could not be written or read."""
 
 
+class StoreBusy(StoreFailed):
+    """Another process is writing to the store; the message names it."""
+
+
+class WorkersFailed(BayesrError, RuntimeError):
+    """The workers of a cluster died, never came, or raised an error that is none of bayesr's."""
+
+
 class TooLarge(BayesrError, MemoryError):
     """The result does not fit in memory."""
 
@@ -82,3 +93,11 @@ class TilesDiffer(UserWarning):
 
 class UnfamiliarInput(UserWarning):
     """The image is unlike those that the model was calibrated on, so its intervals need not hold."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called into bayesr."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "bayesr":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -62,7 +62,7 @@ def luma(pixels: Array) -> Array:
 def statistics(pixels: Array) -> Array:
     """The statistics of an image `band x y x x` in network units, in the order of `names`."""
     power, table, score, count = [], [], np.zeros((8, 8)), np.zeros((8, 8))
-    for rows, columns in _windows(*pixels.shape[1:]):
+    for rows, columns in windows(*pixels.shape[1:]):
         part = np.asarray(pixels[:, rows, columns], np.float32)
         y = luma(part)
         y = y - y.mean()  # in single precision a mean of squares is safe only without an offset
@@ -87,7 +87,9 @@ def statistics(pixels: Array) -> Array:
     )
 
 
-def _windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of what is seen of an image: at most nine windows, evenly spread."""
+
     def along(size: int) -> list[slice]:
         count = min(_WINDOWS, -(-size // _WINDOW))
         starts = np.linspace(0, max(0, size - _WINDOW), count).astype(int)

@@ -1,39 +1,32 @@
-"""Anything a user has becomes one DataArray ``(band, y, x)``, with what is known of its values."""
+"""An image and all that is known of it: range, missing pixels, checksum, and windows of it as a network sees them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.errors import AmbiguousDimensions, ImageNotFound, InvalidArgument, InvalidPixels, NotAnImage
-
-if TYPE_CHECKING:
-    pass
+from bayesr import axes, fingerprint, holes, lazy, sources
+from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
 
 ImageLike = "str | os.PathLike[str] | NDArray[Any] | torch.Tensor | PIL.Image.Image | xr.DataArray"
 
-DIMS = ("band", "y", "x")
+DIMS = axes.DIMS
 
-_KNOWN_DIMS = {
-    "band": {"band", "bands", "channel", "channels", "c", "wavelength", "sample"},
-    "y": {"y", "lat", "latitude", "row", "rows", "northing", "height"},
-    "x": {"x", "lon", "longitude", "col", "cols", "column", "easting", "width"},
-}
-_FEW_BANDS = 4
-"""An axis of 1 to 4 beside two longer ones is taken for the bands; everything else must be said."""
+_OVERVIEW = 1024
+"""Side of the largest image that the input check looks at as a whole."""
+_BLOCKS_OF_JPEG = 8
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that the network can be given.
+    """An image that the network can be given, in memory or read by window.
 
     Attributes
     ----------
@@ -43,22 +36,18 @@ class Image:
         The two values that the network sees as 0 and 1. It scales and never clips.
     bounds : tuple of float or None
         The bounds of the integer type, to which results are clipped; None for floats.
-    missing : ndarray of bool or None
-        Pixels without data, `y x x`.
+    nodata : float or None
+        The value that marks missing pixels; None where no pixel is missing.
+    sha256 : str
+        Checksum of type, shape and pixels, whatever they came from: of ``"<type> <shape>"`` and, row by row, the
+        SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian.
     """
 
     data: xr.DataArray
     value_range: tuple[float, float]
     bounds: tuple[float, float] | None
-    missing: NDArray[np.bool_] | None
-
-    @property
-    def sha256(self) -> str:
-        """Checksum of type, shape and pixels, whatever file they came from."""
-        pixels = np.ascontiguousarray(self.data.to_numpy())
-        head = f"{pixels.dtype.newbyteorder('<').str} {pixels.shape}".encode()
-        little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-        return hashlib.sha256(head + little.tobytes()).hexdigest()
+    nodata: float | None
+    sha256: str
 
     def to_network(self, value: float) -> float:
         """A value of the image as the network sees it."""
@@ -73,17 +62,162 @@ class Image:
             np.clip(values, np.float32(self.bounds[0]), np.float32(self.bounds[1]), out=values)
         return values
 
-    def scaled(self) -> NDArray[np.float32]:
-        """The pixels with `value_range` mapped to [0, 1], missing ones filled from their nearest neighbour."""
-        low, high = self.value_range
-        pixels = self.data.to_numpy().astype(np.float64)
-        if self.missing is not None:
-            from scipy.ndimage import distance_transform_edt
+    def window(
+        self, top: int, bottom: int, left: int, right: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """A part of the image as the network sees it, and where it has no data.
 
-            rows, columns = distance_transform_edt(self.missing, return_distances=False, return_indices=True)
-            pixels = pixels[:, rows, columns]
-        scaled: NDArray[np.float32] = ((pixels - low) / (high - low)).astype(np.float32)
+        Missing pixels are filled from data up to 32 pixels away, farther ones with 0.5. The fill does not depend on
+        the window: where two of them meet, they agree exactly.
+
+        Parameters
+        ----------
+        top, bottom, left, right : int
+            In pixels, ends excluded.
+
+        Returns
+        -------
+        pixels : ndarray
+            `band x y x x`, float32, with `value_range` mapped to [0, 1].
+        missing : ndarray of bool or None
+            `y x x`; None where nothing is missing.
+        """
+        if self.nodata is None:
+            return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
+        height, width = self.data.shape[1:]
+        rows = slice(max(0, top - holes.REACH), min(height, bottom + holes.REACH))
+        columns = slice(max(0, left - holes.REACH), min(width, right + holes.REACH))
+        around = lazy.pixels(self.data, rows, columns)
+        absent = holes.absent(around, self.nodata)
+        inside = (..., slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
+        missing = absent[inside]
+        if not missing.any():
+            return self._scaled(around[inside]), None
+        return holes.filled(self._scaled(around, absent), absent)[inside], missing
+
+    def _scaled(self, pixels: NDArray[Any], absent: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        low, high = self.value_range
+        values = pixels.astype(np.float64)
+        if absent is not None:
+            values[:, absent] = low
+        scaled: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
         return scaled
+
+    def scaled(self) -> NDArray[np.float32]:
+        """The pixels of the whole image, as of `window`."""
+        return self.window(0, self.data.shape[1], 0, self.data.shape[2])[0]
+
+    @property
+    def missing(self) -> NDArray[np.bool_] | None:
+        """Pixels of the whole image without data, `y x x`; None where none is missing."""
+        return None if self.nodata is None else holes.absent(lazy.pixels(self.data), self.nodata)
+
+    def overview(self) -> NDArray[np.float32]:
+        """What the input check looks at: all of an image of up to 1024 pixels a side, else nine windows put together.
+
+        They are those of `bayesr.fingerprint.windows`, moved by up to 7 pixels so that blocks of JPEG meet as in the
+        image. So its statistics are theirs.
+        """
+        height, width = self.data.shape[1:]
+        if max(height, width) <= _OVERVIEW:
+            return self.scaled()
+        rows: dict[int, list[NDArray[np.float32]]] = {}
+        for y, x in fingerprint.windows(height, width):
+            top, left = y.start - y.start % _BLOCKS_OF_JPEG, x.start - x.start % _BLOCKS_OF_JPEG
+            part, _ = self.window(top, top + y.stop - y.start, left, left + x.stop - x.start)
+            rows.setdefault(y.start, []).append(part)
+        return np.concatenate([np.concatenate(parts, 2) for parts in rows.values()], 1)
+
+
+def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
+    """Anything that is an image as ``(band, y, x)``; of what can be read by window nothing is read yet.
+
+    Parameters
+    ----------
+    img : path, ndarray, Tensor, PIL image or DataArray
+        See `bayesr.sample`.
+    dims : sequence of str, optional
+        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
+
+    Raises
+    ------
+    ImageNotFound, NotAnImage, AmbiguousDimensions
+    """
+    array = axes.named(sources.opened(img), dims)
+    if array.size == 0:
+        raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
+    if array.dtype.kind not in "uif":
+        raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
+    return array
+
+
+def survey(
+    array: xr.DataArray,
+    *,
+    nodata: float | None = None,
+    value_range: tuple[float, float] | None = None,
+    keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
+    advance: Callable[[float], None] | None = None,
+) -> Image:
+    """Check an image and learn what must be known of it, in one pass over its blocks.
+
+    Parameters
+    ----------
+    array : DataArray
+        As of `source`.
+    nodata, value_range : optional
+        As of `read`.
+    keep : callable, optional
+        Is given (rows, columns, block) of every block once: `band x y x x`, at most 1024 pixels a side, which begins
+        at multiples of 1024, of the type of `array` in native byte order.
+    advance : callable, optional
+        Is told how many values were read; they add up to ``array.size``.
+
+    Returns
+    -------
+    Image
+        Its data is `array`.
+
+    Raises
+    ------
+    NotAnImage, InvalidPixels, InvalidArgument
+    """
+    stated = None if value_range is None else _checked(value_range)
+    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
+    nodata = None if nodata is None else float(nodata)
+    digests: dict[tuple[int, int], bytes] = {}
+    least, most, missing, seen = math.inf, -math.inf, False, 0
+    for rows, columns, block in lazy.blocks(array):
+        absent = None if nodata is None else holes.absent(block, nodata)
+        seen += block[0].size
+        _check_finite(block, absent, seen == array[0].size)
+        valid = block
+        if absent is not None and absent.any():
+            missing, valid = True, block[:, ~absent]
+        if valid.size:
+            least, most = min(least, float(valid.min())), max(most, float(valid.max()))
+        little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+        digests[rows.start, columns.start] = hashlib.sha256(little.data).digest()
+        if keep is not None:
+            keep(rows, columns, block)
+        if advance is not None:
+            advance(block.size)
+    if least > most:
+        raise InvalidPixels("Every pixel is nodata: there is nothing to sample.")
+    dtype = array.dtype
+    if stated is None:
+        # Of a constant image, any width will do.
+        own = (least, most) if least < most else (least, least + 1.0)
+        stated = (0.0, 255.0) if dtype == np.uint8 else _checked(own)
+    info = np.iinfo(dtype) if dtype.kind in "ui" else None
+    head = f"{dtype.newbyteorder('<').str} {array.shape}".encode()
+    return Image(
+        array,
+        stated,
+        (float(info.min), float(info.max)) if info else None,
+        nodata if missing else None,
+        hashlib.sha256(head + b"".join(digests[at] for at in sorted(digests))).hexdigest(),
+    )
 
 
 def read(
@@ -93,7 +227,7 @@ def read(
     nodata: float | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Image:
-    """Read and check an image.
+    """Read and check an image, and keep it in memory.
 
     Parameters
     ----------
@@ -111,192 +245,36 @@ def read(
     ------
     ImageNotFound, NotAnImage, AmbiguousDimensions, InvalidPixels, InvalidArgument
     """
-    array = _with_dims(_open(img), dims)
-    if array.size == 0:
-        raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
-    if array.dtype.kind not in "uif":
-        raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
-    pixels = array.to_numpy()
-    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
-    missing = _missing(pixels, nodata)
-    valid = pixels if missing is None else pixels[:, ~missing]
-    if valid.size == 0:
-        raise InvalidPixels("Every pixel is nodata: there is nothing to sample.")
-    integer = array.dtype.kind in "ui"
-    if value_range is None:
-        value_range = (0.0, 255.0) if array.dtype == np.uint8 else (float(valid.min()), float(valid.max()))
-        if value_range[0] == value_range[1]:  # a constant image: any width will do
-            value_range = (value_range[0], value_range[0] + 1.0)
+    return survey(loaded(source(img, dims)), nodata=nodata, value_range=value_range)
+
+
+def loaded(array: xr.DataArray) -> xr.DataArray:
+    """An array of `source` in memory.
+
+    Raises
+    ------
+    NotAnImage
+        When its file turns out to be damaged.
+    """
+    return array.copy(data=lazy.pixels(array))
+
+
+def _checked(value_range: Sequence[float]) -> tuple[float, float]:
     low, high = map(float, value_range)
-    if not (np.isfinite([low, high]).all() and low < high):
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InvalidArgument(f"value_range must be two finite numbers, the lower first, not {value_range!r}.")
-    info = np.iinfo(array.dtype) if integer else None
-    bounds = (float(info.min), float(info.max)) if info else None
-    return Image(array.copy(data=pixels), (low, high), bounds, missing)
+    return low, high
 
 
-def _missing(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
-    absent = np.zeros(pixels.shape[1:], bool)
-    if nodata is not None:
-        absent = (np.isnan(pixels) if np.isnan(nodata) else pixels == nodata).any(0)
-    if pixels.dtype.kind == "f":
-        bad = ~np.isfinite(pixels) & ~absent
-        if bad.any():
-            kind = "NaN" if np.isnan(pixels[bad]).any() else "infinite"
-            raise InvalidPixels(
-                f"{int(bad.sum())} pixel value(s) are {kind}. If they mark missing data, say so with "
-                "nodata=float('nan') (or the value that marks it); otherwise repair the image first."
-            )
-    return absent if absent.any() else None
-
-
-# -- axes ------------------------------------------------------------------------------------
-
-
-def _with_dims(array: xr.DataArray, dims: Sequence[str] | None) -> xr.DataArray:
-    """Name the axes, in the order ``(band, y, x)``; never by guessing."""
-    if dims is not None:
-        named = ["band" if d == "b" else d for d in dims]
-        if len(named) != array.ndim or sorted(named) not in (["x", "y"], ["band", "x", "y"]):
-            raise AmbiguousDimensions(
-                f"dims={dims!r} does not name the {array.ndim} axes of an image of shape {array.shape}: "
-                'each of "y" and "x" once, and "band" where there is one.'
-            )
-        array = array.rename({old: new for old, new in zip(array.dims, named, strict=True) if old != new})
-    else:
-        array = _recognised(array)
-    if "band" not in array.dims:
-        array = array.drop_vars("band", errors="ignore").expand_dims("band")
-    return array.transpose(*DIMS)
-
-
-def _recognised(array: xr.DataArray) -> xr.DataArray:
-    names = {}
-    for dim in map(str, array.dims):
-        for target, known in _KNOWN_DIMS.items():
-            if dim.lower() in known:
-                names[dim] = target
-    if len(names) == array.ndim and {"y", "x"} <= set(names.values()) and len(set(names.values())) == len(names):
-        return array.rename({old: new for old, new in names.items() if old != new})
-    anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
-    how = 'Name the axes: dims=("y", "x", "band") or dims=("band", "y", "x"), in the order of the array.'
-    if not anonymous:
-        raise AmbiguousDimensions(
-            f"The dimensions {tuple(map(str, array.dims))} are not an image's. {how} "
-            "Select one image first where there are more dimensions, as in img.isel(time=0)."
+def _check_finite(block: NDArray[Any], absent: NDArray[np.bool_] | None, last: bool) -> None:
+    if block.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(block)
+    if absent is not None:
+        bad &= ~absent
+    if bad.any():
+        kind = "NaN" if np.isnan(block[bad]).any() else "infinite"
+        raise InvalidPixels(
+            f"{'' if last else 'At least '}{int(bad.sum())} pixel value(s) are {kind}. If they mark missing data, say "
+            "so with nodata=float('nan') (or the value that marks it); otherwise repair the image first."
         )
-    if array.ndim == 2:
-        return array.rename(dict(zip(array.dims, ("y", "x"), strict=True)))
-    if array.ndim == 3:
-        first, middle, last = (size <= _FEW_BANDS for size in array.shape)
-        if last and not first and not middle:
-            return array.rename(dict(zip(array.dims, ("y", "x", "band"), strict=True)))
-        if first and not middle and not last:
-            return array.rename(dict(zip(array.dims, DIMS, strict=True)))
-        raise AmbiguousDimensions(f"Which axis of the shape {array.shape} is the band? {how}")
-    raise AmbiguousDimensions(
-        f"An image has two or three axes, not {array.ndim} (shape {array.shape}): give one image at a time."
-    )
-
-
-# -- sources ---------------------------------------------------------------------------------
-
-
-def _open(img: Any) -> xr.DataArray:
-    if isinstance(img, xr.DataArray):
-        return img
-    if isinstance(img, xr.Dataset):
-        return _only_variable(img, "The Dataset")
-    if isinstance(img, str | os.PathLike):
-        return _from_path(Path(img))
-    if isinstance(img, np.ndarray):
-        return xr.DataArray(img)
-    kind = f"{type(img).__module__}.{type(img).__qualname__}"
-    if kind.startswith("torch"):  # known by name, so that reading an image never imports torch
-        return xr.DataArray(img.detach().cpu().numpy())
-    if kind.startswith("PIL."):
-        return _from_pillow(img)
-    raise NotAnImage(
-        f"An image cannot be made of {kind}: give a path, a NumPy array, a torch tensor, a PIL image or an "
-        "xarray.DataArray."
-    )
-
-
-def _from_path(path: Path) -> xr.DataArray:
-    if not path.exists():
-        raise ImageNotFound(f"There is no file {path}: check the path (the working directory is {Path.cwd()}).")
-    suffixes = [s.lower() for s in path.suffixes]
-    try:
-        if path.is_dir() and ((path / "zarr.json").exists() or (path / ".zgroup").exists()):
-            return _only_variable(xr.open_dataset(path, engine="zarr", consolidated=False), str(path))
-        if path.is_dir():
-            raise NotAnImage(f"{path} is a folder and no Zarr store: give one image at a time.")
-        if suffixes[-1:] in ([".nc"], [".nc4"], [".h5"]):
-            return _only_variable(xr.open_dataset(path), str(path))
-        if suffixes[-1:] in ([".tif"], [".tiff"]):
-            return _from_tiff(path)
-        import PIL.Image
-
-        with PIL.Image.open(path) as picture:
-            picture.load()
-            return _from_pillow(picture)
-    except NotAnImage:
-        raise
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise NotAnImage(
-            f"{path} cannot be read as an image ({type(error).__name__}: {error}). Is the file whole, and of a "
-            "supported format (PNG, JPEG, WebP, TIFF, NetCDF, Zarr)?"
-        ) from error
-
-
-def _from_pillow(picture: Any) -> xr.DataArray:
-    if picture.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    elif picture.mode in ("1", "La", "PA", "RGBa"):
-        raise NotAnImage(f"Pictures of mode {picture.mode!r} are not supported: convert to 'L' or 'RGB'.")
-    pixels = np.asarray(picture)
-    if picture.mode in ("LA", "RGBA"):
-        if (pixels[..., -1] == 255).all():  # an opaque alpha channel says nothing
-            pixels = pixels[..., :-1]
-        else:
-            raise NotAnImage("The picture has transparent pixels: flatten it first, with .convert('RGB').")
-    dims = ("y", "x") if pixels.ndim == 2 else ("y", "x", "band")
-    return xr.DataArray(pixels, dims=dims)
-
-
-def _from_tiff(path: Path) -> xr.DataArray:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        if file.is_geotiff:
-            return _from_geotiff(path)
-        series = file.series[0]
-        pixels, axes = series.asarray(), series.axes
-    keep = [i for i, axis in enumerate(axes) if axis in "YXSC" or pixels.shape[i] > 1]
-    pixels, axes = pixels.squeeze(tuple(i for i in range(len(axes)) if i not in keep)), "".join(axes[i] for i in keep)
-    if axes in ("YX", "YXS", "SYX", "YXC", "CYX"):
-        names = {"Y": "y", "X": "x", "S": "band", "C": "band"}
-        return xr.DataArray(pixels, dims=[names[axis] for axis in axes])
-    if set(axes) <= set("YXSC"):
-        pixels = pixels.squeeze()
-    return xr.DataArray(pixels)
-
-
-def _from_geotiff(path: Path) -> xr.DataArray:
-    try:
-        import rioxarray
-    except ImportError as error:
-        raise NotAnImage(f"{path} is a GeoTIFF; its coordinates need rioxarray: pip install 'bayesr[geo]'.") from error
-    array = rioxarray.open_rasterio(path)
-    assert isinstance(array, xr.DataArray)
-    return array.load()
-
-
-def _only_variable(dataset: xr.Dataset, where: str) -> xr.DataArray:
-    images = [name for name, variable in dataset.data_vars.items() if variable.ndim >= 2]
-    if len(images) != 1:
-        raise NotAnImage(
-            f"{where} holds {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
-            "open it with xarray and give the one you mean, ds['name']."
-        )
-    return dataset[images[0]]

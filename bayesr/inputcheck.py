@@ -13,8 +13,6 @@ the network's units, where `value_range` is [0, 1].
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.errors import UnfamiliarInput
+from bayesr.errors import UnfamiliarInput, warn
 from bayesr.fingerprint import BLOCKS, COLOUR, DETAIL, POWER, SLOPE, SMALLEST, WHITENESS, luma, names, statistics
 
 Array = NDArray[np.floating]
@@ -75,15 +73,11 @@ class Verdict:
         """One `UnfamiliarInput` with all findings, at the line that called into bayesr; none without findings."""
         if not self.findings:
             return
-        level, frame = 1, sys._getframe()
-        while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "bayesr":
-            level, frame = level + 1, frame.f_back
         lines = [f"{kind}: {how} {_ADVICE[kind]}" for kind, how in self.findings.items()]
-        warnings.warn(
+        warn(
             f"The image is unlike those that {model} was calibrated on: members may be confidently wrong, and "
             "intervals are not to be trusted.\n- " + "\n- ".join(lines),
             UnfamiliarInput,
-            stacklevel=level,
         )
 
 

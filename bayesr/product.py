@@ -83,9 +83,11 @@ def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
 
 
 def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, Any], n: int, masks: int) -> xr.Dataset:
-    """The Dataset of these arrays, ``samples`` among them or not; NumPy or dask, it does not look inside."""
+    """The Dataset of these arrays, some of `VARIABLES` and ``samples``; NumPy or dask, it does not look inside."""
     variables: dict[str, Any] = {}
     for name, (power, long_name, methods) in VARIABLES.items():
+        if name not in arrays:
+            continue
         attrs = {"long_name": long_name} | _units(frame.units, power)
         if methods:
             attrs["cell_methods"] = methods

@@ -14,7 +14,9 @@ from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct
 
 if TYPE_CHECKING:
+    from bayesr.job import Job
     from bayesr.model import Model
+    from bayesr.store import Store
 
 
 def product_in(given: Any) -> xr.Dataset | None:
@@ -56,7 +58,8 @@ def image_of(ds: xr.Dataset, img: Any) -> images.Image:
     """
     how = json.loads(product.attribute(ds, "input"))
     value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
-    image = images.read(img, dims=how["dims"], nodata=how["nodata"], value_range=value_range)  # type: ignore[arg-type]
+    array = images.source(img, how["dims"])
+    image = images.survey(array, nodata=how["nodata"], value_range=value_range)  # type: ignore[arg-type]
     if image.sha256 != product.attribute(ds, "input_sha256"):
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
@@ -76,6 +79,36 @@ def network_of(ds: xr.Dataset, model: str | Path | Model | None) -> Model:
     if network.sha256 != product.attribute(ds, "model_sha256"):
         raise InvalidProduct(f"The product was drawn from another version of {network.name}: give that file as model=.")
     return network
+
+
+def job_of(target: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
+    """What draws the tiles of a store, from the store itself.
+
+    Raises
+    ------
+    InvalidProduct
+        When the model is another one.
+    """
+    from bayesr import engine
+    from bayesr.job import Job
+    from bayesr.members import Plan
+
+    attributes, papers = target.attributes, target.papers
+    network = network_of(xr.Dataset(attrs=attributes), model)
+    data = target.input()
+    low, high = attributes["value_range"]
+    info = np.iinfo(data.dtype) if data.dtype.kind in "ui" else None
+    image = images.Image(
+        data,
+        (float(low), float(high)),
+        (float(info.min), float(info.max)) if info else None,
+        json.loads(papers["nodata"]),
+        attributes["input_sha256"],
+    )
+    ran = json.loads(attributes["engine"])
+    plan = Plan(n, int(attributes["masks"]), int(attributes["seed"]), int(ran["tile"]), first)
+    device = engine.resolved(device or ran["device"])
+    return Job(network, image, plan, device, float(attributes["level"]), tuple(target.variables))
 
 
 def members(

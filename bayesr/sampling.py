@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import math
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
-from numpy.typing import NDArray
-from torch import Tensor
 
-import bayesr
 from bayesr import engine, images, product, redraw
-from bayesr import store as stores
-from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TilesDiffer, TooLarge
-from bayesr.grid import Tile, tiles
-from bayesr.members import Drawn, Plan, draw, members_of
+from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
+from bayesr.job import MASK_MEANS, Job
+from bayesr.members import Plan
 from bayesr.model import Model, load
+from bayesr.places import place_of
 from bayesr.progress import progress as show_progress
+from bayesr.request import Request, wanted
+from bayesr.streaming import in_store
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.deploy.cluster import Cluster
 
 _UNTILED = 320
 """Low-resolution side up to which an image is one tile."""
@@ -53,6 +52,9 @@ def sample(
     value_range: tuple[float, float] | None = None,
     tile: int | None = None,
     device: str = "auto",
+    cluster: int | str | Client | Cluster | None = None,
+    variables: Sequence[str] | None = None,
+    keepbits: int | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     r"""Draw n high-resolution members that all explain one low-resolution image, and describe them.
@@ -64,7 +66,8 @@ def sample(
     ----------
     img : path, ndarray, Tensor, PIL image or DataArray
         The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP,
-        TIFF (8, 16, 32 bits, float, OME, GeoTIFF), NetCDF, Zarr.
+        TIFF (8, 16, 32 bits, float, OME, GeoTIFF), NetCDF, Zarr, also on object stores. With `store`,
+        what can be read by window is never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays.
     n : int
         Members, at least 1.
     model : str, Path or Model
@@ -78,10 +81,12 @@ def sample(
         Of the interval [`lower`, `upper`], in (0, 1).
     keep_samples : bool, optional
         Keep the members themselves. By default they are kept in memory and left out of a store.
-    store : path, optional
-        Write the product to this Zarr store, tile by tile, and return it opened lazily.
+    store : path or URL, optional
+        Write the product to this Zarr store, tile by tile, and return it opened lazily. Memory then does not
+        grow with the image. URLs are fsspec's, such as ``"s3://bucket/name.zarr"``. The store holds a copy of the
+        image, so that `bayesr.extend` and `bayesr.check` need nothing else.
     overwrite, resume : bool
-        Replace a store that is there, or go on with an unfinished one.
+        Replace a store that is there, or go on with an unfinished one: tiles that are done stay as they are.
     dims : sequence of str, optional
         Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
     nodata : float, optional
@@ -90,10 +95,21 @@ def sample(
         Input values that the network sees as 0 and 1. By default 0..255 for uint8 and the image's
         own range else. It scales and never clips.
     tile : int, optional
-        Side of a tile in low-resolution pixels. The members do not depend on it.
+        Side of a tile in low-resolution pixels, by default 256 where the image is larger than 320. The members do
+        not depend on it. A tile is drawn from its pixels and a halo about them that the model declares; in a store it
+        is a shard.
     device : str
         ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU
         in OpenVINO (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
+    cluster : int, str, Client or cluster, optional
+        Who draws the tiles of a store: so many local processes of one thread each, or the workers of a
+        dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). They must
+        reach `store`.
+    variables : sequence of str, optional
+        The product's variables that are wanted, all by default. A store that holds all of them can be extended.
+    keepbits : int, optional
+        Of the 23 explicit bits of a significand, how many a store keeps of all variables but ``samples``, 1 to 23: 10
+        keep a relative error of 0.05% and take about half the space. By default all.
     progress : bool, optional
         True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
 
@@ -144,79 +160,38 @@ def sample(
         raise InvalidArgument(f"seed must lie in [0, 2**64), not {seed!r}.")
     if tile is not None and tile < 1:
         raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
-    network, where = engine.place(load(model), device)
+    if keepbits is not None and not 1 <= keepbits <= 23:
+        raise InvalidArgument(f"keepbits counts bits of a significand, 1 to 23, not {keepbits!r}.")
+    if store is None and (cluster, keepbits) != (None, None):
+        raise InvalidArgument("cluster= and keepbits= are for products in a store: name one with store=.")
+    chosen = wanted(variables, keep_samples, in_memory=store is None)
+    network = load(model)
     net = network.generator
+    device = engine.resolved(device)
     if n > 1 and not net.stochastic:
         raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
     if masks is None:  # where masks are all that is random, every member has its own
         masks = (default_masks(n, net.most_masks) if net.latent_channels else n) if net.masked else 1
     if net.most_masks and masks > net.most_masks:
         raise InvalidArgument(f"{network.name} has {net.most_masks} masks, its networks, not {masks}: ask for fewer.")
-    image = images.read(img, dims=dims, nodata=nodata, value_range=value_range)
-    bands, height, width = image.data.shape
+    array = images.source(img, dims)
+    bands, height, width = array.shape
     if network.bands not in (1, bands):
         raise BandMismatch(
             f"{network.name} takes {network.bands} bands at once and the image has {bands}. Give it {network.bands} "
             "bands (repeat a grey image with np.repeat(img[..., None], 3, axis=-1), drop an alpha band), or use a "
             "one-band model, which takes any number one by one."
         )
-    half_width = network.calibration.half_width(level, n) if n > 1 else math.nan
-    keep = (store is None) if keep_samples is None else keep_samples
+    if n > 1:
+        network.calibration.half_width(level, n)  # a level that it does not reach is refused here
     size = tile or (max(height, width) if max(height, width) <= _UNTILED else _TILE)
-    plan = Plan(int(n), int(masks), int(seed), size, where)
-    scale = network.scale
-    frame = product.frame(image.data, scale)
-    how = {"dims": None if dims is None else list(dims), "nodata": nodata}
-    pixels = image.scaled()
-    verdict = network.check(pixels)
-    attributes = _attributes(network, image, plan, level) | {"input": json.dumps(how), "input_check": str(verdict)}
-    needed = 4 * scale**2 * bands * height * width * (len(product.VARIABLES) + keep * n)
-
-    verdict.warn(network.name)
-    if not network.promises["one_image"] and size < max(height, width):
-        warnings.warn(
-            f"{network.name} sees all of an image, and {height} x {width} pixels are drawn in tiles of {size}: members "
-            f"depend on where tiles lie. Give tile={max(height, width)} if memory allows, or use a model that keeps "
-            "the promise 'one_image'.",
-            TilesDiffer,
-            stacklevel=2,
-        )
-    low = torch.from_numpy(pixels).to(plan.device)
-    regions = list(tiles(height, width, size, network.halo, net.multiple))
-
-    def finished(tile: Tile, advance: Callable[[float], None]) -> dict[str, NDArray[np.float32]]:
-        drawn = draw(network, low, image, tile, plan, keep, advance)
-        return _describe(drawn, network, image, tile, half_width)
-
+    plan = Plan(int(n), int(masks), int(seed), size)
+    if masks > 1 and store is not None and variables is None:
+        chosen = (*chosen, MASK_MEANS)
+    asked = Request(network, array, plan, device, level, chosen, {"nodata": nodata, "value_range": value_range}, dims)
     if store is None:
-        _check_memory(needed)
-        with show_progress("sampling", n * len(regions), progress) as advance:
-            if len(regions) == 1:
-                return product.dataset(frame, finished(regions[0], advance), attributes, n, masks)
-            whole = {
-                name: np.empty(((n,) if name == "samples" else ()) + (bands, scale * height, scale * width), np.float32)
-                for name in (*product.VARIABLES, *(("samples",) if keep else ()))
-            }
-            for region in regions:
-                for name, values in finished(region, advance).items():
-                    whole[name][(..., *region.high(scale))] = values
-        return product.dataset(frame, whole, attributes, n, masks)
-
-    path = Path(store)
-    stores.check(path, needed, overwrite=overwrite, resume=resume)
-    if resume:
-        target = stores.Store.resume(path, attributes)
-    else:
-        target = stores.Store.create(
-            path, _template(frame, attributes, plan, keep), scale * size, (scale * height, scale * width), overwrite
-        )
-    with show_progress("sampling", n * len(regions), progress) as advance:
-        for region in regions:
-            if target.is_done(region, size):
-                advance(n)
-            else:
-                target.write(region, size, scale, finished(region, advance))
-    return target.finish()
+        return _in_memory(asked, progress)
+    return in_store(asked, place_of(store), overwrite, resume, keepbits, cluster, progress)
 
 
 def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
@@ -254,99 +229,34 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     if not 0 <= i < n:
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {n - 1}.")
     ran = json.loads(recorded["engine"])
-    network, device = engine.place(redraw.network_of(ds, model), ran["device"])
+    network = redraw.network_of(ds, model)
     image = redraw.image_of(ds, img)
-    plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), ran["tile"], device)
-    bands, height, width = image.data.shape
-    low = _on_device(image, plan.device)
-    out = np.empty((bands, network.scale * height, network.scale * width), np.float32)
-    for region in tiles(height, width, plan.tile, network.halo, network.generator.multiple):
-        for band in range(0, bands, network.bands):
-            part = slice(band, band + network.bands)
-            for members, x in members_of(network, low[part], image, region, plan, only=i):
-                where = (slice(None), *region.crop(network.scale))
-                out[(part, *region.high(network.scale))] = image.to_units(x[members.index(i)][where].cpu().numpy())
-    if image.missing is not None:
-        out[:, image.missing.repeat(network.scale, 0).repeat(network.scale, 1)] = np.nan
+    plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), ran["tile"])
+    job = Job(network, image, plan, engine.resolved(ran["device"]), 0.5, ())
     frame = product.frame(image.data, network.scale)
+    out = np.empty((frame.bands, frame.y.size, frame.x.size), np.float32)
+    for tile in job.tiles():
+        out[(slice(None), *tile.high(network.scale))] = job.member(i, tile)
     return xr.DataArray(out, dims=product.DIMS, coords=frame.coords, name="samples").assign_coords(realization=i)
 
 
-# -- describing ------------------------------------------------------------------------------
-
-
-def _describe(
-    drawn: Drawn, network: Model, image: images.Image, tile: Tile, half_width: float
-) -> dict[str, NDArray[np.float32]]:
-    """The product's variables on a tile, in the units of the input; NaN where the input has no data."""
-    width = image.value_range[1] - image.value_range[0]
-    square = np.float32(width**2)
-    raw_std = np.sqrt(drawn.raw)
-    factor = network.calibration.factors(raw_std)
-    std = factor * raw_std * np.float32(width)
-    mean = image.to_units(drawn.mean)
-    reach = np.float32(half_width) * std + np.float32(0 if image.bounds is None else 0.5)
-    lower, upper = mean - reach, mean + reach
-    if image.bounds is not None:
-        np.maximum(lower, np.float32(image.bounds[0]), out=lower)
-        np.minimum(upper, np.float32(image.bounds[1]), out=upper)
-    arrays = {
-        "mean": mean,
-        "variance": std * std,
-        "std": std,
-        "aleatoric": drawn.aleatoric * square,
-        "epistemic": (drawn.raw - drawn.aleatoric) * square,
-        "calibration": factor,
-        "lower": lower,
-        "upper": upper,
-    }
-    if drawn.samples is not None:
-        arrays["samples"] = image.to_units(drawn.samples)
-    if image.missing is not None:
-        top, bottom, left, right = tile.core
-        hole = image.missing[top:bottom, left:right].repeat(network.scale, 0).repeat(network.scale, 1)
-        for values in arrays.values():
-            values[..., hole] = np.nan
-    return arrays
-
-
-def _attributes(network: Model, image: images.Image, plan: Plan, level: float) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ran = {"tile": plan.tile} | engine.describe(network.generator, plan.device)
-    return {
-        "history": f"{now} bayesr {bayesr.__version__}: sample(n={plan.n}, model={network.name}, seed={plan.seed})",
-        "bayesr_version": bayesr.__version__,
-        "model": network.name,
-        "model_sha256": network.sha256,
-        "input_sha256": image.sha256,
-        "scale": network.scale,
-        "n": plan.n,
-        "masks": plan.masks,
-        "seed": plan.seed,
-        "level": level,
-        "value_range": list(image.value_range),
-        "quantum": 0.0 if image.bounds is None else 1.0,
-        "observation": json.dumps(network.observation.describe()),
-        "engine": json.dumps(ran),
-        "calibration_source": network.calibration.source,
-    }
-
-
-def _template(frame: product.Frame, attributes: dict[str, Any], plan: Plan, keep: bool) -> xr.Dataset:
-    import dask.array
-
-    shape = (frame.bands, frame.y.size, frame.x.size)
-    arrays: dict[str, Any] = {name: dask.array.zeros(shape, dtype=np.float32, chunks=-1) for name in product.VARIABLES}
-    if keep:
-        arrays["samples"] = dask.array.zeros((plan.n, *shape), dtype=np.float32, chunks=-1)
-    return product.dataset(frame, arrays, attributes, plan.n, plan.masks)
-
-
-# -- machine ---------------------------------------------------------------------------------
-
-
-def _on_device(image: images.Image, device: torch.device) -> Tensor:
-    return torch.from_numpy(image.scaled()).to(device)
+def _in_memory(asked: Request, progress: bool | None) -> xr.Dataset:
+    image = images.survey(images.loaded(asked.array), **asked.reading)
+    attributes = asked.attributes(image)
+    _check_memory(asked.bytes)
+    job, plan = asked.job(image), asked.plan
+    frame = product.frame(image.data, asked.network.scale)
+    regions = list(job.tiles())
+    with show_progress("sampling", plan.n * len(regions), progress) as advance:
+        if len(regions) == 1:
+            return product.dataset(frame, job.draw(regions[0], advance), attributes, plan.n, plan.masks)
+        shape = (frame.bands, frame.y.size, frame.x.size)
+        lead = {"samples": (plan.n,)}
+        whole = {name: np.empty((*lead.get(name, ()), *shape), np.float32) for name in asked.variables}
+        for region in regions:
+            for name, values in job.draw(region, advance).items():
+                whole[name][(..., *region.high(asked.network.scale))] = values
+    return product.dataset(frame, whole, attributes, plan.n, plan.masks)
 
 
 def _check_memory(needed: int) -> None:

@@ -1,54 +1,20 @@
-import io
+import hashlib
 
 import numpy as np
 import PIL.Image
 import pytest
-import tifffile
 import torch
 import xarray as xr
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from bayesr import images
-from bayesr.errors import AmbiguousDimensions, BayesrError, ImageNotFound, InvalidArgument, InvalidPixels, NotAnImage
+from bayesr import fingerprint, images
+from bayesr.errors import BayesrError, InvalidArgument, InvalidPixels
 
 
 @pytest.fixture
 def rgb():
     return np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
-def test_lossless_files(tmp_path, rgb, name):
-    options = {"lossless": True} if name == "a.webp" else {}
-    PIL.Image.fromarray(rgb).save(tmp_path / name, **options)
-    image = images.read(tmp_path / name)
-    np.testing.assert_array_equal(image.data.values, rgb.transpose(2, 0, 1))
-    assert image.value_range == (0, 255) and image.bounds == (0, 255)
-    assert image.sha256 == images.read(rgb).sha256
-
-
-def test_jpeg(tmp_path, rgb):
-    PIL.Image.fromarray(rgb).save(tmp_path / "a.jpg")
-    np.testing.assert_array_equal(
-        images.read(tmp_path / "a.jpg").data.values, np.asarray(PIL.Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
-    )
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float32, np.float64])
-def test_tiff_types(tmp_path, dtype):
-    pixels = (np.arange(42).reshape(6, 7) * 3 + 5).astype(dtype)
-    tifffile.imwrite(tmp_path / "a.tif", pixels)
-    image = images.read(tmp_path / "a.tif")
-    np.testing.assert_array_equal(image.data.values[0], pixels)
-    assert image.data.dtype == dtype
-    if dtype != np.uint8:
-        assert image.value_range == (5, 128)
-    assert (image.bounds is None) == (np.dtype(dtype).kind == "f")
-
-
-def test_ome_tiff_axes_are_believed(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 900, (5, 8, 6), dtype=np.uint16)
-    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata={"axes": "CYX"})
-    np.testing.assert_array_equal(images.read(tmp_path / "a.ome.tif").data.values, pixels)
 
 
 def test_arrays_tensors_and_pictures_agree(rgb):
@@ -64,40 +30,6 @@ def test_arrays_tensors_and_pictures_agree(rgb):
     ):
         assert images.read(other).sha256 == first.sha256
     assert images.read(rgb[..., 0]).data.shape == (1, 7, 9)
-
-
-@pytest.mark.parametrize("engine", ["netcdf", "zarr"])
-def test_stores_keep_coordinates(tmp_path, rgb, engine):
-    array = xr.DataArray(rgb, dims=("y", "x", "band"), coords={"x": np.arange(9) * 10.0}, name="img")
-    path = tmp_path / ("a.nc" if engine == "netcdf" else "a.zarr")
-    array.to_netcdf(path, engine="netcdf4") if engine == "netcdf" else array.to_zarr(path, consolidated=False)
-    image = images.read(path)
-    np.testing.assert_array_equal(image.data["x"], np.arange(9) * 10.0)
-    assert image.sha256 == images.read(rgb).sha256
-
-
-@pytest.mark.parametrize(
-    ("shape", "dims"), [((3, 4, 3), "byx"), ((3, 3), None), ((8, 9, 7), "byx"), ((9, 8, 6), "yxb"), ((2, 5), "xy")]
-)
-def test_dims_say_what_the_shape_does_not(shape, dims):
-    image = images.read(np.zeros(shape, np.uint8), dims=dims)
-    if dims:
-        sizes = dict(zip(dims.replace("b", "B"), shape, strict=True))
-        assert image.data.shape == (sizes.get("B", 1), sizes["y"], sizes["x"])
-
-
-@pytest.mark.parametrize("shape", [(3, 9, 3), (8, 9, 7), (2, 3, 8, 8), (5,), (3, 3, 3)])
-def test_ambiguous_shapes_are_refused(shape):
-    with pytest.raises(AmbiguousDimensions):
-        images.read(np.zeros(shape, np.uint8))
-
-
-def test_bad_dims_are_refused(rgb):
-    for dims in ("yx", "yxz", ("y", "y", "x")):
-        with pytest.raises(AmbiguousDimensions):
-            images.read(rgb, dims=dims)
-    with pytest.raises(AmbiguousDimensions, match="time"):
-        images.read(xr.DataArray(np.zeros((2, 5, 5)), dims=("time", "y", "x")))
 
 
 def test_value_range_scales_and_never_clips():
@@ -128,25 +60,127 @@ def test_nodata():
     assert integer.value_range == (7, 9) and integer.missing is not None and integer.missing[0, 0]
 
 
-def test_unusable_inputs(tmp_path, rgb):
-    with pytest.raises(ImageNotFound, match="no file"):
-        images.read(tmp_path / "absent.png")
-    for name, content in (("a.png", b"hello"), ("a.tif", b"II*\0"), ("a.nc", b"CDF"), ("empty.png", b"")):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(NotAnImage, match=name):
-            images.read(tmp_path / name)
-    for suffix in ("PNG", "TIFF"):
-        whole = io.BytesIO()
-        PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8)).save(whole, suffix)
-        (tmp_path / f"cut.{suffix.lower()}").write_bytes(whole.getvalue()[:9000])
-        with pytest.raises(NotAnImage, match="whole"):
-            images.read(tmp_path / f"cut.{suffix.lower()}")
-    (tmp_path / "folder").mkdir()
-    for bad in (tmp_path / "folder", object(), np.zeros((0, 4)), rgb.astype(complex), np.array([["a"]]), rgb > 3):
-        with pytest.raises(NotAnImage):
-            images.read(bad)
-    with pytest.raises(NotAnImage, match="a, b"):
-        images.read(xr.Dataset({"a": (("y", "x"), np.ones((3, 3))), "b": (("y", "x"), np.ones((3, 3)))}))
+@st.composite
+def holed(draw):
+    """An image with holes of pixels and of rectangles, lazy or not, larger than the fill reaches."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    height, width = draw(st.integers(1, 130)), draw(st.integers(1, 130))
+    pixels = random.normal(size=(draw(st.integers(1, 3)), height, width)).astype(np.float32)
+    gone = random.random((height, width)) < draw(st.sampled_from([0, 0.01, 0.5, 0.97]))
+    y, x = random.integers(0, height), random.integers(0, width)
+    gone[y : y + random.integers(0, height), x : x + random.integers(0, width)] = True
+    gone[random.integers(0, height), random.integers(0, width)] = False
+    pixels[0, gone] = np.nan
+    array = xr.DataArray(pixels, dims=images.DIMS)
+    return images.survey(images.source(array.chunk(y=50, x=60) if draw(st.booleans()) else array), nodata=np.nan)
+
+
+@given(image=holed(), data=st.data())
+def test_windows_agree_with_the_whole(image, data):
+    _, height, width = image.data.shape
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
+    pixels, missing = image.window(top, bottom, left, right)
+    assert pixels.dtype == np.float32 and np.isfinite(pixels).all()
+    np.testing.assert_array_equal(pixels, image.scaled()[:, top:bottom, left:right])
+    expected = np.isnan(image.data.values[0, top:bottom, left:right])
+    np.testing.assert_array_equal(np.zeros_like(expected) if missing is None else missing, expected)
+    assert (missing is None) == (not expected.any())
+
+
+def test_nodata_that_no_pixel_has_is_none():
+    image = images.read(np.arange(12.0).reshape(3, 4), nodata=-1)
+    assert image.nodata is None and image.missing is None and image.window(0, 2, 0, 2)[1] is None
+
+
+def by_definition(pixels):
+    """The checksum as it is documented."""
+    little = pixels.astype(pixels.dtype.newbyteorder("<"))
+    whole = hashlib.sha256(f"{little.dtype.str} {pixels.shape}".encode())
+    for top in range(0, pixels.shape[1], 1024):
+        for left in range(0, pixels.shape[2], 1024):
+            whole.update(hashlib.sha256(little[:, top : top + 1024, left : left + 1024].tobytes()).digest())
+    return whole.hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<f4", ">f8"])
+@pytest.mark.parametrize("chunks", [None, (1, 300, 2000), (2, 1500, 7)])
+def test_checksum_is_of_blocks_whatever_the_chunks(dtype, chunks):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 1030, 1100)).astype(dtype)
+    array = xr.DataArray(pixels, dims=images.DIMS)
+    if chunks is not None:
+        array = array.chunk(dict(zip(images.DIMS, chunks, strict=True)))
+    known = images.survey(images.source(array))
+    assert known.sha256 == by_definition(pixels)
+    pixels[1, 1029, 1099] += 1
+    assert images.read(pixels, dims="byx").sha256 != known.sha256
+
+
+@pytest.mark.parametrize("chunks", [300, 1024, 1600])
+def test_a_survey_sees_every_block_once(chunks):
+    pixels = np.random.default_rng(0).integers(3, 900, (2, 2100, 1100)).astype(">u2")
+    copy, advanced = np.zeros(pixels.shape, np.uint16), []
+
+    def keep(rows, columns, block):
+        assert rows.start % 1024 == columns.start % 1024 == 0 and block.dtype == np.uint16 and block.flags.c_contiguous
+        assert max(block.shape[1:]) <= 1024 and not copy[:, rows, columns].any()
+        copy[:, rows, columns] = block
+
+    array = images.source(xr.DataArray(pixels, dims=images.DIMS).chunk(y=chunks, x=chunks))
+    image = images.survey(array, keep=keep, advance=advanced.append)
+    np.testing.assert_array_equal(copy, pixels)
+    assert sum(advanced) == pixels.size and image.value_range == (3, 899) and image.data is array
+
+
+def test_a_survey_ends_at_the_first_bad_block():
+    pixels = np.zeros((1, 1000, 2100), np.float32)
+    pixels[0, 3, [5, 2060, 2090]] = np.nan
+    seen = []
+    with pytest.raises(InvalidPixels, match="At least 1 pixel"):
+        images.survey(images.source(pixels, "byx"), keep=lambda *block: seen.append(block))
+    assert not seen
+    with pytest.raises(InvalidArgument):
+        images.survey(images.source(pixels, "byx"), value_range=(1, 1), keep=lambda *block: seen.append(block))
+    assert not seen
+    with pytest.raises(InvalidPixels, match=r"^2 pixel"):
+        images.survey(images.source(pixels[..., 1024:], "byx"))
+    image = images.survey(images.source(pixels, "byx"), nodata=np.nan, value_range=(0, 1))
+    assert image.missing.sum() == 3
+
+
+@pytest.mark.parametrize("shape", [(3, 1024, 1024), (1, 40, 700)])
+def test_small_images_are_their_own_overview(shape):
+    image = images.read(np.random.default_rng(0).random(shape), dims="byx")
+    np.testing.assert_array_equal(image.overview(), image.scaled())
+
+
+@given(
+    height=st.integers(32, 1500),
+    width=st.integers(1025, 1500),
+    turned=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+@example(height=130, width=1030, turned=False, seed=0)  # windows that begin at one multiple of 8
+@settings(max_examples=8)
+def test_an_overview_has_the_statistics_of_its_windows(height, width, turned, seed):
+    """Of an image in JPEG blocks, so that the grid of blocks must be met."""
+    random = np.random.default_rng(seed)
+    pixels = (
+        random.random((1, height, width), np.float32)
+        + 3 * random.random((1, -(-height // 8), -(-width // 8))).repeat(8, 1).repeat(8, 2)[:, :height, :width]
+    )
+    pixels = pixels.swapaxes(1, 2) if turned else pixels
+    image = images.read(pixels, dims="byx")
+    seen = image.overview()
+    assert max(seen.shape) <= 384
+    aligned = [
+        tuple(slice(s.start // 8 * 8, s.start // 8 * 8 + s.stop - s.start) for s in window)
+        for window in fingerprint.windows(*image.data.shape[1:])
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "windows", lambda *size: aligned)
+        expected = fingerprint.statistics(image.scaled())
+    np.testing.assert_array_equal(fingerprint.statistics(seen), expected)
 
 
 def test_geotiff(tmp_path, rgb):
@@ -168,14 +202,6 @@ def test_geotiff(tmp_path, rgb):
     assert ds["mean"].rio.transform() == transform @ Affine.scale(0.25)
     assert ds["mean"].rio.bounds() == (500_000, 4_000_000 - 70, 500_090, 4_000_000)
     assert np.isnan(ds["mean"].values[:, :4, :4]).all() and np.isfinite(ds["mean"].values[:, 4:, :]).all()
-
-
-def test_alpha(rgb):
-    opaque = np.dstack([rgb, np.full((7, 9), 255, np.uint8)])
-    assert images.read(PIL.Image.fromarray(opaque)).sha256 == images.read(rgb).sha256
-    opaque[0, 0, 3] = 7
-    with pytest.raises(NotAnImage, match="transparent"):
-        images.read(PIL.Image.fromarray(opaque))
 
 
 def test_every_error_is_a_bayesr_error_and_a_builtin():

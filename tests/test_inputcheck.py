@@ -153,10 +153,10 @@ def test_white_noise_has_its_variance_in_detail_and_whiteness_one():
 
 
 def test_windows_bound_the_cost():
-    windows = list(fingerprint._windows(10_000, 300))
+    windows = list(fingerprint.windows(10_000, 300))
     assert len(windows) == 9 and all(rows.stop - rows.start == 128 == cols.stop - cols.start for rows, cols in windows)
     assert {(0, 0), (9872, 172)} <= {(rows.start, cols.start) for rows, cols in windows}
-    assert list(fingerprint._windows(40, 128)) == [(slice(0, 40), slice(0, 128))]
+    assert list(fingerprint.windows(40, 128)) == [(slice(0, 40), slice(0, 128))]
 
 
 # -- in sampling -----------------------------------------------------------------------------

@@ -65,19 +65,16 @@ def test_variance_split_is_unbiased():
     for of_mask, of_latent in ((0.0, 1.0), (2.0, 0.5)):
         x = np.sqrt(of_mask) * rng.standard_normal((masks, 1, cases))
         x = (x + np.sqrt(of_latent) * rng.standard_normal((masks, latents, cases))).astype(np.float32)
-        totals = torch.zeros(5, 1, 1, cases)
-        middle = torch.from_numpy(x[0, 0]).view(1, 1, cases)
-        d = torch.from_numpy(x).view(masks, latents, 1, 1, cases) - middle
-        totals[0], totals[1] = d.mean(1).sum(0), d.mean(1).pow(2).sum(0)
-        totals[2] = d.var(1).sum(0)
-        plan = members.Plan(masks * latents, masks, 0, 8, torch.device("cpu"))
-        drawn = members.moments_of(totals, middle, plan, [])
-        epistemic = drawn.raw - drawn.aleatoric
+        running = members._Running(members.Plan(masks * latents, masks, 0, 8), None, False)
+        for of in x:
+            running.add(torch.from_numpy(of).view(latents, 1, 1, cases))
+        _, raw, aleatoric, _ = running.moments()
+        epistemic = raw - aleatoric
         error = 4 / np.sqrt(cases)
-        assert abs(drawn.aleatoric.mean() - of_latent) < error * of_latent
+        assert abs(aleatoric.mean() - of_latent) < error * of_latent
         assert abs(epistemic.mean() - of_mask) < error * (of_mask + of_latent)
-        assert abs(drawn.raw.mean() - of_mask - of_latent) < error * (of_mask + of_latent)
-        assert (drawn.raw >= 0).all()
+        assert abs(raw.mean() - of_mask - of_latent) < error * (of_mask + of_latent)
+        assert (raw >= 0).all()
         assert (epistemic < 0).any(), "never clamped"
 
 

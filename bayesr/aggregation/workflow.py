@@ -221,10 +221,10 @@ def _frame(img: Any, options: dict[str, Any], model: str | Path | Model | None) 
     """(y, x, scale, quantum) of the product that an image would become."""
     from bayesr.model import load
 
-    image = images.read(img, **{name: options[name] for name in ("dims", "nodata", "value_range") if name in options})
+    array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale
-    coords = product.frame(image.data, scale).coords
-    return coords["y"], coords["x"], scale, 0.0 if image.bounds is None else 1.0
+    coords = product.frame(array, scale).coords
+    return coords["y"], coords["x"], scale, 1.0 if array.dtype.kind in "ui" else 0.0
 
 
 # -- what it is called -------------------------------------------------------------------------

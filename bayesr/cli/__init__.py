@@ -52,6 +52,9 @@ _TABLES = {
     "vessels": "What two annotators drew on retinas, against each answer to their reduced images.",
     "aggregate": "Intervals of regional means and sums on Gaussian fields, where they are known exactly.",
     "segmentation": "What nuclei are found in each answer to their low-resolution images, and how surely.",
+    "compression": "Size of products and time of writing them, by codec.",
+    "scale": "Time, memory and throughput of growing images, streamed, in memory, and by workers.",
+    "simulation": "Where driver and scheduler saturate, and what is done about it: thousands of workers, simulated.",
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
 }
 
@@ -79,7 +82,7 @@ def bench() -> None:
 
 
 for command in (
-    sampling.sample, sampling.demo,
+    sampling.sample, sampling.demo, sampling.extend, sampling.check,
     products.score, products.components, products.segment, products.aggregate,
     models.models, models.card, models.train, models.curves, models.calibrate,
     segmenters.train_segmenter,

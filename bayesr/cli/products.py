@@ -24,10 +24,10 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
     from rich.table import Table
 
     import bayesr
-    from bayesr.store import check
+    from bayesr.places import check
 
     if out is not None:
-        check(out, 0, overwrite=overwrite, resume=False)
+        check(str(out), 0, overwrite=overwrite, resume=False)
     scores = bayesr.score(store, reference, progress=True, **options)
     table = Table("figure", "value", "what it is", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
     for name, figure in scores.data_vars.items():

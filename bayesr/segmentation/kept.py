@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from bayesr import store as stores
+from bayesr import places
 from bayesr.errors import StoreFailed
 from bayesr.segmentation.description import MAPS
 from bayesr.segmentation.segmenter import Segmentation
@@ -45,7 +45,7 @@ class Kept:
     def __init__(
         self, path: Path, n: int, identity: dict[str, Any], *, overwrite: bool, resume: bool, public: bool
     ) -> None:
-        stores.check(path, 0, overwrite=overwrite, resume=resume)
+        places.check(str(path), 0, overwrite=overwrite, resume=resume)
         self.path, self.n, self._public, self._overwrite, self._identity = path, n, public, overwrite, identity
         self._known: zarr.Group | None = None
         if resume:

@@ -12,8 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import images, product, redraw
-from bayesr import store as stores
+from bayesr import images, places, product, redraw
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
 from bayesr.segmentation.adapters import Segment, adapt
@@ -162,7 +161,7 @@ def segment(
     if bands is not None:
         _check_bands(name, bands, ds_or_img, options)
     if store is not None:
-        stores.check(Path(store), 0, overwrite=overwrite, resume=resume)
+        places.check(str(store), 0, overwrite=overwrite, resume=resume)
         if isinstance(ds_or_img, str | os.PathLike) and Path(ds_or_img).resolve() == Path(store).resolve():
             raise InvalidArgument(f"{store} is what is segmented: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
@@ -187,11 +186,7 @@ def segment(
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
     """Refuse, before anything is drawn, what a trained segmenter cannot take."""
     ds = redraw.product_in(given)
-    if ds is not None:
-        bands = ds.sizes["band"]
-    else:
-        reading = {name: options[name] for name in ("dims", "nodata", "value_range") if name in options}
-        bands = images.read(given, **reading).data.sizes["band"]
+    bands = (images.source(given, options.get("dims")) if ds is None else ds).sizes["band"]
     if bands != takes:
         raise BandMismatch(
             f"The segmenter {name} takes {takes} band(s), and there are {bands}: give it those, as "

@@ -1,0 +1,214 @@
+"""Images of any size: time, memory and throughput, streamed to a store, against one call in memory, and by workers.
+
+    bayesr bench scale
+
+Every way of drawing an image runs in a process of its own. Throughputs of streaming and of a call in memory are
+compared within one process, the two in turn; so are one and two workers, each with a cluster of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+import bayesr
+from bayesr.bench.record import out_option, record
+from bayesr.lazy import BLOCK
+
+_CHUNK = 256
+
+
+def synthetic(path: Path, side: int, bands: int = 1, seed: int = 0) -> None:
+    """Write a smooth field with texture and noise, uint8, as Zarr, block by block: only a block is in memory.
+
+    Parameters
+    ----------
+    path : Path
+    side : int
+        Height and width in pixels.
+    bands : int
+    seed : int
+    """
+    array = zarr.create_array(
+        path, shape=(bands, side, side), chunks=(bands, _CHUNK, _CHUNK), shards=(bands, BLOCK, BLOCK), dtype="uint8",
+        dimension_names=("band", "y", "x"),
+    )  # fmt: skip
+    for rows, columns in _blocks(side):
+        array[:, rows, columns] = _block(rows, columns, bands, seed)
+
+
+def _blocks(side: int) -> Iterator[tuple[slice, slice]]:
+    starts = range(0, side, BLOCK)
+    yield from ((slice(y, min(y + BLOCK, side)), slice(x, min(x + BLOCK, side))) for y in starts for x in starts)
+
+
+def _block(rows: slice, columns: slice, bands: int, seed: int) -> NDArray[np.uint8]:
+    y, x = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
+    smooth = 90 + 40 * np.sin(y / 67) * np.cos(x / 91) + 20 * np.sin((x + 2 * y) / 311)
+    texture = 35 * np.sin(x * y / 5000 % math.tau) * np.sin(x / 3.1) * np.sin(y / 4.3)
+    noise = np.random.default_rng((seed, rows.start, columns.start)).normal(0, 4, (bands, *smooth.shape))
+    pixels: NDArray[np.uint8] = np.clip(np.rint(smooth + texture + noise), 0, 255).astype(np.uint8)
+    return pixels
+
+
+_HEAD = """
+import json, resource, shutil, sys, time, warnings
+import bayesr
+warnings.simplefilter("ignore")
+asked = json.loads(sys.argv[1])
+network = bayesr.load(asked["model"])
+
+def draw(image, **how):
+    shutil.rmtree("s.zarr", ignore_errors=True)
+    begun = time.perf_counter()
+    bayesr.sample(image, asked["n"], model=network, progress=False, keep_samples=False, **how)
+    return time.perf_counter() - begun
+
+def peak(who):
+    return resource.getrusage(who).ru_maxrss / 2**10
+"""
+_STREAMED = """
+draw("warm.zarr", store="s.zarr", tile=asked["tile"])
+taken = draw("image.zarr", store="s.zarr", tile=asked["tile"])
+print(json.dumps({"seconds": taken, "peak": peak(resource.RUSAGE_SELF)}))
+"""
+_IN_TURN = """
+turns = []
+for turn in range(asked["rounds"] + 1):
+    image = "image.zarr" if turn else "warm.zarr"
+    mine = draw(image, store="s.zarr", tile=asked["tile"])
+    turns.append((mine, draw(image, tile=asked["tile"])))
+print(json.dumps({"turns": turns[1:], "peak": peak(resource.RUSAGE_SELF)}))
+"""
+_WORKERS = """
+from bayesr.workers import clusters
+whole = draw("image.zarr", store="s.zarr", tile=asked["tile"], cluster=asked["workers"])
+with clusters.connected(asked["workers"]) as (client, _):
+    draw("warm.zarr", store="s.zarr", tile=asked["tile"], cluster=client)
+    taken = draw("image.zarr", store="s.zarr", tile=asked["tile"], cluster=client)
+found = {"whole": whole, "seconds": taken, "peak": peak(resource.RUSAGE_SELF)}
+print(json.dumps(found | {"worker": peak(resource.RUSAGE_CHILDREN)}))
+"""
+
+
+def run(code: str, folder: Path, **asked: Any) -> dict[str, Any]:
+    """What a process of its own says of drawing ``image.zarr`` in `folder`."""
+    command = [sys.executable, "-W", "ignore", "-c", _HEAD + code, json.dumps(asked)]
+    said = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def measure(
+    side: int, bands: int, asked: dict[str, Any], *, in_memory: bool, workers: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """A row a way of drawing an image of ``side x side`` pixels.
+
+    Parameters
+    ----------
+    side, bands : int
+    asked : dict
+        ``model``, ``n``, ``tile``, ``rounds``.
+    in_memory : bool
+        Compare with a call in memory.
+    workers : tuple of int
+        Numbers of workers; empty for none.
+    """
+    scale = bayesr.load(asked["model"]).scale
+    pixels = asked["n"] * bands * (scale * side) ** 2 / 1e6
+    kind = {"image": f"{side}x{side}x{bands}"}
+    empty = dict.fromkeys(
+        ("seconds", "with start", "Mpixel/s", "/ in memory", "efficiency", "peak MiB", "a worker's MiB"), math.nan
+    )
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        synthetic(folder / "image.zarr", side, bands)
+        synthetic(folder / "warm.zarr", min(side, asked["tile"] * 5 // 4), bands)
+        found = run(_STREAMED, folder, **asked)
+        row = {"way": "streamed", "seconds": found["seconds"], "peak MiB": found["peak"]}
+        rows.append(kind | row)
+        if in_memory:
+            found = run(_IN_TURN, folder, **asked)
+            turns = found["turns"]
+            rows[0]["/ in memory"] = statistics.median(memory / mine for mine, memory in turns)
+            taken = statistics.median(memory for _, memory in turns)
+            row = {"way": "in memory", "seconds": taken, "peak MiB": found["peak"], "/ in memory": 1.0}
+            rows.append(kind | row)
+        runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
+        for _ in range(asked["rounds"]):
+            for number in workers:
+                runs[number].append(run(_WORKERS, folder, **asked, workers=number))
+        for number, of_number in runs.items():
+            middle = {key: statistics.median(each[key] for each in of_number) for key in of_number[0]}
+            first = [each["seconds"] for each in runs[workers[0]]]
+            ratios = [a / b["seconds"] for a, b in zip(first, of_number, strict=True)]
+            row = {"way": f"{number} worker{'s' * (number > 1)}", "seconds": middle["seconds"]}
+            row |= {"with start": middle["whole"], "efficiency": statistics.median(ratios) * workers[0] / number}
+            rows.append(kind | row | {"peak MiB": middle["peak"], "a worker's MiB": middle["worker"]})
+    for row in rows:
+        row["Mpixel/s"] = pixels / row["seconds"]
+    return [{key: row.get(key, math.nan) for key in ("image", "way", *empty)} for row in rows]
+
+
+@click.command()
+@click.option("--model", default="fluorescence-x4", show_default=True)
+@click.option("--side", "sides", multiple=True, type=int, default=(1000, 2000, 4000), show_default=True)
+@click.option("--bands", default=1, show_default=True, help="Of the images.")
+@click.option("-n", default=8, show_default=True, help="Members.")
+@click.option("--tile", default=256, show_default=True, help="Side of tiles, low-resolution pixels.")
+@click.option("--rounds", default=3, show_default=True, help="Of what is compared in turn; medians of ratios.")
+@click.option("--workers", multiple=True, type=int, default=(1, 2), show_default=True, help="Numbers of workers.")
+@click.option("--no-workers", is_flag=True, help="Leave them out.")
+@click.option("--in-memory-up-to", "most", default=2000, show_default=True, help="Side of the largest image that is.")
+@click.option("--workers-up-to", default=2000, show_default=True, help="Side of the largest image for workers.")
+@click.option("--name", default="scale", show_default=True, help="Of the table.")
+@out_option
+def command(
+    model: str,
+    sides: tuple[int, ...],
+    bands: int,
+    n: int,
+    tile: int,
+    rounds: int,
+    workers: tuple[int, ...],
+    no_workers: bool,
+    most: int,
+    workers_up_to: int,
+    name: str,
+    out: Path,
+) -> None:
+    """Time, memory and throughput of growing images, streamed, in memory, and by workers."""
+    asked = {"model": model, "n": n, "tile": tile, "rounds": rounds}
+    rows: list[dict[str, Any]] = []
+    begun = time.perf_counter()
+    for side in sides:
+        numbers = () if no_workers or side > workers_up_to else workers
+        rows += measure(side, bands, asked, in_memory=side <= most, workers=numbers)
+        click.echo(f"{side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
+    streamed = [row["peak MiB"] for row in rows if row["way"] == "streamed"]
+    notes = {
+        "model": f"{bayesr.load(model).name}, {bayesr.load(model).sha256[:12]}; n = {n}, tiles of {tile}",
+        "streamed, largest peak over smallest": max(streamed) / min(streamed),
+        "seconds": "of the call alone, after one of a small image; of workers on a cluster that runs and is warm",
+        "with start": "of the call that starts and stops its own cluster",
+        "Mpixel/s": "of high-resolution members",
+        "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
+        "efficiency": "time of the fewest workers times their number, over time times number; in turn, medians",
+        "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
+    }
+    shown = [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    record(name, shown, notes, out)

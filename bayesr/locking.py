@@ -1,0 +1,207 @@
+"""One writer per store: a kernel's lock on a local directory, a lease that is renewed everywhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psutil
+
+from bayesr.errors import StoreBusy, StoreFailed
+from bayesr.places import files
+
+if sys.platform != "win32":
+    import fcntl
+
+LEASE = ".writer.json"
+"""Ends the name of the object, beside a store that no kernel can lock, that says who writes to it."""
+
+_RENEWED = 10.0
+_VALID = 60.0
+"""Seconds: a lease that was not renewed for so long is taken over."""
+
+_SETTLE = 1.0
+"""Seconds until a lease is read back: of two that take one over at once, the later one keeps it."""
+
+
+@contextmanager
+def lock(place: str) -> Iterator[None]:
+    """Hold a store for writing; its readers are not concerned.
+
+    A directory on a local disk is locked by the kernel, which lets go when the process ends in whatever way, and
+    leaves no trace. Object stores, network file systems without locks, and Windows have no such thing: there a small
+    object, `LEASE`, names the writer, who renews it every 10 seconds; one that was not renewed for 60 seconds, or
+    whose process is known to be dead, is taken over. Clocks of machines that share a store must agree to the minute.
+
+    Parameters
+    ----------
+    place : str
+        A path, or a URL that fsspec knows. A directory that is not there is made. It may be emptied while it is
+        locked, but not replaced.
+
+    Raises
+    ------
+    StoreBusy
+        When another writer holds it, this process's own other threads included; or when the lease was lost to another
+        one, because this process was halted for more than a minute.
+    StoreFailed
+        When the place cannot be reached.
+    """
+    folder = None if "://" in place else _locked(Path(place))
+    if folder is None:
+        with _Lease(place):
+            yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is only removed where nothing came to be in it
+            Path(place).rmdir()
+        _unlock(folder)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor of the locked directory, or None where directories cannot be locked."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(f"{path} cannot be written to: {error}.") from error
+    if sys.platform == "win32":
+        return None
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = _holder(os.fstat(folder))
+        os.close(folder)
+        raise _busy(str(path), holder) from error
+    except OSError:  # some network file systems lock no directories, or nothing at all
+        os.close(folder)
+        return None
+    return folder
+
+
+def _unlock(folder: int) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(folder, fcntl.LOCK_UN)  # a forked child may hold the descriptor too
+        os.close(folder)
+
+
+def _holder(directory: os.stat_result) -> str:
+    """Who has locked a directory, as far as the kernel tells."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            # 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
+            parts = line.split()
+            if parts[1] == "FLOCK" and parts[5].rpartition(":")[2] == str(directory.st_ino):
+                return f"process {parts[4]} on this machine"
+    return "another process"
+
+
+def _busy(place: str, holder: str) -> StoreBusy:
+    return StoreBusy(
+        f"{holder[0].upper()}{holder[1:]} is writing to {place}: wait until it has finished or end it, then call again "
+        "(with resume=True, if it was ended), or choose another store."
+    )
+
+
+class _Lease:
+    """An object in a store that says who writes to it, renewed by a thread."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._files, path = files(place)
+        self._path = path.rstrip("/") + LEASE
+        self._me = {
+            "id": uuid.uuid4().hex,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+        }
+        self._over, self._lost = Event(), ""
+
+    def __enter__(self) -> _Lease:
+        try:
+            self._claim()
+            self._renewing = Thread(target=self._renew, name="bayesr-lease", daemon=True)
+            self._renewing.start()
+        except OSError as error:
+            if isinstance(error, StoreFailed):
+                raise
+            raise StoreFailed(f"{self._place} cannot be written to: {error}.") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._over.set()
+        self._renewing.join()
+        if not self._lost:
+            with suppress(OSError):  # it runs out by itself
+                self._files.rm_file(self._path)
+        elif kind is None:
+            raise StoreBusy(
+                f"{self._lost} took {self._place} over while this process was halted: check the store, and let one of "
+                "them write at a time."
+            )
+
+    def _claim(self) -> None:
+        there = self._refuse()
+        if there is None:
+            try:
+                self._write(mode="create")  # of several that do so at once one succeeds
+                return
+            except FileExistsError:
+                pass
+            except (OSError, NotImplementedError, TypeError, ValueError):  # not everywhere can it be asked for
+                pass
+            self._refuse()
+        self._write()
+        time.sleep(_SETTLE)
+        self._refuse()
+
+    def _refuse(self) -> dict[str, Any] | None:
+        """The lease there is, but for one that somebody else holds."""
+        there = self._read()
+        if there is not None and there["id"] != self._me["id"] and _alive(there):
+            raise _busy(self._place, f"process {there['pid']} on {there['host']}")
+        return there
+
+    def _renew(self) -> None:
+        while not self._over.wait(_RENEWED):
+            with suppress(Exception):  # whatever a connection that is lost for a while makes a client raise
+                there = self._read()
+                if there is not None and there["id"] != self._me["id"]:
+                    self._lost = f"Process {there['pid']} on {there['host']}"
+                    return
+                self._write()  # also where the store was emptied
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            there = json.loads(self._files.cat_file(self._path))
+            return there if isinstance(there, dict) and there.keys() >= {*self._me, "time"} else None
+        except (FileNotFoundError, ValueError):  # ValueError: cut short by a full disk
+            return None
+
+    def _write(self, **how: str) -> None:
+        self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+        self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
+
+
+def _alive(lease: dict[str, Any]) -> bool:
+    """Whether its writer may still be at work."""
+    if time.time() - lease["time"] > _VALID:
+        return False
+    if lease["host"] != socket.gethostname():
+        return True
+    try:
+        return bool(psutil.Process(lease["pid"]).create_time() == lease["started"])
+    except psutil.NoSuchProcess:
+        return False
