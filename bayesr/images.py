@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,21 +188,21 @@ def survey(
     nodata = None if nodata is None else float(nodata)
     digests: dict[tuple[int, int], bytes] = {}
     least, most, missing, seen = math.inf, -math.inf, False, 0
-    for rows, columns, block in lazy.blocks(array):
-        absent = None if nodata is None else holes.absent(block, nodata)
-        seen += block[0].size
-        _check_finite(block, absent, seen == array[0].size)
-        valid = block
-        if absent is not None and absent.any():
-            missing, valid = True, block[:, ~absent]
-        if valid.size:
-            least, most = min(least, float(valid.min())), max(most, float(valid.max()))
-        little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-        digests[rows.start, columns.start] = hashlib.sha256(little.data).digest()
-        if keep is not None:
-            keep(rows, columns, block)
-        if advance is not None:
-            advance(block.size)
+    with _Behind(keep) as kept:
+        for rows, columns, block in lazy.blocks(array):
+            absent = None if nodata is None else holes.absent(block, nodata)
+            seen += block[0].size
+            _check_finite(block, absent, seen == array[0].size)
+            valid = block
+            if absent is not None and absent.any():
+                missing, valid = True, block[:, ~absent]
+            if valid.size:
+                least, most = min(least, float(valid.min())), max(most, float(valid.max()))
+            little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+            digests[rows.start, columns.start] = hashlib.sha256(little.data).digest()
+            kept(rows, columns, block)
+            if advance is not None:
+                advance(block.size)
     if least > most:
         raise InvalidPixels("Every pixel is nodata: there is nothing to sample.")
     dtype = array.dtype
@@ -218,6 +219,29 @@ def survey(
         nodata if missing else None,
         hashlib.sha256(head + b"".join(digests[at] for at in sorted(digests))).hexdigest(),
     )
+
+
+class _Behind:
+    """Calls a function in a thread, one call at a time, so that a block is written while the next one is read."""
+
+    def __init__(self, function: Callable[..., None] | None) -> None:
+        self._function, self._last = function, None if function is None else Future[None]()
+
+    def __enter__(self) -> _Behind:
+        self._thread = ThreadPoolExecutor(1, "bayesr-keep")
+        if self._last is not None:
+            self._last.set_result(None)
+        return self
+
+    def __call__(self, *given: Any) -> None:
+        if self._function is not None and self._last is not None:
+            self._last.result()
+            self._last = self._thread.submit(self._function, *given)
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._thread.shutdown()
+        if kind is None and self._last is not None:
+            self._last.result()
 
 
 def read(

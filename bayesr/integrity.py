@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,15 +131,15 @@ def check(
 
 
 def _condition(target: Store, progress: bool | None) -> Condition:
-    done = target.done()
+    finished = target.finished()
+    tiles = [(int(row), int(column)) for row, column in np.argwhere(finished)]
     damaged = {}
-    with show_progress("checking", done.size, progress) as advance:
-        for at in np.argwhere(done):
-            place = (int(at[0]), int(at[1]))
-            if of := target.damage(place):
-                damaged[place] = of
+    with show_progress("checking", len(tiles), progress) as advance, ThreadPoolExecutor() as threads:
+        for tile, of in zip(tiles, threads.map(target.damage, tiles), strict=True):
+            if of:
+                damaged[tile] = of
             advance(1)
-    return Condition(target.place, done.size, int((done == 0).sum()), damaged, _image_damage(target))
+    return Condition(target.place, finished.size, int((~finished).sum()), damaged, _image_damage(target))
 
 
 def _image_damage(target: Store) -> str:

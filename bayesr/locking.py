@@ -39,8 +39,9 @@ def lock(place: str) -> Iterator[None]:
 
     A directory on a local disk is locked by the kernel, which lets go when the process ends in whatever way, and
     leaves no trace. Object stores, network file systems without locks, and Windows have no such thing: there a small
-    object, `LEASE`, names the writer, who renews it every 10 seconds; one that was not renewed for 60 seconds, or
-    whose process is known to be dead, is taken over. Clocks of machines that share a store must agree to the minute.
+    object beside the store names the writer, who renews it every 10 seconds; one that was not renewed for 60 seconds,
+    or whose process is known to be dead, is taken over. Clocks of machines that share a store must agree to the
+    minute.
 
     Parameters
     ----------
@@ -71,23 +72,31 @@ def lock(place: str) -> Iterator[None]:
 
 def _locked(path: Path) -> int | None:
     """A descriptor of the locked directory, or None where directories cannot be locked."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreFailed(f"{path} cannot be written to: {error}.") from error
-    if sys.platform == "win32":
-        return None
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = _holder(os.fstat(folder))
-        os.close(folder)
-        raise _busy(str(path), holder) from error
-    except OSError:  # some network file systems lock no directories, or nothing at all
-        os.close(folder)
-        return None
-    return folder
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                path.mkdir()
+            if sys.platform == "win32":
+                return None
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # removed by another writer that had nothing to leave
+            continue
+        except OSError as error:
+            raise StoreFailed(f"{path} cannot be written to: {error}.") from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(folder), path.stat()):
+                    return folder
+            os.close(folder)  # removed before it was locked
+        except BlockingIOError as error:
+            holder = _holder(os.fstat(folder))
+            os.close(folder)
+            raise _busy(str(path), holder) from error
+        except OSError:  # some network file systems lock no directories, or nothing at all
+            os.close(folder)
+            return None
 
 
 def _unlock(folder: int) -> None:
@@ -115,7 +124,7 @@ def _busy(place: str, holder: str) -> StoreBusy:
 
 
 class _Lease:
-    """An object in a store that says who writes to it, renewed by a thread."""
+    """An object beside a store that says who writes to it, renewed by a thread."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -181,7 +190,7 @@ class _Lease:
                 if there is not None and there["id"] != self._me["id"]:
                     self._lost = f"Process {there['pid']} on {there['host']}"
                     return
-                self._write()  # also where the store was emptied
+                self._write()
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -191,8 +200,12 @@ class _Lease:
             return None
 
     def _write(self, **how: str) -> None:
-        self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
-        self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
+        content = json.dumps(self._me | {"time": time.time()}).encode()
+        try:
+            self._files.pipe_file(self._path, content, **how)
+        except FileNotFoundError:  # object stores need no directories, and may not let us make a bucket
+            self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(self._path, content, **how)
 
 
 def _alive(lease: dict[str, Any]) -> bool:

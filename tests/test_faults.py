@@ -19,6 +19,7 @@ import pytest
 import torch
 from distributed import LocalCluster
 
+import bayesr
 from bayesr.errors import StoreBusy, StoreFailed
 from tests.conftest import make_model
 
@@ -130,7 +131,7 @@ def kill_drivers(place, times, rng, **settings):
 
 
 def test_a_driver_is_killed_time_and_again(tmp_path, undisturbed):
-    kill_drivers(tmp_path / "a.zarr", 12, np.random.default_rng(0))
+    kill_drivers(tmp_path / "a.zarr", 13, np.random.default_rng(0))
     assert shards(tmp_path / "a.zarr") == undisturbed
 
 
@@ -144,7 +145,7 @@ def test_workers_are_killed_time_and_again(tmp_path, undisturbed):
     watch = Watch(place)
 
     def kill():
-        while len(kills) < 5:
+        while len(kills) < 4:
             watch.wait(rng.integers(3, 15), lambda: True)
             time.sleep(rng.uniform(0, 0.03))
             mine = [child for child in psutil.Process().children() if is_worker(child)]
@@ -157,9 +158,39 @@ def test_workers_are_killed_time_and_again(tmp_path, undisturbed):
     killer.start()
     drive(place, cluster=2)
     killer.join(1)
-    assert len(kills) == 5
+    assert len(kills) == 4
     watch.compare()
     assert shards(place) == undisturbed
+
+
+def grow(place):
+    torch.set_num_threads(1)
+    return bayesr.extend(place, 8, model=make_model(bands=1))
+
+
+def grown(place):
+    files = [place / "progress/done/c" / str(row) / str(column) for row, column in done(place)]
+    return sum(np.frombuffer(path.read_bytes(), "<u4")[0] == 8 for path in files)
+
+
+def test_an_extension_is_killed_time_and_again(tmp_path):
+    """No member is counted twice, whatever had been replaced by then."""
+    whole, place, rng = tmp_path / "whole.zarr", tmp_path / "a.zarr", np.random.default_rng(4)
+    make_model(bands=1).sample(image(), 4, tile=16, seed=3, store=whole)
+    shutil.copytree(whole, place)
+    grow(whole)
+    for _ in range(4):
+        process = PROCESSES.Process(target=grow, args=(place,))
+        process.start()
+        enough = grown(place) + rng.integers(1, 4)
+        while grown(place) < enough and process.is_alive():
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL and grown(place) < 20
+    grow(place)
+    assert shards(place) == shards(whole)
 
 
 def test_of_two_processes_on_a_store_one_is_refused(tmp_path, undisturbed):

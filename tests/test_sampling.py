@@ -131,6 +131,29 @@ def test_tiles_do_not_show(model):
             assert np.abs(tiled[name] - whole[name]).max() < 1e-5, name
 
 
+@pytest.mark.filterwarnings("ignore::bayesr.errors.UnfamiliarInput")
+@pytest.mark.parametrize("name", ["natural-x4", "fluorescence-x4", "aerial-x4"])
+def test_tiles_of_bundled_models_do_not_show(name):
+    """To 1e-5 of the value range, for every member and every variable, at borders and corners of all kinds."""
+    network = bayesr.load(name)
+    y, x = np.mgrid[0:104, 0:132] / 132
+    grain = np.random.default_rng(0).normal(0, 0.04, (104, 132, 3))
+    scene = np.stack(
+        [x + 0.2 * np.sin(9 * y + 40 * x * y), 1.1 * y + 0.1 * np.sin(60 * x), 0.5 + 0.6 * np.sign(x - y) * x]
+    )
+    img = (np.clip(scene.transpose(1, 2, 0) + grain, 0, 1) * 255).astype(np.uint8)[..., : network.bands]
+    whole = network.sample(img, 4, tile=132, dims="yxb")
+    units = {"variance": 2, "aleatoric": 2, "epistemic": 2}
+    for tile in (32, 64, 100):
+        found = network.sample(img, 4, tile=tile, dims="yxb")
+        for variable in whole.drop_vars("calibration"):
+            error = np.abs(found[variable] - whole[variable]).max() / 255.0 ** units.get(variable, 1)
+            assert float(error) < 1e-5, (tile, variable)
+        # The factor of a standard deviation: what it makes of one is what counts.
+        error = np.abs(found["calibration"] / whole["calibration"] - 1) * whole["std"]
+        assert float(error.max()) < 1e-5 * 255, tile
+
+
 def test_members_do_not_depend_on_n(model, photo):
     many, few = model.sample(photo, 12, masks=2), model.sample(photo, 4, masks=2)
     np.testing.assert_allclose(few["samples"], many["samples"][:4], atol=255e-5)

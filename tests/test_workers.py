@@ -288,6 +288,21 @@ def test_an_interrupt_stops_everything(path, client):
     Work(path).check()
 
 
+def test_what_a_lost_driver_left_behind_stops_by_itself_and_is_removed_by_the_next(path, client):
+    lost = Client(client.cluster.scheduler_address, set_as_default=False)
+    with pytest.raises(WorkersFailed, match="resume"):
+        workers.run(Slow(path), TILES, TOTAL, lambda amount: lost.close(), lost)
+    assert [name for name in client.cluster.scheduler.worker_plugins if name.startswith("bayesr")]
+    time.sleep(0.2)
+    done = [tile for tile in TILES if Slow(path).is_done(tile)]
+    time.sleep(0.5)
+    Work(path).check(done)
+    assert 1 <= len(done) <= 2
+    workers.run(Work(path), TILES, TOTAL, lambda amount: None, client)
+    Work(path).check()
+    clean(client)
+
+
 class Keyed(Work):
     def write(self, tile, drawn):
         self.of(tile).write_text(str(get_worker().get_current_task()))

@@ -45,9 +45,10 @@ MEMBERS = 2
 def codecs() -> dict[str, Any]:
     """Every codec that is compared, by name: all in the specification of Zarr 3, so that any reader has them."""
     found: dict[str, Any] = {NONE: None} | {f"zstd {level}": ZstdCodec(level=level) for level in (0, 1, 3, 5, 9)}
-    for name, shuffle, level in itertools.product(("lz4", "zstd"), ("shuffle", "bitshuffle"), (1, 3, 5, 9)):
-        codec = BloscCodec(cname=name, clevel=level, shuffle=shuffle, typesize=4)  # type: ignore[arg-type]
-        found[f"blosc {name} {shuffle} {level}"] = codec
+    for name, levels in {"lz4": (1, 3, 5, 9), "zstd": (1, 3, 5)}.items():  # zstd 9 writes 4 MB/s
+        for shuffle, level in itertools.product(("shuffle", "bitshuffle"), levels):
+            codec = BloscCodec(cname=name, clevel=level, shuffle=shuffle, typesize=4)  # type: ignore[arg-type]
+            found[f"blosc {name} {shuffle} {level}"] = codec
     return found
 
 
@@ -160,7 +161,7 @@ def measure(
 )
 @click.option("--bits-codec", default="blosc lz4 bitshuffle 5", show_default=True, help="That these are written with.")
 @click.option("--chunk", default=512, show_default=True, help="Side of a chunk in high-resolution pixels.")
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 @out_option
 def command(
     data: Path,

@@ -46,7 +46,10 @@ def run(
     client: Client, work: Work, tiles: Iterable[Tile], total: float, advance: Advance, tend: Callable[[int], None]
 ) -> None:
     """Draw and write every tile on the workers of `client`; `tend` is called with the tiles done every now and then."""
-    name = f"bayesr-{uuid.uuid4().hex}"
+    name = tasks.SEPARATOR.join((tasks.PREFIX, client.id, uuid.uuid4().hex))
+    with suppress(Exception):  # a cluster may not allow it
+        for other in client.run_on_scheduler(tasks.left_behind):
+            client.unregister_worker_plugin(other)
     try:
         client.register_plugin(tasks.Holder(work), name)
     except ImportError as error:
@@ -58,8 +61,16 @@ def run(
     try:
         for finished in flow:
             advance(work.cost * finished)
+    except Exception as error:
+        if client.status != "running" and not isinstance(error, BayesrError):
+            raise _lost() from error
+        raise
     finally:
         flow.end()
+
+
+def _lost() -> WorkersFailed:
+    return WorkersFailed(f"The connection to the scheduler is lost, or the tasks were cancelled. {RESUME}")
 
 
 class _Flow:
@@ -96,11 +107,12 @@ class _Flow:
 
     def end(self) -> None:
         """Cancel what is queued, wait until what runs has stopped, and leave nothing behind."""
-        with suppress(Exception):  # the cluster may be gone, and what ended the run is what matters
-            self._client.cancel(list(self._flying), force=True)
-        for future in self._flying:
-            future.release()
+        futures = list(self._flying)
         self._flying.clear()
+        if self._client.status != "running":  # calls would wait for it in vain
+            return
+        with suppress(Exception):  # the cluster may go just now, and what ended the run is what matters
+            self._client.cancel(futures, force=True)
         with suppress(Exception):
             self._client.unregister_worker_plugin(self._name)
 
@@ -110,7 +122,7 @@ class _Flow:
         if now - self._looked < _LOOK:
             return
         if self._client.status != "running":
-            raise WorkersFailed(f"The connection to the scheduler is lost. {RESUME}")
+            raise _lost()
         threads = list(self._client.nthreads().values())
         done = self._done - self._done_then
         if done and self._done_then:  # the first tiles wait for a model to be loaded
@@ -168,7 +180,7 @@ class _Flow:
             self._again.extend(group)
             return 0
         if error is None:
-            raise WorkersFailed(f"The tasks were cancelled, or the scheduler was lost. {RESUME}")
+            raise _lost()
         for tile in group:
             self._tried[tile] += 1
             if self._tried[tile] == _TRIES:

@@ -6,7 +6,7 @@ The scheduler reads tasks too, so this module imports nothing heavy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,9 @@ _DRAWING = Lock()
 """One draw at a time in a process, of all runs and all workers that it may hold."""
 
 _LOOK = 0.05
+
+PREFIX, SEPARATOR = "bayesr", ":"
+"""A run is named ``bayesr:client:number``."""
 
 
 class Holder(WorkerPlugin):
@@ -54,24 +57,26 @@ class Holder(WorkerPlugin):
         while self._running:
             await asyncio.sleep(_LOOK)
 
-    def do(self, tiles: Sequence[Tile]) -> None:
-        """Draw and write tiles, one after the other."""
+    def do(self, tiles: Sequence[Tile], cancelled: Callable[[], bool]) -> None:
+        """Draw and write tiles, one after the other, unless the run ends or the task is cancelled meanwhile."""
+
+        def check(amount: float = 0) -> None:
+            if self._stopping or cancelled():
+                raise Stopped
+
         with self._counted():
             work = self._load()
             for tile in tiles:
                 with self._room:
-                    self._check()
+                    check()
                     if work.is_done(tile):  # this task was run before, on a worker that died
                         continue
                     with _DRAWING, _torch_threads(self._threads):
-                        self._check()
-                        drawn = work.draw(tile, self._check)
+                        check()
+                        drawn = work.draw(tile, check)
+                    check()
                     work.write(tile, drawn)
                     del drawn
-
-    def _check(self, amount: float = 0) -> None:
-        if self._stopping:
-            raise Stopped
 
     def _load(self) -> Work:
         with self._lock:
@@ -98,13 +103,26 @@ class Holder(WorkerPlugin):
 
 def do(name: str, tiles: Sequence[Tile]) -> None:
     """The task: tiles of the run of this name. It returns nothing, so that nobody has to fetch a result."""
-    holder = get_worker().plugins[name]
+    worker = get_worker()
+    holder, states, key = worker.plugins[name], worker.state.tasks, worker.get_current_task()
     assert isinstance(holder, Holder)
+
+    def cancelled() -> bool:
+        """As all tasks are when the driver died: its store may have another writer soon."""
+        task = states.get(key)
+        return task is None or task.state == "cancelled"
+
     try:
-        holder.do(tiles)
+        holder.do(tiles, cancelled)
     except Stopped:
         # The run is over, or this worker closes and others have to take the tiles.
         raise Reschedule from None
+
+
+def left_behind(dask_scheduler: Any) -> list[str]:
+    """Runs whose drivers are gone without having ended them; to be run on the scheduler."""
+    named = (name.split(SEPARATOR) for name in dask_scheduler.worker_plugins)
+    return [SEPARATOR.join(parts) for parts in named if parts[0] == PREFIX and parts[1] not in dask_scheduler.clients]
 
 
 @contextmanager
