@@ -13,9 +13,9 @@ _HOMES = {
     "Model": "model",
     "aggregate": "aggregation.workflow",
     "calibrate": "training.workflow",
-    "check": "integrity",
+    "check": "store.integrity",
     "components": "principal",
-    "extend": "extension",
+    "extend": "store.extension",
     "load": "model",
     "models": "catalogue",
     "observe": "observe",
@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     from bayesr.aggregation.workflow import aggregate
     from bayesr.catalogue import models
     from bayesr.errors import BayesrError
-    from bayesr.extension import extend
-    from bayesr.integrity import check
     from bayesr.model import Model, load
     from bayesr.principal import components
     from bayesr.sampling import replay, sample
     from bayesr.scoring.scores import score
     from bayesr.segmentation.workflow import segment
+    from bayesr.store.extension import extend
+    from bayesr.store.integrity import check
     from bayesr.training.workflow import calibrate, train
 
 

@@ -110,6 +110,21 @@ def _units(units: str | None, power: int) -> dict[str, str]:
     return {"units": units if power == 1 or units == "1" else f"({units}){power}"}
 
 
+def require(ds: xr.Dataset, *names: str) -> None:
+    """Refuse a Dataset that lacks variables.
+
+    Raises
+    ------
+    InvalidProduct
+    """
+    lacking = [name for name in names if name not in ds]
+    if lacking:
+        raise InvalidProduct(
+            f"The Dataset lacks {', '.join(lacking)}: give a product of bayesr.sample that holds them, drawn without "
+            "variables= or with them named there."
+        )
+
+
 def attribute(ds: xr.Dataset, name: str) -> Any:
     """An attribute that a product must have."""
     try:

@@ -12,18 +12,27 @@ import xarray as xr
 
 from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct
+from bayesr.store.places import files, place_of
 
 if TYPE_CHECKING:
     from bayesr.job import Job
     from bayesr.model import Model
-    from bayesr.store import Store
+    from bayesr.store.layout import Store
 
 
 def product_in(given: Any) -> xr.Dataset | None:
-    """A product, from memory or from the path of its store; None for everything else, which may be an image."""
-    if isinstance(given, str | os.PathLike) and (Path(given) / "zarr.json").is_file():
-        given = xr.open_zarr(given, consolidated=False)
-    return given if isinstance(given, xr.Dataset) and ("samples" in given or "std" in given) else None
+    """A product, from memory or from the path or URL of its store; None for everything else, which may be an image."""
+    if isinstance(given, str | os.PathLike):
+        place = place_of(given)
+        system, path = files(place)
+        if not system.exists(f"{path}/zarr.json"):
+            return None
+        try:
+            given = xr.open_zarr(place, consolidated=False)
+        except Exception:  # zarr raises its own kinds for what is no group; it may still be an image
+            return None
+    known = isinstance(given, xr.Dataset) and ("samples" in given or "std" in given or "model_sha256" in given.attrs)
+    return given if known else None
 
 
 def drawn_from(

@@ -16,10 +16,10 @@ from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
 from bayesr.job import MASK_MEANS, Job
 from bayesr.members import Plan
 from bayesr.model import Model, load
-from bayesr.places import place_of
 from bayesr.progress import progress as show_progress
 from bayesr.request import Request, wanted
-from bayesr.streaming import in_store
+from bayesr.store.places import place_of
+from bayesr.store.streaming import in_store
 
 if TYPE_CHECKING:
     from distributed import Client

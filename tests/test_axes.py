@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesr import axes, images, lazy
+from bayesr import images
 from bayesr.errors import AmbiguousDimensions
+from bayesr.images import axes, lazy
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr import holes
+from bayesr.images import holes
 
 
 def by_definition(pixels, absent):

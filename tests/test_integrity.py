@@ -9,7 +9,7 @@ import xarray as xr
 import bayesr
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.job import ALL, MASK_MEANS
-from bayesr.store import Store
+from bayesr.store.layout import Store
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr import images, lazy
+from bayesr import images
+from bayesr.images import lazy
 
 
 def counted(shape, chunks):

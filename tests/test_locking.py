@@ -14,14 +14,14 @@ import fsspec
 import psutil
 import pytest
 
-from bayesr import locking
 from bayesr.errors import StoreBusy, StoreFailed
-from bayesr.locking import LEASE, lock
+from bayesr.store import locking
+from bayesr.store.locking import LEASE, lock
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
 import sys
-from bayesr.locking import lock
+from bayesr.store.locking import lock
 with lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

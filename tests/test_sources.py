@@ -10,8 +10,9 @@ import tifffile
 import xarray as xr
 import zarr
 
-from bayesr import images, lazy
+from bayesr import images
 from bayesr.errors import ImageNotFound, NotAnImage
+from bayesr.images import lazy
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import xarray as xr
 import zarr
 
 import bayesr
-from bayesr import job, places
+from bayesr import job
 from bayesr.errors import InvalidArgument, InvalidPixels, StoreExists, StoreFailed
 from bayesr.grid import tiles
-from bayesr.store import Store
+from bayesr.store import Store, places
 
 
 def test_a_store_holds_what_memory_holds(model, photo, tmp_path):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.bench.record import out_option, record
-from bayesr.lazy import BLOCK
+from bayesr.images.lazy import BLOCK
 
 _CHUNK = 256
 

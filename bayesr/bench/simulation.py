@@ -36,8 +36,8 @@ from bayesr.members import Plan
 from bayesr.model import Model
 from bayesr.request import Request
 from bayesr.sampling import default_masks
-from bayesr.store import Store
-from bayesr.streaming import Filling
+from bayesr.store.layout import Store
+from bayesr.store.streaming import Filling
 from bayesr.workers import dispatch
 
 SMALL = 8

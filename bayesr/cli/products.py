@@ -24,7 +24,7 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
     from rich.table import Table
 
     import bayesr
-    from bayesr.places import check
+    from bayesr.store.places import check
 
     if out is not None:
         check(str(out), 0, overwrite=overwrite, resume=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,15 @@ def _cluster(options: dict[str, Any]) -> dict[str, Any]:
     return options | {"cluster": workers if cluster is None else cluster}
 
 
+@contextmanager
+def _resumable(how: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. What was finished stays: go on with {how}.", err=True)
+        raise SystemExit(130) from None
+
+
 @click.command()
 @click.argument("img", metavar="IN")
 @click.argument("out", metavar="OUT.zarr")
@@ -64,11 +74,10 @@ def sample(img: str, out: str, variables: str | None, **options: Any) -> None:
     """Draw members of the image IN and write the product to OUT.zarr, a path or a URL."""
     import bayesr
 
-    chosen = variables.split(",") if variables is not None else None
-    keep = options.pop("keep_samples") or None  # no flag says nothing, so that variables may
-    ds = bayesr.sample(
-        img, options.pop("n"), store=out, progress=True, keep_samples=keep, variables=chosen, **_cluster(options)
-    )
+    options = _cluster(options) | {"variables": variables.split(",") if variables is not None else None}
+    options["keep_samples"] = options["keep_samples"] or None  # no flag says nothing, so that variables may
+    with _resumable("the same command and --resume"):
+        ds = bayesr.sample(img, options.pop("n"), store=out, progress=True, **options)
     _tell(ds, out)
 
 
@@ -92,7 +101,9 @@ def extend(store: str, n: int, **options: Any) -> None:
     """Add members to a finished product; those that are there are not drawn again."""
     import bayesr
 
-    _tell(bayesr.extend(store, n, progress=True, **_cluster(options)), store)
+    with _resumable("the same command"):
+        ds = bayesr.extend(store, n, progress=True, **_cluster(options))
+    _tell(ds, store)
 
 
 @click.command()

@@ -256,22 +256,11 @@ def _dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[s
 # -- what is given -----------------------------------------------------------------------------
 
 
-def _open(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise StoreFailed(f"There is no store {path}: check the path (the working directory is {Path.cwd()}).")
-    try:
-        ds: xr.Dataset = xr.open_zarr(path)
-    except Exception as error:  # zarr raises its own kinds for what is no store
-        raise StoreFailed(f"{path} cannot be read as a Zarr store ({type(error).__name__}: {error}).") from error
-    return ds
-
-
-def _product(ds: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    if not isinstance(ds, xr.Dataset):
-        return _product(_open(Path(ds)))
-    lacking = [name for name in ("mean", "std", "lower", "upper") if name not in ds]
-    if lacking:
-        raise InvalidProduct(f"The Dataset lacks {', '.join(lacking)}: give a whole product of bayesr.sample.")
+def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
+    ds = given if isinstance(given, xr.Dataset) else redraw.product_in(given)
+    if ds is None:
+        raise StoreFailed(f"{given} is no store of a product: check the path (the working directory is {Path.cwd()}).")
+    product.require(ds, "mean", "variance", "std", "lower", "upper")
     n = int(product.attribute(ds, "n"))
     if "samples" in ds and ds.sizes["realization"] != n:
         raise InvalidProduct(

@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from bayesr import places
 from bayesr.errors import StoreFailed
 from bayesr.segmentation.description import MAPS
 from bayesr.segmentation.segmenter import Segmentation
+from bayesr.store import places
 
 _CHUNK = 1024
 _IDENTITY, _FINISHED = "identity", "finished"

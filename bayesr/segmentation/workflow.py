@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import images, places, product, redraw
+from bayesr import images, product, redraw
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
 from bayesr.segmentation.adapters import Segment, adapt
@@ -21,6 +21,7 @@ from bayesr.segmentation.kept import Kept
 from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
 from bayesr.segmentation.segmenter import Segmentation
+from bayesr.store import places
 
 if TYPE_CHECKING:
     from bayesr.model import Model
@@ -168,6 +169,7 @@ def segment(
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
         ds = redraw.drawn_from(ds_or_img, Path(folder), model, progress, options)
+        product.require(ds, "mean")
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
         n = 1 if members is None else members.size
         kept = None

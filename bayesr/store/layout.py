@@ -1,14 +1,4 @@
-"""Products as sharded Zarr: the template first, then whole shards, each marked done after its data.
-
-A tile is one shard of every variable, so no two writers ever share a shard. Beside the product lies the group
-``progress`` with all that is needed to go on:
-
-- ``input``, the image itself: whoever draws a tile, wherever, reads its window from here;
-- ``done``, for every tile the number of its members, 0 where it is not drawn, written after its data;
-- ``checksum``, for every tile and variable the CRC-32 of its values;
-- ``mask_means``, what more members need to know of the first ones;
-- ``next``, while members are added, tiles that are about to replace others.
-"""
+"""A store: the template first, then whole shards, each marked done after its data."""
 
 from __future__ import annotations
 
@@ -18,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,18 +17,15 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from bayesr import lazy
 from bayesr.errors import StoreFailed
 from bayesr.grid import Tile
+from bayesr.images import lazy
 from bayesr.job import MASK_MEANS, Arrays
-from bayesr.places import files
 from bayesr.product import DIMS, VARIABLES
+from bayesr.store.places import files
 
 PROGRESS = "progress"
 """The group beside the product, so that the product holds nothing but the product."""
-
-BLOCK = 1024
-"""Side of a shard of the input."""
 
 _CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4)
 """As `bayesr bench compression` finds it: the rest is noise, which costs several times the time to make smaller."""
@@ -74,7 +62,7 @@ class Store:
             bands = image.shape[0]
             root.create_group(PROGRESS).create_array(
                 "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=_CODEC,
-                chunks=(bands, BLOCK // 2, BLOCK // 2), shards=(bands, BLOCK, BLOCK),
+                chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(bands, lazy.BLOCK, lazy.BLOCK),
             )  # fmt: skip
         except OSError as error:
             self.clear()
@@ -145,6 +133,12 @@ class Store:
         if system.exists(path):
             for found in system.ls(path, detail=False):
                 system.rm(found, recursive=True)
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed left half written: shards are put in place whole."""
+        if "://" not in self.place:
+            for partial in Path(self.place).rglob("*.partial"):
+                partial.unlink(missing_ok=True)
 
     # -- what it is ----------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesr import lazy
-from bayesr.axes import renamed
 from bayesr.errors import ImageNotFound, NotAnImage
+from bayesr.images import lazy
+from bayesr.images.axes import renamed
 
 if TYPE_CHECKING:
     import tifffile

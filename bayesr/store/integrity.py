@@ -15,12 +15,12 @@ import xarray as xr
 
 from bayesr import images, redraw, workers
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
-from bayesr.extension import Journal
-from bayesr.locking import lock
-from bayesr.places import place_of
 from bayesr.progress import progress as show_progress
-from bayesr.store import Store
-from bayesr.streaming import Filling
+from bayesr.store.extension import Journal
+from bayesr.store.layout import Store
+from bayesr.store.locking import lock
+from bayesr.store.places import place_of
+from bayesr.store.streaming import Filling
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -13,10 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import axes, fingerprint, holes, lazy, sources
+from bayesr import fingerprint
 from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
-
-ImageLike = "str | os.PathLike[str] | NDArray[Any] | torch.Tensor | PIL.Image.Image | xr.DataArray"
+from bayesr.images import axes, holes, lazy, sources
 
 DIMS = axes.DIMS
 

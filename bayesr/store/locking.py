@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from bayesr.errors import StoreBusy, StoreFailed
-from bayesr.places import files
+from bayesr.store.places import files
 
 if sys.platform != "win32":
     import fcntl

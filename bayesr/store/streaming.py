@@ -8,14 +8,15 @@ from typing import Any
 
 import xarray as xr
 
-from bayesr import images, places, workers
+from bayesr import images, workers
 from bayesr.grid import Tile
 from bayesr.job import MASK_MEANS, Arrays, Job
-from bayesr.locking import lock
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.request import Request
-from bayesr.store import Store
+from bayesr.store import places
+from bayesr.store.layout import Store
+from bayesr.store.locking import lock
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def in_store(
     places.check(place, asked.bytes, overwrite=overwrite, resume=resume)
     target = Store(place)
     with lock(place):
+        if resume:
+            target.tidy()
         if resume and target.declared:
             image = _read(asked, None, progress)
             papers = _papers(asked, image, keepbits)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from bayesr import lazy
 from bayesr.errors import AmbiguousDimensions
+from bayesr.images import lazy
 
 DIMS = ("band", "y", "x")
 

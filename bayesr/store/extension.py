@@ -17,12 +17,12 @@ from bayesr import product, redraw, workers
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.grid import Tile
 from bayesr.job import ALL, MASK_MEANS, NEEDED, Arrays, Job, before
-from bayesr.locking import lock
-from bayesr.places import place_of
 from bayesr.product import DIMS
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.store import Store
+from bayesr.store.layout import Store
+from bayesr.store.locking import lock
+from bayesr.store.places import place_of
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,0 +1,5 @@
+"""Anything a user has becomes one image ``(band, y, x)``, read whole or by window."""
+
+from bayesr.images.image import Image, loaded, read, source, survey
+
+__all__ = ["Image", "loaded", "read", "source", "survey"]
