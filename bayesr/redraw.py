@@ -157,7 +157,7 @@ def members(
     seed, masks, level = (product.attribute(ds, name) for name in ("seed", "masks", "level"))
     drawn = sample(
         image.data, n, model=network, seed=int(seed), masks=int(masks), level=float(level), nodata=nodata,
-        value_range=image.value_range, tile=engine["tile"], store=folder / "members.zarr", keep_samples=True,
+        value_range=image.value_range, tile=engine["tile"], store=folder / "members.zarr", variables=["samples"],
         progress=progress,
     )["samples"]  # fmt: skip
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})

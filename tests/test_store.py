@@ -127,6 +127,15 @@ def test_nothing_is_lost_or_left_behind_for_an_image_that_is_none(model, photo, 
     assert bayesr.check(path).sound
 
 
+def test_an_image_is_not_overwritten_by_its_product(model, photo, tmp_path):
+    path = tmp_path / "a.zarr"
+    image = xr.DataArray(photo, dims=("y", "x", "band"), name="image")
+    image.to_dataset().to_zarr(path, zarr_format=3, consolidated=False)
+    with pytest.raises(InvalidArgument, match="the image itself"):
+        model.sample(path, 2, store=path, overwrite=True)
+    np.testing.assert_array_equal(xr.open_zarr(path, consolidated=False)["image"], image)
+
+
 def test_what_was_stopped_while_the_image_was_read_begins_again(model, photo, tmp_path):
     path = tmp_path / "a.zarr"
     path.mkdir()

@@ -90,7 +90,7 @@ def measure(model: str, n: int, tile: int, side: int, count: int) -> Measured:
         synthetic(folder / "many.zarr", 64 * SMALL)
         many, _ = begun(network, folder / "many.zarr", folder / "tiles.zarr", n, SMALL)
         start = time.perf_counter()
-        looked = many.target.done().size
+        looked = many.target.finished().size
         done = (time.perf_counter() - start) / looked
     return Measured(draw[2:], write[2:], taken / side**2, done)
 
@@ -151,7 +151,7 @@ def _single() -> Iterator[None]:
 
 def grouping(seconds: float, number: int) -> Group:
     """Tiles a task as `bayesr.workers` has it, for tiles that take so long and so many workers."""
-    most = max(1, round(max(dispatch._SECONDS, number / dispatch._RATE) / seconds))
+    most = dispatch.tiles_a_task(seconds, number)
     return lambda left: max(1, min(most, left // (4 * number)))
 
 
@@ -167,7 +167,6 @@ def table(
     numbers: tuple[int, ...],
     serial: float,
     first: float,
-    threads: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """A row a number of workers and a way of giving them tiles.
@@ -184,8 +183,6 @@ def table(
         Seconds before the first task, the pass not counted.
     first : float
         Seconds of the first pass over the image.
-    threads : int
-        That share the pass where it goes on beside the drawing.
     seed : int
     """
     rows = []
@@ -195,7 +192,6 @@ def table(
             ("one tile a task", one, serial + first, 0.0),
             ("grouped", grouped, serial + first, 0.0),
             ("grouped, pass beside", grouped, serial, first / count),
-            (f"grouped, pass beside in {threads} threads", grouped, serial, first / threads / count),
         ):
             done = simulate(count, number, costs, group, faults=faults, begin=begin, release=release, seed=seed)
             rows.append(
@@ -227,7 +223,6 @@ def table(
 @click.option("--measured-side", default=4096, show_default=True, help="Of the image that is measured.")
 @click.option("--tiles", "drawn", default=30, show_default=True, help="That are drawn and written to measure.")
 @click.option("--tasks", default=5000, show_default=True, help="Empty ones, to measure driver and scheduler.")
-@click.option("--threads", default=4, show_default=True, help="Of the pass where it goes on beside the drawing.")
 @click.option("--seed", default=0, show_default=True)
 @out_option
 def command(
@@ -241,7 +236,6 @@ def command(
     measured_side: int,
     drawn: int,
     tasks: int,
-    threads: int,
     seed: int,
     out: Path,
 ) -> None:
@@ -252,7 +246,7 @@ def command(
     costs = Costs(float(took.mean()), float(took.std(ddof=1) / took.mean()), worker, driver, scheduler)
     count = sum(1 for _ in tiles(side, side, tile, 0))
     first, serial = found.pixel * side**2, found.done * count
-    rows = table(costs, Faults(failures, repair), count, numbers, serial, first, threads, seed)
+    rows = table(costs, Faults(failures, repair), count, numbers, serial, first, seed)
     notes = {
         "image": f"{side:,} x {side:,} pixels, one band, uint8; {count:,} tiles of {tile}, n = {n}, {model}",
         "a tile, measured": f"drawing {np.mean(found.draw):.3g} s, writing {np.mean(found.write):.3g} s, standard "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from numpy.typing import NDArray
 from bayesr import fingerprint
 from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
 from bayesr.images import axes, holes, lazy, sources
-
-DIMS = axes.DIMS
 
 _OVERVIEW = 1024
 """Side of the largest image that the input check looks at as a whole."""
@@ -168,8 +167,8 @@ def survey(
     nodata, value_range : optional
         As of `read`.
     keep : callable, optional
-        Is given (rows, columns, block) of every block once: `band x y x x`, at most 1024 pixels a side, which begins
-        at multiples of 1024, of the type of `array` in native byte order.
+        Is given (rows, columns, block) of every block once, in several threads: `band x y x x`, at most 1024 pixels a
+        side, which begins at multiples of 1024, of the type of `array` in native byte order.
     advance : callable, optional
         Is told how many values were read; they add up to ``array.size``.
 
@@ -186,22 +185,15 @@ def survey(
     nodata = array.attrs.get("_FillValue") if nodata is None else nodata
     nodata = None if nodata is None else float(nodata)
     digests: dict[tuple[int, int], bytes] = {}
-    least, most, missing, seen = math.inf, -math.inf, False, 0
-    with _Behind(keep) as kept:
-        for rows, columns, block in lazy.blocks(array):
-            absent = None if nodata is None else holes.absent(block, nodata)
-            seen += block[0].size
-            _check_finite(block, absent, seen == array[0].size)
-            valid = block
-            if absent is not None and absent.any():
-                missing, valid = True, block[:, ~absent]
-            if valid.size:
-                least, most = min(least, float(valid.min())), max(most, float(valid.max()))
-            little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-            digests[rows.start, columns.start] = hashlib.sha256(little.data).digest()
-            kept(rows, columns, block)
+    least, most, missing, left = math.inf, -math.inf, False, array[0].size
+    with closing(lazy.mapped(partial(_look, nodata, keep), array)) as blocks:
+        for found in blocks:
+            left -= found.size
+            found.check(left == 0)
+            least, most, missing = min(least, found.least), max(most, found.most), missing or found.missing
+            digests[found.at] = found.digest
             if advance is not None:
-                advance(block.size)
+                advance(len(array) * found.size)
     if least > most:
         raise InvalidPixels("Every pixel is nodata: there is nothing to sample.")
     dtype = array.dtype
@@ -220,27 +212,44 @@ def survey(
     )
 
 
-class _Behind:
-    """Calls a function in a thread, one call at a time, so that a block is written while the next one is read."""
+@dataclass(frozen=True)
+class _Block:
+    """What is learnt of a block."""
 
-    def __init__(self, function: Callable[..., None] | None) -> None:
-        self._function, self._last = function, None if function is None else Future[None]()
+    at: tuple[int, int]
+    size: int
+    digest: bytes
+    least: float
+    most: float
+    missing: bool
+    bad: int
+    nan: bool
 
-    def __enter__(self) -> _Behind:
-        self._thread = ThreadPoolExecutor(1, "bayesr-keep")
-        if self._last is not None:
-            self._last.set_result(None)
-        return self
+    def check(self, last: bool) -> None:
+        """Refuse values that are no numbers."""
+        if self.bad:
+            raise InvalidPixels(
+                f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
+                "they mark missing data, say so with nodata=float('nan') (or the value that marks it); otherwise "
+                "repair the image first."
+            )
 
-    def __call__(self, *given: Any) -> None:
-        if self._function is not None and self._last is not None:
-            self._last.result()
-            self._last = self._thread.submit(self._function, *given)
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._thread.shutdown()
-        if kind is None and self._last is not None:
-            self._last.result()
+def _look(
+    nodata: float | None, keep: Callable[..., None] | None, rows: slice, columns: slice, block: NDArray[Any]
+) -> _Block:
+    absent = None if nodata is None else holes.absent(block, nodata)
+    missing = absent is not None and bool(absent.any())
+    valid = block[:, ~absent] if absent is not None and missing else block
+    wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]
+    if keep is not None and not wrong.size:
+        keep(rows, columns, block)
+    least, most = (float(valid.min()), float(valid.max())) if valid.size else (math.inf, -math.inf)
+    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+    return _Block(
+        (rows.start, columns.start), block[0].size, hashlib.sha256(little.data).digest(), least, most, missing,
+        wrong.size, bool(np.isnan(wrong).any()),
+    )  # fmt: skip
 
 
 def read(
@@ -287,17 +296,3 @@ def _checked(value_range: Sequence[float]) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InvalidArgument(f"value_range must be two finite numbers, the lower first, not {value_range!r}.")
     return low, high
-
-
-def _check_finite(block: NDArray[Any], absent: NDArray[np.bool_] | None, last: bool) -> None:
-    if block.dtype.kind != "f":
-        return
-    bad = ~np.isfinite(block)
-    if absent is not None:
-        bad &= ~absent
-    if bad.any():
-        kind = "NaN" if np.isnan(block[bad]).any() else "infinite"
-        raise InvalidPixels(
-            f"{'' if last else 'At least '}{int(bad.sum())} pixel value(s) are {kind}. If they mark missing data, say "
-            "so with nodata=float('nan') (or the value that marks it); otherwise repair the image first."
-        )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -18,6 +22,11 @@ BLOCK = 1024
 """Side of the blocks that whole images are read in, in pixels."""
 _REGION = 2**27
 """Bytes that are read at once where that spares decoding a chunk of the source twice."""
+
+
+_THREADS = 4
+
+Found = TypeVar("Found")
 
 
 class Readable(Protocol):
@@ -161,15 +170,37 @@ def unreadable(source: object, error: Exception) -> NotAnImage:
     )
 
 
-def blocks(array: xr.DataArray) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
-    """Rows, columns and pixels of every block of an array ``(band, y, x)``; the last of an axis may be smaller."""
-    for rows, columns in _regions(array):
-        region = pixels(array, rows, columns)
+def mapped(
+    function: Callable[[slice, slice, NDArray[Any]], Found], array: xr.DataArray
+) -> Generator[Found, None, None]:
+    """What a function makes of (rows, columns, pixels) of every block of an array ``(band, y, x)``.
+
+    Blocks begin at multiples of `BLOCK`; the last of an axis may be smaller. They are read by several threads, for what
+    decodes, checks and writes pixels leaves the interpreter to others, and come in any order.
+    """
+
+    def of(rows: slice, columns: slice) -> list[Found]:
+        region, found = pixels(array, rows, columns), []
         for top in range(0, region.shape[1], BLOCK):
             for left in range(0, region.shape[2], BLOCK):
                 block = np.ascontiguousarray(region[:, top : top + BLOCK, left : left + BLOCK])
                 y, x = rows.start + top, columns.start + left
-                yield slice(y, y + block.shape[1]), slice(x, x + block.shape[2]), block
+                found.append(function(slice(y, y + block.shape[1]), slice(x, x + block.shape[2]), block))
+        return found
+
+    regions = _regions(array)
+    first = next(regions)
+    held = array.dtype.itemsize * array[:, *first].size
+    threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // held))
+    with ThreadPoolExecutor(threads, "bayesr-read") as pool:
+        waiting = deque([pool.submit(of, *first)])
+        try:
+            while waiting:
+                waiting.extend(pool.submit(of, *region) for region in islice(regions, 2 * threads - len(waiting)))
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _regions(array: xr.DataArray) -> Iterator[tuple[slice, slice]]:

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,10 @@ _MUCH_SMALLER = 4
 
 _GDAL_CACHE = 2**24
 """Bytes; of a window, GDAL decodes every tile and strip once even without it."""
+
+
+_GDAL = Lock()
+"""Held while its configuration, one for the whole process, is not the user's."""
 
 
 def opened(img: Any) -> xr.DataArray:
@@ -193,12 +198,13 @@ class _Raster:
     def __getitem__(self, key: Any, /) -> Any:
         from rasterio.env import get_gdal_config, set_gdal_config
 
-        usual = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
-        try:
-            return self.variable[key].to_numpy()
-        finally:
-            set_gdal_config("GDAL_CACHEMAX", usual)
+        with _GDAL:
+            usual = get_gdal_config("GDAL_CACHEMAX")
+            set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
+            try:
+                return self.variable[key].to_numpy()
+            finally:
+                set_gdal_config("GDAL_CACHEMAX", usual)
 
 
 def _from_tiff(path: Path) -> xr.DataArray:

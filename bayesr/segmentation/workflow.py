@@ -163,7 +163,7 @@ def segment(
         _check_bands(name, bands, ds_or_img, options)
     if store is not None:
         places.check(str(store), 0, overwrite=overwrite, resume=resume)
-        if isinstance(ds_or_img, str | os.PathLike) and Path(ds_or_img).resolve() == Path(store).resolve():
+        if isinstance(ds_or_img, str | os.PathLike) and places.same(ds_or_img, str(store)):
             raise InvalidArgument(f"{store} is what is segmented: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)

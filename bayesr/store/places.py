@@ -17,6 +17,13 @@ def place_of(store: Any) -> str:
     return text if "://" in text else str(Path(text).expanduser())
 
 
+def same(one: Any, other: str) -> bool:
+    """Whether a place is another one, or the store that it lies in."""
+    if one is None or "://" in other or "://" in str(one):
+        return str(one) == other
+    return Path(other).resolve() in (Path(one).resolve(), *Path(one).resolve().parents)
+
+
 def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     """Refuse, before any work, a place where the product could not be written.
 

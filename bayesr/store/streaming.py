@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from bayesr import images, workers
+from bayesr.errors import InvalidArgument
 from bayesr.grid import Tile
 from bayesr.job import MASK_MEANS, Arrays, Job
 from bayesr.progress import Advance
@@ -53,6 +54,8 @@ def in_store(
     cluster: Any,
     progress: bool | None,
 ) -> xr.Dataset:
+    if overwrite and places.same(asked.array.encoding.get("source"), place):
+        raise InvalidArgument(f"{place} is the image itself: write the product to another store.")
     places.check(place, asked.bytes, overwrite=overwrite, resume=resume)
     target = Store(place)
     with lock(place):

@@ -42,6 +42,11 @@ _RATE = 100.0
 RESUME = "What was finished stays: mend the cause and call again with resume=True."
 
 
+def tiles_a_task(seconds: float, workers: int) -> int:
+    """How many tiles, each of which takes so long, make a task that driver and scheduler can keep up with."""
+    return max(1, round(max(_SECONDS, workers / _RATE) / seconds))
+
+
 def run(
     client: Client, work: Work, tiles: Iterable[Tile], total: float, advance: Advance, tend: Callable[[int], None]
 ) -> None:
@@ -127,7 +132,7 @@ class _Flow:
         done = self._done - self._done_then
         if done and self._done_then:  # the first tiles wait for a model to be loaded
             seconds = max(1, self._workers) * (now - self._looked) / done
-            self._group = max(1, round(max(_SECONDS, len(threads) / _RATE) / seconds))
+            self._group = tiles_a_task(seconds, len(threads))
         self._looked, self._done_then, self._workers = now, self._done, len(threads)
         # One to draw, one to write, one to follow; a worker with one thread does one thing after the other.
         self._slots = sum(min(each, 2) + 1 for each in threads) or 2  # a cluster may grow because tasks wait
