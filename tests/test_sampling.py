@@ -122,13 +122,28 @@ def test_counts_in_counts_out(model):
     assert np.abs(seen - y).max() < 1e-4 * 3100
 
 
-def test_tiles_do_not_show(model):
+def disagreement(found, expected, name):
+    """The largest difference of a variable, in value ranges; of the factor, what it makes of a standard deviation."""
+    low, high = expected.attrs["value_range"]
+    if name == "calibration":
+        error = np.abs(found[name] / expected[name] - 1) * expected["std"] / (high - low)
+    else:
+        power = 2 if name in ("variance", "aleatoric", "epistemic") else 1
+        error = np.abs(found[name] - expected[name]) / (high - low) ** power
+    return float(error.max())
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_tiles_do_not_show(model, holes):
     y = np.random.default_rng(2).random((3, 70, 83)).astype(np.float32)
-    whole = model.sample(y, 4, value_range=(0, 1))
+    if holes:  # a large one across tiles, one at a border, and single pixels
+        y[:, 20:68, 30:80] = y[:, 40:50, :3] = y[:, ::7, ::9] = np.nan
+    whole = model.sample(y, 4, value_range=(0, 1), nodata=np.nan)
     for tile in (32, 100):
-        tiled = model.sample(y, 4, value_range=(0, 1), tile=tile)
+        tiled = model.sample(y, 4, value_range=(0, 1), nodata=np.nan, tile=tile)
         for name in whole.data_vars:
-            assert np.abs(tiled[name] - whole[name]).max() < 1e-5, name
+            assert disagreement(tiled, whole, name) < 1e-5, name
+            assert np.isfinite(tiled[name]).mean() == np.isfinite(y).mean() == np.isfinite(whole[name]).mean(), name
 
 
 @pytest.mark.filterwarnings("ignore::bayesr.errors.UnfamiliarInput")
@@ -143,15 +158,10 @@ def test_tiles_of_bundled_models_do_not_show(name):
     )
     img = (np.clip(scene.transpose(1, 2, 0) + grain, 0, 1) * 255).astype(np.uint8)[..., : network.bands]
     whole = network.sample(img, 4, tile=132, dims="yxb")
-    units = {"variance": 2, "aleatoric": 2, "epistemic": 2}
     for tile in (32, 64, 100):
         found = network.sample(img, 4, tile=tile, dims="yxb")
-        for variable in whole.drop_vars("calibration"):
-            error = np.abs(found[variable] - whole[variable]).max() / 255.0 ** units.get(variable, 1)
-            assert float(error) < 1e-5, (tile, variable)
-        # The factor of a standard deviation: what it makes of one is what counts.
-        error = np.abs(found["calibration"] / whole["calibration"] - 1) * whole["std"]
-        assert float(error.max()) < 1e-5 * 255, tile
+        for variable in whole:
+            assert disagreement(found, whole, variable) < 1e-5, (tile, variable)
 
 
 def test_members_do_not_depend_on_n(model, photo):

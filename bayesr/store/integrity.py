@@ -62,7 +62,7 @@ class Condition:
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
         lines += [
-            f"tile {row}, {column}: {name} {why}"
+            f"tile {row}, {column}: {name} (shard {name}/c/.../{row}/{column}) {why}"
             for (row, column), of in self.damaged.items()
             for name, why in of.items()
         ]
