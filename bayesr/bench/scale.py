@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ import bayesr
 warnings.simplefilter("ignore")
 asked = json.loads(sys.argv[1])
 network = bayesr.load(asked["model"])
+if "threads" in asked:
+    import torch
+    torch.set_num_threads(asked["threads"])
 
 def draw(image, **how):
     shutil.rmtree("s.zarr", ignore_errors=True)
@@ -112,6 +116,21 @@ def run(code: str, folder: Path, **asked: Any) -> dict[str, Any]:
     return found
 
 
+def at_once(number: int, folder: Path, **asked: Any) -> float:
+    """Seconds that processes of one thread take on average, each streaming ``image.zarr`` by itself, all at once."""
+
+    def alone(which: int) -> float:
+        own = folder / f"own{which}"
+        own.mkdir(exist_ok=True)
+        for name in ("image.zarr", "warm.zarr"):
+            if not (own / name).exists():
+                (own / name).symlink_to(folder / name)
+        return float(run(_STREAMED, own, **asked, threads=1)["seconds"])
+
+    with ThreadPoolExecutor(number) as threads:
+        return statistics.fmean(threads.map(alone, range(number)))
+
+
 def measure(
     side: int, bands: int, asked: dict[str, Any], workers: tuple[int, ...] = (), in_memory: bool = False
 ) -> list[dict[str, Any]]:
@@ -150,18 +169,25 @@ def measure(
             row = {"way": "in memory", "seconds": taken, "peak MiB": found["peak"], "/ in memory": 1.0}
             rows.append(kind | row)
         runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
+        apart: dict[int, list[float]] = {number: [] for number in workers}
         for _ in range(asked["rounds"]):
+            for number in workers:
+                apart[number].append(at_once(number, folder, **asked))
             for number in workers:
                 runs[number].append(run(_WORKERS, folder, **asked, workers=number))
         for number, of_number in runs.items():
             middle = {key: statistics.median(each[key] for each in of_number) for key in of_number[0]}
             first = [each["seconds"] for each in runs[workers[0]]]
             ratios = [a / b["seconds"] for a, b in zip(first, of_number, strict=True)]
+            own = {"way": f"{number} alone, one thread", "seconds": statistics.median(apart[number])}
+            own["efficiency"] = statistics.median(a / b for a, b in zip(apart[workers[0]], apart[number], strict=True))
+            rows.append(kind | own)
             row = {"way": f"{number} worker{'s' * (number > 1)}", "seconds": middle["seconds"]}
             row |= {"with start": middle["whole"], "efficiency": statistics.median(ratios) * workers[0] / number}
             rows.append(kind | row | {"peak MiB": middle["peak"], "a worker's MiB": middle["worker"]})
     for row in rows:
-        row["Mpixel/s"] = pixels / row["seconds"]
+        images = int(row["way"].split()[0]) if "alone" in row["way"] else 1
+        row["Mpixel/s"] = images * pixels / row["seconds"]
     return [{key: row.get(key, math.nan) for key in ("image", "way", *empty)} for row in rows]
 
 
@@ -207,6 +233,7 @@ def command(
         "Mpixel/s": "of high-resolution members",
         "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
         "efficiency": "time of the fewest workers times their number, over time times number; in turn, medians",
+        "alone": "so many independent processes at once, each streaming an image of its own: what the machine allows",
         "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
     }
     shown = [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesr.grid import Tile
 from bayesr.progress import Advance
+from bayesr.workers.memory import Releasing
 
 if TYPE_CHECKING:
     from bayesr.workers import Work
@@ -32,6 +33,7 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
     waiting: SimpleQueue[tuple[Tile, Any] | None] = SimpleQueue()
     room = Semaphore(IN_HAND)
     failed: list[BaseException] = []
+    memory = Releasing()
 
     def write() -> None:
         while (item := waiting.get()) is not None:
@@ -42,6 +44,7 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
                 return
             finally:
                 del item  # or it would stay in memory while the next one is waited for
+                memory.tile()
                 room.release()
 
     def checked(amount: float) -> None:

@@ -17,6 +17,7 @@ from distributed.protocol import pickle
 from bayesr import __version__
 from bayesr.errors import WorkersFailed
 from bayesr.grid import Tile
+from bayesr.workers.memory import Releasing
 from bayesr.workers.pipeline import IN_HAND, Stopped
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Holder(WorkerPlugin):
         self._lock = Lock()
         self._room = Semaphore(IN_HAND)
         self._running, self._stopping = 0, False
+        self._memory = Releasing()
 
     async def teardown(self, worker: Any) -> None:
         """Return when nothing is drawn or written here any more: whoever ends the run may then give up its store."""
@@ -77,6 +79,7 @@ class Holder(WorkerPlugin):
                     check()
                     work.write(tile, drawn)
                     del drawn
+                    self._memory.tile()
 
     def _load(self) -> Work:
         with self._lock:
