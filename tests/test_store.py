@@ -10,7 +10,8 @@ import bayesr
 from bayesr import job
 from bayesr.errors import InvalidArgument, InvalidPixels, StoreExists, StoreFailed
 from bayesr.grid import tiles
-from bayesr.store import Store, places
+from bayesr.store import places
+from bayesr.store.layout import Store
 
 
 def test_a_store_holds_what_memory_holds(model, photo, tmp_path):
