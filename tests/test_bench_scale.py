@@ -84,7 +84,7 @@ def test_longer_tasks_are_what_helps_where_the_driver_is_too_slow():
     costs = Costs(1.6, 0.1, task=0.003, driver=0.001, scheduler=0.004)
     assert [simulation.grouping(1.6, w)(10**6) for w in (1, 100, 1000, 4000)] == [1, 1, 6, 25]
     assert simulation.grouping(1.6, 1000)(8000) == 2 and simulation.grouping(1.6, 1000)(10) == 1, "short ones at last"
-    rows = simulation.table(costs, Faults(), 20_000, (800,), 1.0, 10.0, 4, 0)
+    rows = simulation.table(costs, Faults(), 20_000, (800,), 1.0, 10.0, 0)
     minutes = [row["minutes"] for row in rows]
     assert minutes == sorted(minutes, reverse=True) and minutes[1] < 0.75 * minutes[0]
     assert rows[0]["scheduler busy"] > 0.8 > rows[1]["scheduler busy"] > 2 * rows[1]["driver busy"]

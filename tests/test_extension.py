@@ -12,6 +12,7 @@ from tests.test_sampling import disagreement
 
 def close(found, expected):
     """Whether two products agree to 1e-5 of the value range."""
+    found = found.compute()
     for name in found:
         np.testing.assert_array_equal(np.isnan(found[name]), np.isnan(expected[name]), name)
         assert not disagreement(found, expected, name) >= 1e-5, name  # NaN where there are no numbers

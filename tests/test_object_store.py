@@ -60,10 +60,8 @@ def test_a_product_on_object_storage(model, photo, bucket, monkeypatch):
     later = files.find(f"{place}/progress/done/c", detail=True)
     assert len(later) == 4 and all(later[name]["LastModified"] == of["LastModified"] for name, of in done.items())
     assert bayesr.extend(place, 8, model=model).attrs["n"] == 8
-    assert bayesr.check(place).sound
     files.pipe_file(f"{place}/std/c/0/1/0", files.cat_file(f"{place}/std/c/0/1/0")[:-20])
-    assert list(bayesr.check(place, repair=True, model=model).damaged) == [(1, 0)]
-    assert bayesr.check(place).sound
+    assert list(bayesr.check(place).damaged) == [(1, 0)]
 
 
 def test_one_writer(model, photo, bucket):

@@ -169,8 +169,8 @@ def segment(
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
         ds = redraw.drawn_from(ds_or_img, Path(folder), model, progress, options)
-        product.require(ds, "mean")
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
+        product.require(ds, "mean")
         n = 1 if members is None else members.size
         kept = None
         if store is not None:

@@ -200,12 +200,9 @@ class _Lease:
             return None
 
     def _write(self, **how: str) -> None:
-        content = json.dumps(self._me | {"time": time.time()}).encode()
-        try:
-            self._files.pipe_file(self._path, content, **how)
-        except FileNotFoundError:  # object stores need no directories, and may not let us make a bucket
+        if "file" in self._files.protocol:  # object stores need no directories, and must be asked to make no bucket
             self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(self._path, content, **how)
+        self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
 
 
 def _alive(lease: dict[str, Any]) -> bool:
