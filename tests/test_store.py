@@ -76,9 +76,11 @@ def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
     xr.testing.assert_equal(ds.compute(), model.sample(photo, 4, tile=16, keep_samples=False))
     with pytest.raises(StoreFailed, match="leave resume out"):
         model.sample(photo, 4, store=tmp_path / "b.zarr", resume=True)
-    (tmp_path / "c.zarr").mkdir()
-    with pytest.raises(StoreFailed, match="no store"):
+    other = xr.Dataset({"a": ("x", np.arange(3.0))})
+    other.to_zarr(tmp_path / "c.zarr", zarr_format=3, consolidated=False)
+    with pytest.raises(StoreFailed, match="no store of bayesr"):
         model.sample(photo, 4, store=tmp_path / "c.zarr", resume=True)
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "c.zarr", consolidated=False).compute(), other)
 
 
 def test_no_room_is_said_before_any_work(model, photo, tmp_path, monkeypatch):
@@ -137,10 +139,25 @@ def test_an_image_is_not_overwritten_by_its_product(model, photo, tmp_path):
     np.testing.assert_array_equal(xr.open_zarr(path, consolidated=False)["image"], image)
 
 
-def test_what_was_stopped_while_the_image_was_read_begins_again(model, photo, tmp_path):
+@pytest.mark.parametrize("stop", ["at once", "group", "image", "template"])
+def test_what_was_stopped_while_it_was_made_begins_again(model, photo, tmp_path, monkeypatch, stop):
     path = tmp_path / "a.zarr"
     path.mkdir()
-    Store(str(path)).begin(xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+    if stop == "group":
+        zarr.open_group(path, mode="w")
+    elif stop == "image":
+        Store(str(path)).begin(xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+    elif stop == "template":
+        with monkeypatch.context() as patch:
+
+            def killed(*args, **options):
+                raise KeyboardInterrupt
+
+            patch.setattr(xr.Dataset, "to_zarr", killed)
+            patch.setattr(Store, "clear", lambda store: None)
+            with pytest.raises(KeyboardInterrupt):
+                model.sample(photo, 2, store=path, overwrite=True)
+        assert (path / "progress" / "done").exists()
     ds = model.sample(photo, 2, store=path, resume=True)
     xr.testing.assert_equal(ds.compute(), model.sample(photo, 2, keep_samples=False))
 

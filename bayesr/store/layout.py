@@ -117,11 +117,11 @@ class Store:
                 **(tiles | {"dimension_names": ("tile_y", "tile_x", "variable")}),
                 attributes={"variables": json.dumps(names)},
             )  # fmt: skip
-            progress.attrs.update(papers)
             template.to_zarr(
                 self.root.store, mode="a", compute=False, encoding=encoding, zarr_format=3, consolidated=False
             )
             del self.root  # which knows nothing of what xarray wrote
+            progress.attrs.update(papers)  # last: by these a template is known to be whole
         except OSError as error:
             raise StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.") from error
 
@@ -170,8 +170,20 @@ class Store:
 
     @property
     def declared(self) -> bool:
-        """Whether the template is written, which comes after the input."""
-        return "model_sha256" in self.root.attrs
+        """Whether the template is written, which comes after the input; not so where making the store was interrupted.
+
+        Raises
+        ------
+        StoreFailed
+            When it is something else than a store of bayesr.
+        """
+        system, path = files(self.place)
+        try:
+            names = system.ls(path, detail=False)
+        except OSError as error:
+            raise StoreFailed(f"There is no store {self.place}: check the path.") from error
+        begun = {name.rstrip("/").rpartition("/")[2] for name in names} - {"zarr.json"}
+        return bool(begun) and "tile" in self.papers
 
     def require(self) -> None:
         """Refuse what has no template, or is no store at all.
