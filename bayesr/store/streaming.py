@@ -54,6 +54,7 @@ def in_store(
     cluster: Any,
     progress: bool | None,
 ) -> xr.Dataset:
+    """What `bayesr.sample` does where a store is named: its options, checked but for the place."""
     if overwrite and places.same(asked.array.encoding.get("source"), place):
         raise InvalidArgument(f"{place} is the image itself: write the product to another store.")
     places.check(place, asked.bytes, overwrite=overwrite, resume=resume)
