@@ -341,11 +341,14 @@ class Store:
 
     def _plain(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values as they are stored: contiguous, with as many significant bits as are kept, and NaN of one kind."""
-        plain = np.array(values, "<f4", order="C")
+        plain = np.ascontiguousarray(values, "<f4")
         bits = _MASK_MEANS_BITS if name == MASK_MEANS else self._keepbits
-        if bits is not None and name != "samples":
-            _round(plain, bits)
-        plain[np.isnan(plain)] = np.nan
+        rounding = bits is not None and name != "samples"
+        if rounding or np.isnan(plain.min()):  # else there is nothing to change, and no reason to take memory
+            plain = np.array(plain)
+            if bits is not None and rounding:
+                _round(plain, bits)
+            plain[np.isnan(plain)] = np.nan
         return plain
 
     @cached_property
