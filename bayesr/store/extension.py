@@ -16,13 +16,14 @@ import bayesr
 from bayesr import product, redraw, workers
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.grid import Tile
-from bayesr.job import ALL, MASK_MEANS, NEEDED, Arrays, Job, before
+from bayesr.job import ALL, MASK_MEANS, NEEDED, Arrays, before
 from bayesr.product import DIMS
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.store.layout import Store
 from bayesr.store.locking import lock
 from bayesr.store.places import place_of
+from bayesr.store.streaming import Drawing
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -131,21 +132,8 @@ class Journal:
         return {name: masks if name == MASK_MEANS else 1 for name in self.target.variables if name != "samples"}
 
 
-@dataclass(frozen=True)
-class Extending:
-    """Drawing more members into a store: what every worker is given."""
-
-    job: Job
-    target: Store
-
-    @property
-    def cost(self) -> float:
-        """The new members of a tile."""
-        return self.job.cost
-
-    def is_done(self, tile: Tile) -> bool:
-        """Whether a tile is written with all its members."""
-        return self.target.is_done(tile, self.job.plan.n)
+class Extending(Drawing):
+    """Tiles that are there, with more members."""
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays | None:
         """The variables of all members, from the new ones and what is stored; None where that was done before."""

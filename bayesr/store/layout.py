@@ -23,12 +23,16 @@ from bayesr.images import lazy
 from bayesr.job import MASK_MEANS, Arrays
 from bayesr.product import DIMS, VARIABLES
 from bayesr.store.places import files
+from bayesr.store.values import plain
 
 PROGRESS = "progress"
 """The group beside the product, so that the product holds nothing but the product."""
 
 _CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4)
 """As `bayesr bench compression` finds it: the rest is noise, which costs several times the time to make smaller."""
+
+_MASK_MEANS_BITS = 15
+"""Of 23: enough for 1e-5 of a deviation that is itself small, and a third less to store."""
 
 # What must be equal for a store to be gone on with.
 _IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
@@ -317,9 +321,9 @@ class Store:
             if name == "samples":
                 sums.append(crc)
                 continue
-            plain = self._plain(name, maps[name])
-            self.array(name)[where] = plain
-            sums.append(zlib.crc32(plain.data))
+            values = self._plain(name, maps[name])
+            self.array(name)[where] = values
+            sums.append(zlib.crc32(values.data))
         self.array("checksum")[self.at(tile)] = np.array(sums, np.uint32)
         self.array("done")[self.at(tile)] = n
 
@@ -328,9 +332,9 @@ class Store:
         if "samples" in self.variables:
             target, where = self.array("samples"), self.region(tile)
             for member, value in enumerate(arrays["samples"], first):  # one by one: all may take all memory
-                plain = self._plain("samples", value)
-                target[(member, ..., *where)] = plain
-                crc = zlib.crc32(plain.data, crc)
+                values = self._plain("samples", value)
+                target[(member, ..., *where)] = values
+                crc = zlib.crc32(values.data, crc)
         return crc
 
     def region(self, tile: Tile) -> tuple[slice, slice]:
@@ -340,16 +344,9 @@ class Store:
         return where
 
     def _plain(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values as they are stored: contiguous, with as many significant bits as are kept, and NaN of one kind."""
-        plain = np.ascontiguousarray(values, "<f4")
-        bits = _MASK_MEANS_BITS if name == MASK_MEANS else self._keepbits
-        rounding = bits is not None and name != "samples"
-        if rounding or np.isnan(plain.min()):  # else there is nothing to change, and no reason to take memory
-            plain = np.array(plain)
-            if bits is not None and rounding:
-                _round(plain, bits)
-            plain[np.isnan(plain)] = np.nan
-        return plain
+        """Values as they are stored."""
+        kept = {"samples": None, MASK_MEANS: _MASK_MEANS_BITS}
+        return plain(values, kept.get(name, self._keepbits))
 
     @cached_property
     def _keepbits(self) -> int | None:
@@ -394,17 +391,3 @@ class Store:
             zarr.consolidate_metadata(self.root.store)
         ds: xr.Dataset = xr.open_zarr(self.place)
         return ds[[name for name in (*VARIABLES, "samples") if name in ds]]
-
-
-_MASK_MEANS_BITS = 15
-"""Of 23: enough for 1e-5 of a deviation that is itself small, and a third less to store."""
-
-
-def _round(values: NDArray[np.float32], bits: int) -> None:
-    """Round to nearest, ties to even, keeping so many of the 23 explicit bits of the significand, in place."""
-    if bits >= 23:
-        return
-    raw = values.view(np.uint32)
-    drop = 23 - bits
-    raw += np.uint32((1 << (drop - 1)) - 1) + ((raw >> np.uint32(drop)) & np.uint32(1))
-    raw &= np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)

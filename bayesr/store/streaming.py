@@ -21,20 +21,24 @@ from bayesr.store.locking import lock
 
 
 @dataclass(frozen=True)
-class Filling:
-    """Drawing tiles into a store: what every worker is given."""
+class Drawing:
+    """Tiles of a job that are drawn into a store: what every worker is given."""
 
     job: Job
     target: Store
 
     @property
     def cost(self) -> float:
-        """The members of a tile."""
+        """The members of a tile that are drawn."""
         return self.job.cost
 
     def is_done(self, tile: Tile) -> bool:
         """Whether a tile is written with all its members."""
         return self.target.is_done(tile, self.job.plan.n)
+
+
+class Filling(Drawing):
+    """Tiles that are not there yet."""
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays:
         """The variables on a tile."""

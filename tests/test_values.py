@@ -1,0 +1,28 @@
+"""Numbers as they are stored."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bayesr.store.values import BITS, plain
+
+NUMBERS = st.floats(-1e30, 1e30, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30)
+
+
+@given(arrays(np.float32, (3, 4), elements=NUMBERS), st.integers(1, BITS))
+def test_rounded_to_the_nearest_number_of_so_many_bits(values, bits):
+    found = plain(values, bits)
+    assert not (found.view(np.uint32) & np.uint32((1 << (BITS - bits)) - 1)).any()
+    exponent = np.floor(np.log2(np.abs(values, where=values != 0, out=np.ones_like(values)).astype(np.float64)))
+    assert (np.abs(found.astype(np.float64) - values) <= 2.0 ** (exponent - bits - 1)).all()
+    np.testing.assert_array_equal(plain(found, bits), found)
+
+
+@given(arrays(np.float32, (3, 4), elements=st.floats(width=32, allow_nan=True, allow_infinity=False)))
+def test_equal_values_are_equal_bytes(values):
+    given_, other = values.copy(), np.asfortranarray(values)
+    other.view(np.uint32)[np.isnan(other)] |= 0x80000001  # another kind of NaN
+    assert plain(values).tobytes() == plain(other).tobytes()
+    np.testing.assert_array_equal(plain(values), values)
+    assert values.tobytes() == given_.tobytes(), "what is given is left as it is"
