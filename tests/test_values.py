@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from bayesr.store.values import BITS, plain
 
-NUMBERS = st.floats(-1e30, 1e30, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30)
+NUMBERS = st.floats(-(2.0**99), 2.0**99, width=32).filter(lambda x: x == 0 or abs(x) > 2.0**-99)
 
 
 @given(arrays(np.float32, (3, 4), elements=NUMBERS), st.integers(1, BITS))
