@@ -20,7 +20,7 @@ from bayesr.job import ALL, MASK_MEANS, NEEDED, Arrays, before
 from bayesr.product import DIMS
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.store.layout import Store
+from bayesr.store.layout import NEXT, Store
 from bayesr.store.locking import lock
 from bayesr.store.places import place_of
 from bayesr.store.streaming import Drawing
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from distributed.deploy.cluster import Cluster
 
     from bayesr.model import Model
-
-NEXT = "next"
-"""In the progress group: the attribute with the members that there will be, and tiles about to replace others."""
 
 
 @dataclass(frozen=True)

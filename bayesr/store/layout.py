@@ -28,6 +28,9 @@ from bayesr.store.values import plain
 PROGRESS = "progress"
 """The group beside the product, so that the product holds nothing but the product."""
 
+NEXT = "next"
+"""Beside it: the attribute with the members that there will be, and tiles about to replace others."""
+
 _CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4)
 """As `bayesr bench compression` finds it: the rest is noise, which costs several times the time to make smaller."""
 
@@ -165,7 +168,7 @@ class Store:
     def array(self, name: str) -> zarr.Array[Any]:
         """A variable of the product, or an array of the progress group."""
         if name not in self._arrays:
-            group = self.progress if name in (MASK_MEANS, "input", "done", "checksum", "next") else self.root
+            group = self.progress if name in (MASK_MEANS, "input", "done", "checksum", NEXT) else self.root
             found = group.get(name)
             if not isinstance(found, zarr.Array):
                 raise StoreFailed(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
@@ -230,10 +233,8 @@ class Store:
         """
         known = self.attributes | {"variables": sorted(self.variables)} | self.papers
         asked = {name: attributes[name] for name in _IDENTITY} | dict(papers) | {"variables": sorted(variables)}
-        if "next" in known:
-            raise StoreFailed(
-                f"{self.place} is being extended: finish that with bayesr.extend(store, {known['next']})."
-            )
+        if NEXT in known:
+            raise StoreFailed(f"{self.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
         for name, new in asked.items():
             if known.get(name) != new:
                 raise StoreFailed(
@@ -381,7 +382,7 @@ class Store:
         """The error to raise when writing fails."""
         return StoreFailed(
             f"Writing to {self.place} failed ({error}). What was finished stays: mend the cause (free some space) "
-            "and call again with resume=True."
+            "and call again; sample takes resume=True then."
         )
 
     def finish(self) -> xr.Dataset:
