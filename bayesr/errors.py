@@ -75,6 +75,25 @@ class EngineUnavailable(BayesrError, RuntimeError):
     """The inference engine that was asked for is not installed, or cannot run the network."""
 
 
+class DataNotFound(BayesrError, FileNotFoundError):
+    """A set of images, or the folder that should hold it, is not there."""
+
+
+class UnknownData(BayesrError, KeyError):
+    """No data set of this name is registered."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class DataDiffers(BayesrError, ValueError):
+    """A file of a data set is not the one that its checksum is of."""
+
+
+class WrongProtocol(BayesrError, ValueError):
+    """Published figures are not reproduced, so that figures would not be comparable with any."""
+
+
 class InvalidProduct(BayesrError, ValueError):
     """The Dataset is not a product of bayesr, or belongs to another input."""
 

@@ -1,20 +1,83 @@
-"""Runs every ``python`` block of README and docs, page by page, in a scratch folder: what is printed there works."""
+"""Runs what README and docs say, page by page, in a scratch folder: what is printed there works.
+
+    python docs/run_examples.py [--write] [PAGE ...]
+
+Runs every ``python`` block, and of docs every ``sh`` block (README's are run as they stand, by whoever checks
+the whole), in the order of the page. A block ```` ```text title="prints" ```` says what the block above it prints: its
+words must agree, and its numbers to 5% or one unit of their last digit, since another machine rounds otherwise.
+``--write`` puts in what is printed now.
+"""
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import re
+import subprocess
+import sys
 import tempfile
+import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(python|sh|text title=\"prints\")\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+RELATIVE = 0.05
 
-with tempfile.TemporaryDirectory() as scratch:
-    (Path(scratch) / "bayesr").symlink_to(ROOT / "bayesr")  # so that the examples' relative paths hold
-    os.chdir(scratch)
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-        names: dict[str, object] = {}
-        for block in blocks:
-            exec(compile(block, str(page), "exec"), names)
-        print(f"{page.name}: {len(blocks)} block(s) ran")
+
+def agrees(said: str, printed: str) -> bool:
+    """Whether the words are the same, and the numbers nearly so."""
+    if NUMBER.sub("#", said).split() != NUMBER.sub("#", printed).split():
+        return False
+    pairs = zip(NUMBER.findall(said), NUMBER.findall(printed), strict=True)
+    return all(
+        math.isclose(float(a), float(b), rel_tol=RELATIVE, abs_tol=1.001 * 10.0 ** -len(a.partition(".")[2]))
+        for a, b in pairs
+    )
+
+
+def run(page: Path, write: bool) -> int:
+    """Runs the blocks of a page, and returns how many it ran; raises where one fails or prints something else."""
+    names: dict[str, object] = {}
+    printed, ran = "", 0
+    text = page.read_text()
+    new, end = [], 0
+    for block in BLOCK.finditer(text):
+        kind, body = block.groups()
+        if kind == "python":
+            out = io.StringIO()
+            with redirect_stdout(out):
+                exec(compile("\n" * text.count("\n", 0, block.start(2)) + body, str(page), "exec"), names)
+            printed = out.getvalue()
+        elif kind == "sh" and page.name != "README.md":
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", body], stdout=subprocess.PIPE, text=True)
+            printed = done.stdout
+            if done.returncode:
+                raise SystemExit(f"{page.name}: this block ends with {done.returncode}:\n{body}{printed}")
+        elif kind.startswith("text"):
+            if not write and not agrees(body, printed):
+                raise SystemExit(f"{page.name} says\n{body}where the block above it prints\n{printed}")
+            new += [text[end : block.start(2)], *(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())]
+            end = block.end(2)
+            continue
+        else:
+            continue
+        ran += 1
+    if write:
+        page.write_text("".join([*new, text[end:]]))
+    return ran
+
+
+if __name__ == "__main__":
+    wanted = [Path(name).resolve() for name in sys.argv[1:] if name != "--write"]
+    pages = wanted or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    with tempfile.TemporaryDirectory() as scratch:
+        for folder in ("bayesr", "benchmarks"):  # so that the examples' relative paths hold
+            (Path(scratch) / folder).symlink_to(ROOT / folder)
+        os.chdir(scratch)
+        for page in pages:
+            start = time.perf_counter()
+            count = run(page, "--write" in sys.argv)
+            print(f"{page.name}: {count} block(s) ran in {time.perf_counter() - start:.0f} s", flush=True)

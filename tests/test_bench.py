@@ -1,14 +1,15 @@
-import json
-
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from click.testing import CliRunner
 
-from bayesr.bench.posterior import ROWS, eigenvalues, figures, mixture_rows, spread_map_error
-from bayesr.bench.record import write
+from bayesr.bench.posterior import ROWS, at_hand, drawn, eigenvalues, figures, mixture_rows, spread_map_error
+from bayesr.bench.protocol import check_protocol
 from bayesr.bench.search import VARIANTS, trained
+from bayesr.bench.sets import read_set
 from bayesr.cli import _TABLES, main
+from bayesr.errors import DataNotFound, InvalidArgument, UnknownData, WrongProtocol
 from bayesr.model import load
 from bayesr.training.data import ImageSet
 from bayesr.training.problems import GaussianField
@@ -68,14 +69,56 @@ def test_variants_share_a_trunk_and_train_their_tails(variant):
     assert network.tail.exit.weight.grad.abs().max() > 0
 
 
-def test_tables_are_written_with_what_made_them(tmp_path):
-    write("some", [{"a": 1.23456, "b": float("nan")}, {"a": 2, "b": "x"}], {"command": "bayesr bench some"}, tmp_path)
-    assert "| 1.235 | – |" in (tmp_path / "some.md").read_text()
-    kept = json.loads((tmp_path / "some.json").read_text())
-    assert kept["rows"][0] == {"a": 1.23456, "b": None} and kept["facts"]["command"] == "bayesr bench some"
-
-
 @pytest.mark.parametrize("name", _TABLES)
 def test_tables_are_commands_that_explain_themselves(name):
     result = CliRunner().invoke(main, ["bench", name, "--help"])
     assert result.exit_code == 0 and "--out" in result.output
+
+
+def photographs(root, seed=0):
+    """A folder of sets whose images are not those of the published figures."""
+    random = np.random.default_rng(seed)
+    for name in ("set5", "set14", "bsd100"):
+        (root / name).mkdir(parents=True)
+        PIL.Image.fromarray(random.integers(0, 256, (48, 44, 3), np.uint8)).save(root / name / "0.png")
+    return root
+
+
+@pytest.mark.parametrize("name", ["quality", "systems", "domains"])
+def test_a_wrong_protocol_is_refused(name, tmp_path):
+    """Other images than the published figures are of: said, with both figures, before anything is measured."""
+    data = photographs(tmp_path / "data")
+    train = ["--train", str(data / "set5")] if name == "systems" else []
+    done = CliRunner().invoke(main, ["bench", name, "--data", str(data), "--out", str(tmp_path / "out"), *train])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    for said in ("Nothing was measured", "1 images of", "published are", "bayesr data verify"):
+        assert said in done.output
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(WrongProtocol, match=r"28\.42 dB and 0\.8104"):
+        check_protocol(data, ["set5"])
+
+
+def test_sets_that_are_not_there_are_said(tmp_path):
+    with pytest.raises(DataNotFound, match=r"no folder bsd100 or bsd100_jpg.*bayesr data fetch"):
+        read_set(tmp_path, "bsd100")
+    (tmp_path / "set5").mkdir()
+    with pytest.raises(DataNotFound, match="has no image"):
+        read_set(tmp_path, "set5")
+    for call in (read_set, lambda root, name: check_protocol(root, [name])):
+        with pytest.raises(UnknownData, match=r"urban100.*set5, set14, bsd100"):
+            call(tmp_path, "urban100")
+
+
+def test_trained_models_are_kept_and_measured_again_on_the_same_terms_alone(tmp_path):
+    problem = GaussianField()
+    first, seconds = at_hand(ROWS[3], "gaussian", problem, 1, 0, tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert file.name == "posterior-gaussian-l1-sd-reward-rcgan.safetensors"
+    again, same = at_hand(ROWS[3], "gaussian", problem, 1, 0, tmp_path)
+    assert same == seconds
+    low, _ = problem.batch(1, torch.Generator().manual_seed(0))
+    one, other = (drawn(model, low, 2, None)[0] for model in (first, again))
+    np.testing.assert_array_equal(one, other)
+    for steps, seed in ((2, 0), (1, 1)):
+        with pytest.raises(InvalidArgument, match="other terms"):
+            at_hand(ROWS[3], "gaussian", problem, steps, seed, tmp_path)

@@ -168,7 +168,7 @@ def test_synthetic_images_do_not_depend_on_their_size(tmp_path):
 def test_a_table_of_growing_images(workers, ways, tmp_path, grey_model):
     grey_model.save(tmp_path / "grey.safetensors")
     small = ["--side", "70", "--tile", "32", "-n", "2", "--rounds", "1"]
-    model = ["--model", str(tmp_path / "grey.safetensors"), "--out", str(tmp_path)]
+    model = ["--models", str(tmp_path / "grey.safetensors"), "--out", str(tmp_path)]
     done = CliRunner().invoke(main, ["bench", "scale", *small, *workers, *model], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     rows = json.loads((tmp_path / "scale.json").read_text())["rows"]

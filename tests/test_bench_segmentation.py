@@ -8,7 +8,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bayesr.bench.segmentation import ALL, TESTED, Found, comparisons, covered, pooled, rows_of
+from bayesr.bench.nuclei_figure import pooled
+from bayesr.bench.segmentation import ALL, TESTED, Found, comparisons, covered, rows_of
 from bayesr.cli import main
 from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.segmenter import Segmentation, Segmenter
@@ -71,7 +72,7 @@ def test_the_command_writes_both_tables(grey_model, tmp_path):
         Segmenter(name, net, inputs, "percentiles").save(tmp_path / f"{name}.safetensors")
     grey_model.save(tmp_path / "tiny.safetensors")
     given = [
-        "bench", "segmentation", "--data", tmp_path, "--model", tmp_path / "tiny.safetensors", "-n", 2,
+        "bench", "segmentation", "--data", tmp_path, "--models", tmp_path / "tiny.safetensors", "-n", 2,
         "--srgan", tmp_path / "tiny.safetensors", "--segmenter", tmp_path / "one.safetensors",
         "--also", "mean + std", tmp_path / "two.safetensors", "--out", tmp_path / "out",
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from bayesr.bench.record import error_of_mean
 from bayesr.bench.sets import answer, labels, observe, read_folder, read_set
 from bayesr.bench.sheet import SIDE, chosen, draw, liveliest, row_of
 from bayesr.cli import main
+from bayesr.errors import DataNotFound
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_nuclei_are_the_dark_grey_ones(data):
     pictures = read_set(data, "nuclei", 3)
     assert list(pictures) == ["dark0", "dark1", "dark2"]
     assert all(p.grey and p.pixels.shape == (111, 102, 1) for p in pictures.values())
-    with pytest.raises(SystemExit, match="set5"):
+    with pytest.raises(DataNotFound, match="set5"):
         read_set(data, "set5")
 
 
@@ -70,7 +71,7 @@ def test_a_model_against_itself_and_a_worse_one(data, model):
 def test_scores_get_into_the_file(data, model, grey_model, tmp_path):
     files = [m.save(tmp_path / f"{name}.safetensors") for m, name in ((model, "rgb"), (grey_model, "grey"))]
     sha = [bayesr.load(file).sha256 for file in files]
-    args = ["bench", "domains", "--data", data, "--against", files[0], "--model", files[1], "--model", files[0]]
+    args = ["bench", "domains", "--data", data, "--against", files[0], "--models", files[1], "--models", files[0]]
     args += ["--sets", "nuclei", "--sets", "aerial", "-n", 2, "--limit", 2, "--write-scores", "--out", tmp_path]
     result = CliRunner().invoke(main, list(map(str, args)))
     assert result.exit_code == 0, result.output

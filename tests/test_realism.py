@@ -90,7 +90,7 @@ def test_the_table(model, short, tmp_path, monkeypatch):
     (tmp_path / "set5").mkdir()
     for k, image in enumerate(noise(5, 1.0, bands=3)):
         PIL.Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "set5" / f"{k}.png")
-    args = ["bench", "realism", "--data", tmp_path, "--sets", "set5", "--model", file, "-n", 4, "--out", tmp_path]
+    args = ["bench", "realism", "--data", tmp_path, "--sets", "set5", "--models", file, "-n", 4, "--out", tmp_path]
     result = CliRunner().invoke(main, list(map(str, args)))
     assert result.exit_code == 0, result.output
     rows = {row["shown"]: row for row in json.loads((tmp_path / "realism.json").read_text())["rows"]}

@@ -217,7 +217,7 @@ def test_a_task_that_fails_fails_alone(workers):
 def test_a_table_of_what_an_equal_budget_gives(nuclei, tiny, tmp_path):
     data, images = nuclei
     args = ["--data", data, "--fluorescence", images, "--held-out", 18, "-n", 4, "--workers", 1, "--limit", 2]
-    args += ["--keep", tmp_path / "kept", "--out", tmp_path, "--whole"]
+    args += ["--models", tmp_path / "kept", "--out", tmp_path, "--whole"]
     result = run(*args, "--budget", 0.3)
     assert result.exit_code == 0, result.output
     table = json.loads((tmp_path / "systems.json").read_text())

@@ -30,7 +30,8 @@ from bayesr import product
 from bayesr.aggregation.regions import find
 from bayesr.aggregation.statistics import Segments
 from bayesr.aggregation.workflow import aggregate
-from bayesr.bench.record import out_option, record
+from bayesr.bench.options import out_option
+from bayesr.bench.record import record
 from bayesr.bench.sets import Picture, read_set
 from bayesr.errors import UnfamiliarInput
 from bayesr.model import Model, load
@@ -177,7 +178,7 @@ def command(scenes: int, seed: int, data: Path | None, images: int, out: Path) -
     table = [row for n in MEMBERS for row in rows(problem, n, scenes, seed)]
     notes = {
         "regions": f"all squares of a grid on {scenes} Gaussian fields of {problem.side} x {problem.side} pixels from "
-        f"{problem.size} x {problem.size} (bicubic x4), seed {seed}",
+        f"{problem.size} x {problem.size} (bicubic x4)",
         "members": "exact posterior samples, so that calibration is 1",
         "width": f"of the {LEVEL:.0%} interval of bayesr.aggregate, mean over regions and scenes, in network units; "
         "exact: 2 z sqrt(w'C w)",
@@ -186,17 +187,20 @@ def command(scenes: int, seed: int, data: Path | None, images: int, out: Path) -
         "coverage": f"probability of a new draw inside the interval, exactly computed; {LEVEL:g} is promised. With few "
         "members an interval must be wider than the exact one for that",
     }
-    record("aggregate", table, notes, out)
+    many = ", ".join(map(str, MEMBERS))
+    record("aggregate", table, notes, out, seed=seed, n=many, estimators="coverage exact, widths as means of ratios")
     if data is None:
         return
     pictures = list(read_set(data, "nuclei").values())
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(images, len(pictures))).round().astype(int)]
     notes = {
         "regions": "all squares of a grid, means, in grey levels; sets: fluorescence images of DSB 2018",
-        "members": f"n = {MEMBERS[0]} of {MODEL}, calibrated, seed {seed}",
+        "members": f"of {MODEL}, calibrated",
         "input": "the low-resolution image as it is observed, or rounded to whole numbers as files are",
         "error, std, naive std": "root mean square over regions and images; naive: from summed pixel variances",
         "coverage": f"share of true means inside the {LEVEL:.0%} interval, mean over images",
         "without half a quantum": "the same if intervals did not reach half a grey level further for rounded input",
     }
-    record("aggregate-images", image_rows(load(MODEL), chosen, MEMBERS[0], seed), notes, out)
+    table = image_rows(load(MODEL), chosen, MEMBERS[0], seed)
+    estimators = "root mean squares and shares over regions, means over images"
+    record("aggregate-images", table, notes, out, seed=seed, n=MEMBERS[0], estimators=estimators)

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.options import data_option, out_option
+from bayesr.bench.record import error_of_mean, record
 from bayesr.bench.retina import FACTOR, retina
 from bayesr.errors import InvalidArgument
 from bayesr.networks.annotators import AnnotatorEnsemble
@@ -283,7 +284,9 @@ def command(data: Path, count: int, beta: float, n: int, out: Path, **options: A
         if k + 1 < count:
             for row in rows_of(figures):  # so that systems can be compared before all is done
                 click.echo(json.dumps(row), err=True)
-    record("annotators", rows_of(figures), _notes(cases, count, n, beta, terms), out)
+    estimators = "means over images; energy distance fair in masks and annotators"
+    notes = _notes(cases, count, n, beta, terms)
+    record("annotators", rows_of(figures), notes, out, seed=terms.seed, n=n, estimators=estimators)
 
 
 def _notes(cases: Sequence[Case], count: int, n: int, beta: float, terms: Terms) -> Row:

@@ -20,7 +20,8 @@ import click
 import numpy as np
 
 import bayesr
-from bayesr.bench.record import data_option, out_option, record
+from bayesr.bench.options import data_option, out_option
+from bayesr.bench.record import record
 from bayesr.bench.sets import observe, read_set
 from bayesr.coverage import border_class
 
@@ -84,9 +85,9 @@ def command(data: Path, model: str, sets: tuple[str, ...], limit: int | None, ou
     notes = {
         "model": f"{network.name}, {network.sha256[:12]}",
         "calibrated on": f"{calibration.source}; {calibration.images} of them for the intervals",
-        "members": f"n = {N}, seed 0; coverage by image, averaged over images, standard error from between images; "
+        "members": f"n = {N}; coverage by image, averaged over images, standard error from between images; "
         "border: within 2 low-resolution pixels of it; width in grey levels",
         "warned about": "share of images whose input the model's own check calls unlike those it was calibrated on",
-        "estimator": "share of pixels and bands with lower <= truth <= upper, no pixel left out",
     }
-    record("calibration", rows, notes, out)
+    estimators = "share of pixels and bands with lower <= truth <= upper, no pixel left out"
+    record("calibration", rows, notes, out, seed=0, n=N, estimators=estimators)

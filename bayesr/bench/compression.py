@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, ZstdCodec
 
 import bayesr
-from bayesr.bench.record import data_option, out_option, record
+from bayesr.bench.options import data_option, out_option
+from bayesr.bench.record import record
 from bayesr.bench.sets import read_set
 from bayesr.errors import InvalidArgument, UnfamiliarInput
 from bayesr.product import VARIABLES
@@ -198,4 +199,7 @@ def command(
         "store": f"a shard a tile, chunks {chunk}x{chunk}, local disk, one thread",
         "rounds": f"{rounds}, codecs in turn, medians of ratios; sampling on as many threads as said above",
     }
-    record("compression", measure(products, candidates, chunk, rounds), notes, out)
+    sizes = ", ".join(str(n) for n in sorted({n for _, _, n in cases}))
+    estimators = "medians of ratios within a round; errors of rounding over the std of the product"
+    table = measure(products, candidates, chunk, rounds)
+    record("compression", table, notes, out, seed=0, n=sizes, estimators=estimators)

@@ -18,8 +18,9 @@ import click
 import numpy as np
 
 import bayesr
+from bayesr.bench.options import data_option, models_option, out_option
 from bayesr.bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
-from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.record import error_of_mean, record
 from bayesr.bench.sets import SET_FOLDERS, Picture, answer, labels, read_set
 from bayesr.card import store_scores
 from bayesr.catalogue import locate
@@ -86,7 +87,7 @@ def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[
 
 @click.command()
 @data_option
-@click.option("--model", "models", multiple=True, help="May be repeated; by default every bundled model.")
+@models_option()
 @click.option("--against", default="natural-x4", show_default=True, help="The model that others are compared with.")
 @click.option("--sets", multiple=True, type=click.Choice(list(SET_FOLDERS)), default=list(SET_FOLDERS))
 @click.option("-n", default=32, show_default=True, help="Members, at least 2.")
@@ -131,10 +132,10 @@ def command(
             click.echo(f"{name}: {label} done", err=True)
     notes = {
         "models": ", ".join(f"{name} {m.sha256[:12]}" for name, m in zip(names, networks.values(), strict=True)),
-        "members": f"n = {n}, seed {seed}; interval at level {LEVEL:g}",
-        "estimators": f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor",
+        "members": f"as drawn; interval at level {LEVEL:g}",
         "differences": f"image by image, then averaged: a model better than {against} has more PSNR and less CRPS",
         "nuclei": "grey fluorescence images, values 0..255 whatever an image's own range; a model of three bands takes "
         "them three times, and its members, means and intervals are averaged over bands",
     }
-    record("domains", rows_of(measured, other), notes, out)
+    estimators = f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor"
+    record("domains", rows_of(measured, other), notes, out, seed=seed, n=n, estimators=estimators)

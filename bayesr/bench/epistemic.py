@@ -20,8 +20,9 @@ import click
 import numpy as np
 import torch
 
+from bayesr.bench.options import out_option
 from bayesr.bench.posterior import BATCH, NETWORK, Row, extent, scored, trained
-from bayesr.bench.record import out_option, record
+from bayesr.bench.record import record
 from bayesr.training.problems import DEVIATION, MIDDLE, GaussianField
 
 SCENES = (64, 256, 1024, 4096)
@@ -104,10 +105,10 @@ def command(steps: int, scenes: int, n: int, seed: int, out: Path) -> None:
         table += measure(GaussianField(scenes=size), steps, scenes, n, seed)
         click.echo(f"{table[-4]} of 4 domains", err=True)
     notes = {
-        "figures": "over the mean exact posterior variance of the own domain",
         "error of the mean": "squared distance from the exact posterior mean, without what n members leave to chance",
-        "budget": f"{steps} steps of {BATCH} scenes, {extent(GaussianField())} (bicubic x4), network {NETWORK}",
-        "members": f"n = {n}, 8 masks, {scenes} scenes a domain, seed {seed}, through bayesr.sample",
+        "training": f"{steps} steps of {BATCH} scenes, {extent(GaussianField())} (bicubic x4), network {NETWORK}",
+        "members": f"8 masks, {scenes} scenes a domain, through bayesr.sample",
     }
-    record("epistemic", table, notes, out)
+    estimators = "unbiased variances of members, over the mean exact posterior variance of the own domain"
+    record("epistemic", table, notes, out, seed=seed, n=n, estimators=estimators)
     draw(table, out / "epistemic.png")

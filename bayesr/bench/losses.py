@@ -18,7 +18,8 @@ from typing import Any
 import click
 import numpy as np
 
-from bayesr.bench.record import out_option, record
+from bayesr.bench.options import out_option
+from bayesr.bench.record import NONE, record
 from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case, folders
 from bayesr.segmentation.fit import cross_validate
@@ -102,14 +103,16 @@ def command(
         scaling="percentiles",
     )
     notes = {
-        "data": f"{len(cases)} fluorescence images of {train.name}, {folds} folds over images, seed {seed}",
+        "data": f"{len(cases)} fluorescence images of {train.name}, {folds} folds over images",
         "network": f"U-Net with a MobileNetV2 encoder of width {width:g}, depth {depth}, from random weights",
         "training": f"{steps} steps of {batch} patches of {patch}x{patch}, Adam, rate {rate:g} falling along a cosine; "
         "patches turned, mirrored, changed in contrast, level and gamma; the same weights and patches for every loss",
-        "figures": "of the foreground at probability 0.5: mean over a fold's held-out images, then mean ± standard "
-        "deviation (ddof=1) over folds",
     }
-    record("losses", rows_of(results), notes, out)
+    estimators = (
+        "of the foreground at probability 0.5: mean over a fold's held-out images, then mean ± standard deviation "
+        "(ddof=1) over folds"
+    )
+    record("losses", rows_of(results), notes, out, seed=seed, n=NONE, estimators=estimators)
 
 
 def _say(row: dict[str, Any]) -> None:

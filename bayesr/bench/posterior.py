@@ -10,6 +10,7 @@ The variogram score stands beside the energy score, which hardly sees correlatio
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,8 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.bench.record import out_option, record
-from bayesr.model import Model
+from bayesr.bench.options import budget_option, models_folder_option, out_option
+from bayesr.bench.record import record
+from bayesr.errors import InvalidArgument
+from bayesr.model import Model, load
 from bayesr.recipes import recipe
 from bayesr.scoring.figures import energy_score, fair_crps, variogram_score
 from bayesr.training.data import PairSource
@@ -97,6 +100,29 @@ ROWS = (
 )
 
 
+def at_hand(
+    row: Row, kind: str, problem: PairSource, steps: int, seed: int, folder: Path | None
+) -> tuple[Model, float]:
+    """A model of the row's recipe, from the folder where it is there on the same terms; the seconds of its training."""
+    if folder is None:
+        return trained(row, problem, steps, seed)
+    path = folder / f"posterior-{kind}-{re.sub(r'[^a-z0-9]+', '-', row.name.lower()).strip('-')}.safetensors"
+    terms = {"problem": kind, "recipe": row.name, "steps": steps, "seed": seed}
+    if path.exists():
+        model = load(path)
+        known = model.card.get("posterior", {})
+        if {key: known.get(key) for key in terms} != terms:
+            raise InvalidArgument(
+                f"{path.name} was trained on other terms ({known}) than this table's ({terms}): keep this table's "
+                "models in another folder, or take that file away."
+            )
+        return model, known["seconds"]
+    model, seconds = trained(row, problem, steps, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace(model, card=dict(model.card) | {"posterior": terms | {"seconds": seconds}}).save(path)
+    return load(path), seconds  # files round weights, and tables of new and of kept models shall agree
+
+
 def trained(row: Row, problem: PairSource, steps: int, seed: int) -> tuple[Model, float]:
     """A model of the row's recipe, and the seconds that training it took."""
     trainer = Trainer(row.recipe(steps), problem, seed)
@@ -151,7 +177,9 @@ def extent(problem: GaussianField | Mixture) -> str:
     return f"{side} x {side} pixels from {problem.size} x {problem.size}"
 
 
-def gaussian_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: int) -> list[dict[str, Any]]:
+def gaussian_rows(
+    rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: int, folder: Path | None = None
+) -> list[dict[str, Any]]:
     """The table on Gaussian fields."""
     problem = GaussianField()
     random = torch.Generator().manual_seed(seed + 1)
@@ -179,13 +207,15 @@ def gaussian_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: 
     best = figures(oracle, truth)
     table = [row("exact posterior", oracle, None, 0)]
     for what in rows:
-        model, seconds = trained(what, problem, steps, seed)
+        model, seconds = at_hand(what, "gaussian", problem, steps, seed, folder)
         table.append(row(what.name, *drawn(model, low, n, what.masks, seed), seconds))
         click.echo(table[-1], err=True)
     return table
 
 
-def mixture_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: int) -> list[dict[str, Any]]:
+def mixture_rows(
+    rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: int, folder: Path | None = None
+) -> list[dict[str, Any]]:
     """The table on finite mixtures."""
     problem = Mixture()
     random = torch.Generator().manual_seed(seed + 1)
@@ -212,7 +242,7 @@ def mixture_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: i
     exact = problem.posterior(found[counted], probability[counted], MANY, random).transpose(0, 1).float().numpy()
     table = [row("exact posterior", oracle, exact, 0)]
     for what in rows:
-        model, seconds = trained(what, problem, steps, seed)
+        model, seconds = at_hand(what, "mixture", problem, steps, seed, folder)
         members, _ = drawn(model, low.float(), n, what.masks, seed)
         many, _ = drawn(model, low[counted].float(), MANY, what.masks, seed)
         table.append(row(what.name, members, many, seconds))
@@ -220,7 +250,7 @@ def mixture_rows(rows: tuple[Row, ...], steps: int, scenes: int, n: int, seed: i
     return table
 
 
-Measure = Callable[[tuple[Row, ...], int, int, int, int], list[dict[str, Any]]]
+Measure = Callable[[tuple[Row, ...], int, int, int, int, Path | None], list[dict[str, Any]]]
 PROBLEMS: dict[str, tuple[GaussianField | Mixture, Measure]] = {
     "gaussian": (GaussianField(), gaussian_rows),
     "mixture": (Mixture(), mixture_rows),
@@ -228,25 +258,36 @@ PROBLEMS: dict[str, tuple[GaussianField | Mixture, Measure]] = {
 
 
 @click.command()
+@models_folder_option
+@budget_option(steps=100, scenes=32, names=(0, 3, 6))
 @click.option("--problem", "problems", multiple=True, type=click.Choice(list(PROBLEMS)), default=list(PROBLEMS))
-@click.option("--rows", "names", multiple=True, type=int, help="Only these rows, counted from 0.")
+@click.option(
+    "--rows", "names", multiple=True, type=click.IntRange(0, len(ROWS) - 1), help="Only these rows, counted from 0."
+)
 @click.option("--steps", default=4000, show_default=True, help=f"Training steps of {BATCH} scenes, for every recipe.")
 @click.option("--scenes", default=256, show_default=True, help="Observations that are scored.")
 @click.option("-n", default=32, show_default=True, help="Members.")
 @click.option("--seed", default=0, show_default=True)
 @out_option
 def command(
-    problems: tuple[str, ...], names: tuple[int, ...], steps: int, scenes: int, n: int, seed: int, out: Path
+    models: Path | None,
+    budget: str,
+    problems: tuple[str, ...],
+    names: tuple[int, ...],
+    steps: int,
+    scenes: int,
+    n: int,
+    seed: int,
+    out: Path,
 ) -> None:
     """Scores as ratios to an exact posterior, of bayes-srgan and of what else is used."""
     rows = tuple(ROWS[i] for i in names) or ROWS
     for name in problems:
         problem, measure = PROBLEMS[name]
-        table = measure(rows, steps, scenes, n, seed)
+        table = measure(rows, steps, scenes, n, seed, models)
         notes = {
-            "figures": "ratios to exact posterior samples of the same observations, but for the last ones",
-            "budget": f"{steps} steps of {BATCH} scenes, {extent(problem)} (bicubic x4), network {NETWORK}",
-            "members": f"n = {n}, {scenes} scenes, seed {seed}, through bayesr.sample; fair estimators",
+            "training": f"{steps} steps of {BATCH} scenes, {extent(problem)} (bicubic x4), network {NETWORK}",
+            "members": f"of {scenes} scenes, through bayesr.sample",
             "seconds": "wall time of training",
         }
         notes |= {
@@ -261,4 +302,5 @@ def command(
                 "distance to the nearest candidate": "root mean square, over the distance of two candidates",
             },
         }[name]
-        record(f"posterior-{name}", table, notes, out)
+        estimators = "fair; as ratios to exact posterior samples of the same observations, but for the last ones"
+        record(f"posterior-{name}", table, notes, out, seed=seed, n=n, estimators=estimators)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bayesr.bench.sets import SCALE, observe, read_set
+from bayesr.errors import UnknownData, WrongProtocol
 from bayesr.interpolation import upsampling_matrix
 
 # Bicubic x4: W.-S. Lai et al., "Deep Laplacian pyramid networks", 2017, arXiv:1704.03915, Table 2, to our digits.
@@ -66,9 +67,25 @@ def psnr_ssim(image: Array, truth: Array, grey: bool) -> tuple[float, float]:
 
 
 def check_protocol(root: Path, sets: Sequence[str]) -> None:
-    """Leave the program unless bicubic upsampling has its published figures on these sets."""
+    """Bicubic upsampling has its published figures on these sets, or nothing is measured.
+
+    Raises
+    ------
+    WrongProtocol
+        If it has not: figures would be comparable with nobody's.
+    UnknownData
+        If no figures are published for a set.
+    """
     for name in sets:
+        if name not in PUBLISHED:
+            raise UnknownData(f"No published figures are known of {name!r}, only of {', '.join(PUBLISHED)}.")
         found = [psnr_ssim(upsample(observe(high)), high, grey) for high, grey in read_set(root, name).values()]
         psnr, ssim = np.mean(found, 0)
         if abs(psnr - PUBLISHED[name][0]) > 0.02 or abs(ssim - PUBLISHED[name][1]) > 0.001:
-            raise SystemExit(f"Bicubic on {name} gives {psnr:.2f}/{ssim:.4f}, not {PUBLISHED[name]}: wrong images?")
+            known, similar = PUBLISHED[name]
+            raise WrongProtocol(
+                f"Nothing was measured: bicubic upsampling x{SCALE} gives {psnr:.2f} dB and SSIM {ssim:.4f} on "
+                f"{len(found)} images of {name}, published are {known:.2f} dB and {similar:.4f} (within 0.02 dB and "
+                "0.001). Look whether these are the set's images, all of them, in full size, in colour and without "
+                "further compression: `bayesr data verify` compares checksums, `bayesr data fetch` brings them."
+            )

@@ -20,18 +20,25 @@ import torch
 from numpy.typing import NDArray
 
 import bayesr
+from bayesr.bench.options import budget_option, data_option, models_option, out_option
 from bayesr.bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr_ssim, upsample
-from bayesr.bench.record import data_option, out_option, record
-from bayesr.bench.sets import SCALE, Picture, observe, read_set
+from bayesr.bench.record import record
+from bayesr.bench.sets import SCALE, Picture, labels, observe, read_set
 from bayesr.card import store_scores
 from bayesr.catalogue import locate
+from bayesr.errors import InvalidArgument
 from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
 from bayesr.scoring.figures import fair_crps
 
 ACTIVITY_BINS = 40
+N = 32
+"""Members."""
+STORED = ("PSNR", "SSIM", "fair CRPS", "covered")
+"""Figures that a model file may keep."""
 
 Array = NDArray[Any]
+Sets = dict[str, dict[str, Picture]]
 
 
 def gini(errors: Array) -> float:
@@ -52,13 +59,13 @@ def climatology_crps(errors: Array, activity: Array) -> float:
     return sum(len(b) * gini(b) / 2 for b in bins if len(b) > 1) / len(errors)
 
 
-def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict[str, float]:
+def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int, seed: int = 0) -> dict[str, float]:
     figures: dict[str, list[float]] = {}
     errors, activities = [], []
     operator = bicubic(SCALE)
     for high, grey in images.values():
         low, truth = observe(high), high.astype(np.float32)
-        ds = model.sample(low, 32, dims=("y", "x", "band"))
+        ds = model.sample(low, N, seed=seed, dims=("y", "x", "band"), progress=False)
         mean = ds["mean"].values.transpose(1, 2, 0)
         members = ds["samples"].values.transpose(0, 2, 3, 1)
         row: dict[str, float] = {}
@@ -67,18 +74,15 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict
         row["A+ y PSNR"], _ = psnr_ssim(pinv, truth, grey)
         row["PSNR"], row["SSIM"] = psnr_ssim(mean, truth, grey)
         if many:
-            row[f"PSNR n={many}"], _ = psnr_ssim(
-                model.sample(low, many, dims=("y", "x", "band"), keep_samples=False)["mean"].values.transpose(1, 2, 0),
-                truth,
-                grey,
-            )
+            more = model.sample(low, many, seed=seed, dims=("y", "x", "band"), keep_samples=False, progress=False)
+            row[f"PSNR n={many}"], _ = psnr_ssim(more["mean"].values.transpose(1, 2, 0), truth, grey)
         row["member PSNR"] = float(np.mean([psnr_ssim(member, truth, grey)[0] for member in members[:4]]))
         lower, upper = (ds[name].values.transpose(1, 2, 0) for name in ("lower", "upper"))
         row["covered"] = float(np.mean((truth >= lower) & (truth <= upper)))
         row["width"] = float(np.mean(upper - lower))
         row["fair CRPS"] = fair_crps(members, truth)
         row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
-        row["spread/skill"] = float(np.sqrt(members.var(0, ddof=1).mean() * 33 / 32 / np.mean((truth - mean) ** 2)))
+        row["spread/skill"] = float(np.sqrt(members.var(0, ddof=1).mean() * (N + 1) / N / np.mean((truth - mean) ** 2)))
         seen = operator.observe(torch.from_numpy(np.round(members)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
         for name, image in (("LR-PSNR", seen), ("LR-PSNR rounded", np.clip(np.round(seen), 0, 255))):
             worst = np.max(np.mean((image - low) ** 2, (1, 2, 3)))
@@ -99,45 +103,72 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int) -> dict
     return averages
 
 
+def table(model: bayesr.Model, sets: Sets, many: int, seed: int) -> list[dict[str, Any]]:
+    """A row a figure, a column a set."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, images in sets.items():
+        for figure, value in evaluate(model, images, many, seed).items():
+            rows.setdefault(figure, {"figure": figure})[f"{name} ({len(images)})"] = round(value, 4)
+        click.echo(f"{model.name} on {name} done", err=True)
+    return list(rows.values())
+
+
+def scores_of(rows: list[dict[str, Any]], sets: Sets, seed: int) -> dict[str, dict[str, Any]]:
+    """What a model file says of its scores, by set."""
+    about = {"n": N, "seed": seed, "estimators": ESTIMATORS}
+    return {
+        name: {"images": len(images)} | about
+        | {row["figure"]: row[f"{name} ({len(images)})"] for row in rows if row["figure"] in STORED}
+        for name, images in sets.items()
+    }  # fmt: skip
+
+
 @click.command()
 @data_option
-@click.option("--model", default="natural-x4", show_default=True)
+@models_option("natural-x4")
+@budget_option(limit=5, many=0)
 @click.option("--sets", multiple=True, type=click.Choice(list(PUBLISHED)), default=list(PUBLISHED), show_default=True)
 @click.option("--many", default=128, show_default=True, help="A second number of members for the mean; 0 for none.")
-@click.option("--limit", type=int, help="Images per set, for a quick look.")
-@click.option("--write-scores", is_flag=True, help="Into the model file.")
+@click.option("--limit", type=click.IntRange(min=1), help="Images per set, for a quick look.")
+@click.option("--seed", default=0, show_default=True, help="Of the members.")
+@click.option("--write-scores", is_flag=True, help="Into the model files.")
 @out_option
 def command(
-    data: Path, model: str, sets: tuple[str, ...], many: int, limit: int | None, write_scores: bool, out: Path
+    data: Path,
+    models: tuple[str, ...],
+    budget: str,
+    sets: tuple[str, ...],
+    many: int,
+    limit: int | None,
+    seed: int,
+    write_scores: bool,
+    out: Path,
 ) -> None:
     """Fidelity of the mean and quality of the spread on Set5, Set14 and BSD100."""
+    files = list(dict.fromkeys(models))
+    networks = [bayesr.load(file) for file in files]
+    for network in networks:
+        if network.bands != 3 or network.scale != SCALE:
+            raise InvalidArgument(
+                f"{network.name} takes {network.bands} band(s) to x{network.scale}: this table is of colour images "
+                f"and x{SCALE}; see `bayesr bench domains`."
+            )
     check_protocol(data, sets)
-    network = bayesr.load(model)
+    pictures = {name: dict(list(read_set(data, name).items())[:limit]) for name in sets}
+    names = labels(networks)
     rows: list[dict[str, Any]] = []
-    for name in sets:
-        images = dict(list(read_set(data, name).items())[:limit])
-        for figure, value in evaluate(network, images, many).items():
-            row = next((r for r in rows if r["figure"] == figure), None)
-            if row is None:
-                row = {"figure": figure}
-                rows.append(row)
-            row[f"{name} ({len(images)})"] = round(value, 4)
-        print(f"{name} done", flush=True)
+    for label, file, network in zip(names, files, networks, strict=True):
+        own = table(network, pictures, many, seed)
+        rows += own if len(files) == 1 else [{"model": label} | row for row in own]
+        if write_scores:
+            store_scores(locate(file), scores_of(own, pictures, seed))
     notes = {
-        "model": f"{network.name}, {network.sha256[:12]}",
-        "members": "n = 32, seed 0; averages over images, LR-PSNR the worst member of the worst image",
-        "estimators": "fair CRPS (scoringrules); climatology: fair CRPS of errors pooled in 40 bins of local activity, "
-        "the set's own; spread/skill with its (n+1)/n factor",
+        "model": ", ".join(f"{name}, {m.sha256[:12]}" for name, m in zip(names, networks, strict=True)),
+        "members": "averages over images, LR-PSNR the worst member of the worst image",
         "protocol": "bicubic x4 reproduced within 0.02 dB and 0.001 SSIM of the published figures before anything else",
     }
-    record("quality", rows, notes, out)
-    if write_scores:
-        wanted = ("PSNR", "SSIM", "fair CRPS", "covered")
-        columns = list(rows[0])[1:]
-        about = {"n": 32, "seed": 0, "estimators": ESTIMATORS}
-        scores = {
-            column.split()[0]: {"images": int(column.split("(")[1][:-1])} | about
-            | {str(row["figure"]): row[column] for row in rows if row["figure"] in wanted}
-            for column in columns
-        }  # fmt: skip
-        store_scores(locate(model), scores)
+    estimators = (
+        "fair CRPS (scoringrules); climatology: fair CRPS of errors pooled in 40 bins of local activity, the set's "
+        "own; spread/skill with its (n+1)/n factor"
+    )
+    record("quality", rows, notes, out, seed=seed, n=N, estimators=estimators)

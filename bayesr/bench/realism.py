@@ -1,6 +1,6 @@
 """Do single members look like what they claim to be?
 
-    bayesr bench realism --data FOLDER --model natural-x4 --model another.safetensors
+    bayesr bench realism --data FOLDER --models natural-x4 --models another.safetensors
 
 FOLDER holds ``bsd100`` (or ``bsd100_jpg``), ``set14`` and ``set5``. Three questions. Has a member the power of
 the truth at every spatial frequency, and no more colour than it has? Can a small network learn to tell members from the
@@ -31,8 +31,9 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 import bayesr
+from bayesr.bench.options import data_option, models_option, out_option
 from bayesr.bench.protocol import upsample
-from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.record import error_of_mean, record
 from bayesr.bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, labels, read_set
 from bayesr.observe import Observation
 from bayesr.scoring.diagnostics import spectrum
@@ -237,7 +238,7 @@ def enlarged(found: Answer) -> Array:
 
 @click.command()
 @data_option
-@click.option("--model", "models", multiple=True, default=["natural-x4"], show_default=True, help="May be repeated.")
+@models_option("natural-x4")
 @click.option(
     "--sets", multiple=True, type=click.Choice(list(SET_FOLDERS)), default=list(PHOTOGRAPHS), show_default=True
 )
@@ -283,7 +284,7 @@ def command(
     rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
     notes = {
         "models": ", ".join(f"{name} {m.sha256[:12]}" for name, m in zip(names, networks, strict=True)),
-        "images": f"{', '.join(sets)}: {len(pictures)} in all; n = {n} members, seed {seed}; all rounded to 8 bits",
+        "images": f"{', '.join(sets)}: {len(pictures)} in all; all rounded to 8 bits",
         "power": "log10 of the power of 4 members over the truth's, by image, averaged over images, with the standard "
         "error; Hann window, 20 bands of frequency in cycles per pixel, of which 'largest' is the one farthest off "
         f"up to {WHOLE:g}",
@@ -291,7 +292,9 @@ def command(
         "AUC": f"of a network that tells {PATCH}x{PATCH} patches with A+ y from the truth's, {STEPS} steps of {BATCH} "
         f"pairs on half of the images, {TESTED} patches of either kind of each of the others; 0.5: not told apart; the "
         "standard error from resampling those; grey: of the average over bands",
-        "scores": "fair energy score of 8x8 patches over the root of their values, fair CRPS; of one image the norm of "
-        "the error and the absolute error; in grey levels, averaged over images",
     }
-    record("realism", rows, notes, out)
+    estimators = (
+        "fair energy score of 8x8 patches over the root of their values, fair CRPS; of one image the norm of the error "
+        "and the absolute error; in grey levels, averaged over images"
+    )
+    record("realism", rows, notes, out, seed=seed, n=n, estimators=estimators)

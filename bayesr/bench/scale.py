@@ -26,7 +26,9 @@ import zarr
 from numpy.typing import NDArray
 
 import bayesr
-from bayesr.bench.record import out_option, record
+from bayesr.bench.options import budget_option, models_option, out_option
+from bayesr.bench.record import record
+from bayesr.bench.sets import labels
 from bayesr.images.lazy import BLOCK
 
 _CHUNK = 256
@@ -192,7 +194,8 @@ def measure(
 
 
 @click.command()
-@click.option("--model", default="fluorescence-x4", show_default=True)
+@models_option("fluorescence-x4")
+@budget_option(sides=(192, 384), compared=(384,), tile=128, rounds=1)
 @click.option("--side", "sides", multiple=True, type=int, default=(1000, 2000, 4000), show_default=True)
 @click.option("--bands", default=1, show_default=True, help="Of the images.")
 @click.option("-n", default=8, show_default=True, help="Members.")
@@ -206,7 +209,8 @@ def measure(
 @click.option("--name", default="scale", show_default=True, help="Of the table.")
 @out_option
 def command(
-    model: str,
+    models: tuple[str, ...],
+    budget: str,
     sides: tuple[int, ...],
     bands: int,
     n: int,
@@ -218,15 +222,21 @@ def command(
     out: Path,
 ) -> None:
     """Time, memory and throughput of growing images, streamed, in memory, and by workers."""
-    asked = {"model": model, "n": n, "tile": tile, "rounds": rounds}
+    files = list(dict.fromkeys(models))
+    networks = [bayesr.load(file) for file in files]
+    names = labels(networks)
     rows: list[dict[str, Any]] = []
     begun = time.perf_counter()
-    for side in sides:
-        rows += measure(side, bands, asked, *((workers, True) if side in compared else ()))
-        click.echo(f"{side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
+    for label, file in zip(names, files, strict=True):
+        asked = {"model": file, "n": n, "tile": tile, "rounds": rounds}
+        for side in sides:
+            own = measure(side, bands, asked, *((workers, True) if side in compared else ()))
+            rows += own if len(files) == 1 else [{"model": label} | row for row in own]
+            click.echo(f"{label}, {side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
     streamed = [row["peak MiB"] for row in rows if row["way"] == "streamed"]
     notes = {
-        "model": f"{bayesr.load(model).name}, {bayesr.load(model).sha256[:12]}; n = {n}, tiles of {tile}",
+        "model": ", ".join(f"{name}, {m.sha256[:12]}" for name, m in zip(names, networks, strict=True)),
+        "tiles": f"of {tile} low-resolution pixels a side",
         "streamed, largest peak over smallest": max(streamed) / min(streamed),
         "seconds": "of the call alone, after one of a small image; of workers on a cluster that runs and is warm",
         "with start": "of starting and stopping the cluster too",
@@ -237,4 +247,5 @@ def command(
         "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
     }
     shown = [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    record(name, shown, notes, out)
+    estimators = f"times of single calls, medians over {rounds} round(s) of what is compared in turn"
+    record(name, shown, notes, out, seed=0, n=n, estimators=estimators)

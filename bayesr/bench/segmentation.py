@@ -27,8 +27,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import bayesr
-from bayesr.bench.record import data_option, error_of_mean, out_option, record, write
-from bayesr.bench.sets import Picture, observe, read_set
+from bayesr.bench.nuclei_figure import Example, draw
+from bayesr.bench.options import budget_option, data_option, models_option, out_option
+from bayesr.bench.record import error_of_mean, record
+from bayesr.bench.sets import Picture, labels, observe, read_set
 from bayesr.errors import InvalidArgument, UnfamiliarInput
 from bayesr.interpolation import resize
 from bayesr.model import Model
@@ -49,6 +51,7 @@ SPLITS = 500
 """Random halves of the images: one fits the count's interval, the other is counted."""
 
 Array = NDArray[Any]
+Row = dict[str, Any]
 
 
 @dataclass
@@ -163,50 +166,6 @@ def comparisons(found: Found, seed: int) -> list[dict[str, Any]]:
     return [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
-def draw(found: Found, example: tuple[Array, xr.Dataset, xr.Dataset, Array], path: Path) -> None:
-    """The figure: one image through the segmenter, and the reliability diagrams of mean and members."""
-    from matplotlib.figure import Figure
-
-    high, ds, together, labels = example
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
-    panels = figure.subplots(2, 4).ravel()
-    images = {
-        "truth": (high, "gray"),
-        "mean": (ds["mean"].to_numpy()[0], "gray"),
-        "std": (ds["std"].to_numpy()[0], "magma"),
-        "true objects": (np.where(labels > 0, labels * 7 % 19 + 1, 0), "nipy_spectral"),
-        "probability": (together["probability"].to_numpy(), "viridis"),
-        "mutual information, nats": (together["mutual_information"].to_numpy(), "magma"),
-        "objects, by existence": (_existence(together), "viridis"),
-    }
-    for panel, (title, (image, colours)) in zip(panels, images.items(), strict=False):
-        shown = panel.imshow(image, cmap=colours, interpolation="nearest")
-        panel.set(title=title, xticks=[], yticks=[])
-        if title in ("std", "probability", "mutual information, nats", "objects, by existence"):
-            figure.colorbar(shown, ax=panel, shrink=0.8)
-    last = panels[-1]
-    last.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    for system in ("bicubic", "mean", ALL):
-        predicted, share = pooled(found.diagrams[system])
-        last.plot(predicted, share, marker="o", markersize=3, label=system)
-    last.set(title="reliability, all images", xlabel="probability", ylabel="share that is nucleus", aspect="equal")
-    last.legend(fontsize="small")
-    figure.savefig(path, dpi=100)
-
-
-def pooled(diagrams: list[tuple[Array, Array, Array]]) -> tuple[Array, Array]:
-    """(mean probability, share of foreground) by bin, over the pixels of all images; empty bins left out."""
-    pixels = np.sum([d[2] for d in diagrams], 0)
-    sums = [np.sum([np.nan_to_num(d[part]) * d[2] for d in diagrams], 0) for part in (0, 1)]
-    return sums[0][pixels > 0] / pixels[pixels > 0], sums[1][pixels > 0] / pixels[pixels > 0]
-
-
-def _existence(together: xr.Dataset) -> Array:
-    shares = np.concatenate([[np.nan], together["existence"].to_numpy()])
-    found: Array = shares[together["labels"].to_numpy()]
-    return found
-
-
 def peak(side: int, model: str, segmenter: str, n: int) -> tuple[float, float]:
     """Peak MiB of a whole process that samples and segments an image of side x side pixels, and its seconds."""
     code = f"""
@@ -236,9 +195,35 @@ def true_labels(data: Path, name: str, size: tuple[int, ...]) -> Array:
         return np.asarray(picture, np.int64)[: size[0], : size[1]]
 
 
+def study(data: Path, systems: Mapping[str, Any], n: int, seed: int, limit: int | None) -> tuple[Found, Example | None]:
+    """(what was measured of the set of nuclei, the image on which members disagree most, for the figure)."""
+    pictures = dict(list(read_set(data, "nuclei").items())[:limit])
+    truths = {file: true_labels(data, file, p.pixels.shape) for file, p in pictures.items()}
+    found, example, most = Found(), None, -1.0
+    for file, picture in pictures.items():
+        ds, together = measure(found, picture, truths[file], systems, n, seed)
+        if float(together["mutual_information"].mean()) > most:  # where members disagree most there is most to see
+            most = float(together["mutual_information"].mean())
+            example = picture.pixels[..., 0], ds, together, truths[file]
+        click.echo(f"{file}: Dice {found.figures[ALL]['Dice'][-1]:.3f}", err=True)
+    return found, example
+
+
+def about(found: Found, drawer: Model, seed: int) -> Row:
+    """What a table says of a model's members, and of the intervals of their counts."""
+    counts = covered(np.array(found.counts), seed)
+    return {
+        "images": f"{len(found.counts)} fluorescence images of nuclei (DSB 2018), observed x{drawer.scale}",
+        "members": f"of {drawer.name} {drawer.sha256[:12]}",
+        "counts": f"{LEVEL:.0%} intervals, {SPLITS} random halves: "
+        + ", ".join(f"{name} {value:.3g}" for name, value in counts.items()),
+    }
+
+
 @click.command()
 @data_option
-@click.option("--model", default="fluorescence-x4", show_default=True, help="Draws the members.")
+@models_option("fluorescence-x4")
+@budget_option(limit=8, n=8)
 @click.option("--srgan", type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
 @click.option("--segmenter", default="nuclei", show_default=True, help="Sees every answer.")
 @click.option(
@@ -253,7 +238,8 @@ def true_labels(data: Path, name: str, size: tuple[int, ...]) -> Array:
 @out_option
 def command(
     data: Path,
-    model: str,
+    models: tuple[str, ...],
+    budget: str,
     srgan: Path | None,
     segmenter: str,
     also: tuple[tuple[str, Path], ...],
@@ -265,7 +251,11 @@ def command(
     out: Path,
 ) -> None:
     """What nuclei are found in each answer to their low-resolution images, and how surely."""
-    drawer, finder = bayesr.load(model), load_segmenter(segmenter)
+    files = list(dict.fromkeys(models))
+    drawers, finder = [bayesr.load(file) for file in files], load_segmenter(segmenter)
+    for drawer in drawers:
+        if drawer.bands != 1:
+            raise InvalidArgument(f"{drawer.name} takes {drawer.bands} bands, and nuclei are grey images.")
     rival: Model | None = bayesr.load(srgan) if srgan else None
     others = {label: load_segmenter(path) for label, path in also}
     for label, other in others.items():
@@ -273,42 +263,44 @@ def command(
             raise InvalidArgument(
                 f"{label}: {other.name} sees images, no variables of a product: give it as --segmenter."
             )
-    systems = {"model": drawer, "srgan": rival, "segmenter": finder, "others": others}
-    pictures = dict(list(read_set(data, "nuclei").items())[:limit])
-    truths = {file: true_labels(data, file, p.pixels.shape) for file, p in pictures.items()}
-    found, example, most = Found(), None, -1.0
-    for file, picture in pictures.items():
-        ds, together = measure(found, picture, truths[file], systems, n, seed)
-        if float(together["mutual_information"].mean()) > most:  # where members disagree most there is most to see
-            most = float(together["mutual_information"].mean())
-            example = picture.pixels[..., 0], ds, together, truths[file]
-        click.echo(f"{file}: Dice {found.figures[ALL]['Dice'][-1]:.3f}", err=True)
-    facts: dict[str, Any] = {
-        "images": f"{len(pictures)} fluorescence images of nuclei (DSB 2018), observed x{drawer.scale}, seed {seed}",
+    facts: Row = {
         "segmenter": f"{finder.name} {finder.sha256[:12]}, trained on {finder.card.get('data')}",
-        "members": f"n = {n} of {drawer.name} {drawer.sha256[:12]}",
         "srgan": "not given"
         if rival is None
         else f"{rival.card.get('processor_seconds')} processor seconds of training",
         "others": "; ".join(f"{k}: {v.name} {v.sha256[:12]}, sees {', '.join(v.inputs)}" for k, v in others.items()),
-        "figures": "means over images, ± their standard errors; F1 of objects matched at an overlap (intersection over "
-        "union) of 0.5 to 0.9; count error absolute; Brier and ECE (15 bins) of the probability at every pixel; of "
-        f"{ALL} the mean probability, objects that half of the members see, mean count",
     }
-    counts = covered(np.array(found.counts), seed)
-    facts["counts"] = f"{LEVEL:.0%} intervals, {SPLITS} random halves: " + ", ".join(
-        f"{name} {value:.3g}" for name, value in counts.items()
+    rows, tests = [], []
+    for label, file, drawer in zip(labels(drawers), files, drawers, strict=True):
+        systems = {"model": drawer, "srgan": rival, "segmenter": finder, "others": others}
+        own = {"model": label} if len(files) > 1 else {}
+        suffix = f", {label}" if own else ""
+        found, example = study(data, systems, n, seed, limit)
+        facts |= {f"{key}{suffix}": value for key, value in about(found, drawer, seed).items()}
+        for side in sides:
+            size, taken = peak(side, file, segmenter, n)
+            sampled = side * drawer.scale
+            facts[f"sampling and segmenting {side}x{side} pixels to {sampled}x{sampled}{suffix}"] = (
+                f"{size:.0f} MiB at the peak, whole process; {taken:.0f} s"
+            )
+        rows += [own | row for row in rows_of(found)]
+        tests += [own | row for row in comparisons(found, seed)]
+        if find_spec("matplotlib") is not None and example is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            draw(
+                found.diagrams,
+                ("bicubic", "mean", ALL),
+                example,
+                out / f"{name}{'-' * bool(own)}{label * bool(own)}.png",
+            )
+    how = (
+        "means over images, ± their standard errors; F1 of objects matched at an overlap (intersection over union) of "
+        "0.5 to 0.9; count error absolute; Brier and ECE (15 bins) of the probability at every pixel; of "
+        f"{ALL} the mean probability, objects that half of the members see, mean count"
     )
-    for side in sides:
-        size, taken = peak(side, model, segmenter, n)
-        facts[f"sampling and segmenting {side}x{side} pixels to {side * drawer.scale}x{side * drawer.scale}"] = (
-            f"{size:.0f} MiB at the peak, whole process; {taken:.0f} s"
-        )
-    record(name, rows_of(found), facts, out)
-    note = {
-        "test": "Wilcoxon signed-rank over images, two-sided; Holm over all rows; effect: matched-pairs rank-biserial "
+    record(name, rows, facts, out, seed=seed, n=n, estimators=how)
+    test = (
+        "Wilcoxon signed-rank over images, two-sided; Holm over all rows; effect: matched-pairs rank-biserial "
         "correlation; from, to: 95% bootstrap interval of the mean difference"
-    }
-    write(f"{name}-tests", comparisons(found, seed), facts | note, out)
-    if find_spec("matplotlib") is not None and example is not None:
-        draw(found, example, out / f"{name}.png")
+    )
+    record(f"{name}-tests", tests, facts, out, seed=seed, n=n, estimators=test)

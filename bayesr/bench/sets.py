@@ -16,7 +16,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from bayesr.errors import UnfamiliarInput
+from bayesr.errors import DataNotFound, UnfamiliarInput, UnknownData
 from bayesr.model import Model
 from bayesr.observe import Observation, bicubic
 from bayesr.training.held_out import observed
@@ -65,11 +65,25 @@ class Answer(NamedTuple):
 
 
 def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
-    """The images of a set, cropped to a multiple of the scale: three bands, or one for nuclei."""
+    """The images of a set, cropped to a multiple of the scale: three bands, or one for nuclei.
+
+    Raises
+    ------
+    UnknownData
+        If there is no such set.
+    DataNotFound
+        If its folder is not there, or holds no image.
+    """
+    if name not in SET_FOLDERS:
+        raise UnknownData(f"There is no set {name!r}: the sets are {', '.join(SET_FOLDERS)}.")
     folder = next((root / f for f in SET_FOLDERS[name] if (root / f).is_dir()), None)
-    if folder is None:
-        raise SystemExit(f"No folder {' or '.join(SET_FOLDERS[name])} in {root}.")
-    pictures = read_folder(folder, scale)
+    pictures = read_folder(folder, scale) if folder is not None else {}
+    if not pictures:
+        where = f"{root} has no folder {' or '.join(SET_FOLDERS[name])}" if folder is None else f"{folder} has no image"
+        raise DataNotFound(
+            f"The images of {name} are not there: {where}. Name the folder that holds the sets with --data, or fetch "
+            "them with `bayesr data fetch`; `bayesr data list` shows what is here."
+        )
     if name != "nuclei":
         return pictures
     return {

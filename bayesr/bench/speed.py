@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,7 +28,10 @@ from torch import Tensor, nn
 
 import bayesr
 from bayesr import engine
-from bayesr.bench.record import out_option, record
+from bayesr.bench.options import budget_option, models_option, out_option
+from bayesr.bench.record import record
+from bayesr.bench.sets import labels
+from bayesr.errors import InvalidArgument
 from bayesr.networks.tail import StochasticTail
 
 
@@ -117,17 +121,18 @@ print((peak - before) / 2**20)
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
-def scoring(model: str) -> tuple[float, float]:
-    """Peak MiB of a whole process that scores 32 members of 1024x1024x3 from a Zarr store, and its seconds."""
-    scene = """
+def scoring(model: str, side: int = 1024) -> tuple[float, float]:
+    """Peak MiB of a whole process that scores 32 members of side x side x 3 from a Zarr store, and its seconds."""
+    scene = f"""
 import numpy as np
-y, x = np.mgrid[0:1024, 0:1024] / 1024
+side = {side}
+y, x = np.mgrid[0:side, 0:side] / side
 truth = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
 """
     draw = f"""{scene}
 import bayesr
-bayesr.sample(truth.reshape(256, 4, 256, 4, 3).mean((1, 3)).astype(np.uint8), 32, model={model!r}, store="s.zarr",
-              keep_samples=True)
+low = truth.reshape(side // 4, 4, side // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+bayesr.sample(low, 32, model={model!r}, store="s.zarr", keep_samples=True)
 """
     score = f"""{scene}
 import resource, time, bayesr
@@ -154,13 +159,48 @@ def seconds(*command: str) -> float:
 
 
 @click.command()
-@click.option("--model", default="natural-x4", show_default=True)
-@click.option("--rounds", default=15, show_default=True)
+@models_option("natural-x4")
+@budget_option(rounds=5, scored=256, devices=("cpu",))
+@click.option("--rounds", default=15, show_default=True, type=click.IntRange(min=1))
 @click.option("--device", "devices", multiple=True, default=["cpu", engine.NAME], show_default=True)
+@click.option(
+    "--scored", default=1024, show_default=True, type=click.IntRange(min=32),
+    help="Side of the image whose scoring is timed, a multiple of 4.",
+)  # fmt: skip
 @out_option
-def command(model: str, rounds: int, devices: tuple[str, ...], out: Path) -> None:
+def command(
+    models: tuple[str, ...], budget: str, rounds: int, devices: tuple[str, ...], scored: int, out: Path
+) -> None:
     """Time of 32 members against one pass of SRGAN's generator; memory; start-up."""
-    network = bayesr.load(model)
+    if scored % 4:
+        raise InvalidArgument(f"--scored is a multiple of 4, not {scored}.")
+    files = list(dict.fromkeys(models))
+    networks = [bayesr.load(file) for file in files]
+    for network in networks:
+        if network.bands != 3:
+            raise InvalidArgument(f"{network.name} takes {network.bands} band(s): this table is of colour images.")
+    rows: list[dict[str, Any]] = []
+    notes: dict[str, Any] = {}
+    for label, file, network in zip(labels(networks), files, networks, strict=True):
+        own, facts = measure(network, file, rounds, devices, scored)
+        several = len(files) > 1
+        rows += [{"model": label} | row for row in own] if several else own
+        notes |= {f"{key}, {label}" if several else key: value for key, value in facts.items()}
+    notes |= {
+        "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
+        "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
+        f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
+        "rounds": f"{rounds}, the two sides in turn",
+    }
+    record(
+        "speed", rows, notes, out, seed=0, n=32, estimators="times as medians over rounds, ratios of a round's times"
+    )
+
+
+def measure(
+    network: bayesr.Model, file: str, rounds: int, devices: Sequence[str], scored: int
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """(a row a case and engine, what else was measured) of a model."""
     example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
     # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
     cases = {
@@ -172,12 +212,12 @@ def command(model: str, rounds: int, devices: tuple[str, ...], out: Path) -> Non
     reference: Callable[[Tensor], object]
     with torch.inference_mode():
         eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        compiled = engine.Graph(eager)
+        compiled = engine.Graph(eager) if engine.NAME in devices else None
         rows = []
         for (name, img), device in itertools.product(cases.items(), devices):
             low = torch.from_numpy(img.astype(np.float32)).permute(2, 0, 1)[None].div(255)
             low = low.contiguous(memory_format=torch.channels_last)
-            reference = (lambda y: compiled([y])) if device == engine.NAME else eager
+            reference = eager if compiled is None or device != engine.NAME else lambda y: compiled([y])
 
             def ours(img: np.ndarray = img, device: str = device) -> object:
                 return network.sample(img, 32, keep_samples=False, device=device)
@@ -200,16 +240,12 @@ def command(model: str, rounds: int, devices: tuple[str, ...], out: Path) -> Non
                     "ms, SRResNet": round(other, 1),
                 }
             )
+    peak, taken = scoring(file, scored)
     notes = {
         "model": f"{network.name}, {network.sha256[:12]}",
         "the first call in OpenVINO takes longer by": first[0] if first else "not run",
-        "memory": f"{peak_memory(model):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
-        "scoring 32 members of 1024x1024x3 from zarr": "{:.0f} MiB at the peak, whole process; {:.0f} s".format(
-            *scoring(model)
-        ),
-        "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
-        "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
-        f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
-        "rounds": f"{rounds}, the two sides in turn, medians",
+        "memory": f"{peak_memory(file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
+        f"{taken:.0f} s",
     }
-    record("speed", rows, notes, out)
+    return rows, notes

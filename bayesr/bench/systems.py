@@ -1,6 +1,6 @@
 """Every recipe, from one run: equal data, an equal budget of training, and the same scores.
 
-    bayesr bench systems --data FOLDER --train PHOTOGRAPHS --fluorescence NUCLEI --budget 600 --keep MODELS
+    bayesr bench systems --data FOLDER --train PHOTOGRAPHS --fluorescence NUCLEI --budget 600 --models MODELS
 
 Each recipe is trained for the same processor seconds on the same images with the same seed, calibrated on the same
 held-out images where it draws members, and measured on the same sets: photographs on Set14 and every fifth image of
@@ -23,9 +23,17 @@ import PIL.Image
 
 import bayesr
 from bayesr.bench.compact import BATCH, PATCH
+from bayesr.bench.options import (
+    TrainingBudget,
+    data_option,
+    models_folder_option,
+    out_option,
+    training_budget_option,
+    training_folders,
+)
 from bayesr.bench.protocol import PUBLISHED, check_protocol
 from bayesr.bench.realism import EDGES, WHOLE
-from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.record import error_of_mean, record
 from bayesr.bench.speed import ratio
 from bayesr.bench.trial import DOMAINS, LEVEL, SHOWN, Array, Scores, Task, Trial, attempt, each
 from bayesr.calibration import images_for
@@ -35,6 +43,12 @@ from bayesr.recipes import names, recipe
 from bayesr.training.data import ImageSet, load_images
 
 REFERENCE = "bayes-srgan"
+SMALL = ("bayes-srgan", "bayes-sr", "rcgan", "srresnet", "bicubic")
+"""The recipes of a small budget."""
+ESTIMATORS = (
+    "CRPS and energy score fair; energy score of 8x8 patches over the root of their values; of one output the absolute "
+    "error, and the norm of the error; grey levels, all bands; means over images, ± their standard error"
+)
 COMPARED = ("CRPS", "energy score")
 """What others are compared with the reference in, image by image."""
 SIDE = 192
@@ -160,9 +174,12 @@ _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--train", "photographs", multiple=True, type=_folder, help="Photographs to train on; may be repeated.")
 @click.option("--fluorescence", multiple=True, type=_folder, help="Fluorescence images to train on; may be repeated.")
 @click.option(
-    "--domain", "domains", multiple=True, type=click.Choice(list(DOMAINS)), help="By default all with images."
+    "--domain", "domains", multiple=True, type=click.Choice(list(DOMAINS)),
+    help="By default those that images to train on are given of, or else lie beside the sets.",
+)  # fmt: skip
+@training_budget_option(
+    {"small": 12, "full": 600}, domains=("natural",), chosen=SMALL, n=8, held_out=2 * images_for(LEVEL), limit=4
 )
-@click.option("--budget", default=600.0, show_default=True, help="Processor seconds that training a recipe takes.")
 @click.option("--recipes", "chosen", multiple=True, help="May be repeated; by default all.")
 @click.option("-n", default=32, show_default=True, help="Members, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of training, members, and the calibration's halves.")
@@ -172,10 +189,7 @@ _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 )  # fmt: skip
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(min=1), help="Recipes at a time.")
 @click.option("--limit", type=click.IntRange(min=1), help="Images per set, for a quick look.")
-@click.option(
-    "--keep", type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for models and histories; models that are there already are measured, not trained again.",
-)  # fmt: skip
+@models_folder_option
 @click.option("--whole", is_flag=True, help="Recipes of their own sizes, not of those that minutes can train.")
 @out_option
 def command(
@@ -183,30 +197,33 @@ def command(
     photographs: tuple[Path, ...],
     fluorescence: tuple[Path, ...],
     domains: tuple[str, ...],
-    budget: float,
+    budget: TrainingBudget,
     chosen: tuple[str, ...],
     n: int,
     seed: int,
     held_out: int,
     workers: int,
     limit: int | None,
-    keep: Path | None,
+    models: Path | None,
     whole: bool,
     out: Path,
 ) -> None:
     """Every recipe after an equal budget of training on equal data, on photographs and on fluorescence."""
     folders = {"natural": photographs, "fluorescence": fluorescence}
+    for name, given in folders.items():
+        if name in domains or not any((domains, photographs, fluorescence)):
+            folders[name] = given or training_folders(data, name)
     domains = tuple(dict.fromkeys(domains)) or tuple(name for name, given in folders.items() if given)
     systems = list(dict.fromkeys(chosen)) or names()
-    _check(folders, domains, systems, budget, n)
+    _check(folders, domains, systems, n)
     for name in domains:
         check_protocol(data, [one for one in DOMAINS[name].sets if one in PUBLISHED])
         for one in DOMAINS[name].sets:
             if not DOMAINS[name].pictures(one, data, limit):
                 raise InvalidArgument(f"No images of the set {one} in {data}: what would be measured on?")
     with tempfile.TemporaryDirectory() as folder:
-        models, facts, tasks = keep or Path(folder), {}, []
-        models.mkdir(parents=True, exist_ok=True)
+        keep, facts, tasks = models or Path(folder), {}, []
+        keep.mkdir(parents=True, exist_ok=True)
         for name in domains:
             training, kept = prepared(name, folders[name], held_out)
             packed = Path(folder) / f"{name}.npz", Path(folder) / f"{name}-held-out.npz"
@@ -219,29 +236,20 @@ def command(
             )
             tasks += [
                 Task(
-                    one,
-                    name,
-                    *packed,
-                    data,
-                    models / f"{name}-{one}.safetensors",
-                    budget,
-                    digest,
-                    n,
-                    seed,
-                    limit,
-                    whole,
+                    one, name, *packed, data, keep / f"{name}-{one}.safetensors", budget.seconds, digest, n, seed,
+                    limit, whole,
                 )
                 for one in systems
-            ]
+            ]  # fmt: skip
         known = _known(tasks)
         trials, failed = _all(tasks, workers)
         rows: list[Row] = []
         for name in domains:
             here = {task.recipe: trial for task, trial in trials.items() if task.domain == name}
-            loaded = {one: bayesr.load(models / f"{name}-{one}.safetensors") for one in here}
+            loaded = {one: bayesr.load(keep / f"{name}-{one}.safetensors") for one in here}
             rows += rows_of(here, {one: model.card for one, model in loaded.items()}, timed(loaded, n))
     if rows:
-        notes = _notes(budget, n, seed) | facts
+        notes = _notes(budget.seconds) | facts
         notes["sizes"] = (
             "each recipe's own"
             if whole
@@ -250,23 +258,24 @@ def command(
         )
         notes["trained before, within the same budget"] = ", ".join(known) or "none"
         notes |= {"failed": ", ".join(failed)} if failed else {}
-        record("systems", rows, notes | {f"better than {REFERENCE}": "; ".join(winners(rows)) or "none"}, out)
+        notes[f"better than {REFERENCE}"] = "; ".join(winners(rows)) or "none"
+        record("systems", rows, notes, out, seed=seed, n=n, estimators=ESTIMATORS)
     if failed:
         raise click.ClickException(f"No rows of {', '.join(failed)}: what went wrong is said above.")
 
 
-def _check(
-    folders: Mapping[str, Sequence[Path]], domains: Sequence[str], systems: Sequence[str], budget: float, n: int
-) -> None:
+def _check(folders: Mapping[str, Sequence[Path]], domains: Sequence[str], systems: Sequence[str], n: int) -> None:
     """What would otherwise fail after hours of work."""
     if not domains:
-        raise InvalidArgument("There is nothing to train on: give --train, --fluorescence, or both.")
+        raise InvalidArgument(
+            "There is nothing to train on: give --train, --fluorescence, or both; or a folder train beside the sets."
+        )
     for name in domains:
         if not folders[name]:
             option = "--train" if name == "natural" else "--fluorescence"
             raise InvalidArgument(f"There is nothing to train on in the domain {name}: give {option}.")
-    if n < 2 or budget <= 0:
-        raise InvalidArgument(f"A spread needs 2 members or more, not {n}, and a budget is positive, not {budget:g}.")
+    if n < 2:
+        raise InvalidArgument(f"A spread needs 2 members or more, not {n}.")
     for one in systems:
         recipe(one)
 
@@ -298,15 +307,13 @@ def _all(tasks: Sequence[Task], workers: int) -> tuple[dict[Task, Trial], list[s
     return {task: found[task] for task in tasks if task in found}, [t.model.stem for t in tasks if t in failed]
 
 
-def _notes(budget: float, n: int, seed: int) -> Row:
+def _notes(budget: float) -> Row:
     return {
-        "budget": f"{budget:g} processor seconds of training steps a recipe, one thread: a few steps of each stage are "
-        "timed, then the steps of all stages, and critics' warm-ups, are scaled by one factor; reading images, timing, "
-        f"calibration and measuring are not counted; seed {seed}",
-        "outputs": f"n = {n} members of recipes that draw them, whose mean PSNR and SSIM are of (Y, or grey values, 4 "
-        "pixels shaved, peak 255); one of point estimators, which have neither coverage nor spread",
-        "CRPS, energy score": "fair; energy score of 8x8 patches over the root of their values; of one output the "
-        "absolute error, and the norm of the error; grey levels, all bands; means over images, ± their standard error",
+        "training": f"{budget:g} processor seconds of training steps a recipe, one thread: a few steps of each stage "
+        "are timed, then the steps of all stages, and critics' warm-ups, are scaled by one factor; reading images, "
+        "timing, calibration and measuring are not counted",
+        "outputs": "n members of recipes that draw them, whose mean PSNR and SSIM are of (Y, or grey values, 4 pixels "
+        "shaved, peak 255); one of point estimators, which have neither coverage nor spread",
         f"minus {REFERENCE}'s": "image by image, then averaged, with the standard error: below 0 is better",
         "covered, width": f"of the {LEVEL:.0%} interval, calibrated on the middle {SIDE}x{SIDE} pixels of the images "
         "to calibrate on",

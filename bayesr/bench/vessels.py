@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.bench.annotators import COLUMNS
-from bayesr.bench.record import data_option, error_of_mean, out_option, record
+from bayesr.bench.options import data_option, out_option
+from bayesr.bench.record import error_of_mean, record
 from bayesr.bench.retina import FACTOR, GREEN, reduced, retina
 from bayesr.bench.segmentation import ALL
 from bayesr.errors import InvalidArgument, UnfamiliarInput
@@ -143,10 +144,12 @@ def command(
         "images": f"CHASE_DB1, {len(figures) // len({f['system'] for f in figures})} images, 2 annotators; observed "
         f"x{drawer.scale}, answered, reduced to 1/{FACTOR} of the size; {count} folds of children",
         "segmenter": "the U-Nets of `bayesr bench annotators`, trained on high-resolution images of other children",
-        "members": f"n = {n} of {drawer.name} {drawer.sha256[:12]}, which is made for photographs; seed {seed}",
-        "figures": "against both annotators: Dice from probability 0.5 on; energy distance of the masks of all members "
-        "(of others, one mask); Brier against each annotator's pixels; ± standard error over images; of "
-        f"{ALL} the mean probability",
+        "members": f"of {drawer.name} {drawer.sha256[:12]}, which is made for photographs",
         "p": f"Wilcoxon signed-rank, {ALL} against the row's system, over images, Holm over the column",
     }
-    record("vessels", rows_of(figures), facts, out)
+    estimators = (
+        "against both annotators: Dice from probability 0.5 on; energy distance of the masks of all members (of "
+        f"others, one mask); Brier against each annotator's pixels; ± standard error over images; of {ALL} the mean "
+        "probability"
+    )
+    record("vessels", rows_of(figures), facts, out, seed=seed, n=n, estimators=estimators)

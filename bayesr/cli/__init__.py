@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bayesr import __version__
-from bayesr.cli import models, products, sampling, segmenters
+from bayesr.cli import data, models, pages, products, rating, sampling, segmenters
 
 
 class _Group(click.Group):
@@ -43,6 +43,7 @@ _TABLES = {
     "domains": "Every model on every set, and how models of a domain compare with that of photographs.",
     "realism": "Members against the truth: power by frequency, a network that tells them apart, and their scores.",
     "systems": "Every recipe after an equal budget of training on equal data, on photographs and on fluorescence.",
+    "rivals": "What others draw from the same images: samplers of deepinv, ensembles, quantiles, rcGAN's recipe.",
     "sheet": "Twelve crops: input, mean, four members, standard deviation, truth, as one picture.",
     "calibration": "Coverage of intervals on photographs, and on aerial images they were not calibrated for.",
     "inputs": "The share of images, as they are and degraded, that the input check warns about.",
@@ -58,20 +59,31 @@ _TABLES = {
     "speed": "Time of 32 members against one pass of SRGAN's generator; memory; start-up.",
 }
 
+_TOOLS = {
+    "all": (
+        "everything",
+        "The tables that decide, one after the other: quality, posterior, systems, rivals, ..., speed.",
+    ),
+    "compare": ("compare", "What changed beyond noise between two recordings of a table."),
+}
+
 
 class _Tables(click.Group):
     """Loads the module of a table when it is asked for: they need nearly everything."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_TABLES)
+        return [*_TOOLS, *_TABLES]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _TABLES:
+        if name not in _TABLES and name not in _TOOLS:
             return None
-        found: click.Command = import_module(f"bayesr.bench.{name}").command
+        module = _TOOLS[name][0] if name in _TOOLS else name
+        found: click.Command = import_module(f"bayesr.bench.{module}").command
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in _TOOLS.items()])
         with formatter.section("Tables"):
             formatter.write_dl(list(_TABLES.items()))
 
@@ -83,8 +95,10 @@ def bench() -> None:
 
 for command in (
     sampling.sample, sampling.demo, sampling.extend, sampling.check,
-    products.score, products.components, products.segment, products.aggregate,
+    products.score, products.components, products.segment, products.aggregate, pages.report,
     models.models, models.card, models.train, models.curves, models.calibrate,
     segmenters.train_segmenter,
+    data.data,
+    rating.rate,
 ):  # fmt: skip
     main.add_command(command)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bayesr.training.history import Record
 
-_SCORES = {
+SCORES = {
     "psnr": "PSNR of the mean (dB), held out",
     "fair_crps": "fair CRPS / value range, held out",
     "spread_skill": "spread / skill, held out",
 }
-_NOT_LOSSES = {"step", "stage", "seconds", *_SCORES}
+NOT_LOSSES = {"step", "stage", "seconds", *SCORES}
 
 
 def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
@@ -24,13 +24,13 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    scores = [name for name in _SCORES if any(name in record for records in runs.values() for record in records)]
+    scores = [name for name in SCORES if any(name in record for records in runs.values() for record in records)]
     figure = Figure(figsize=(8, 2.6 * (1 + len(scores))), layout="constrained")
     panels = figure.subplots(1 + len(scores), 1, sharex=True, squeeze=False)[:, 0]
     losses: dict[str, str] = {}
     for number, (run, records) in enumerate(runs.items()):
         style = ("-", "--", ":", "-.")[number % 4]
-        for name in dict.fromkeys(name for record in records for name in record if name not in _NOT_LOSSES):
+        for name in dict.fromkeys(name for record in records for name in record if name not in NOT_LOSSES):
             label = "" if name in losses else name
             colour = losses.setdefault(name, f"C{len(losses) % 10}")
             panels[0].plot(*_series(records, name), style, color=colour, label=label, linewidth=1)
@@ -41,7 +41,7 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
     if losses:
         panels[0].legend(fontsize="x-small", ncols=3)
     for panel, name in zip(panels[1:], scores, strict=True):
-        panel.set(ylabel=_SCORES[name])
+        panel.set(ylabel=SCORES[name])
         if len(runs) > 1:
             panel.legend(fontsize="x-small")
     first = next(iter(runs.values()))

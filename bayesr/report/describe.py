@@ -1,0 +1,284 @@
+"""All that the page of a product says, as plain data: what is given is checked first, then read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesr import images, product
+from bayesr import redraw as again
+from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
+from bayesr.progress import Advance
+from bayesr.progress import progress as show_progress
+from bayesr.report import panels
+from bayesr.report.evidence import Reference, held_against
+from bayesr.report.panels import Array, Maps, View
+from bayesr.report.planes import Plane
+from bayesr.store.layout import NEXT, PROGRESS, Store
+from bayesr.store.places import place_of
+
+_NEEDED = ("mean", "std", "lower", "upper")
+_KEEP = "sample it with keep_samples=True (--keep-samples)"
+
+
+def described(
+    given: Any,
+    reference: Any,
+    out: Path,
+    *,
+    img: Any,
+    window: Any,
+    redraw: int,
+    model: Any = None,
+    progress: bool | None,
+) -> dict[str, Any]:
+    """The data of a page; arguments as of `bayesr.report.write`."""
+    if not out.absolute().parent.is_dir():
+        raise StoreFailed(f"There is no folder {out.absolute().parent} to write {out.name} to: make it first.")
+    ds, store = opened(given)
+    product.require(ds, *_NEEDED)
+    for name in ("value_range", "n", "masks", "seed", "level", "scale"):
+        product.attribute(ds, name)
+    view = panels.view_of(ds, _whole(ds, window))
+    low = _input(ds, store, img)
+    truth = None if reference is None else Reference.of(ds, reference, model)
+    drawing = _members(ds, store, low, view, redraw, model)
+    with show_progress("reading", 10, progress) as advance:
+        return _told(ds, store, view, low, truth, drawing, advance, Path(str(given)).name if store else out.stem)
+
+
+def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
+    """A product, and its store where it is one that bayesr wrote; not one that is unfinished.
+
+    Raises
+    ------
+    StoreFailed, InvalidProduct
+    """
+    if isinstance(given, xr.Dataset):
+        return given, None
+    if not isinstance(given, str | os.PathLike):
+        raise InvalidProduct(f"A product is a Dataset of bayesr.sample or the path of its store, not {type(given)!r}.")
+    ds = again.product_in(given)
+    place, store = place_of(given), Store(place_of(given))
+    if ds is None or PROGRESS in store.root:
+        if not Path(place).exists() and "://" not in place:
+            raise StoreFailed(f"There is no store {place}: check the path (the working directory is {Path.cwd()}).")
+        store.require()
+    if ds is None:
+        raise InvalidProduct(f"{place} holds no product: give a store that bayesr.sample wrote.")
+    if PROGRESS not in store.root or "done" not in store.progress:
+        return ds, None
+    if NEXT in store.papers:
+        raise StoreFailed(f"{place} is being extended to {store.papers[NEXT]} members: finish bayesr.extend first.")
+    done = store.finished()
+    if not done.all():
+        raise StoreFailed(
+            f"{place} is not finished: {int(done.sum())} of its {done.size} tiles are drawn. Go on with "
+            "sample(..., resume=True), or the same bayesr sample command and --resume."
+        )
+    return ds, store
+
+
+def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, slice] | None:
+    """A window widened to whole low-resolution pixels."""
+    if window is None:
+        return None
+    scale, found = int(ds.attrs["scale"]), []
+    for dim, part in zip(("y", "x"), window, strict=True):
+        start, stop, step = part.indices(ds.sizes[dim])
+        if step != 1 or stop <= start:
+            raise InvalidArgument(
+                f"The window {part.start}:{part.stop} along {dim} holds no pixel of the product's {ds.sizes[dim]}: "
+                "give the first pixel and the one after the last, in high-resolution pixels."
+            )
+        found.append(slice(start // scale * scale, min(-(-stop // scale) * scale, ds.sizes[dim])))
+    return found[0], found[1]
+
+
+def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
+    """The low-resolution image, from its store or as given; None without one, or where the product is a part."""
+    if img is not None:
+        low: images.Image = again.image_of(ds, img)
+    elif store is not None and "input" in store.progress:
+        bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
+        nodata = panels.json_of(ds, "input").get("nodata")
+        low = images.Image(store.input(), value_range, bounds, nodata, ds.attrs["input_sha256"])  # type: ignore[arg-type]
+    else:
+        return None
+    fits = all(low.data.sizes[dim] * int(ds.attrs["scale"]) == ds.sizes[dim] for dim in ("y", "x"))
+    return low if fits else None
+
+
+Drawing = tuple[list[int], Callable[[int], Array], bool]
+"""Members that there are or can be drawn again, what draws one, and whether they are drawn again."""
+
+
+def _members(
+    ds: xr.Dataset, store: Store | None, low: images.Image | None, view: View, redraw: int, model: Any
+) -> Drawing | None:
+    if "samples" in ds:
+        samples = ds["samples"].transpose("realization", *product.DIMS)
+        numbers = [int(i) for i in samples["realization"]] if "realization" in samples.coords else range(len(samples))
+        place = {number: i for i, number in enumerate(numbers)}
+        return list(place), lambda i: panels.reduced(samples[place[i], : panels.BANDS], view), False
+    if not redraw:
+        return None
+    n = int(ds.attrs["n"])
+    if low is None:
+        raise InvalidArgument("There is no image to draw members from again: give the one that was sampled as img=.")
+    if view.factor > 1:
+        raise InvalidArgument("Members are drawn again for what is shown pixel by pixel: give a smaller window=.")
+    job = None if store is None else again.job_of(store, model, None, n)
+
+    def draw(i: int) -> Array:
+        if job is None:
+            from bayesr.sampling import replay
+
+            return panels.reduced(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
+        out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), np.float32)
+        for tile in job.tiles():
+            rows, columns = tile.high(job.model.scale)
+            if all(a.start < b.stop and b.start < a.stop for a, b in ((rows, view.rows), (columns, view.columns))):
+                out[:, rows, columns] = job.member(i, tile)[: panels.BANDS]
+        return out[:, view.rows, view.columns]
+
+    return list(range(min(redraw, n))), draw, True
+
+
+def _told(
+    ds: xr.Dataset, store: Store | None, view: View, low: images.Image | None, truth: Reference | None,
+    drawing: Drawing | None, advance: Advance, title: str,
+) -> dict[str, Any]:  # fmt: skip
+    evidence, extra = (None, {}) if truth is None else held_against(ds, truth, view)
+    advance(2)
+    budget = panels.BYTES if drawing is None else round(panels.BYTES * (1 - panels.MEMBERS))
+    while True:
+        maps = panels.read(ds, view, advance)
+        shown, fits = panels.encoded(maps, ds, extra, budget)
+        if fits:
+            break
+        view = panels.view_of(ds, (view.rows, view.columns), view.factor + 1)
+        if truth is not None:
+            extra = {"reference": panels.reduced(truth.image.data[: panels.BANDS], view)} | _kept(extra, evidence, view)
+    bottom, top = _display(ds, maps)
+    drawn = None
+    if drawing is not None:
+        spent = sum(3 * len(plane["data"]) // 4 for plane in shown["planes"].values())
+        numbers, draw, _ = drawing
+        drawn = panels.members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
+        drawn |= {"of": int(ds.attrs["n"]), "redrawn": drawing[2]}
+    advance(1)
+    attrs = ds.attrs
+    return {
+        "title": title,
+        "bands": [str(b) for b in ds["band"].to_numpy()[: panels.BANDS]] if "band" in ds.coords else ["0"],
+        "of_bands": ds.sizes["band"],
+        "units": str(ds["mean"].attrs.get("units", "")),
+        "size": [ds.sizes["y"], ds.sizes["x"]],
+        "window": [view.rows.start, view.rows.stop, view.columns.start, view.columns.stop],
+        "factor": view.factor,
+        "shape": list(view.shape),
+        "axes": {dim: _axis(ds, dim) for dim in ("y", "x")},
+        "display": [bottom, top],
+        "model": str(attrs.get("model", "")),
+        "scale": int(attrs["scale"]),
+        "n": int(attrs["n"]),
+        "masks": int(attrs["masks"]),
+        "level": float(attrs["level"]),
+        "input_check": str(attrs.get("input_check", "")),
+        **shown,
+        "input": None if low is None else _low(low, view, int(attrs["scale"]), top - bottom),
+        "members": drawn,
+        "evidence": evidence,
+        "missing": _missing(ds, maps, low, drawn, evidence, view),
+        "provenance": panels.provenance(ds),
+        "command": panels.command(ds, title if store else "OUT.zarr", "samples" in ds),
+    }
+
+
+def _kept(extra: Maps, evidence: dict[str, Any] | None, view: View) -> Maps:
+    if evidence is None or "region" not in extra:
+        return {}
+    evidence["region"] = evidence["region"] * (view.factor - 1) / view.factor
+    return {"region": extra["region"]}
+
+
+def _axis(ds: xr.Dataset, dim: str) -> dict[str, Any]:
+    """The centre of the first pixel, the distance to the next, and the units."""
+    centres = ds[dim].to_numpy().astype(float) if dim in ds.coords else np.arange(ds.sizes[dim]) + 0.5
+    step = float(centres[-1] - centres[0]) / (centres.size - 1) if centres.size > 1 else 1.0
+    units = ds[dim].attrs.get("units", "") if dim in ds.coords else "pixels"
+    return {"first": float(centres[0]), "step": step, "units": str(units)}
+
+
+def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
+    """Values that are shown black and white."""
+    low, high = (float(v) for v in ds.attrs["value_range"])
+    if len(maps["mean"]) == 3 and float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
+        return low, high  # a photograph, whose colours are to stay
+    found = np.nanpercentile(maps["mean"], [0.2, 99.8]) if np.isfinite(maps["mean"]).any() else (low, high)
+    return (float(found[0]), float(found[1])) if found[1] > found[0] else (low, high)
+
+
+def _range(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
+    """Values between which members are kept, in 8 bits."""
+    low, high = (float(v) for v in ds.attrs["value_range"])
+    if float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
+        return low, high
+    found = [maps[name] for name in ("mean", "lower", "upper") if name in maps]
+    return min(float(np.nanmin(v)) for v in found), max(float(np.nanmax(v)) for v in found) + 1e-30
+
+
+def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, Any]:
+    """The part of the low-resolution image that is shown, and the side of its pixels in shown ones."""
+    rows, columns = (slice(part.start // scale, -(-part.stop // scale)) for part in (view.rows, view.columns))
+    factor = max(1, view.factor // scale)
+    values = panels.reduced(low.data[: panels.BANDS], View(rows, columns, factor))
+    if low.nodata is not None:
+        values[values == np.float32(low.nodata)] = np.nan
+    return Plane(values, width / 1020).encoded() | {"side": scale * factor / view.factor}
+
+
+def _missing(
+    ds: xr.Dataset, maps: Maps, low: images.Image | None, drawn: Any, evidence: Any, view: View
+) -> list[dict[str, str]]:
+    """What the page cannot show, why, and how to get it."""
+    out = []
+
+    def lacks(what: str, why: str, place: str = "") -> None:
+        out.append({"what": what, "why": why, "map": place})
+
+    if low is None:
+        lacks(
+            "The low-resolution image",
+            "The product does not hold it. Give it: img= (--img), or write a store.",
+            "input",
+        )
+    if drawn is None:
+        lacks(
+            "Members",
+            f"The product does not hold them: {_KEEP}, or have some drawn again (redraw=4, --redraw 4).",
+            "member",
+        )
+        if evidence is not None:
+            lacks("What needs members: the rank histogram, CRPS, spectra", f"The product does not hold them: {_KEEP}.")
+    one = int(ds.attrs["n"]) == 1
+    for name in ("std", "calibration", "aleatoric", "epistemic"):
+        if name not in maps:
+            why = "The product was drawn without it (variables=)." if name not in ds else "It is NaN everywhere: "
+            if name in ds:
+                split = "the split needs at least two masks and two members of each."
+                why += (
+                    "one member has no spread." if one else split if name in panels.ROOTS else "nothing is known of it."
+                )
+            lacks(name, why)
+    if ds.sizes["band"] > panels.BANDS:
+        lacks(f"Bands beyond the first {panels.BANDS}", "Cut the product: ds.isel(band=...).")
+    if evidence is not None and view.factor > 1:
+        lacks("Where the reference lies outside the interval", "Blocks of pixels are averaged: give a smaller window.")
+    return out

@@ -1,0 +1,283 @@
+"""From a product to what its page draws: maps cut and rounded to a budget, members as pictures, and how it was made."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesr import product
+from bayesr.report.planes import Plane
+
+Array = NDArray[Any]
+Maps = dict[str, Array]
+
+PIXELS = 1024**2
+"""As many are shown one by one; of more, block means."""
+BYTES = 5_500_000
+"""Of maps and members together, before base 64 adds a third: so that a page stays below 8 MB."""
+BANDS = 12
+"""More are not shown."""
+_READ = 2048
+"""Side of the windows that a product is read in."""
+MEMBERS = 0.3  # of the budget, where members are there
+_COARSER = (1, 2, 4, 8)
+_QUALITIES = (92, 85, 75, 60)  # of WebP
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a product is shown: a window in high-resolution pixels, averaged over blocks of `factor` x `factor`."""
+
+    rows: slice
+    columns: slice
+    factor: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the maps that are shown, `y x x`."""
+        return tuple(-(-(part.stop - part.start) // self.factor) for part in (self.rows, self.columns))
+
+
+def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: int = 1) -> View:
+    """All of a product or a window of it, in the smallest blocks, of at least `least` pixels, that `PIXELS` admit."""
+    rows, columns = window or (slice(0, ds.sizes["y"]), slice(0, ds.sizes["x"]))
+    factor = least
+    while math.prod(View(rows, columns, factor).shape) > PIXELS:
+        factor += 1
+    return View(rows, columns, factor)
+
+
+def reduced(array: xr.DataArray, view: View) -> Array:
+    """The block means of a window, `... x y x x`, float32, read piece by piece; missing pixels count nowhere."""
+    f, lead = view.factor, array.shape[:-2]
+    if f == 1:
+        return array[..., view.rows, view.columns].to_numpy().astype(np.float32)
+    out, side = np.empty((*lead, *view.shape), np.float32), max(1, _READ // f) * f
+    for top in range(view.rows.start, view.rows.stop, side):
+        for left in range(view.columns.start, view.columns.stop, side):
+            rows = slice(top, min(top + side, view.rows.stop))
+            columns = slice(left, min(left + side, view.columns.stop))
+            part = block_means(array[..., rows, columns].to_numpy(), f)
+            y, x = (top - view.rows.start) // f, (left - view.columns.start) // f
+            out[..., y : y + part.shape[-2], x : x + part.shape[-1]] = part
+    return out
+
+
+def block_means(values: Array, side: int) -> Array:
+    """Means over blocks of `side` x `side`, NaN where a block holds nothing; the last ones may be smaller."""
+    height, width = values.shape[-2:]
+    rows, columns = (np.arange(0, size, side) for size in (height, width))
+    known = np.isfinite(values)
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(part, rows, -2), columns, -1)
+        for part in (np.where(known, values, 0).astype(np.float64), known.astype(np.float64))
+    )
+    means: Array = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
+
+
+def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
+    """The product's maps in a view, of the bands that are shown; what is NaN throughout is left out."""
+    found: Maps = {}
+    for name in ("mean", "std", "lower", "upper", "calibration", "aleatoric", "epistemic"):
+        if name in ds:
+            values = reduced(ds[name][:BANDS], view)
+            if np.isfinite(values).any() or name == "mean":
+                found[name] = values
+        advance(1)
+    return found
+
+
+# -- maps ----------------------------------------------------------------------------------------
+
+
+def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[str, Any], bool]:
+    """Planes of all maps, as fine as the budget allows; and whether they fit it.
+
+    `lower` and `upper` are kept as the formula that they follow, mean -+ (lambda std + quantum / 2) inside the bounds,
+    where they do. What splits the variance is averaged over bands where there is no room for all.
+
+    Parameters
+    ----------
+    maps : dict
+        As of `read`.
+    ds : Dataset
+        The product.
+    extra : dict
+        Of the reference: ``reference``, ``state`` and what else there is.
+    budget : int
+        Bytes.
+    """
+    low, high = (float(v) for v in product.attribute(ds, "value_range"))
+    unit = (high - low) / 255
+    if "std" in maps:
+        typical = float(np.nanmedian(maps["std"]))
+        unit = min(unit, max(typical / 2, unit / 64))
+    kept = maps | extra
+    intervals = _formula(maps, ds)
+    if intervals is not None:
+        kept = {name: values for name, values in kept.items() if name not in ("lower", "upper")}
+    joint = [name for name in ("calibration", "aleatoric", "epistemic") if name in kept]
+    fits, averaged, planes = False, False, {}
+    for times, average in ((t, a) for a in (False, True) for t in _COARSER):
+        averaged = average and len(maps["mean"]) > 1
+        shown = kept | ({name: kept[name].mean(0, keepdims=True) for name in joint} if averaged else {})
+        planes = {name: _plane(name, values, unit).coarser(_own(name, times)) for name, values in shown.items()}
+        if (
+            sum(plane.bits() for plane in planes.values()) / 8 * 1.05 <= budget
+        ):  # deflate is about so far from the entropy
+            fits = True
+            break
+    return {
+        "planes": {name: plane.encoded() for name, plane in planes.items()},
+        "intervals": intervals,
+        "averaged": joint if averaged else [],
+    }, fits
+
+
+def _plane(name: str, values: Array, unit: float) -> Plane:
+    if name in ("state", "region"):
+        return Plane(values, 1.0 if name == "state" else 1e-3)
+    if name == "calibration":
+        return Plane(values, 0.005)
+    return Plane(values, unit / (4 if name in ("mean", "lower", "upper", "reference") else 8), name in ROOTS)
+
+
+ROOTS = ("aleatoric", "epistemic")
+"""Variances: shown by their signed roots, which are in the units of the image."""
+
+
+def _own(name: str, times: float) -> float:
+    return 1 if name in ("state", "region") else times
+
+
+def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
+    """lambda, half a quantum and the bounds, which give the interval; None where it is another one."""
+    if not {"std", "lower", "upper"} <= maps.keys():
+        return None
+    mean, std, lower, upper = (maps[name].astype(np.float64) for name in ("mean", "std", "lower", "upper"))
+    pad = float(ds.attrs.get("quantum", 0)) / 2
+    known = np.isfinite(lower) & np.isfinite(upper) & (std > 0)
+    if not known.any():
+        return None
+    factor = float(np.median(((upper - lower) / 2 - pad)[known] / std[known]))
+    least, most = bounds = float(np.nanmin(lower)), float(np.nanmax(upper))
+    reach = factor * std + pad
+    tolerance = 1e-5 * max(abs(bound) for bound in (*bounds, 1e-30))
+    if all(
+        np.allclose(np.clip(edge, least, most), stored, rtol=0, atol=tolerance, equal_nan=True)
+        for edge, stored in ((mean - reach, lower), (mean + reach, upper))
+    ):
+        return {"factor": factor, "pad": pad, "bounds": bounds}
+    # Pixels whose clipping block means have mixed, and products that were changed.
+    return None
+
+
+# -- members -------------------------------------------------------------------------------------
+
+
+def members(
+    draw: Callable[[int], Array], numbers: Iterable[int], low: float, high: float, budget: int
+) -> dict[str, Any]:
+    """Members as lossy pictures, as good and as many as the budget allows.
+
+    Parameters
+    ----------
+    draw : callable
+        Of a member's number: `band x y x x`.
+    numbers : iterable of int
+        Those that there are.
+    low, high : float
+        The values of codes 0 and 255.
+    budget : int
+        Bytes.
+    """
+    wanted, images, errors = list(numbers), list[str](), list[float]()
+    first = _codes(draw(wanted[0]), low, high)
+    sizes = {quality: len(_picture(first, quality)) for quality in _QUALITIES}
+    fitting = (q for q in _QUALITIES if sizes[q] * len(wanted) <= budget)
+    enough = (q for q in _QUALITIES if sizes[q] * 8 <= budget)  # else fewer, but eight
+    quality = next(fitting, None) or next(enough, _QUALITIES[-1])
+    spent = 0
+    for i in wanted:
+        codes = first if i == wanted[0] else _codes(draw(i), low, high)
+        picture = _picture(codes, quality)
+        if images and spent + len(picture) > budget:
+            break
+        spent += len(picture)
+        images.append(base64.b64encode(picture).decode("ascii"))
+        errors.append(float(np.mean((_read_back(picture, len(codes)).astype(float) - codes) ** 2)))
+    return {
+        "numbers": wanted[: len(images)],
+        "low": low,
+        "high": high,
+        "error": float(np.sqrt(np.mean(errors)) * (high - low) / 255),
+        "images": images,
+    }
+
+
+def _codes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
+    scaled = np.nan_to_num((values - low) / (high - low) * 255)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def _picture(codes: NDArray[np.uint8], quality: int) -> bytes:
+    """Three bands as colours; others as one grey picture below the other."""
+    pixels = np.moveaxis(codes, 0, -1) if len(codes) == 3 else codes.reshape(-1, codes.shape[-1])
+    out = io.BytesIO()
+    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
+    return out.getvalue()
+
+
+def _read_back(picture: bytes, bands: int) -> Array:
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
+    if bands == 3:
+        return np.moveaxis(pixels, -1, 0)
+    return pixels[..., 0].reshape(bands, -1, pixels.shape[1])
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def provenance(ds: xr.Dataset) -> list[tuple[str, str]]:
+    """All attributes of a product, as text, the most telling ones first."""
+    first = ("model", "model_sha256", "input_sha256", "input_check", "n", "masks", "seed", "level", "scale")
+    names = [*(name for name in first if name in ds.attrs), *(str(name) for name in ds.attrs if name not in first)]
+    return [(name, _text(ds.attrs[name])) for name in names]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray | list | tuple):
+        return ", ".join(map(_text, value))
+    return f"{value:.10g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def command(ds: xr.Dataset, name: str, keep: bool) -> str:
+    """The line that draws the product again, from the image whose checksum is recorded."""
+    attrs, how, ran = ds.attrs, json_of(ds, "input"), json_of(ds, "engine")
+    low, high = attrs["value_range"]
+    parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", attrs.get("model", "MODEL")]
+    parts += ["--seed", attrs["seed"], "--masks", attrs["masks"], "--level", f"{float(attrs['level']):g}"]
+    parts += ["--value-range", f"{float(low):.10g}", f"{float(high):.10g}"]
+    parts += ["--dims", "".join(d[0] for d in how["dims"])] if how.get("dims") else []
+    parts += ["--nodata", how["nodata"]] if how.get("nodata") is not None else []
+    parts += ["--tile", ran["tile"]] if "tile" in ran else []
+    parts += ["--device", ran["device"]] if ran.get("device", "cpu") != "cpu" else []
+    parts += ["--keep-samples"] if keep else []
+    return shlex.join(str(part) for part in parts)
+
+
+def json_of(ds: xr.Dataset, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ds.attrs.get(name, "{}"))
+    return found

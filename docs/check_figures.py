@@ -1,0 +1,202 @@
+"""Checks that every measured number of README and docs is a cell of a recorded table: ``check_figures.py [PAGE...]``.
+
+A block (paragraph, list or table: what blank lines part) with measured numbers has a comment directly above,
+``<!-- figures: NAME, NAME -->``, that names the tables they come from: ``benchmarks/NAME.json``, or a training history
+``NAME.jsonl``. Each number must be a cell of a row or a fact there, or stand in a text among them, rounded half up or
+half even to the digits that are shown; percentages are fractions x 100. The numbers in a row of a Markdown table must
+all come from one recorded row: from one that its first cell names letter by letter, else from any. Or they come from
+all rows whose names, without what follows in brackets, stand among its words, if not all rows' do. And the numbers of
+a column (the first ones in its cells, the second ones, ...) must all come from one recorded column.
+
+Measured is every number with a decimal point, an exponent or a thousands separator, every percentage, every integer
+with a unit (dB, MiB, MB/s, ms, s, seconds, minutes, hours, times, x), ``N of M``, what ``±``, ``to``, ``and`` or ``or``
+joins to such a number, and in the body of a table, its first column apart, every number. Not measured is what defines
+something: what stands in code, links, DOIs and arXiv ids; digits in a word (x4, Set14, Apache-2.0); sizes (8x8,
+8 x 8); ``n = 32``; the level of an interval (90% interval); versions (Python 3.11). Other definitions, and facts from
+a source, are listed above with a reason: ``<!-- settings: 1e-5, 0.02 - what tests check -->``. Words are not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = {"models.md"}  # by `bayesr card`, to which tests hold it, and the scores in it to the tables
+_HOW = {"command", "date", "machine", "versions"}  # facts that are no results
+_UNIT = r"dB|[kKMGT]i?B(?:/s)?|Mpixel/s|ms|s|seconds?|minutes?|hours?|times|[x×]"
+_NUMBER = re.compile(
+    r"(?<![\w.])(?<![A-Za-z_]-)(?P<value>(?:(?<!\))[-−])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-−+]?\d+)?)"
+    rf"(?:(?P<percent>\s?%|\sper\scent)|\s?(?P<unit>{_UNIT})(?!\w))?(?!\w|\.\d)"
+)
+_NAME = re.compile(
+    r"(?P<ticks>`+).+?(?P=ticks)|<!--.*?-->|(?<=\])\([^)]*\)|(?:https?://|doi:|arXiv:)\S+"  # code, comments, links
+    r"|\d{4}-\d\d-\d\d|^\s*\d+\.(?=\s)|\d[\d,]*(?:\s?[x×]\s?\d[\d,]*)+(?!\w)"  # dates, numbers of a list, sizes
+    r"|[^\W\d]\w*\s?=\s?\d+(?!\s?%|[.,]\d|\w)|\d+(?:\.\d+)?\s?%(?=[\s-]intervals?\b)"  # n = 32, 90% interval
+    r"|\b(?:Python|version)\s\d[\d.]*",
+    re.DOTALL | re.MULTILINE,
+)
+_BLOCK = re.compile(r"(?:^.*\S.*(?:\n|\Z))+", re.MULTILINE)
+_COMMENT = re.compile(r"\s*<!--\s*(figures|settings):(.*?)-->[^\S\n]*\n?", re.DOTALL)
+_JOINED = re.compile(r"\s*(?:±|–|-|to|and|or)\s*")
+
+
+Cell = tuple[Decimal, str]  # a number of a recorded table, and the name of its column or fact
+
+
+class Number(NamedTuple):
+    """A number as it is shown, a percentage without its sign."""
+
+    text: str
+    shown: Decimal
+    percent: bool
+    measured: bool
+    start: int
+
+    def among(self, cells: list[Cell]) -> bool:
+        """Whether one of the cells is this number when it is rounded to the digits that are shown."""
+        values, ways = {cell[0].scaleb(2 * self.percent) for cell in cells}, (ROUND_HALF_UP, ROUND_HALF_EVEN)
+        return any(value.quantize(self.shown, way, Context(99)) == self.shown for value in values for way in ways)
+
+
+def numbers(text: str, body: bool = False, start: int = 0) -> list[Number]:
+    """The numbers of a text without names, which begins at `start`; in the body of a table all are measured."""
+    found: list[Number] = []  # from the last to the first, for units stand behind
+    for match in reversed([*_NUMBER.finditer(text)]):
+        value, percent = match["value"], bool(match["percent"])
+        measured = body or percent or bool(match["unit"] or re.search("[.e,]", value))
+        between = text[match.end() : found[-1].start - start] if found else ""
+        if _JOINED.fullmatch(between):
+            percent, measured = percent or (found[-1].percent and not match["unit"]), measured or found[-1].measured
+            found[-1] = found[-1]._replace(measured=measured)
+        elif between.strip() == "of" and (value + found[-1].text).isdigit():
+            measured, found[-1] = True, found[-1]._replace(measured=True)
+        found.append(Number(" ".join(match[0].split()), _decimal(value), percent, measured, start + match.start()))
+    return found[::-1]
+
+
+def _decimal(text: str) -> Decimal:
+    return Decimal(text.replace("−", "-").replace(",", ""))
+
+
+def _cells(values: Any, name: str) -> Iterator[Cell]:
+    """The numbers of a recorded value: itself, or those that stand in it."""
+    for match in _NUMBER.finditer(values if isinstance(values, str) else ""):
+        yield _decimal(match["value"]).scaleb(-2 if match["percent"] else 0), name
+    for value in values.values() if isinstance(values, dict) else values if isinstance(values, list) else []:
+        yield from _cells(value, name)
+    if isinstance(values, int | Decimal) and not isinstance(values, bool):
+        yield Decimal(values), name
+
+
+class Table:
+    """A recorded table: its rows, their numbers, and all numbers with those of the facts."""
+
+    def __init__(self, path: Path) -> None:
+        text, self.name = path.read_text(), path.stem
+        if path.suffix == ".jsonl":
+            text = f'{{"rows": [{",".join(text.splitlines())}]}}'
+        content = json.loads(text, parse_float=Decimal)
+        self.rows: list[dict[str, Any]] = content["rows"]
+        self.cells = [[cell for key in row for cell in _cells(row[key], key)] for row in self.rows]
+        self.all = [*chain(*self.cells)]
+        for key, value in content.get("facts", {}).items():
+            self.all += [] if key in _HOW else _cells(value, key)
+
+    def choices(self, first: str, words: str) -> Iterator[list[Cell]]:
+        """What a row of a Markdown table may show; `first` is its first cell, `words` all cells without figures."""
+        keys = {number.shown for number in numbers(first)}
+
+        def named(value: Any) -> bool:
+            if isinstance(value, str):
+                name = re.escape(value.split(" (")[0].casefold())
+                return bool(name and re.search(rf"(?<![\w-]){name}(?![\w-])", words.casefold()))
+            return type(value) is int and value in keys
+
+        same = [i for i, row in enumerate(self.rows) if first.casefold() in (str(v).casefold() for v in row.values())]
+        rows = same or [*range(len(self.rows))]
+        yield from (self.cells[i] for i in rows)
+        telling = {key for row in self.rows for key in row if named(row[key])}
+        chosen = [i for i in rows if all(named(self.rows[i].get(key)) for key in telling)]
+        if len(chosen) < len(self.rows):
+            yield [*chain(*(self.cells[i] for i in chosen))]
+
+
+def groups(block: str) -> Iterator[tuple[list[Number], tuple[str, str] | None]]:
+    """The numbers of a block; with those of a row of a table its first cell, and all its cells without figures."""
+    text, body = _NAME.sub(lambda name: re.sub(r"[^\n]", "\N{NO-BREAK SPACE}", name[0]), block), False
+    for line in re.finditer(r"[^\n]+" if block.startswith("|") else r"(?s).+", text):
+        if not body:
+            yield [number for number in numbers(line[0], start=line.start()) if number.measured], None
+            body = bool(re.fullmatch(r"[\s|:-]+", line[0]))
+            continue
+        parts = [(part, line.start() + part.start()) for part in re.finditer(r"(?<=\|)[^|\n]+", line[0])]
+        found = [numbers(part[0], i > 0, start) for i, (part, start) in enumerate(parts)]
+        raw = [block[start : start + len(part[0])].strip(" `*") for part, start in parts]
+        yield [number for number in found[0] if number.measured], None
+        yield [*chain(*found[1:])], (raw[0], " ".join(cell for i, cell in enumerate(raw) if i == 0 or not found[i]))
+
+
+def judge(block: str, tables: list[Table], settings: list[Number]) -> Iterator[tuple[int, str]]:
+    """Position and complaint for what is wrong with the numbers of a block."""
+    whole, names = [*chain(*(table.all for table in tables))], ", ".join(table.name for table in tables)
+    known, every = {(n.shown, n.percent) for n in settings}, list[Number]()
+    columns: dict[tuple[int, int], set[str]] = {}  # recorded ones that the numbers of a column here can be of
+    for found, row in groups(block):
+        every += found
+        figures = [n for n in found if (n.shown, n.percent) not in known]
+        lost = [n for n in figures if not n.among(whole)]
+        for n in lost:
+            near = min(whole, key=lambda cell: abs(cell[0].scaleb(2 * n.percent) - n.shown), default=None)
+            told = f"no cell of {names}; the nearest is {near[0]} ({near[1]})" if near else "of no named table"
+            yield n.start, f"{n.text} is {told}"
+        if not row or not figures or lost:
+            continue
+        any_of = chain(*(table.choices(*row) for table in tables))
+        choices = [choice for choice in any_of if all(n.among(choice) for n in figures)]
+        if not choices:
+            yield figures[0].start, f"{', '.join(n.text for n in figures)} are not of one row of {names}"
+            continue
+        at = [block.count("|", block.rfind("\n", 0, n.start) + 1, n.start) for n in figures]
+        for i, n in enumerate(figures):
+            place = at[i], at[:i].count(at[i])
+            keys = {cell[1] for cell in chain(*choices) if n.among([cell])}
+            columns[place] = columns.get(place, keys) & keys
+            if not columns[place]:
+                yield n.start, f"{n.text} is not of the column of {names} that those above it are of"
+    yield from ((0, f"no number of {t.name} is here") for t in tables if not any(n.among(t.all) for n in every))
+    unused = known - {(n.shown, n.percent) for n in every}
+    yield from ((0, f"settings name {n.text}, no measured number") for n in settings if (n.shown, n.percent) in unused)
+
+
+def problems(text: str, folder: Path) -> Iterator[tuple[int, str]]:
+    """Line and complaint for all that is wrong in a page whose tables lie in `folder`."""
+    text = re.sub(r"(?ms)^( *```).*?^\1[^\n]*$", lambda fence: "\n" * fence[0].count("\n"), text)
+    for match in _BLOCK.finditer(text):
+        start, said = 0, {"figures": "", "settings": ""}
+        while comment := _COMMENT.match(match[0], start):
+            said[comment[1]], start = comment[2].strip(), comment.end()
+        line = text.count("\n", 0, match.start() + start) + 1
+        names = [name.strip() for name in said["figures"].split(",") if name.strip()]
+        files = {name: [*folder.glob(f"{name}.json"), *folder.glob(f"{name}.jsonl")] for name in names}
+        yield from ((line, f"no table {name} is recorded") for name, found in files.items() if not found)
+        settings, *reason = re.split(r"\s[-–—]\s", said["settings"], maxsplit=1)
+        if settings and not reason:
+            yield line, "settings need a reason, after a dash"
+        tables = [Table(file) for found in files.values() for file in found]
+        for place, complaint in judge(match[0][start:], tables, numbers(settings, body=True)):
+            yield line + match[0].count("\n", start, start + place), complaint
+
+
+if __name__ == "__main__":
+    named = [Path(page) for page in sys.argv[1:]] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = {page: page.read_text() for page in named if page.name not in WRITTEN}
+    wrong = [f"{page}:{n}: {what}" for page, text in pages.items() for n, what in problems(text, ROOT / "benchmarks")]
+    print("\n".join(wrong) or f"every measured number of {len(pages)} pages is a cell of a recorded table")
+    sys.exit(bool(wrong))
