@@ -204,11 +204,11 @@ class Langevin:
     stages: int = 10
     burn_in: int = 20
     thinning: int = 2
-    chains: int = 1
-    sigma: float = 0.03
-    noise: float = ROUNDING
-    prior: float = 1.0
-    share: float = 1.0
+    chains: int = 2
+    sigma: float = 0.05
+    noise: float = 0.006
+    prior: float = 2.0
+    share: float = 0.9
 
     @property
     def name(self) -> str:
@@ -273,6 +273,7 @@ def effective(members: NDArray[np.float32], chains: int = 1) -> float:
     autoregression.
     """
     n = len(members)
+    chains = chains if n % chains == 0 else 1
     off = (members - members.mean(0)).reshape(chains, n // chains, -1).astype(np.float64)
     if off.shape[1] < 3:
         return float(n)

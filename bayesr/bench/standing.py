@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesr.bench.contenders import BUNDLED, OURS, SAMPLERS, Measured
+from bayesr.bench.contenders import BUNDLED, OURS, RCPS, SAMPLERS, Measured
 from bayesr.bench.record import error_of_mean
 from bayesr.bench.systems import COMPARED
 from bayesr.bench.trial import LEVEL, Scores
@@ -43,7 +43,7 @@ def row_of(scores: Scores, reference: Scores | None) -> Row:
 def rows_of(
     results: Mapping[str, Measured], facts: Mapping[str, Row], times: Mapping[str, tuple[float, float]], n: int
 ) -> list[Row]:
-    """The rows, set by set, those of the lowest CRPS first; a set of all pictures at the end."""
+    """The rows, set by set, those of the lowest CRPS first."""
     rows: list[Row] = []
     for name in next(iter(results.values())).scores if results else ():
         of_set = []
@@ -68,7 +68,7 @@ def winners(rows: Sequence[Row]) -> list[str]:
             continue
         for figure in COMPARED:
             ahead, error = -row[f"{figure} minus {REFERENCE}'s"], row[f"{figure} minus {REFERENCE}'s ±"]
-            if ahead > 0:
+            if ahead > 0 and row["system"] != RCPS:  # whose members are quantile's
                 sentences.append(f"{row['system']}: {figure} lower by {ahead:.3g} ± {error:.2g} on {row['set']}")
         if row["off nominal"] < other["off nominal"]:
             sentences.append(
