@@ -120,7 +120,7 @@ def sample(
         over ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, in the units of
         the input (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
 
-        With :math:`m_k`, :math:`s_k^2` the mean and the variance (ddof = 1) over the L latents of
+        With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of
         mask k: aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased;
         epistemic = raw variance - aleatoric, unbiased and so perhaps slightly negative; variance =
         calibration^2 * raw variance; lower, upper = mean -+ lambda(level, n) * std, widened by

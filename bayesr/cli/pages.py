@@ -26,6 +26,11 @@ def report(
     """
     from bayesr.errors import InvalidArgument
 
+    wrong = [one for one in sources if not _is_table(one) and Path(one).is_file()]
+    if wrong:
+        raise InvalidArgument(
+            f"{wrong[0]} is no store of a product (.zarr), recorded table (.json) or history (.jsonl)."
+        )
     if not all(map(_is_table, sources)):
         from bayesr import report as pages
 

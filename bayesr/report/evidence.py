@@ -45,7 +45,7 @@ class Reference:
                 f"The product was drawn without {', '.join(sorted(lacking))}, so nothing can be held against a "
                 "reference: leave the reference out, or sample again without variables=."
             )
-        return cls(scores._reference(ds, given, None), model)
+        return cls(scores.read_reference(ds, given, None), model)
 
     def cut(self, rows: slice, columns: slice) -> xr.DataArray:
         """A window of it, as it was read."""
@@ -100,8 +100,8 @@ def _scores(ds: xr.Dataset, truth: xr.DataArray, read: Reference) -> dict[str, A
         found = scores.score(ds, truth, levels=levels, model=read.model, progress=False)
         return {str(name): values.to_numpy() for name, values in found.variables.items()}
     image = images.Image(truth, read.image.value_range, read.image.bounds, read.image.nodata, read.image.sha256)
-    case = scores._case(ds, image)
-    widths, _ = scores._half_widths(ds, levels, read.model)
+    case = scores.case_of(ds, image)
+    widths, _ = scores.half_widths_of(ds, levels, read.model)
     of_all = comparison.of_the_mean(case) | comparison.of_intervals(case, widths) | comparison.of_std(case)
     return of_all | {"removed": comparison.REMOVED}
 

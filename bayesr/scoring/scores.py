@@ -199,11 +199,11 @@ def score(
     if not all(0 < level < 1 for level in levels):
         raise InvalidArgument(f"levels must lie between 0 and 1 (0.9 for 90% intervals), not {tuple(levels)!r}.")
     whole = _product(ds)
-    truth = _reference(whole, reference, dims)
-    case = _case(whole, truth)
+    truth = read_reference(whole, reference, dims)
+    case = case_of(whole, truth)
     low = _input(whole, img)
     operator = from_description(json.loads(product.attribute(whole, "observation")))
-    half_widths, source = _half_widths(whole, levels, model)
+    half_widths, source = half_widths_of(whole, levels, model)
     with tempfile.TemporaryDirectory() as folder:
         members = redraw.members(whole, img, model, Path(folder), progress)
         steps = len(comparison.windows(members)) + members.shape[0] * members.shape[1]
@@ -270,7 +270,7 @@ def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
     return ds
 
 
-def _reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> images.Image:
+def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> images.Image:
     """The truth, on the product's grid or refused."""
     value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
     try:
@@ -302,7 +302,8 @@ def _reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> im
     return truth
 
 
-def _case(ds: xr.Dataset, truth: images.Image) -> Case:
+def case_of(ds: xr.Dataset, truth: images.Image) -> Case:
+    """A product beside its truth, NaN where either has no pixel."""
     values = truth.data.to_numpy().astype(np.float64)
     valid = np.isfinite(ds["mean"].to_numpy()).all(0)
     if truth.missing is not None:
@@ -322,7 +323,7 @@ def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
     return low if whole else None
 
 
-def _half_widths(
+def half_widths_of(
     ds: xr.Dataset, levels: Sequence[float], model: str | Path | Model | None
 ) -> tuple[dict[float, float | None], str]:
     """Lambda for every level, None for the product's own interval, NaN for one the calibration cannot give."""

@@ -160,8 +160,8 @@ def extend(
 ) -> xr.Dataset:
     r"""Add members to a finished store and bring every variable up to date; those that are there are not drawn again.
 
-    With :math:`m`, :math:`S` the mean and the sum of squared deviations of a mask's L members, and :math:`m'`,
-    :math:`S'` of its L' new ones: :math:`S + S' + L L' / (L + L') (m' - m)^2` is the sum of all. The product is
+    With ``m``, ``S`` the mean and the sum of squared deviations of a mask's L members, and ``m'``,
+    ``S'`` of its L' new ones: ``S + S' + L L' / (L + L') (m' - m)^2`` is the sum of all. The product is
     that of ``sample(..., n=n, masks=...)`` with the masks of the store, to 1e-5 of the value range.
 
     An extension that was interrupted goes on when it is called again; until it is finished, the attribute ``n``
