@@ -412,7 +412,8 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, arguments, messag
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path):
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path, told):
     given = [f"{system}={folder}" for system, folder in folders.items()]
     out = tmp_path / "new" / "ratings.csv"
     command = [sys.executable, "-m", "bayesr.cli", "rate", *given, "--out", str(out), "--rater", "ann", "--no-open"]
@@ -424,8 +425,12 @@ def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path):
         connection.request("GET", f"/{address[2]}/study")
         assert json.loads(connection.getresponse().read())["total"] == 6
         connection.close()
-        process.send_signal(signal.SIGINT)
-        assert "0 of 6 are rated" in process.stdout.read()
+        process.send_signal(told)
+        try:
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert "0 of 6 are rated" in said
     assert process.returncode == 0 and read(out) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def rate(
             import webbrowser
 
             webbrowser.open(server.url)
+        # What a script begins in the background ignores Ctrl-C; and who tells it to terminate has ratings too.
+        for told in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(told, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
