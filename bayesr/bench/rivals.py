@@ -194,11 +194,12 @@ def command(
         packed = Path(folder) / "images.npz", Path(folder) / "held-out.npz"
         training.pack(packed[0])
         kept.pack(packed[1])
+        digest = checksum(training, kept)
         facts = {
             "images": f"{len(training.names)} to train on and {len(kept.names)} to calibrate on, of "
-            f"{', '.join(sorted({source.name for source in folders}))}; checksum {checksum(training, kept)[:12]}"
+            f"{', '.join(sorted({source.name for source in folders}))}; checksum {digest[:12]}"
         }
-        task = Task("", "natural", *packed, data, keep, budget.seconds, checksum(training, kept), n, seed, limit)
+        task = Task("", "natural", *packed, data, keep, budget.seconds, digest, n, seed, limit)
         contenders = {name: _contender(name, task, keep, budget.name == "small") for name in systems}
         made = _prepare(contenders, workers)
         results = _measured(contenders, pictures, workers)
