@@ -10,17 +10,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BayesrError": "errors",
-    "Model": "model",
+    "Model": "model.model",
     "aggregate": "aggregation.workflow",
     "calibrate": "training.workflow",
-    "check": "store.integrity",
-    "components": "principal",
-    "extend": "store.extension",
-    "load": "model",
-    "models": "catalogue",
+    "check": "sampling.repairing",
+    "components": "aggregation.variation",
+    "extend": "sampling.extending",
+    "load": "model.model",
+    "models": "model.catalogue",
     "observe": "observe",
-    "replay": "sampling",
-    "sample": "sampling",
+    "replay": "sampling.workflow",
+    "sample": "sampling.workflow",
     "score": "scoring.scores",
     "segment": "segmentation.workflow",
     "train": "training.workflow",
@@ -46,16 +46,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bayesr import observe
+    from bayesr.aggregation.variation import components
     from bayesr.aggregation.workflow import aggregate
-    from bayesr.catalogue import models
     from bayesr.errors import BayesrError
-    from bayesr.model import Model, load
-    from bayesr.principal import components
-    from bayesr.sampling import replay, sample
+    from bayesr.model.catalogue import models
+    from bayesr.model.model import Model, load
+    from bayesr.sampling.extending import extend
+    from bayesr.sampling.repairing import check
+    from bayesr.sampling.workflow import replay, sample
     from bayesr.scoring.scores import score
     from bayesr.segmentation.workflow import segment
-    from bayesr.store.extension import extend
-    from bayesr.store.integrity import check
     from bayesr.training.workflow import calibrate, train
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bayesr.calibration import LAMBDAS, Calibration
-from bayesr.model import Model
+from bayesr.calibration.calibration import LAMBDAS, Calibration
+from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
 from bayesr.training.data import Pairs, load_images

@@ -10,7 +10,7 @@ from bayesr.bench.search import VARIANTS, trained
 from bayesr.bench.sets import read_set
 from bayesr.cli import _TABLES, main
 from bayesr.errors import DataNotFound, InvalidArgument, UnknownData, WrongProtocol
-from bayesr.model import load
+from bayesr.model.model import load
 from bayesr.training.data import ImageSet
 from bayesr.training.problems import GaussianField
 

@@ -10,7 +10,7 @@ from bayesr.bench import annotators
 from bayesr.bench.annotators import REFERENCE, Drawn, resampled_error, rows_of
 from bayesr.bench.retina import reduced, retina
 from bayesr.cli import main
-from bayesr.networks.mobile_unet import MobileUNet
+from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 
 

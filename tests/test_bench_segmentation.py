@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from bayesr.bench.nuclei_figure import pooled
 from bayesr.bench.segmentation import ALL, TESTED, Found, comparisons, covered, rows_of
 from bayesr.cli import main
-from bayesr.networks.mobile_unet import MobileUNet
+from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.segmenter import Segmentation, Segmenter
 
 

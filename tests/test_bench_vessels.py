@@ -7,7 +7,7 @@ import torch
 from bayesr.bench.retina import GREEN
 from bayesr.bench.segmentation import ALL
 from bayesr.bench.vessels import answers, measured, rows_of
-from bayesr.networks.mobile_unet import MobileUNet
+from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.segmenter import Segmenter
 

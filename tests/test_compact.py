@@ -1,7 +1,7 @@
 import pytest
 
 from bayesr.bench.compact import BATCH, PATCH, compact
-from bayesr.recipes import names, recipe
+from bayesr.training.recipes import names, recipe
 
 
 @pytest.mark.parametrize("name", names())

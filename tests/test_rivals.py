@@ -18,7 +18,7 @@ from bayesr.bench.rivals import merged
 from bayesr.bench.sets import observe
 from bayesr.bench.standing import AIM, REFERENCE, UNEQUAL, aims, rows_of, title, winners
 from bayesr.bench.trial import LEVEL, Domain, Task
-from bayesr.calibration import Calibration
+from bayesr.calibration.calibration import Calibration
 from bayesr.cli import main
 from bayesr.errors import InvalidArgument
 from bayesr.training.data import ImageSet

@@ -13,16 +13,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import bayesr
-from bayesr import images, product, redraw
+from bayesr import images, product
 from bayesr.aggregation import regions as areas
 from bayesr.aggregation.measuring import Part, of_bands, variance
 from bayesr.aggregation.regions import Regions
 from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.progress import progress as show_progress
+from bayesr.sampling import replaying as redraw
 
 if TYPE_CHECKING:
-    from bayesr.model import Model
+    from bayesr.model.model import Model
 
 
 def aggregate(
@@ -219,7 +220,7 @@ def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
 
 def _frame(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Frame:
     """(y, x, scale, quantum) of the product that an image would become."""
-    from bayesr.model import load
+    from bayesr.model.model import load
 
     array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale

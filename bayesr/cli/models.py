@@ -15,8 +15,8 @@ def models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bayesr.catalogue import models as known
-    from bayesr.catalogue import segmenters
+    from bayesr.model.catalogue import models as known
+    from bayesr.model.catalogue import segmenters
 
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
     for info in known():
@@ -45,8 +45,8 @@ def models() -> None:
 )  # fmt: skip
 def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]) -> None:
     """The card of MODEL as Markdown, from the file itself; without MODEL a page of all that are bundled."""
-    from bayesr.card import markdown, page, store_text
-    from bayesr.catalogue import locate
+    from bayesr.model.card import markdown, page, store_text
+    from bayesr.model.catalogue import locate
 
     if model is None and texts:
         raise click.UsageError("Say whose texts these are: bayesr card MODEL --set NAME TEXT.")

@@ -101,9 +101,9 @@ def train_segmenter(
 
 def _network(options: dict[str, Any], bands: int, annotators: int) -> Any:
     """The network that the options ask for, without them."""
-    from bayesr.networks.annotators import AnnotatorEnsemble
-    from bayesr.networks.mobile_unet import MobileUNet
-    from bayesr.networks.probabilistic_unet import ProbabilisticUNet
+    from bayesr.networks.segmenters.annotators import AnnotatorEnsemble
+    from bayesr.networks.segmenters.mobile_unet import MobileUNet
+    from bayesr.networks.segmenters.probabilistic_unet import ProbabilisticUNet
 
     kind, encoder, borders = (options.pop(name) for name in ("kind", "encoder", "objects"))
     size = {"bands": bands, "outputs": 1 + borders, "width": options.pop("width"), "depth": options.pop("depth")}

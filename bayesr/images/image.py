@@ -14,9 +14,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import fingerprint
 from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
-from bayesr.images import axes, holes, lazy, sources
+from bayesr.images import axes, lazy, sources
+from bayesr.images import image_statistics as fingerprint
+from bayesr.images import nodata as holes
 
 _OVERVIEW = 1024
 """Side of the largest image that the input check looks at as a whole."""
@@ -114,8 +115,8 @@ class Image:
     def overview(self) -> NDArray[np.float32]:
         """What the input check looks at: all of an image of up to 1024 pixels a side, else nine windows put together.
 
-        They are those of `bayesr.fingerprint.windows`, moved by up to 7 pixels so that blocks of JPEG meet as in the
-        image. So its statistics are theirs.
+        They are those of `bayesr.images.image_statistics.windows`, moved by up to 7 pixels so that blocks of JPEG
+        meet as in the image. So its statistics are theirs.
         """
         height, width = self.data.shape[1:]
         if max(height, width) <= _OVERVIEW:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.residual import ResidualTrunk, convolution
+from bayesr.networks.backbones.residual import ResidualTrunk, convolution
 
 
 class Backward(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from bayesr.networks.attention import SelfAttention
+from bayesr.networks.backbones.attention import SelfAttention
 
 _SLOPE = 0.2
 _POOLED = 6

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.residual import ResidualTrunk, convolution
+from bayesr.networks.backbones.residual import ResidualTrunk, convolution
 
 _LEAST, _MOST = -6.0, 1.0
 """Bounds of the logarithm of standard deviations: what lies beyond is no use, and its gradients do harm."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
 from bayesr.networks.generator import Generator
-from bayesr.networks.tail import Shared
+from bayesr.networks.heads.stochastic import Shared
 
 
 class Ensemble(Generator):

@@ -7,10 +7,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.interpolation import resize
 from bayesr.networks.generator import Generator
-from bayesr.networks.tail import Shared
+from bayesr.networks.heads.stochastic import Shared
 from bayesr.observe import Observation, from_description
+from bayesr.resampling import resize
 
 
 class Interpolation(Generator):

@@ -19,14 +19,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.attention import AttentionTrunk
-from bayesr.networks.marginal import GaussianTail, QuantileTail
-from bayesr.networks.residual import ResidualTrunk, convolution
-from bayesr.networks.rrdb import RRDBTrunk
-from bayesr.networks.srresnet import SRResNetTrunk, StagedOutput
-from bayesr.networks.swin import SwinTrunk
-from bayesr.networks.tail import Shared, StochasticTail, pointwise
-from bayesr.networks.unet import UNetTrunk
+from bayesr.networks.backbones.attention import AttentionTrunk
+from bayesr.networks.backbones.residual import ResidualTrunk, convolution
+from bayesr.networks.backbones.rrdb import RRDBTrunk
+from bayesr.networks.backbones.srresnet import SRResNetTrunk, StagedOutput
+from bayesr.networks.backbones.swin import SwinTrunk
+from bayesr.networks.backbones.unet import UNetTrunk
+from bayesr.networks.heads.marginal import GaussianTail, QuantileTail
+from bayesr.networks.heads.stochastic import Shared, StochasticTail, pointwise
 
 TRUNKS: dict[str, Callable[..., Any]] = {
     "residual": ResidualTrunk,
@@ -55,7 +55,7 @@ class Generator(nn.Module):
         Channels and blocks of the tail, and latent channels per block.
         ``tail_blocks=0`` makes a point estimator, ``latent=0`` leaves dropout alone.
     tail : {"stochastic", "gaussian", "quantile"}
-        The last two know every pixel by itself (`bayesr.networks.marginal`).
+        The last two know every pixel by itself (`bayesr.networks.heads.marginal`).
     gaussian_dropout, direct, mix : bool, bool, int
         Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail; a
         linear path for the latents; channels of its image-dependent way out (`StochasticTail`).

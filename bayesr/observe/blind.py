@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesr.interpolation import resize
 from bayesr.observe.base import Observation, Unbound
+from bayesr.resampling import resize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.banded import Banded
 from bayesr.errors import InvalidObservation
 from bayesr.observe.base import Observation, Unbound
+from bayesr.resampling import Banded
 
 # Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
 _WORST_CONDITION = 1e3

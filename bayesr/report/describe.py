@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from bayesr import images, product
-from bayesr import redraw as again
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
@@ -19,6 +18,7 @@ from bayesr.report import panels
 from bayesr.report.evidence import Reference, held_against
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.planes import Plane
+from bayesr.sampling import replaying as again
 from bayesr.store.layout import NEXT, PROGRESS, Store
 from bayesr.store.places import place_of
 
@@ -137,7 +137,7 @@ def _members(
 
     def draw(i: int) -> Array:
         if job is None:
-            from bayesr.sampling import replay
+            from bayesr.sampling.workflow import replay
 
             return panels.reduced(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
         out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), np.float32)

@@ -15,12 +15,13 @@ import numpy as np
 import xarray as xr
 
 import bayesr
-from bayesr import images, product, redraw
-from bayesr.calibration import Calibration
+from bayesr import images, product
+from bayesr.calibration.calibration import Calibration
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidPixels, InvalidProduct, StoreFailed
-from bayesr.model import Model
+from bayesr.model.model import Model
 from bayesr.observe import from_description
 from bayesr.progress import progress as show_progress
+from bayesr.sampling import replaying as redraw
 from bayesr.scoring import comparison
 from bayesr.scoring.comparison import Case
 

@@ -15,7 +15,7 @@ from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
 from bayesr.segmentation.masks import check_sizes, image_files, mask_files, mask_of, read_mask
 
 if TYPE_CHECKING:
-    from bayesr.model import Model
+    from bayesr.model.model import Model
 
 _DERIVED = "_superpixels"
 

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bayesr.catalogue import SEGMENTERS, read_header
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
-from bayesr.model import read_weights, write
+from bayesr.model.catalogue import SEGMENTERS, read_header
+from bayesr.model.model import read_weights, write
 
 SCALINGS = ("range", "percentiles", "roots")
 _PERCENTILES = (1.0, 99.8)
@@ -25,9 +25,9 @@ _SIDE = 768
 """Pixels along a side that a network is given at once, where it keeps what it promises in windows."""
 
 NETWORKS = {
-    "unet": "bayesr.networks.mobile_unet:MobileUNet",
-    "probabilistic-unet": "bayesr.networks.probabilistic_unet:ProbabilisticUNet",
-    "annotators": "bayesr.networks.annotators:AnnotatorEnsemble",
+    "unet": "bayesr.networks.segmenters.mobile_unet:MobileUNet",
+    "probabilistic-unet": "bayesr.networks.segmenters.probabilistic_unet:ProbabilisticUNet",
+    "annotators": "bayesr.networks.segmenters.annotators:AnnotatorEnsemble",
 }
 """Networks by the kind that segmenter files know them by, and where they live: each is imported when it is needed."""
 

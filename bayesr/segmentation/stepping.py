@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from bayesr.errors import TrainingFailed
+from bayesr.model import checkpoint as checkpoints
 from bayesr.segmentation.losses import LOSSES
 from bayesr.segmentation.patches import Patches
-from bayesr.training import checkpoint as checkpoints
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
 _WARM = 50

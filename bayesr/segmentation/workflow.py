@@ -12,19 +12,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import images, product, redraw
+from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
+from bayesr.sampling import replaying as redraw
 from bayesr.segmentation.adapters import Segment, adapt
+from bayesr.segmentation.cache import Kept
 from bayesr.segmentation.description import dataset
-from bayesr.segmentation.kept import Kept
 from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places
 
 if TYPE_CHECKING:
-    from bayesr.model import Model
+    from bayesr.model.model import Model
 
 Frame = Callable[[int], NDArray[np.float32]]
 """The i-th image that is segmented, `band x y x x`."""

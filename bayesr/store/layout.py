@@ -20,8 +20,8 @@ from zarr.codecs import BloscCodec
 from bayesr.errors import StoreFailed
 from bayesr.grid import Tile
 from bayesr.images import lazy
-from bayesr.job import MASK_MEANS, Arrays
 from bayesr.product import DIMS, VARIABLES
+from bayesr.sampling.job import MASK_MEANS, Arrays
 from bayesr.store.places import files
 from bayesr.store.values import plain
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 
 from bayesr.errors import BayesrError
+from bayesr.model.checkpoint import network_of
 from bayesr.observe import Separable
-from bayesr.recipes import recipe
-from bayesr.training.checkpoint import network_of
 from bayesr.training.data import load_images, source
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.processes import together
+from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bayesr.training.scene import Scene
+from bayesr.training.batch import Scene
 
 
 def seen(scene: Scene) -> Tensor:

@@ -19,7 +19,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from bayesr.networks.encoder import Encoder
-from bayesr.training.scene import Scene
+from bayesr.training.batch import Scene
 
 
 class Drawn(dist.Normal):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesr import images
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
-from bayesr.model import Model, load
+from bayesr.model.model import Model, load
 from bayesr.observe import Observation
 from bayesr.training.data import SUFFIXES, ImageSet, load_images
 

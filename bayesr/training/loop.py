@@ -1,7 +1,7 @@
 """The loop: stages of a recipe, one step after another, stopped and resumed at any of them.
 
 Everything that decides the next step (weights, averages, optimiser moments, random states, step)
-lies in one checkpoint (`bayesr.training.checkpoint`), so that a training that was killed goes on as if it
+lies in one checkpoint (`bayesr.model.checkpoint`), so that a training that was killed goes on as if it
 had not been, bit for bit on a CPU.
 """
 
@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from bayesr.errors import TrainingFailed
+from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
-from bayesr.networks.tail import StochasticTail
-from bayesr.training import checkpoint as checkpoints
+from bayesr.networks.heads.stochastic import StochasticTail
 from bayesr.training import losses
 from bayesr.training.data import PairSource
 from bayesr.training.history import Record as Record

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesr.model import Model, load, stored
+from bayesr.model.checkpoint import network_of
+from bayesr.model.model import Model, load, stored
 from bayesr.networks.generator import Generator
-from bayesr.training.checkpoint import network_of
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
 

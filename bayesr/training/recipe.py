@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from bayesr.networks.critic import Critic
-from bayesr.training.games import LOGISTIC, Game
-from bayesr.training.scene import Scene, member_against_truth
+from bayesr.training.adversarial import LOGISTIC, Game
+from bayesr.training.batch import Scene, member_against_truth
 
 Term = Callable[[Scene], Tensor]
 """A loss of one's own: of a `Scene`, a scalar. Its name is what the history calls it."""
@@ -98,7 +98,7 @@ class Recipe:
     Parameters
     ----------
     network : mapping
-        What `bayesr.networks.build` takes beside bands and scale.
+        What `bayesr.networks.registry` takes beside bands and scale.
     stages : tuple of Stage
     patch : int
         Low-resolution pixels along a side.

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.build import build
 from bayesr.networks.generator import Generator, sub_pixels
-from bayesr.networks.marginal import GaussianTail, QuantileTail
-from bayesr.networks.tail import Shared, StochasticTail
+from bayesr.networks.heads.marginal import GaussianTail, QuantileTail
+from bayesr.networks.heads.stochastic import Shared, StochasticTail
+from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training import losses
+from bayesr.training.adversarial import critic_step_loss
+from bayesr.training.batch import Scene
 from bayesr.training.data import PairSource
-from bayesr.training.games import critic_step_loss
 from bayesr.training.history import Record
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Contest, Recipe, Stage
-from bayesr.training.scene import Scene
 
 _DECAY = 0.999
 _DROPOUT_RATE = 20.0

@@ -1,4 +1,4 @@
-"""Losses that recipes add to those of the pixels: functions of a `Scene` (`bayesr.training.scene`).
+"""Losses that recipes add to those of the pixels: functions of a `Scene` (`bayesr.training.batch`).
 
 Members `x` are of shape `b x P x band x y x x`, the truth `b x band x y x x`; `SpreadReward` is a network that
 `rewarded` needs, all others are functions alone.
@@ -18,7 +18,7 @@ from bayesr.networks.minivgg import MiniVGG
 from bayesr.training.losses import rewarded_error
 
 if TYPE_CHECKING:
-    from bayesr.training.scene import Scene
+    from bayesr.training.batch import Scene
 
 _SIDE = 96
 _DEPTHS = (1, 4)

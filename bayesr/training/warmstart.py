@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
-from bayesr.networks.tail import StochasticTail
+from bayesr.networks.heads.stochastic import StochasticTail
 
 _HEAD = "trunk.head."
 """What sees the image itself, in every trunk."""

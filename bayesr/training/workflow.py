@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 import bayesr
-from bayesr.calibration import LAMBDAS, Calibration, FactorFit, images_for, largest_level, missed_curve
-from bayesr.coverage import CoverageRecord
+from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, images_for, largest_level, missed_curve
+from bayesr.calibration.coverage import CoverageRecord
+from bayesr.calibration.input_rules import fit_inputs
 from bayesr.errors import InvalidArgument, NotStochastic, TrainingFailed
-from bayesr.model import Model, load
+from bayesr.model.model import Model, load
 from bayesr.observe import Observation, bicubic, from_description
 from bayesr.progress import progress as show_progress
-from bayesr.recipes import recipe as recipe_named
 from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, load_images, source
 from bayesr.training.degradation import Degradation
@@ -29,11 +29,11 @@ from bayesr.training.degradation import observation as inexact
 from bayesr.training.held_out import checksum, read_pairs
 from bayesr.training.held_out import pairs as pairs_of
 from bayesr.training.history import History, Record, Report, table, tensorboard
-from bayesr.training.inputrules import fit_inputs
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.processes import together
 from bayesr.training.publishing import publish, source_of
 from bayesr.training.recipe import Recipe
+from bayesr.training.recipes import recipe as recipe_named
 from bayesr.training.validation import Validation
 
 _COUNTS = (2, 4, 8, 16, 32, 128)
@@ -235,8 +235,8 @@ def calibrate(
 
     One half of the pairs, drawn at random, serves the factor on the standard deviation, the other
     the interval widths, for 2 to 128 members, and the record of how well the intervals hold
-    (`bayesr.calibration.Calibration.dataset`). All low-resolution images together teach the input
-    check what is usual (`bayesr.inputcheck`), where they are 20 or more.
+    (`bayesr.calibration.calibration.Calibration.dataset`). All low-resolution images together teach the input
+    check what is usual (`bayesr.calibration.inputs`), where they are 20 or more.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""A model: its network, its file, its card, and the catalogue of bundled models."""

@@ -1,0 +1,1 @@
+"""Backbones: networks that run once per image and map it to features."""

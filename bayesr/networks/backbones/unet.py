@@ -1,0 +1,82 @@
+"""U-Net on the low-resolution grid: features of many scales, for regression."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayesr.networks.backbones.residual import SLOPE, convolution
+from bayesr.resampling import extend
+
+
+class Pair(nn.Module):
+    """Two 3x3 convolutions, LeakyReLU after each."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = convolution(inputs, outputs), convolution(outputs, outputs)
+
+    def forward(self, f: Tensor) -> Tensor:
+        f = F.leaky_relu(self.first(f), SLOPE, inplace=True)
+        return F.leaky_relu(self.second(f), SLOPE, inplace=True)
+
+
+class UNetTrunk(nn.Module):
+    """Features of the low-resolution image, `n x bands x h x w` to `n x width x h x w`.
+
+    Down: two convolutions, then the mean of 2x2 pixels, as often as `blocks` says, channels doubling. Up: the
+    nearest coarse pixel and a convolution, joined with the features of the same size on the way down, then two
+    convolutions. Values are expected in about [0, 1]; the trunk centres them itself.
+
+    What differs from the published network: LeakyReLU, means instead of maxima of 2x2 pixels (maxima lose where
+    they were), a nearest pixel and a convolution instead of a transposed one (which leaves a chequerboard), and
+    padding, so that any size comes out as it went in: up to a multiple of ``2^blocks`` the image goes on as its
+    mirror image. Pixels are grouped from the upper left corner, so windows must begin at multiples of `multiple`.
+
+    Parameters
+    ----------
+    bands, width : int
+        Bands of the image, channels at full size.
+    blocks : int
+        Levels below the full size.
+
+    References
+    ----------
+    O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional networks for biomedical image segmentation", 2015,
+    arXiv:1505.04597.
+    """
+
+    def __init__(self, bands: int, width: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        self.width, self.multiple = width, 2**blocks
+        widths = [width * 2**level for level in range(blocks + 1)]
+        self.head = Pair(bands, width)
+        self.down = nn.ModuleList(Pair(fine, coarse) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(convolution(coarse, fine) for fine, coarse in pairwise(widths))
+        self.join = nn.ModuleList(Pair(2 * fine, fine) for fine in widths[:-1])
+        self.reach = max(_reach(pixel, blocks) for pixel in range(self.multiple))
+
+    def forward(self, y: Tensor) -> Tensor:
+        height, width = y.shape[-2:]
+        f: Tensor = extend(y - 0.5, self.multiple).contiguous(memory_format=torch.channels_last)
+        f = self.head(f)
+        seen = []
+        for down in self.down:
+            seen.append(f)
+            f = down(F.avg_pool2d(f, 2))
+        for up, join in zip(reversed(self.up), reversed(self.join), strict=True):
+            f = join(torch.cat([up(F.interpolate(f, scale_factor=2.0)), seen.pop()], 1))
+        return f[..., :height, :width].contiguous(memory_format=torch.channels_last)
+
+
+def _reach(pixel: int, blocks: int) -> int:
+    """How far a pixel sees: the pixels first to last, followed from the output back to the image."""
+    first = last = pixel
+    for _ in range(blocks):  # two convolutions of a join and one of the way up; then the coarse pixels of those
+        first, last = (first - 3) // 2, (last + 3) // 2
+    for _ in range(blocks):  # two convolutions, and the 2x2 pixels of a mean
+        first, last = 2 * (first - 2), 2 * (last + 2) + 1
+    return max(pixel - (first - 2), last + 2 - pixel)

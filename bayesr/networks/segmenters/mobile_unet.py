@@ -1,0 +1,238 @@
+"""U-Net whose encoder is MobileNetV2: logits of a segmentation at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bayesr.errors import InvalidArgument, InvalidModel
+from bayesr.networks.vision import torchvision
+from bayesr.resampling import extend
+
+PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+_STAGES = (2, 4, 7, 14, 18)
+"""Where torchvision's list of MobileNetV2's blocks has halved the size once, twice, ..., five times."""
+_DECODER = (12, 16, 24, 48, 96)
+"""Channels of the decoder at full size, a half, a quarter, ..."""
+_CENTRE = 0.5
+
+
+class Block(nn.Sequential):
+    """A 3x3 convolution, batch normalisation, ReLU: `n x inputs x h x w` to `n x outputs x h x w`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+
+class MobileUNet(nn.Module):
+    """U-Net with the encoder of MobileNetV2, for images `n x bands x h x w` in about [0, 1] of any size.
+
+    The encoder halves the size `depth` times. The decoder goes back up: the nearest coarse pixel, joined with the
+    encoder's features of that size (at full size, the image itself), and a 3x3 convolution with batch
+    normalisation. A 1x1 convolution makes logits, `n x outputs x h x w`. Beyond the lower and the right border the
+    image goes on as its mirror image, up to a multiple of ``2^depth``.
+
+    Weights begin at random. Those of an encoder that was trained elsewhere come from a file, see `start_from`.
+
+    Parameters
+    ----------
+    bands, outputs : int
+        Bands of the image; maps of logits. Of two maps the first is the foreground, the second the borders.
+    width : float
+        Factor on MobileNetV2's numbers of channels.
+    depth : int
+        1 to 5. How often the encoder halves the size; 5 takes all of it but the layer before its classifier.
+    decoder : sequence of int, optional
+        Channels of the decoder at full size, a half, ..., `depth` numbers.
+
+    Attributes
+    ----------
+    architecture : dict
+        What builds this network again.
+    reach, multiple : int
+        In evaluation mode an output pixel depends on the image at most `reach` pixels away, and windows of the image
+        that begin at multiples of `multiple` agree with the whole.
+
+    Raises
+    ------
+    InvalidModel
+        For sizes that no network can have.
+
+    References
+    ----------
+    M. Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", 2018, arXiv:1801.04381;
+    O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional networks for biomedical image segmentation", 2015,
+    arXiv:1505.04597.
+    """
+
+    def __init__(
+        self,
+        bands: int = 1,
+        outputs: int = 1,
+        width: float = 1.0,
+        depth: int = 5,
+        decoder: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= depth <= len(_STAGES) or bands < 1 or outputs < 1 or width <= 0:
+            raise InvalidModel(
+                f"No such U-Net: {bands} bands, {outputs} outputs, width {width}, depth {depth}. Bands and outputs are "
+                f"at least 1, the width is positive, the depth 1 to {len(_STAGES)}."
+            )
+        channels = tuple(decoder) if decoder is not None else _DECODER[:depth]
+        if len(channels) != depth or min(channels) < 1:
+            raise InvalidModel(f"A decoder of depth {depth} has {depth} positive numbers of channels, not {channels}.")
+        self.architecture: dict[str, Any] = {
+            "kind": "unet",
+            "bands": bands,
+            "outputs": outputs,
+            "width": width,
+            "depth": depth,
+            "decoder": list(channels),
+        }
+        self.multiple = 2**depth
+        torchvision()
+        from torchvision.models import mobilenet_v2
+
+        blocks = list(mobilenet_v2(weights=None, width_mult=width).features)[: _STAGES[depth - 1]]
+        if bands != 3:
+            blocks[0][0] = nn.Conv2d(bands, blocks[0][0].out_channels, 3, stride=2, padding=1, bias=False)
+            nn.init.kaiming_normal_(blocks[0][0].weight, mode="fan_out")
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*blocks[first:last]) for first, last in pairwise((0, *_STAGES[:depth]))
+        )
+        seen = [bands, *(_outputs(stage) for stage in self.encoder)]
+        below = [*channels[1:], seen[-1]]
+        self.decoder = nn.ModuleList(
+            Block(coarse + skip, out) for coarse, skip, out in zip(below, seen[:-1], channels, strict=True)
+        )
+        self.channels = channels[0]
+        self.head = nn.Conv2d(self.channels, outputs, 1)
+        self.reach = max(_reach(pixel, self.encoder) for pixel in range(self.multiple))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The image itself, then the features of half its size (rounded up to `multiple`), a quarter, ..."""
+        f: Tensor = (extend(x, self.multiple) - _CENTRE).contiguous(memory_format=torch.channels_last)
+        features = [x]
+        for stage in self.encoder:
+            f = stage(f)
+            features.append(f)
+        return features
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        """The last feature map, `n x channels x h x w`, from what `encode` returns."""
+        x, f = features[0], features[-1]
+        finer = [extend(x, self.multiple) - _CENTRE, *features[1:-1]]
+        for block, skip in zip(reversed(self.decoder), reversed(finer), strict=True):
+            f = block(torch.cat([F.interpolate(f, scale_factor=2.0), skip], 1))
+        return f[..., : x.shape[-2], : x.shape[-1]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `n x outputs x h x w`."""
+        logits: Tensor = self.head(self.decode(self.encode(x)))
+        return logits
+
+    def loss(
+        self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
+    ) -> Tensor:
+        """The pixel loss against each annotator's masks, averaged over annotators.
+
+        Parameters
+        ----------
+        x : Tensor
+            `n x bands x h x w`.
+        targets : Tensor
+            `n x annotator x outputs x h x w`, in [0, 1].
+        weight : Tensor
+            `n x 1 x h x w`; 1 for a pixel that counts once.
+        pixel_loss : callable
+            One of `bayesr.segmentation.losses`.
+        generator : torch.Generator
+            Not used: nothing is drawn here.
+        """
+        logits = self(x)
+        return torch.stack([pixel_loss(logits, masks, weight) for masks in targets.unbind(1)]).mean()
+
+    def probability(self, x: Tensor) -> Tensor:
+        """Probability maps `n x outputs x h x w`."""
+        return torch.sigmoid(self(x))
+
+    def maps(self, x: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Plausible maps, `n x count x outputs x h x w`: a U-Net knows one, so all are equal."""
+        return self.probability(x)[:, None].expand(-1, count, -1, -1, -1)
+
+    @torch.no_grad()
+    def start_from(self, path: str | Path) -> None:
+        """Take over an encoder's weights from a file, safetensors or a plain dict of tensors saved by torch.
+
+        The file holds torchvision's MobileNetV2 of the same `width`, as it is published: names begin with
+        ``features.``. For images of other than 3 bands the first layer's weights are averaged over colours and
+        scaled, so that a grey image repeated three times would give the same.
+
+        Raises
+        ------
+        InvalidArgument
+            When the file cannot be read without running code, or holds another network.
+        """
+        weights = _weights(Path(path))
+        own = {
+            f"features.{first + int(i)}.{rest}": value
+            for first, stage in zip((0, *_STAGES), self.encoder, strict=False)
+            for i, _, rest in (name.partition(".") for name in stage.state_dict())
+            for value in [stage.state_dict()[f"{i}.{rest}"]]
+        }
+        start, bands = weights.get("features.0.0.weight"), self.architecture["bands"]
+        if start is not None and start.dim() == 4 and start.shape[1] == 3 != bands:
+            weights["features.0.0.weight"] = start.mean(1, keepdim=True).repeat(1, bands, 1, 1) * 3 / bands
+        wrong = [name for name, value in own.items() if name not in weights or weights[name].shape != value.shape]
+        if wrong:
+            raise InvalidArgument(
+                f"{path} is no encoder of width {self.architecture['width']}: {wrong[0]} lacks or has another shape. "
+                "Give the file of torchvision's MobileNetV2 of that width (the published one has width 1)."
+            )
+        for name, value in own.items():
+            value.copy_(weights[name])
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file, read so that nothing in it can run."""
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise InvalidArgument(f"The encoder's weights cannot be read from {path}: {error}.") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise InvalidArgument(f"{path} holds no plain dict of tensors: save the state_dict of the network.")
+    return dict(found)
+
+
+def _outputs(stage: nn.Module) -> int:
+    """Channels that come out of a stage: those of its last convolution."""
+    return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
+
+
+def _reach(pixel: int, encoder: nn.ModuleList) -> int:
+    """How far a pixel sees: the pixels first to last, followed from the output back to the image."""
+    first = last = pixel
+    for _ in encoder:  # a convolution of the decoder, then the coarse pixels of those
+        first, last = (first - 1) // 2, (last + 1) // 2
+    spatial = [m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] == 3]
+    for convolution in reversed(spatial):
+        stride = convolution.stride[0]
+        first, last = stride * first - 1, stride * last + 1
+    return max(pixel - first, last - pixel)

@@ -1,0 +1,170 @@
+"""Products with banded matrices along the axes of an image, and interpolation with mirrored borders by them.
+
+Interpolation is ``x = U_h y U_w^T``, two products with banded matrices.
+
+Pixels are squares, and values lie at their centres: high-resolution pixel i of a row lies at
+``(i + 1/2) / s - 1/2`` in low-resolution pixels, where `s` is the scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesr.errors import InvalidArgument
+
+Values = NDArray[np.float64]
+
+
+class Banded:
+    """A banded matrix as dense blocks of rows: products that cost what the band costs, however large the image.
+
+    Entries below 1e-8 of the largest are left out, less than float accuracy can tell.
+
+    Parameters
+    ----------
+    matrix : ndarray
+        Of any shape; only what lies near its diagonal should differ from zero.
+    step : int
+        Rows of a block.
+    device, dtype
+        Of the blocks, and of what they multiply.
+    """
+
+    def __init__(self, matrix: NDArray[np.floating], step: int, device: torch.device, dtype: torch.dtype) -> None:
+        known = np.abs(matrix) > 1e-8 * np.abs(matrix).max()
+        self.parts: list[tuple[slice, slice, Tensor]] = []
+        for start in range(0, len(matrix), step):
+            rows = slice(start, min(start + step, len(matrix)))
+            used = np.nonzero(known[rows].any(0))[0]
+            columns = slice(int(used[0]), int(used[-1]) + 1)
+            self.parts.append((rows, columns, torch.from_numpy(matrix[rows, columns].copy()).to(device, dtype)))
+
+    def across(self, x: Tensor) -> Tensor:
+        """``x M^T``, along the last axis."""
+        flat = x.reshape(-1, x.shape[-1])
+        return torch.cat([flat[:, columns] @ part.mT for _, columns, part in self.parts], 1).view(*x.shape[:-1], -1)
+
+    def down(self, x: Tensor) -> Tensor:
+        """``M x``, along the last axis but one."""
+        return torch.cat([part @ x[..., columns, :] for _, columns, part in self.parts], -2)
+
+    def add_down(self, base: Tensor, x: Tensor, to: Tensor) -> None:
+        """``base + M x`` of stacks of images, written to `to`, which may be `base`."""
+        for rows, columns, part in self.parts:
+            torch.baddbmm(base[:, rows], part.expand(len(x), -1, -1), x[:, columns], out=to[:, rows])
+
+
+def _nearest(u: Values) -> Values:
+    return np.where(u < 0.5, 1.0, 0.0)  # no centre lies halfway between two others
+
+
+def _bilinear(u: Values) -> Values:
+    return np.maximum(0, 1 - u)
+
+
+def _bicubic(u: Values) -> Values:
+    near, far = 1.5 * u**3 - 2.5 * u**2 + 1, -0.5 * u**3 + 2.5 * u**2 - 4 * u + 2
+    return np.where(u < 1, near, np.where(u < 2, far, 0.0))
+
+
+def _lanczos(u: Values) -> Values:
+    return np.where(u < 3, np.sinc(u) * np.sinc(u / 3), 0.0)
+
+
+_KERNELS: dict[str, tuple[Callable[[Values], Values], int]] = {
+    "nearest": (_nearest, 1),
+    "bilinear": (_bilinear, 1),
+    "bicubic": (_bicubic, 2),
+    "lanczos": (_lanczos, 3),
+}
+"""Weight at the distance u, in low-resolution pixels, and the distance beyond which it is zero."""
+
+KINDS = tuple(_KERNELS)
+"""What `resize` knows."""
+
+_STEP = 16
+"""Low-resolution pixels in a block of rows."""
+
+
+@lru_cache(maxsize=64)
+def upsampling_matrix(kind: str, size: int, scale: int) -> Values:
+    """``U``, `scale*size x size`: ``U_ij ~ k(|(i + 1/2) / s - 1/2 - j|)``, rows summing to one.
+
+    Beyond the border the image goes on as its mirror image, the edge pixel repeated.
+
+    Parameters
+    ----------
+    kind : {"nearest", "bilinear", "bicubic", "lanczos"}
+        ``bicubic`` is Keys' cubic with a = -1/2, as MATLAB's ``imresize`` has it; ``lanczos`` has three lobes,
+        normalised, for its weights alone do not quite sum to one.
+    size : int
+        Low-resolution pixels along the axis, at least 1.
+    scale : int
+        High-resolution pixels per low-resolution pixel, at least 1.
+
+    Raises
+    ------
+    InvalidArgument
+        For another kind, or a size or scale below 1.
+
+    References
+    ----------
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981,
+    doi:10.1109/TASSP.1981.1163711. C. Duchon, "Lanczos filtering in one and two dimensions", 1979,
+    doi:10.1175/1520-0450(1979)018<1016:LFIOAT>2.0.CO;2.
+    """
+    if kind not in _KERNELS:
+        raise InvalidArgument(f"Unknown interpolation {kind!r}: use one of {', '.join(KINDS)}.")
+    if size < 1 or scale < 1:
+        raise InvalidArgument(f"The size and the scale must be at least 1, not {size} and {scale}.")
+    kernel, radius = _KERNELS[kind]
+    rows = np.arange(size * scale)[:, None]
+    centre = (rows + 0.5) / scale - 0.5
+    columns = np.floor(centre).astype(int) + np.arange(1 - radius, radius + 1)
+    weights = np.zeros((size * scale, size))
+    folded = columns % (2 * size)
+    np.add.at(weights, (rows, np.minimum(folded, 2 * size - 1 - folded)), kernel(np.abs(centre - columns)))
+    weights /= weights.sum(1, keepdims=True)
+    weights.setflags(write=False)  # it is kept
+    return weights
+
+
+def resize(y: Tensor, kind: str, scale: int) -> Tensor:
+    """``U_h y U_w^T``: images `... x h x w` at `scale` times the resolution, `... x sh x sw`; differentiable.
+
+    Parameters
+    ----------
+    y : Tensor
+        Of any floating type and value range, on any device.
+    kind, scale
+        As of `upsampling_matrix`.
+
+    Raises
+    ------
+    InvalidArgument
+        For another kind, an empty image, or a scale below 1.
+    """
+    rows, columns = (_banded(kind, size, scale, y.device, y.dtype) for size in y.shape[-2:])
+    return rows.down(columns.across(y))
+
+
+@lru_cache(maxsize=64)
+def _banded(kind: str, size: int, scale: int, device: torch.device, dtype: torch.dtype) -> Banded:
+    matrix = upsampling_matrix(kind, size, scale)
+    with torch.inference_mode(False):  # or what is kept from sampling could not be trained with
+        return Banded(matrix, _STEP * scale, device, dtype)
+
+
+def extend(y: Tensor, multiple: int) -> Tensor:
+    """Images `... x h x w`, mirrored beyond the lower and the right border up to a multiple of pixels."""
+    for axis in (-2, -1):  # multiples of it, too: engines convert what is done once and run it at other sizes
+        size = y.shape[axis]
+        folded = torch.arange(-(-size // multiple) * multiple, device=y.device) % (2 * size)
+        y = y.index_select(axis, torch.minimum(folded, 2 * size - 1 - folded))
+    return y

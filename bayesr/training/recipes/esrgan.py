@@ -1,0 +1,44 @@
+"""ESRGAN: residual-in-residual dense blocks, a relativistic average critic, ``content + 5e-3 adversarial + 1e-2 L1``.
+
+Published: 23 blocks, crops of 32 x 32 to 128 x 128, batches of 16, Adam at 2e-4 for L1 and at 1e-4 after. Its way out
+interpolates and convolves; here it is SRGAN's sub-pixel one. Content is that of `srgan`.
+
+X. Wang et al., "ESRGAN: enhanced super-resolution generative adversarial networks", 2018, arXiv:1809.00219.
+"""
+
+from torch import Tensor
+
+from bayesr.networks.discriminators import ImageCritic
+from bayesr.training import losses
+from bayesr.training.adversarial import RELATIVISTIC
+from bayesr.training.batch import Scene
+from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipes.srgan import CLASSIFY, content_network
+from bayesr.training.terms import content
+
+
+def absolute_error(scene: Scene) -> Tensor:
+    return losses.absolute_error(scene.x, scene.truth)
+
+
+RECIPE = Recipe(
+    "esrgan",
+    network=dict(trunk="rrdb", width=64, blocks=23, output="staged", tail_blocks=0),
+    stages=(
+        CLASSIFY,
+        Stage("fidelity", steps=15000, rate=2e-4, batch=16, members=0, loss="absolute_error"),
+        Stage(
+            "adversarial",
+            steps=5000,
+            rate=1e-4,
+            batch=16,
+            members=0,
+            loss=None,
+            terms={content: 10.0, absolute_error: 1e-2},
+            adversarial=5e-3,
+        ),
+    ),
+    consistent=False,
+    critics={"critic": Contest(ImageCritic, RELATIVISTIC)},
+    helpers={"content": content_network},
+)

@@ -1,0 +1,29 @@
+"""rcGAN: L1 of the mean of members minus a reward for their spread that tunes itself, and a Wasserstein critic.
+
+The strongest published rival: a conditional GAN whose members are meant to be posterior samples. Network, tail and
+projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained for.
+
+M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image recovery
+problems", 2023, arXiv:2210.13389.
+"""
+
+from bayesr.training.adversarial import WASSERSTEIN
+from bayesr.training.recipe import Contest, Recipe, Stage, patch_critic
+from bayesr.training.recipes import bayes_srgan
+from bayesr.training.terms import SpreadReward, rewarded
+
+
+def reward(bands: int, scale: int, classes: int) -> SpreadReward:
+    return SpreadReward()
+
+
+RECIPE = Recipe(
+    "rcgan",
+    network=dict(bayes_srgan.RECIPE.network) | dict(gaussian_dropout=False, dropout=0.0),
+    stages=(
+        bayes_srgan.RECIPE.stages[0],
+        Stage("reward", steps=3500, rate=8e-4, loss=None, terms={rewarded: 1.0}, adversarial=1e-4),
+    ),
+    critics={"critic": Contest(patch_critic, WASSERSTEIN)},
+    helpers={"reward": reward},
+)

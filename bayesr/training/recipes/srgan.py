@@ -1,0 +1,47 @@
+"""SRGAN: SRResNet, trained on for ``content + 1e-3 adversarial``, the adversarial part non-saturating, -log D(G(y)).
+
+The generator is trained for the mean squared error first, and the critic warmed up before it counts. Content is that
+of a network which learns to tell the training images' folders or sources apart, for there is none to download; it
+is trained from scratch in the first stage. Learning rate, batch and crops (64 x 64 to 256 x 256) are those of a study
+of satellite images. With ``--patience`` the adversarial stage stops on its losses.
+
+C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
+arXiv:1609.04802.
+"""
+
+from bayesr.networks.discriminators import ImageCritic
+from bayesr.networks.minivgg import MiniVGG
+from bayesr.training.adversarial import PLAIN
+from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipes.srresnet import NETWORK
+from bayesr.training.terms import classification, content
+
+
+def content_network(bands: int, scale: int, classes: int) -> MiniVGG:
+    return MiniVGG(bands, classes)
+
+
+CLASSIFY = Stage("classify", steps=1500, rate=1e-3, members=0, loss=None, terms={classification: 1.0})
+
+RECIPE = Recipe(
+    "srgan",
+    network=NETWORK,
+    stages=(
+        CLASSIFY,
+        Stage("fidelity", steps=15000, rate=2e-4, members=0, loss="squared_error"),
+        Stage(
+            "adversarial",
+            steps=5000,
+            rate=2e-4,
+            members=0,
+            loss=None,
+            terms={content: 1.0},
+            adversarial=1e-3,
+            warmup=500,
+        ),
+    ),
+    patch=64,
+    consistent=False,
+    critics={"critic": Contest(ImageCritic, PLAIN)},
+    helpers={"content": content_network},
+)

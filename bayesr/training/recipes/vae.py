@@ -1,0 +1,43 @@
+"""A conditional variational autoencoder: the decoder is our generator, its latents are inferred by an encoder.
+
+    log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || N(0, 1))
+
+Network, tail and projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained
+for. The deterministic path is trained first; nothing else keeps latents from being ignored: neither an annealed
+divergence nor free bits are needed. Members are means of the decoder: no noise is added to pixels, so that their raw
+spread is what latents explain, and is less than the error by the noise; calibration makes up for that.
+
+D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", 2014, arXiv:1312.6114. K. Sohn, H. Lee, X. Yan, "Learning
+structured output representation using deep conditional generative models", 2015, NeurIPS 28.
+"""
+
+from torch import Tensor
+
+from bayesr.networks.encoder import Encoder
+from bayesr.training.batch import Scene
+from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipes import bayes_srgan
+
+NETWORK = dict(bayes_srgan.RECIPE.network) | dict(gaussian_dropout=False, dropout=0.0)
+
+
+def encoder(bands: int, scale: int, classes: int) -> Encoder:
+    return Encoder(bands, scale, NETWORK["latent"] * NETWORK["tail_blocks"])
+
+
+def negative_elbo(scene: Scene) -> Tensor:
+    from bayesr.training.elbo import negative_elbo  # needs Pyro, which nothing else here does
+
+    return negative_elbo(scene)
+
+
+RECIPE = Recipe(
+    "vae",
+    network=NETWORK,
+    stages=(
+        bayes_srgan.RECIPE.stages[0],
+        Stage("elbo", steps=3500, rate=8e-4, loss=None, terms={negative_elbo: 1.0}),
+    ),
+    critics={},
+    helpers={"encoder": encoder},
+)

@@ -1,0 +1,228 @@
+"""Textures with power-law spectra stand for photographs; what degrades them is known."""
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.ndimage import gaussian_filter
+
+import bayesr
+from bayesr.calibration.input_rules import FEWEST, _jpeg, fit_inputs
+from bayesr.calibration.inputs import InputStatistics
+from bayesr.errors import UnfamiliarInput
+from bayesr.images import image_statistics as fingerprint
+from bayesr.training import workflow
+
+
+def texture(seed: int, bands: int = 3, height: int = 72, width: int = 88) -> np.ndarray:
+    """Amplitude 1/f^1.1 to 1/f^1.6, with an edge; bands alike, as those of photographs are."""
+    random = np.random.default_rng(seed)
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    radius[0, 0] = np.inf
+    amplitude = radius ** -random.uniform(1.1, 1.6)
+
+    def field() -> np.ndarray:
+        found = np.fft.irfft2(amplitude * np.fft.rfft2(random.normal(size=(height, width))), (height, width))
+        return found / found.std()
+
+    shared = field() + (np.arange(width) > random.integers(20, width - 20)) * random.uniform(0, 2)
+    found = np.stack([shared + 0.1 * field() for _ in range(bands)])
+    return np.clip(np.round(255 * (0.5 + random.uniform(0.1, 0.16) * (found - found.mean()))), 0, 255) / 255
+
+
+def blurred(x: np.ndarray, sigma: float = 1.5) -> np.ndarray:
+    return gaussian_filter(x, (0, sigma, sigma), mode="mirror")
+
+
+def noisy(x: np.ndarray, sigma: float = 10) -> np.ndarray:
+    return x + np.random.default_rng(0).normal(0, sigma / 255, x.shape)
+
+
+@pytest.fixture(scope="module", params=[3, 1], ids=["colour", "grey"])
+def known(request) -> InputStatistics:
+    found = fit_inputs((texture(seed, request.param) for seed in range(40)), request.param)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def fresh(known) -> list[np.ndarray]:
+    return [texture(seed, known.bands) for seed in range(1000, 1040)]
+
+
+def test_fresh_images_pass(known, fresh):
+    verdicts = [known.check(x) for x in fresh]
+    assert sum(bool(v.findings) for v in verdicts) <= 4
+    assert {str(v) for v in verdicts if not v.findings} == {"as in calibration"}
+
+
+@pytest.mark.parametrize(
+    "kind, degrade",
+    [
+        ("blurred", blurred),
+        ("JPEG blocks", lambda x: _jpeg(x, 30)),
+        ("JPEG blocks", lambda x: _jpeg(x, 30)[:, 3:, 5:]),  # a crop does not begin where a block does
+        ("noisy", noisy),
+        ("intensity scale", lambda x: x / 10),
+        ("intensity scale", lambda x: x * 16),
+        ("intensity scale", lambda x: x - 1),
+    ],
+)
+def test_what_is_off_is_named(known, fresh, kind, degrade):
+    found = [known.check(degrade(x)).findings for x in fresh]
+    assert sum(kind in findings for findings in found) >= 36
+    # Strong compression takes the finest structure away too.
+    allowed = {kind, "blurred"} if kind == "JPEG blocks" else {kind}
+    assert sum(bool(findings.keys() - allowed) for findings in found) <= 4
+
+
+def test_an_unknown_kind_of_image_is_unfamiliar(known):
+    """Sparse dots on black: no degraded version of a texture."""
+    random = np.random.default_rng(0)
+    x = np.zeros((known.bands, 80, 80))
+    x[:, random.integers(0, 80, 250), random.integers(0, 80, 250)] = 1.0
+    assert known.check(x).findings
+
+
+def test_description_round_trip(known, fresh):
+    text = json.dumps(known.describe())
+    assert len(text) < 6000
+    again = InputStatistics.from_description(json.loads(text))
+    assert again.describe() == known.describe()
+    for x in fresh:
+        for image in (x, blurred(x), noisy(x)):
+            assert str(again.check(image)) == str(known.check(image))
+
+
+def test_statistics_of_another_version_are_not_used(known):
+    assert InputStatistics.from_description(known.describe() | {"version": 0}) is None
+    assert InputStatistics.from_description(None) is None
+
+
+def test_too_few_or_too_small_images_teach_nothing():
+    assert fit_inputs([texture(seed, 1) for seed in range(FEWEST - 1)], 1) is None
+    assert fit_inputs([texture(seed, 1, 31, 90) for seed in range(FEWEST)], 1) is None
+
+
+def test_a_one_band_model_looks_at_every_band():
+    known = fit_inputs((texture(seed) for seed in range(FEWEST)), 1)
+    x = texture(1000, 5)
+    assert known.bands == 1 and not known.check(x).findings
+    x[4] = blurred(x[4:])[0]
+    assert list(known.check(x).findings) == ["blurred"] and "band 4" in known.check(x).findings["blurred"]
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (31, 200), (1, 1)])
+def test_tiny_images_are_not_judged(known, shape):
+    assert str(known.check(np.random.default_rng(0).random((known.bands, *shape)))).startswith("not checked: less than")
+
+
+@given(st.floats(-1e3, 1e3, width=32))
+def test_constant_images_are_not_judged(value):
+    known = InputStatistics(1, 20, {}, {}, np.empty((0, 0)), (0, 1, 0.2))
+    assert str(known.check(np.full((1, 40, 50), value))) == "not checked: the image is constant"
+
+
+@given(arrays(np.float32, (2, 33, 32), elements=st.sampled_from([0.0, 1e-6, 0.5, 1.0, 65535.0])))
+def test_statistics_are_finite_for_any_image(x):
+    found = fingerprint.statistics(x)
+    assert found.shape == (len(fingerprint.names(2)),) and np.isfinite(found).all()
+
+
+def test_statistics_do_not_know_the_order_of_axes_or_brightness():
+    x = texture(3)
+    found = fingerprint.statistics(x)
+    for other in (x.swapaxes(1, 2), x[:, ::-1], x + 0.25):
+        np.testing.assert_allclose(fingerprint.statistics(other), found, atol=1e-3)
+
+
+def test_white_noise_has_its_variance_in_detail_and_whiteness_one():
+    x = np.random.default_rng(0).normal(0.5, 0.1, (1, 128, 128))
+    of = dict(zip(fingerprint.names(1), fingerprint.statistics(x), strict=True))
+    assert np.exp(of["detail50"]) == pytest.approx(0.01, rel=0.15)
+    assert np.exp(of["power5"]) == pytest.approx(0.01, rel=0.1) and np.exp(of["slope50"]) == pytest.approx(
+        0.01, rel=0.1
+    )
+    assert abs(of["whiteness"]) < 0.2
+
+
+def test_windows_bound_the_cost():
+    windows = list(fingerprint.windows(10_000, 300))
+    assert len(windows) == 9 and all(rows.stop - rows.start == 128 == cols.stop - cols.start for rows, cols in windows)
+    assert {(0, 0), (9872, 172)} <= {(rows.start, cols.start) for rows, cols in windows}
+    assert list(fingerprint.windows(40, 128)) == [(slice(0, 40), slice(0, 128))]
+
+
+# -- in sampling -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def aware(model):
+    return replace(model, inputs=fit_inputs((texture(seed) for seed in range(40)), 3))
+
+
+def as_bytes(x: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(x * 255), 0, 255).astype(np.uint8)
+
+
+def test_sample_warns_once_and_keeps_the_verdict(aware, fresh):
+    x = texture(1000)
+    ds = bayesr.sample(as_bytes(x), 2, model=aware, dims="byx")  # a warning would be an error
+    assert ds.attrs["input_check"] == "as in calibration"
+    with pytest.warns(UnfamiliarInput) as caught:
+        ds = aware.sample(as_bytes(noisy(x, 20)), 2, dims="byx")
+    assert ds.attrs["input_check"] == "unlike calibration: noisy"
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert "tiny" in str(caught[0].message) and "noisy: " in str(caught[0].message)
+
+
+def test_scale_is_judged_by_value_range(aware):
+    counts = np.round(texture(1000) * 4095).astype(np.uint16)
+    with pytest.warns(UnfamiliarInput, match="value_range"):
+        ds = aware.sample(counts, 2, dims="byx", value_range=(0, 65535))
+    assert ds.attrs["input_check"] == "unlike calibration: intensity scale"
+    assert aware.sample(counts, 2, dims="byx", value_range=(0, 4095)).attrs["input_check"] == "as in calibration"
+
+
+def test_the_warning_can_be_silenced_and_changes_nothing(aware, model):
+    x = as_bytes(blurred(texture(1000)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarInput)
+        ds = aware.sample(x, 2, dims="byx")
+    assert ds.attrs["input_check"] == "unlike calibration: blurred"
+    xr.testing.assert_equal(ds, model.sample(x, 2, dims="byx"))
+
+
+def test_a_model_without_statistics_says_so(model):
+    ds = model.sample(as_bytes(blurred(texture(1000))), 2, dims="byx")
+    assert ds.attrs["input_check"].startswith("not checked: the model stores no statistics")
+
+
+def test_stores_keep_the_verdict_and_resume(aware, tmp_path):
+    x = as_bytes(texture(1001))
+    aware.sample(x, 2, dims="byx", store=tmp_path / "a.zarr")
+    again = aware.sample(x, 2, dims="byx", store=tmp_path / "a.zarr", resume=True)
+    assert again.attrs["input_check"] == "as in calibration"
+
+
+def test_the_model_file_keeps_the_statistics(aware, model, tmp_path):
+    saved = bayesr.load(replace(aware, sha256="").save(tmp_path / "aware.safetensors"))
+    assert saved.inputs.describe() == aware.inputs.describe()
+    assert bayesr.load(model.save(tmp_path / "plain.safetensors")).inputs is None
+
+
+def test_calibrate_learns_what_is_usual(model, monkeypatch):
+    monkeypatch.setattr(workflow, "_COUNTS", (2, 32))  # the widths for others take time and are not looked at
+    lows = [as_bytes(texture(seed, 3, 32, 44)) for seed in range(FEWEST)]
+    pairs = [(low, low.repeat(4, 1).repeat(4, 2)) for low in lows]
+    calibrated = bayesr.calibrate(model, pairs, levels=(0.5,), dims="byx", progress=False)
+    assert calibrated.inputs.describe() == fit_inputs([low / np.float32(255) for low in lows], 3).describe()
+    # Calibrating again is done without the check: its images are what is usual, whatever was before.
+    again = bayesr.calibrate(replace(model, inputs=calibrated.inputs), pairs[:4], levels=(0.5,), dims="byx")
+    assert again.inputs is None

@@ -1,0 +1,135 @@
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import bayesr
+from bayesr.errors import InvalidArgument, InvalidModel, StoreFailed, UnknownModel
+from bayesr.model.card import MISSING, TEXTS, markdown, page, store_scores, store_text
+from bayesr.model.catalogue import models, read_header, write_card
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCORES = {"images": 3, "n": 4, "seed": 0, "PSNR": 30.5, "PSNR ±": 0.25, "fair CRPS": 2.0, "estimators": "of a test"}
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    return model.save(tmp_path / "tiny.safetensors")
+
+
+def weights(path):
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    assert start % 8 == 0
+    return content[start:]
+
+
+def test_what_a_file_does_not_say_is_said_to_be_missing(file):
+    text = markdown(file)
+    for name in ("commit", "licence", "data", "started from", "hardware"):
+        assert f"| {name} | {MISSING} |" in text, name
+    assert f"**Intended use.** {MISSING}" in text and f"**Limits.** {MISSING}" in text
+    assert "| domain | noise |" in text and bayesr.load(file).sha256 in text
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_stored_and_shown(file, name):
+    store_text(file, name, "what | it\nis")
+    assert bayesr.load(file).card[name] == "what | it\nis"
+    assert "what" in markdown(file) and "it" in markdown(file)
+    with pytest.raises(InvalidArgument, match="use"):
+        store_text(file, "weights", "none")
+
+
+def test_every_fact_is_in_the_card(file):
+    facts = {
+        "recipe": "bayes-srgan",
+        "steps": {"fidelity": 1200, "score": 34},
+        "seconds": 120,
+        "device": "cuda",
+        "processes": 2,
+        "hardware": "one H200",
+        "seed": 17,
+        "commit": "abc1234",
+        "start": {"model": "other", "sha256": "f" * 64, "steps": {"score": 7}, "start": {"checkpoint": "c.npz"}},
+        "remark": {"made": "by hand"},
+    }
+    write_card(file, facts)
+    text = markdown(file)
+    for said in (
+        "| recipe | bayes-srgan |",
+        "| stages | fidelity 1,200 steps, score 34 steps |",
+        "| time | 2 minutes |",
+        "| hardware | one H200, 2 processes |",
+        f"| started from | other, `{'f' * 12}`, score 7 steps; which started from c.npz |",
+        "| seed | 17 |",
+        "| commit | abc1234 |",
+        "| remark | made by hand |",
+    ):
+        assert said in text, said
+    write_card(file, {"start": {}})
+    assert "| started from | random weights |" in markdown(file)
+
+
+def test_the_card_changes_and_nothing_else(file):
+    before, old, sha256 = read_header(file), weights(file), bayesr.load(file).sha256
+    write_card(file, {"domain": "ice"})
+    after = read_header(file)
+    assert after.pop("card") == {"domain": "ice"} and before.pop("card") != {"domain": "ice"}
+    assert after == before and weights(file) == old
+    assert bayesr.load(file).sha256 == sha256 and bayesr.load(file).card["domain"] == "ice"
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_a_card_that_cannot_be_written_leaves_the_file(file, monkeypatch):
+    content = file.read_bytes()
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StoreFailed, match="No space left"):
+        write_card(file, {})
+    assert file.read_bytes() == content and [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_scores_of_one_measurement_are_joined_and_others_replaced(file):
+    store_scores(file, {"ice": SCORES})
+    store_scores(file, {"ice": {"images": 3, "n": 4, "seed": 0, "SSIM": 0.9}, "snow": SCORES})
+    kept = bayesr.load(file).card["scores"]
+    assert kept["ice"] == SCORES | {"SSIM": 0.9} and kept["snow"] == SCORES
+    assert "30.5 ± 0.25" in markdown(file) and "- of a test." in markdown(file)
+    store_scores(file, {"ice": {"images": 3, "n": 8, "seed": 0, "SSIM": 0.8}})
+    assert bayesr.load(file).card["scores"]["ice"] == {"images": 3, "n": 8, "seed": 0, "SSIM": 0.8}
+
+
+def test_tables_are_whole(file):
+    store_scores(file, {"ice": SCORES, "snow": {"images": 1, "n": 2, "seed": 0, "SSIM": 0.5}})
+    lines = markdown(file).splitlines()
+    for line, following in pairwise(lines):
+        if line.startswith("|") and following.startswith("|"):
+            assert line.replace("\\|", "").count("|") == following.replace("\\|", "").count("|")
+
+
+def test_files_that_are_no_models(tmp_path):
+    with pytest.raises(UnknownModel):
+        markdown(tmp_path / "absent.safetensors")
+    (tmp_path / "a.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InvalidModel):
+        write_card(tmp_path / "a.safetensors", {})
+
+
+def test_the_page_of_the_docs_is_what_the_command_writes():
+    """After a model was trained, scored or described: bayesr card --out docs/models.md"""
+    text = (DOCS / "models.md").read_text()
+    assert text == page(DOCS)
+    for info in models():
+        assert f"## {info.name}\n" in text
+
+
+def test_headers_stay_readable_json(file):
+    store_text(file, "use", "µm, “quoted” and \\ backslash")
+    content = file.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["bayesr"])["card"]["use"] == "µm, “quoted” and \\ backslash"

@@ -1,0 +1,135 @@
+import dataclasses
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bayesr.errors import TrainingFailed
+from bayesr.model import checkpoint
+from bayesr.observe import bicubic
+from bayesr.training.data import Pairs, load_images
+from bayesr.training.loop import Trainer
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+TRAIN = """
+from bayesr.observe import bicubic
+from bayesr.training.data import Pairs, load_images
+from bayesr.training.history import History
+from bayesr.training.loop import Trainer, with_steps
+from tests.conftest import TINY
+longer = with_steps(TINY, {"fidelity": 40, "score": 40, "critic": 40})
+trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), TINY.patch))
+if path.exists():
+    trainer.load(path)
+history = History(path.with_suffix(".jsonl"), trainer.history)
+trainer.run(path, every=3, report=history.append)
+"""
+
+
+def test_a_killed_training_ends_as_one_that_was_not(folder, tmp_path):
+    """SIGKILL at a moment of chance; the end is the same, bit for bit."""
+    killed = tmp_path / "killed.npz"
+    given = f"from pathlib import Path; folder = Path({str(folder)!r}); path = Path({str(killed)!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", given + TRAIN], env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=ROOT
+    )
+    while process.poll() is None and not killed.exists():
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+    assert 0 < checkpoint.read(killed)[1]["step"] < 120
+    with open(killed.with_suffix(".jsonl"), "a") as file:
+        file.write('{"step": 119}\n{"st')  # as if records had been written after the checkpoint, one of them in part
+    for path in (killed, tmp_path / "whole.npz"):
+        exec(TRAIN, {"folder": folder, "path": path})
+    arrays, facts = checkpoint.read(killed)
+    expected, _ = checkpoint.read(tmp_path / "whole.npz")
+    assert facts["step"] == 120 and arrays.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+    seconds = {"seconds"}
+    histories = [
+        [{k: v for k, v in record.items() if k not in seconds} for record in checkpoint.read(path)[1]["history"]]
+        for path in (killed, tmp_path / "whole.npz")
+    ]
+    assert histories[0] == histories[1]
+    lines = killed.with_suffix(".jsonl").read_text().splitlines()
+    assert len(lines) == len(facts["history"]) == 40
+
+
+def test_a_full_disk_loses_nothing(trainer, tmp_path):
+    path = tmp_path / "c.npz"
+    trainer.save(path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    trainer.advance()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(TrainingFailed, match="is kept"):
+            trainer.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(tmp_path.glob("*.partial*")) == []
+    trainer.save(path)
+    assert checkpoint.read(path)[1]["step"] == 1
+
+
+def test_what_is_no_checkpoint_of_this_network_is_refused(trainer, tmp_path):
+    path = tmp_path / "c.npz"
+    trainer.save(path)
+    other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"width": 12}), trainer.pairs)
+    with pytest.raises(TrainingFailed, match="another network"):
+        other.load(path)
+    arrays, facts = checkpoint.read(path)
+    arrays["generator/tail.exit.weight"] = arrays["generator/tail.exit.weight"][:-1]
+    checkpoint.write(tmp_path / "older.npz", arrays, facts)
+    with pytest.raises(TrainingFailed, match="another version"):
+        trainer.load(tmp_path / "older.npz")
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:5000])
+    for bad in ("junk", "cut", "missing"):
+        with pytest.raises(TrainingFailed, match="no checkpoint"):
+            trainer.load(tmp_path / f"{bad}.npz")
+
+
+def test_a_checkpoint_starts_another_training(trainer, tmp_path):
+    path = tmp_path / "c.npz"
+    for _ in range(4):
+        trainer.advance()
+    trainer.save(path)
+    network, facts = checkpoint.network_of(path)
+    assert facts["step"] == 4
+    for name, value in trainer.average.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value)
+    # A tail that is built otherwise by now is left out; the trunk is what it was.
+    arrays, facts = checkpoint.read(path)
+    arrays["average/tail.exit.weight"] = arrays["average/tail.exit.weight"][:-1]
+    checkpoint.write(path, arrays, facts)
+    older, _ = checkpoint.network_of(path)
+    assert older.tail is None and torch.equal(older.up.weight, network.up.weight)
+    taken = trainer.start_from(older)
+    assert "up.weight" in taken.whole and all(name.startswith("tail.") for name in taken.fresh)
+
+
+def test_checkpoints_without_newer_facts_are_read(trainer, folder, tmp_path):
+    """As the first version wrote them."""
+    for _ in range(5):
+        trainer.advance()
+    trainer.save(tmp_path / "c.npz")
+    arrays, facts = checkpoint.read(tmp_path / "c.npz")
+    first = {name: facts[name] for name in ("recipe", "network", "step", "seconds", "seed", "history")}
+    checkpoint.write(tmp_path / "first.npz", arrays, first)
+    again = Trainer(TINY, Pairs(load_images([folder]), bicubic(4), TINY.patch))
+    again.load(tmp_path / "first.npz")
+    assert again.step == 5
+    assert again.advance() == trainer.advance()

@@ -1,0 +1,226 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bayesr.errors import InvalidModel
+from bayesr.networks.backbones.attention import AttentionTrunk
+from bayesr.networks.backbones.rrdb import RRDBTrunk
+from bayesr.networks.backbones.srresnet import SRResNetTrunk, StagedOutput
+from bayesr.networks.backbones.swin import SwinTrunk
+from bayesr.networks.backbones.unet import UNetTrunk
+from bayesr.networks.generator import sub_pixels
+from bayesr.sampling.engine import Graph
+
+TRUNKS = {
+    "srresnet": lambda: SRResNetTrunk(2, 4, 2),
+    "srresnet, not normalised": lambda: SRResNetTrunk(2, 4, 2, normalise=False),
+    "rrdb": lambda: RRDBTrunk(2, 4, 1, growth=2),
+    "swin": lambda: SwinTrunk(2, 8, 2, depth=3, heads=2, window=4),
+    "swin, odd window": lambda: SwinTrunk(2, 8, 1, depth=2, heads=2, window=3),
+    "attention": lambda: AttentionTrunk(2, 16, 2),
+    "unet": lambda: UNetTrunk(2, 4, 2),
+}
+LOCAL = [name for name in TRUNKS if name != "attention"]
+
+
+def make(name: str, dtype=torch.float64) -> nn.Module:
+    """A trunk whose weights are as large as trained ones, statistics included."""
+    torch.manual_seed(0)
+    net = TRUNKS[name]()
+    for key, value in net.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 2)
+        elif value.is_floating_point() and not key.endswith(("_u", "_v")):
+            nn.init.normal_(value, std=0.3)
+    if name == "attention":
+        follow(net)
+    return net.eval().to(dtype)
+
+
+def follow(net: nn.Module, steps: int = 60) -> None:
+    """Let the power iteration of spectral norms come to its end."""
+    net.train()
+    for _ in range(steps):
+        net(torch.rand(1, 2, 2, 2))
+    net.eval()
+
+
+def count(*modules: nn.Module) -> int:
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 16), (1, 20)])
+def test_any_size_comes_out_as_it_went_in(name, size):
+    f = make(name)(torch.rand(2, 2, *size, dtype=torch.float64))
+    assert f.shape == (2, make(name).width, *size)
+    assert f.isfinite().all()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_pixel_sees_exactly_as_far_as_is_said(name):
+    """Of all places of a pixel within a window, the farthest sees `reach` pixels; nothing is seen beyond."""
+    net = make(name)
+    middle = (net.reach // net.multiple + 1) * net.multiple
+    seen = []
+    for place in range(net.multiple):
+        pixel = middle + place
+        y = torch.rand(1, 2, pixel + net.reach + 4, 3 * net.multiple, dtype=torch.float64, requires_grad=True)
+        for image in (y, y.mT):
+            (slope,) = torch.autograd.grad(
+                net(image)[0].sum(0)[(pixel, 1) if image is y else (1, pixel)], y, retain_graph=True
+            )
+            touched = np.nonzero(slope[0].abs().sum((0, 2)).numpy())[0]
+            seen += [pixel - touched.min(), touched.max() - pixel]
+    assert max(seen) == net.reach
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_windows_of_an_image_give_what_the_whole_gives(name):
+    net = make(name, torch.float32)
+    start, reach = 2 * net.multiple, net.reach
+    height, width = start + 2 * reach + 7, start + 2 * reach + 10
+    y = torch.rand(1, 2, height + 3, width)
+    whole, part = net(y), net(y[..., start:height, start:])  # the lower end is no multiple, the right one the image's
+    core = (..., slice(reach, -reach), slice(reach, None))
+    expected = whole[..., start:height, start:][core]
+    torch.testing.assert_close(part[core], expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+    assert (part - whole[..., start:height, start:]).abs().max() > 1e-3 * expected.abs().max(), "borders matter"
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_gradients_reach_every_parameter(name):
+    net = make(name)
+    net(torch.rand(2, 2, 9, 10, dtype=torch.float64)).square().sum().backward()
+    unreached = [key for key, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-12]
+    assert not unreached
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_weights_survive_copies_and_half_precision(name):
+    net, y = make(name, torch.float32), torch.rand(1, 2, 9, 10)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    out = net(y)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items()), "evaluation changes nothing"
+    assert torch.equal(copy.deepcopy(net)(y), out)
+    again = TRUNKS[name]().eval()
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again(y), out)
+    halves = {key: value.half().float() for key, value in net.state_dict().items()}
+    again.load_state_dict(halves)
+    assert (again(y) - out).abs().max() < 0.02 * out.abs().max()
+
+
+@pytest.mark.parametrize("name", ["swin, odd window", "unet"])
+def test_engines_take_other_sizes_than_they_were_converted_for(name):
+    net = make(name, torch.float32)
+    with torch.inference_mode():
+        graph = Graph(net)
+        for size in ((12, 12), (5, 7)):
+            y = torch.rand(1, 2, *size)
+            torch.testing.assert_close(graph([y])[0], net(y), rtol=1e-4, atol=1e-4)
+
+
+# -- SRResNet --------------------------------------------------------------------------------
+
+
+def reference(w: dict[str, torch.Tensor], y: torch.Tensor, blocks: int, factors: int, training: bool) -> torch.Tensor:
+    """SRGAN's generator, written down once more from the paper's figure, in functions of named weights."""
+
+    def conv(name, x):
+        weight = w[f"{name}.weight"]
+        return F.conv2d(x, weight, w[f"{name}.bias"], padding=weight.shape[-1] // 2)
+
+    def norm(name, x):
+        shape = (1, -1, 1, 1)
+        mean, variance = w[f"{name}.running_mean"].view(shape), w[f"{name}.running_var"].view(shape)
+        if training:
+            mean = x.mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+        return (x - mean) / (variance + 1e-5).sqrt() * w[f"{name}.weight"].view(shape) + w[f"{name}.bias"].view(shape)
+
+    def prelu(name, x):
+        return x.clamp(min=0) + w[f"{name}.weight"] * x.clamp(max=0)
+
+    first = f = prelu("trunk.activation", conv("trunk.head", y))
+    for i in range(blocks):
+        block = f"trunk.blocks.{i}"
+        change = norm(f"{block}.first_norm", conv(f"{block}.first", f))
+        change = prelu(f"{block}.activation", change)
+        f = f + norm(f"{block}.second_norm", conv(f"{block}.second", change))
+    f = first + norm("trunk.norm", conv("trunk.body", f))
+    for i in range(factors):
+        f = conv(f"up.stages.{i}", f)
+        n, channels, h, width = f.shape
+        f = f.view(n, channels // 4, 2, 2, h, width).permute(0, 1, 4, 2, 5, 3).reshape(n, -1, 2 * h, 2 * width)
+        f = prelu(f"up.activations.{i}", f)
+    return conv("up.last", f)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_srresnet_is_the_published_network(training, scale):
+    torch.manual_seed(0)
+    net = nn.ModuleDict({"trunk": SRResNetTrunk(3, 8, 3), "up": StagedOutput(8, 3, scale)}).double()
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            if value.is_floating_point():
+                value.uniform_(0.1, 0.9) if value.dim() < 2 else value.normal_(0, 0.2)
+    net.train(training)
+    y = torch.rand(2, 3, 6, 7, dtype=torch.float64)
+    weights = {key: value.clone() for key, value in net.state_dict().items()}
+    expected = reference(weights, y, 3, {1: 0, 2: 1, 4: 2}[scale], training)
+    found = sub_pixels(net["up"](net["trunk"](y)), scale)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_srresnet_has_the_published_number_of_parameters():
+    conv, norm, slope = 64 * 64 * 9 + 64, 2 * 64, 1
+    head, last, stage = 3 * 64 * 81 + 64 + slope, 64 * 3 * 81 + 3, 4 * conv + slope
+    assert count(SRResNetTrunk(3), StagedOutput(64, 3, 4)) == (
+        head + 16 * (2 * conv + 2 * norm + slope) + conv + norm + 2 * stage + last
+    )
+    assert count(SRResNetTrunk(3, normalise=False)) == count(SRResNetTrunk(3)) - 33 * norm
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 6, 8])
+def test_a_staged_output_sees_as_far_as_it_says(scale):
+    torch.manual_seed(0)
+    out = StagedOutput(2, 2, scale).double()
+    f = torch.rand(1, 2, 13, 13, dtype=torch.float64, requires_grad=True)
+    folded = out(f)
+    assert folded.shape == (1, 2 * scale**2, 13, 13)
+    (slope,) = torch.autograd.grad(folded[0, :, 6, 6].sum(), f)
+    for axis in (0, 1):
+        touched = np.nonzero(slope[0].abs().sum((0, 1 + axis)).numpy())[0]
+        assert (6 - touched.min(), touched.max() - 6) == (out.reach, out.reach)
+
+
+def test_a_staged_output_refuses_what_it_has_no_stages_for():
+    for scale in (0, 5, 10):
+        with pytest.raises(InvalidModel, match="sub-pixel"):
+            StagedOutput(4, 1, scale)
+
+
+# -- the others' sizes -----------------------------------------------------------------------
+
+
+def test_rrdb_has_the_number_of_parameters_of_the_released_network():
+    """16,697,987 for x4, of which four convolutions lie behind the trunk."""
+    behind = 3 * (64 * 64 * 9 + 64) + 64 * 3 * 9 + 3
+    assert count(RRDBTrunk(3)) == 16_697_987 - behind
+
+
+def test_swin_has_the_number_of_parameters_of_the_released_network():
+    """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45); the way out is one convolution to 3 x 2^2 channels."""
+    assert count(SwinTrunk(3)) + 60 * 12 * 9 + 12 == 910_152
+
+
+@pytest.mark.parametrize("trunk", [lambda: SwinTrunk(1, 8, heads=3), lambda: AttentionTrunk(1, 16, heads=3)])
+def test_heads_divide_the_width(trunk):
+    with pytest.raises(InvalidModel, match="heads"):
+        trunk()

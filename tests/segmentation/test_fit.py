@@ -1,0 +1,244 @@
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesr.bench import losses as table
+from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
+from bayesr.networks.segmenters.mobile_unet import MobileUNet
+from bayesr.segmentation.cases import Case
+from bayesr.segmentation.fit import cross_validate, fit, folds, measure
+from bayesr.segmentation.patches import Patches, borders
+from bayesr.segmentation.segmenter import Segmenter
+
+tiny = partial(MobileUNet, 1, 1, 0.25, 2)
+QUICK = dict(steps=6, batch=2, patch=16)
+
+
+def discs(seed: int, side: int = 40, annotators: int = 1) -> Case:
+    """Bright discs on a dark, noisy background; objects may touch."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((side, side))
+    labels = np.zeros((side, side), np.int32)
+    for number in range(1, 6):
+        cy, cx = rng.integers(5, side - 5, 2)
+        labels[((y - cy) ** 2 + (x - cx) ** 2 <= 20) & (labels == 0)] = number
+    image = 20 + 60 * (labels > 0) + rng.normal(0, 8, labels.shape)
+    return Case(f"{seed}", image[None].astype(np.float32), np.stack([labels] * annotators), (0.0, 100.0))
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    return [discs(seed) for seed in range(8)]
+
+
+def network(**options: int) -> MobileUNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MobileUNet(**({"width": 0.25, "depth": 2} | options))
+
+
+# -- training --------------------------------------------------------------------------------
+
+
+def test_it_learns(cases):
+    """Discs that it never saw, in another number of them; untrained it finds none of this."""
+    told = []
+    options = dict(steps=60, batch=4, patch=32, rate=5e-3, scaling="percentiles", card={"data": "discs"})
+    segmenter = fit(cases[:6], network(), progress=lambda *now: told.append(now), name="discs", **options)
+    fresh = Segmenter("fresh", network().eval(), scaling="percentiles")
+    assert measure(segmenter, cases[6:])["dice"] > 0.85 > 0.6 > measure(fresh, cases[6:])["dice"]
+    assert segmenter.name == "discs" and segmenter.card["data"] == "discs" and segmenter.card["steps"] == 60
+    assert told[-1][0] == 60 and 0 < told[-1][1] < 1.5
+    assert not segmenter.network.training
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "nadam"])
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(cases, tmp_path, optimiser):
+    """Bit for bit, wherever it stops."""
+    options = QUICK | dict(optimiser=optimiser, blur=1.0, noise=0.05)
+    whole = fit(cases, network(), **options)
+    stopped = tmp_path / "stopped.npz"
+    for _ in range(3):
+        part = fit(cases, network(), checkpoint=stopped, time_limit=0, **options)
+    assert part.card["steps"] == 3
+    done = fit(cases, network(), checkpoint=stopped, **options)
+    assert done.card["steps"] == 6
+    for name, value in whole.network.state_dict().items():
+        np.testing.assert_array_equal(done.network.state_dict()[name], value, err_msg=name)
+    with pytest.raises(TrainingFailed, match="settings"):
+        fit(cases, network(), checkpoint=stopped, **(options | {"rate": 0.1}))
+    with pytest.raises(TrainingFailed, match="network"):
+        fit(cases, network(depth=1), checkpoint=stopped, **options)
+
+
+def test_nothing_of_the_caller_changes(cases):
+    given_, state = network(), torch.get_rng_state()
+    before = {name: value.clone() for name, value in given_.state_dict().items()}
+    a, b = (fit(cases, given_, **QUICK) for _ in range(2))
+    assert given_.training and (torch.get_rng_state() == state).all()
+    for name, value in given_.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert torch.equal(a.network.state_dict()[name], b.network.state_dict()[name])
+
+
+def test_annotators_and_borders_train_too(cases):
+    both = [discs(seed, annotators=3) for seed in range(2)]
+    segmenter = fit(both, network(outputs=2), loss="tversky", **QUICK)
+    assert segmenter(both[0].image, (0, 100)).labels.shape == (40, 40)
+
+
+def test_pixels_without_weight_teach_nothing(cases):
+    """Whatever is drawn where the weight is 0, training is the same."""
+    half = np.ones((40, 40), np.float32)
+    half[:, 20:] = 0
+    weighted = [replace(case, weight=half) for case in cases]
+    other = [replace(case, masks=np.where(half > 0, case.masks, 1).astype(np.int32)) for case in weighted]
+    a, b = (fit(given_, network(), loss="bce", **QUICK).network.state_dict() for given_ in (weighted, other))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"loss": "l2"}, InvalidArgument),
+        ({"optimiser": "sgd"}, InvalidArgument),
+        ({"steps": 0}, InvalidArgument),
+        ({"rate": -1.0}, InvalidArgument),
+        ({"scaling": "none"}, InvalidArgument),
+        ({"inputs": ("mean", "std")}, InvalidArgument),
+        ({"batch": 1, "patch": 4}, InvalidArgument),
+        ({"rate": 1e30, "steps": 100}, TrainingFailed),
+    ],
+)
+def test_settings_that_cannot_be(cases, options, error):
+    with pytest.raises(error):
+        fit(cases, network(), **(QUICK | options))
+
+
+def test_cases_that_do_not_go_together(cases):
+    colour = replace(cases[0], image=np.repeat(cases[0].image, 3, 0))
+    for given_, error, message in (
+        ([], InvalidArgument, "no case"),
+        ([colour], BandMismatch, "1 band"),
+        ([cases[0], colour], BandMismatch, "0 has 3 band"),
+        ([cases[0], discs(1, annotators=2)], InvalidArgument, "2 annotator"),
+        ([replace(cases[0], masks=cases[0].masks[:, 1:])], InvalidArgument, "same size"),
+        ([replace(cases[0], weight=np.ones(3, np.float32))], InvalidArgument, "weight"),
+        ([replace(cases[0], image=np.full_like(cases[0].image, np.nan))], InvalidArgument, "NaN"),
+    ):
+        with pytest.raises(error, match=message):
+            fit(given_, network(), **QUICK)
+    with pytest.raises(InvalidArgument, match="3"):
+        fit(cases, network(outputs=3), **QUICK)
+
+
+# -- patches ---------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_patches_keep_image_and_masks_together(side, seed):
+    """Of an image that is its own mask, whatever is cut, turned and mirrored, larger patches than images too."""
+    labels = np.random.default_rng(seed).integers(0, 2, (1, 20, 33)).astype(np.int32)
+    case = Case("itself", labels.astype(np.float32), labels, (0.0, 1.0), weight=1 + labels[0].astype(np.float32))
+    patches, generator = Patches([case], 1, side, "range"), torch.Generator().manual_seed(seed)
+    x, targets, weight = patches.batch(3, generator)
+    assert x.shape == (3, 1, side, side) and targets.shape == (3, 1, 1, side, side)
+    assert torch.equal(weight[:, 0], 1 + targets[:, 0, 0])
+    for image, target in zip(x[:, 0], targets[:, 0, 0], strict=True):
+        values = [image[target == k] for k in (0, 1)]
+        assert all((v == v[0]).all() for v in values if v.numel())  # contrast and level change, places do not
+        if all(v.numel() for v in values):
+            assert values[1][0] > values[0][0]
+
+
+def test_borders_and_gaps():
+    """Two squares, two pixels apart, and one far away: the gap lies between the two."""
+    labels = np.zeros((30, 60), np.int32)
+    labels[10:20, 10:20], labels[10:20, 22:32], labels[10:20, 45:55] = 1, 2, 3
+    border, gaps = borders(labels)
+    assert gaps[10:20, 20:22].all() and not gaps[:, 35:].any() and not gaps[:, :18].any()
+    assert border[gaps].all()
+    far = border[5:25, 38:58]
+    expected = np.zeros((20, 20), bool)
+    expected[4:16, 6:18] = True
+    expected[6:14, 8:16] = False
+    expected[[4, 4, 15, 15], [6, 17, 6, 17]] = far[[4, 4, 15, 15], [6, 17, 6, 17]]  # corners may go either way
+    np.testing.assert_array_equal(far, expected)
+    assert not borders(np.zeros((5, 5), np.int32))[0].any()
+
+
+# -- cross-validation ------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from("abcdefg") | st.just(""), min_size=7, max_size=30), st.integers(2, 5), st.integers(0, 99)
+)
+def test_folds_part_no_group(groups, count, seed):
+    cases = [Case(f"{i}", np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), (0, 1), group=g) for i, g in enumerate(groups)]
+    known = len(set(groups) - {""}) + groups.count("")
+    if known < count:
+        with pytest.raises(InvalidArgument, match=f"not {count}"):
+            folds(cases, count, seed)
+        return
+    ways = folds(cases, count, seed)
+    assert sorted(case.name for _, held in ways for case in held) == sorted(case.name for case in cases)
+    for training, held in ways:
+        assert len(training) + len(held) == len(cases) and training and held
+        assert not ({case.group for case in training} & {case.group for case in held}) - {""}
+    assert [[c.name for c in held] for _, held in folds(cases, count, seed)] == [[c.name for c in h] for _, h in ways]
+
+
+def test_cross_validation_goes_on_from_what_is_kept(cases, tmp_path):
+    told = []
+    options = QUICK | dict(count=2, seed=3, keep=tmp_path, report=told.append)
+    rows = cross_validate(cases, tiny, ("bce", "dice"), **options)
+    assert [(row["loss"], row["fold"]) for row in rows] == [("bce", 0), ("bce", 1), ("dice", 0), ("dice", 1)]
+    assert len(told) == 4 and all(0 <= row["dice"] <= 1 and row["held_out"] == 4 for row in rows)
+    kept = tmp_path / "dice-1.json"
+    kept.write_text(json.dumps(rows[3] | {"dice": 0.125}))
+    (tmp_path / "bce-1.json").unlink()
+    again = cross_validate(cases, tiny, ("bce", "dice"), **options)
+    assert again[3]["dice"] == 0.125  # read
+    assert again[1]["dice"] == rows[1]["dice"]  # measured again, of the checkpoint
+    with pytest.raises(InvalidArgument, match="l2"):
+        cross_validate(cases, tiny, ("bce", "l2"))
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(cases):
+    """But the order in which rows are told; threads differ, and with them the last digits."""
+    told = []
+    options = QUICK | dict(count=2, losses=("bce", "dice"), seed=1)
+    one = cross_validate(cases, tiny, **options)
+    two = cross_validate(cases, tiny, workers=2, report=told.append, **options)
+    assert [(row["loss"], row["fold"]) for row in two] == [(row["loss"], row["fold"]) for row in one]
+    assert len(told) == 4
+    for a, b in zip(one, two, strict=True):
+        assert a["dice"] == pytest.approx(b["dice"], abs=0.01)
+
+
+def test_the_table_of_losses(tmp_path, monkeypatch, capsys):
+    for i in range(5):
+        case = discs(i)
+        for name, pixels in (("images", case.image[0].clip(0, 255)), ("labels", case.masks[0])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            PIL.Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{i}.png")
+    PIL.Image.fromarray(np.full((40, 40), 200, np.uint8)).save(tmp_path / "images" / "bright.png")
+    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "labels" / "bright.png")
+    assert len(table.fluorescence(tmp_path)) == 5
+    arguments = "--folds 2 --steps 2 --batch 2 --patch 16 --width 0.25 --depth 2 --losses dice --losses bce"
+    done = CliRunner().invoke(
+        table.command, ["--train", str(tmp_path), "--out", str(tmp_path / "out"), *arguments.split()]
+    )
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "out" / "losses.json").read_text())["rows"]
+    assert [row["loss"] for row in rows] == ["dice", "bce"] and all(row["folds"] == 2 for row in rows)
+    assert all(" ± " in row[figure] for row in rows for figure in table.FIGURES)

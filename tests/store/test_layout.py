@@ -1,0 +1,233 @@
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import bayesr
+from bayesr.errors import InvalidArgument, InvalidPixels, StoreExists, StoreFailed
+from bayesr.grid import tiles
+from bayesr.sampling import job
+from bayesr.store import places
+from bayesr.store.layout import Store
+
+
+def test_a_store_holds_what_memory_holds(model, photo, tmp_path):
+    inside = model.sample(photo, 4, tile=16)
+    lazy = model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True)
+    assert lazy["mean"].chunks is not None
+    disk = xr.open_zarr(tmp_path / "a.zarr")
+    assert {k: v for k, v in disk.attrs.items() if k != "history"} == {
+        k: v for k, v in inside.attrs.items() if k != "history"
+    }
+    xr.testing.assert_equal(disk, inside)
+    for name in inside.variables:
+        attrs = {k: v for k, v in disk[name].attrs.items() if k != "_FillValue"}
+        assert attrs == inside[name].attrs, name
+    array = zarr.open_group(tmp_path / "a.zarr", mode="r")["mean"]
+    assert array.metadata.zarr_format == 3 and array.shards == (1, 64, 64) and array.chunks == (1, 32, 32)
+    np.testing.assert_array_equal(bayesr.replay(disk, 3, photo, model=model), inside["samples"][3])
+
+
+def test_samples_are_left_out_by_default(model, photo, tmp_path):
+    assert "samples" not in model.sample(photo, 2, store=tmp_path / "a.zarr")
+
+
+def test_an_existing_store_is_kept(model, photo, tmp_path):
+    path = tmp_path / "a.zarr"
+    model.sample(photo, 2, store=path)
+    before = float(xr.open_zarr(path)["mean"].sum())
+    with pytest.raises(StoreExists, match="overwrite"):
+        model.sample(255 - photo, 2, store=path)
+    assert float(xr.open_zarr(path)["mean"].sum()) == before
+    assert float(model.sample(255 - photo, 2, store=path, overwrite=True)["mean"].sum()) != before
+
+
+def test_what_is_no_store_is_never_replaced(model, photo, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("dear")
+    with pytest.raises(StoreFailed, match="does not touch"):
+        model.sample(photo, 2, store=tmp_path / "thesis", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "dear"
+
+
+def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
+    path, drawn, draw = tmp_path / "a.zarr", [], job.draw
+
+    def watched(*args, **options):
+        drawn.append(args[3].core)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return draw(*args, **options)
+
+    monkeypatch.setattr(job, "draw", watched)
+    with pytest.raises(KeyboardInterrupt):
+        model.sample(photo, 4, tile=16, store=path)
+    for changed in ({"seed": 1}, {"n": 2}, {"level": 0.8}, {"tile": 8}, {"variables": ["mean"]}, {"keepbits": 9}):
+        with pytest.raises(StoreFailed, match="engine" if "tile" in changed else next(iter(changed))):
+            model.sample(photo, **({"n": 4, "tile": 16, "store": path, "resume": True} | changed))
+    with pytest.raises(StoreFailed, match="input_sha256"):
+        model.sample(255 - photo, 4, tile=16, store=path, resume=True)
+    first = drawn[:2]
+    ds = model.sample(photo, 4, tile=16, store=path, resume=True)
+    assert not set(first) & set(drawn[3:]) and len(set(drawn)) == 4
+    xr.testing.assert_equal(ds.compute(), model.sample(photo, 4, tile=16, keep_samples=False))
+    with pytest.raises(StoreFailed, match="leave resume out"):
+        model.sample(photo, 4, store=tmp_path / "b.zarr", resume=True)
+    other = xr.Dataset({"a": ("x", np.arange(3.0))})
+    other.to_zarr(tmp_path / "c.zarr", zarr_format=3, consolidated=False)
+    with pytest.raises(StoreFailed, match="no store of bayesr"):
+        model.sample(photo, 4, store=tmp_path / "c.zarr", resume=True)
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "c.zarr", consolidated=False).compute(), other)
+
+
+def test_no_room_is_said_before_any_work(model, photo, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(StoreFailed, match="MiB"):
+        model.sample(photo, 2, store=tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_really_full_disk(model, photo, tmp_path):
+    """On a file system of one MiB, where the test may mount one."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        with pytest.raises(StoreFailed, match="free"):
+            model.sample(np.tile(photo, (4, 4, 1)), 8, store=small / "a.zarr", keep_samples=True)
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_write_that_fails_says_how_to_go_on(model, photo, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "settle", full)
+        with pytest.raises(StoreFailed, match="resume=True"):
+            model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
+    ds = model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr", resume=True)
+    assert np.isfinite(ds["mean"]).all()
+
+
+def test_nothing_is_lost_or_left_behind_for_an_image_that_is_none(model, photo, tmp_path):
+    path, holes = tmp_path / "a.zarr", np.full((20, 20, 3), np.nan, np.float32)
+    holes[5:, 5:] = 0.5
+    with pytest.raises(InvalidPixels):
+        model.sample(holes, 2, store=path)
+    assert not path.exists()
+    model.sample(photo, 2, store=path)
+    with pytest.raises(InvalidPixels):
+        model.sample(holes, 2, store=path, overwrite=True)
+    assert bayesr.check(path).sound
+
+
+def test_an_image_is_not_overwritten_by_its_product(model, photo, tmp_path):
+    path = tmp_path / "a.zarr"
+    image = xr.DataArray(photo, dims=("y", "x", "band"), name="image")
+    image.to_dataset().to_zarr(path, zarr_format=3, consolidated=False)
+    with pytest.raises(InvalidArgument, match="the image itself"):
+        model.sample(path, 2, store=path, overwrite=True)
+    np.testing.assert_array_equal(xr.open_zarr(path, consolidated=False)["image"], image)
+
+
+@pytest.mark.parametrize("stop", ["at once", "group", "image", "template"])
+def test_what_was_stopped_while_it_was_made_begins_again(model, photo, tmp_path, monkeypatch, stop):
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    if stop == "group":
+        zarr.open_group(path, mode="w")
+    elif stop == "image":
+        Store(str(path)).begin(xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+    elif stop == "template":
+        with monkeypatch.context() as patch:
+
+            def killed(*args, **options):
+                raise KeyboardInterrupt
+
+            patch.setattr(xr.Dataset, "to_zarr", killed)
+            patch.setattr(Store, "clear", lambda store: None)
+            with pytest.raises(KeyboardInterrupt):
+                model.sample(photo, 2, store=path, overwrite=True)
+        assert (path / "progress" / "done").exists()
+    ds = model.sample(photo, 2, store=path, resume=True)
+    xr.testing.assert_equal(ds.compute(), model.sample(photo, 2, keep_samples=False))
+
+
+def test_chosen_variables(model, photo, tmp_path):
+    whole = model.sample(photo, 4)
+    for store in (None, tmp_path / "a.zarr"):
+        some = model.sample(photo, 4, variables=["std", "mean", "samples"], store=store)
+        assert list(some) == ["mean", "std", "samples"]
+        xr.testing.assert_equal(some.compute(), whole[list(some)])
+    assert list(model.sample(photo, 4, variables="mean", keep_samples=True)) == ["mean", "samples"]
+    for wrong in (["mode"], [], ["mean", "samples"]):
+        with pytest.raises(InvalidArgument, match="variables"):
+            model.sample(photo, 4, variables=wrong, keep_samples=False)
+    with pytest.raises(InvalidArgument, match="store="):
+        model.sample(photo, 4, cluster=2)
+
+
+@pytest.mark.parametrize("bits", [1, 9, 23])
+def test_significant_bits_are_those_nearest(model, photo, tmp_path, bits):
+    whole = model.sample(photo, 4)
+    kept = model.sample(photo, 4, store=tmp_path / "a.zarr", keepbits=bits, keep_samples=True)
+    np.testing.assert_array_equal(kept["samples"], whole["samples"])
+    for name in job.ALL:
+        assert (np.abs(kept[name] - whole[name]) <= np.abs(whole[name]) * 2.0 ** -(bits + 1)).all(), name
+        assert not (kept[name].to_numpy().view(np.uint32) & ((1 << (23 - bits)) - 1)).any()
+    assert bayesr.check(tmp_path / "a.zarr").sound
+
+
+def test_a_tile_without_data_is_skipped(model, photo, tmp_path, monkeypatch):
+    img = photo.astype(np.float32)
+    img[:16, :16] = img[20, 25] = np.nan
+    drawn, draw = [], job.draw
+    monkeypatch.setattr(job, "draw", lambda *args, **options: drawn.append(args[3].core) or draw(*args, **options))
+    ds = model.sample(img, 4, tile=16, nodata=np.nan, store=tmp_path / "a.zarr", keep_samples=True)
+    assert len(drawn) == 3 and (0, 16, 0, 16) not in drawn
+    hole = np.isnan(img[..., 0]).repeat(4, 0).repeat(4, 1)
+    for name in ds:
+        values = ds[name].to_numpy()
+        assert np.isnan(values[..., hole]).all() and np.isfinite(values[..., ~hole]).all(), name
+    shards = {
+        p.relative_to(tmp_path / "a.zarr" / "mean" / "c").as_posix()
+        for p in (tmp_path / "a.zarr" / "mean" / "c").rglob("*")
+        if p.is_file()
+    }
+    assert "0/0/0" not in shards and "0/1/1" in shards
+    assert Store(str(tmp_path / "a.zarr")).done().all() and bayesr.check(tmp_path / "a.zarr").sound
+    xr.testing.assert_equal(ds.compute(), model.sample(img, 4, tile=16, nodata=np.nan))
+
+
+def test_a_store_on_another_file_system(model, photo):
+    """fsspec's, which object stores are reached through."""
+    place = "memory://bucket/a.zarr"
+    ds = model.sample(photo, 4, tile=16, store=place)
+    xr.testing.assert_equal(ds.compute(), model.sample(photo, 4, tile=16, keep_samples=False))
+    with pytest.raises(StoreExists, match="overwrite"):
+        model.sample(photo, 4, store=place)
+    assert bayesr.extend(place, 8, model=model).attrs["n"] == 8
+    assert bayesr.check(place).sound
+    model.sample(255 - photo, 2, store=place, overwrite=True)
+    assert bayesr.check(place).tiles == 1
+    with pytest.raises(StoreFailed, match="such URLs"):
+        model.sample(photo, 2, store="nowhere://bucket/a.zarr")
+
+
+def test_tiles_write_whole_shards(model, photo, tmp_path):
+    model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
+    store = Store(str(tmp_path / "a.zarr"))
+    (odd,) = tiles(8, 8, 8, 0)
+    assert store.done().shape == (2, 2) and store.at(odd) == (0, 0)
+    shifted = type(odd)((8, 16, 0, 8), odd.window)
+    with pytest.raises(AssertionError, match="whole shards"):
+        store.write(shifted, {}, 2)

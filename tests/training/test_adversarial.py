@@ -1,0 +1,138 @@
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesr.networks.critic import Critic
+from bayesr.training.adversarial import (
+    HINGE,
+    LOGISTIC,
+    PLAIN,
+    RELATIVISTIC,
+    WASSERSTEIN,
+    critic_step_loss,
+    slope_at_real,
+    slope_between,
+)
+
+
+def linear(weight):
+    """A critic whose slope is `weight` everywhere."""
+    return lambda x, context: ((x * weight).sum((1, 2, 3), keepdim=True), [])
+
+
+@given(seed=st.integers(0, 1000), real=st.integers(1, 5), fake=st.integers(1, 5))
+def test_the_relativistic_game_is_symmetric(seed, real, fake):
+    """What the critic minimises, the generator minimises with real and fake swapped; only differences count."""
+    random = torch.Generator().manual_seed(seed)
+    r, f = (torch.randn(n, 1, 2, 3, generator=random, dtype=torch.float64) for n in (real, fake))
+    torch.testing.assert_close(RELATIVISTIC.critic(r, f), RELATIVISTIC.generator(f, r))
+    torch.testing.assert_close(RELATIVISTIC.critic(r + 7, f + 7), RELATIVISTIC.critic(r, f))
+    # softplus(x) = x + softplus(-x), so what one player gains by a wider gap the other loses.
+    torch.testing.assert_close(RELATIVISTIC.generator(r, f) - RELATIVISTIC.critic(r, f), 2 * (r.mean() - f.mean()))
+
+
+def test_real_logits_matter_to_the_relativistic_generator_alone():
+    r, f = torch.tensor([0.3, 1.0]), torch.tensor([-0.5, 0.2])
+    assert RELATIVISTIC.generator(r, f) != RELATIVISTIC.generator(r + 1, f)
+    for game in (PLAIN, HINGE, WASSERSTEIN):
+        assert game.generator(r, f) == game.generator(r + 1, f)
+        assert game.generator(r, f) > game.generator(r, f + 1), "being believed is what the generator wants"
+    for game in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
+        real, fake = torch.randn(2, 8, 1)
+        assert game.relative != torch.equal(game.generator(real, fake), game.generator(real + 1, fake))
+
+
+def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
+    """Densities of three outcomes, as frequencies; the loss is minimised over a logit for each."""
+    real, fake = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2]), torch.tensor([0, 1, 1, 1, 2, 2, 2, 2])
+    logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-10, tolerance_change=0)
+
+    def loss():
+        optimiser.zero_grad()
+        value = PLAIN.critic(logits[real], logits[fake])
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    torch.testing.assert_close(logits.detach(), torch.tensor([3.0, 1.0, 0.5], dtype=torch.float64).log())
+
+
+def test_hinge_saturates_beyond_the_margin():
+    r, f = torch.tensor([1.5, 0.5]).requires_grad_(), torch.tensor([-3.0, 0.0]).requires_grad_()
+    HINGE.critic(r, f).backward()
+    assert r.grad.tolist() == [0.0, -0.5]
+    assert f.grad.tolist() == [0.0, 0.5]
+
+
+def test_gradient_penalty_is_that_of_the_slope():
+    real, fake = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    weight = torch.randn(2, 4, 4)
+    unit = weight / weight.norm()
+    for norm in (0.0, 0.4, 1.0, 3.0):
+        found = slope_between(linear(norm * unit), real, fake, real)
+        assert float(found) == pytest.approx((norm - 1) ** 2, abs=1e-5)
+        assert float(slope_at_real(linear(norm * unit), real, fake, real)) == pytest.approx(norm**2, abs=1e-5)
+
+
+def test_gradient_penalty_is_taken_between_real_and_fake():
+    """A critic of slope 2 x: at shares 1/4 and 3/4 of the way from 0 to 1, in four pixels, the norm is 4 e."""
+    critic = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
+    real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    expected = ((4 * 0.25 - 1) ** 2 + (4 * 0.75 - 1) ** 2) / 2
+    assert slope_between(critic, real, fake, real).item() == pytest.approx(expected)
+    assert slope_at_real(critic, real, fake, real).item() == pytest.approx(16)
+
+
+def test_penalties_teach_the_critic_and_flat_ones_too():
+    x = torch.randn(2, 1, 4, 4)
+    for start in (0.0, 0.5):
+        weight = torch.full((1, 4, 4), start, requires_grad=True)
+        slope_between(linear(weight), x, x + 1, x).backward()
+        assert weight.grad.isfinite().all()
+        assert bool((weight.grad != 0).all()) == (start > 0)
+
+
+def test_lazy_penalties_are_due_at_every_eighth_turn():
+    """The squared slope is compared with that of the mean logit of each image, by autograd."""
+    torch.manual_seed(0)
+    critic, real, fake, context = Critic(1, width=4), *torch.randn(3, 3, 1, 8, 8)
+    leaf = real.clone().requires_grad_()
+    critic(leaf, context)[0].mean((1, 2, 3)).sum().backward()
+    penalty = 4 * leaf.grad.pow(2).sum((1, 2, 3)).mean()
+    plain = critic_step_loss(PLAIN, critic, real, fake, context, 0)
+    for turn in range(17):
+        due = penalty if turn in (0, 8, 16) else 0 * penalty
+        torch.testing.assert_close(critic_step_loss(LOGISTIC, critic, real, fake, context, turn) - plain, due)
+
+
+def test_a_turn_of_the_critic_reaches_the_critic_alone():
+    torch.manual_seed(0)
+    critic, real, fake, context = Critic(1, width=4), *torch.randn(3, 2, 1, 8, 8)
+    images = [image.requires_grad_() for image in (real, fake, context)]
+    for game in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
+        critic.zero_grad()
+        critic_step_loss(game, critic, *images, turn=0).backward()
+        # The slope does not know the last bias, and Wasserstein's critic does not either.
+        assert all(p.grad.abs().sum() > 0 for name, p in critic.named_parameters() if name != "verdict.bias")
+        assert all(image.grad is None for image in images)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PLAIN.every = 2
+
+
+@pytest.mark.parametrize("game", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
+def test_critics_learn_to_tell_apart(game):
+    torch.manual_seed(0)
+    critic = Critic(1, width=8)
+    optimiser = torch.optim.Adam(critic.parameters(), 1e-3)
+    draw = lambda: (torch.randn(8, 1, 8, 8), 0.5 * torch.randn(8, 1, 8, 8), torch.zeros(8, 1, 8, 8))  # noqa: E731
+    for turn in range(60):
+        optimiser.zero_grad()
+        critic_step_loss(game, critic, *draw(), turn).backward()
+        optimiser.step()
+    real, fake, context = draw()
+    with torch.no_grad():
+        assert critic(real, context)[0].mean() > critic(fake, context)[0].mean()

@@ -1,0 +1,259 @@
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from click.testing import CliRunner
+
+import bayesr
+from bayesr import observe
+from bayesr.cli import main
+from bayesr.errors import TrainingFailed
+from bayesr.training.data import load_images
+from bayesr.training.degradation import Degradation
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def tiny():
+    return TINY
+
+
+def test_train_from_a_folder_to_a_model_file(folder, tmp_path, tiny):
+    out = tmp_path / "mine.safetensors"
+    records = []
+    stopped = bayesr.train(tiny, folder, out=out, held_out=4, time_limit=0, report=records.append)
+    assert stopped is None and not out.exists() and len(records) == 1
+    assert len(out.with_suffix(".jsonl").read_text().splitlines()) == 1
+    with pytest.raises(TrainingFailed, match="resume"):
+        bayesr.train(tiny, folder, out=out, held_out=4)
+    model = bayesr.train(tiny, folder, out=out, held_out=4, resume=True, every=3, card={"licence": "mine"})
+    assert model.name == "mine" and model.card["licence"] == "mine" and model.card["images"] == 2
+    assert model.card["start"] == {} and model.card["processes"] == 1
+    history = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [1, 3, 6, 9, 10]
+    assert {"psnr", "seconds", "stage"} <= set(history[-1])
+    if bayesr.training.workflow.find_spec("matplotlib"):
+        assert np.asarray(PIL.Image.open(out.with_suffix(".png"))).std() > 1
+    assert model.calibration.images == 2 and model.calibration.spread.size
+    ds = bayesr.sample(np.zeros((5, 6, 3), np.uint8), 2, model=out, level=0.5)
+    assert np.isfinite(ds["std"]).all()
+
+
+def test_cards_tell_where_training_started(folder, tmp_path, tiny):
+    nothing = {"fidelity": 0, "score": 0, "critic": 0}
+    first = bayesr.train(tiny, folder, out=tmp_path / "first.safetensors", held_out=0)
+    second = bayesr.train(
+        tiny,
+        folder,
+        out=tmp_path / "second.safetensors",
+        held_out=0,
+        start=tmp_path / "first.safetensors",
+        steps=nothing,
+    )
+    assert second.sha256 == first.sha256
+    start = second.card["start"]
+    assert start["model"] == "first" and start["sha256"] == first.sha256
+    assert start["steps"] == {"fidelity": 3, "score": 3, "critic": 4} and start["taken"] > 10 and "fresh" not in start
+    third = bayesr.train(
+        tiny, folder, out=tmp_path / "third.safetensors", held_out=0, start=second, steps=nothing, bands=1
+    )
+    assert third.bands == 1 and third.card["start"]["start"]["model"] == "first"
+    assert "trunk.head" in third.card["start"]["adapted"]
+    fourth = bayesr.train(
+        tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
+    )
+    assert fourth.card["start"]["checkpoint"] == "first.npz" and fourth.card["start"]["steps"] == 10
+
+
+def test_a_model_of_one_sampling_rate_starts_that_of_another_and_of_augmented_data(folder, tmp_path, tiny):
+    first = bayesr.train(tiny, folder, out=tmp_path / "x2.safetensors", held_out=0, observation=observe.bicubic(2))
+    for name, how in (
+        ("x4", dict(observation=observe.bicubic(4))),
+        ("noisy", dict(observation=observe.bicubic(2), degradation=Degradation(blur=(0, 1), noise=(0.0, 0.02)))),
+    ):
+        model = bayesr.train(tiny, folder, out=tmp_path / f"{name}.safetensors", held_out=0, start=first, **how)
+        assert model.scale == how["observation"].scale and model.card["start"]["model"] == "x2"
+        assert ("up.weight" in model.card["start"].get("fresh", [])) == (name == "x4")
+        assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
+
+
+def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch):
+    begun = []
+    monkeypatch.setattr("bayesr.training.loop.Trainer.advance", lambda trainer: begun.append(trainer) or {})
+    first = tmp_path / "first.safetensors"
+    bayesr.train(tiny, folder, out=first, held_out=0, steps={"fidelity": 0, "score": 0, "critic": 0})
+    wider = dataclasses.replace(TINY, network=TINY.network | {"width": 12})
+    small = tmp_path / "small"
+    small.mkdir()
+    for i in range(6):
+        PIL.Image.new("RGB", (20, 20)).save(small / f"{i}.png")
+    for recipe, data, bad, message in (
+        (tiny, folder, dict(out=tmp_path / "no" / "m.safetensors"), "no folder"),
+        (tiny, folder, dict(resume=True), "no checkpoint"),
+        (tiny, folder, dict(held_out=2), "4 or more"),
+        (tiny, folder, dict(held_out=0, patience=3), "Patience"),
+        (tiny, folder, dict(held_out=6), "held out"),
+        (tiny, folder, dict(bands=2), "bands"),
+        (tiny, small, {}, "32x32 patch"),
+        (tiny, tmp_path / "none", {}, "No images"),
+        (wider, folder, dict(start=first), "start from"),
+        ("none", folder, {}, "Unknown recipe"),
+    ):
+        with pytest.raises(TrainingFailed, match=message):
+            bayesr.train(recipe, data, **dict(out=tmp_path / "n.safetensors", held_out=4) | bad)
+    assert not begun and not list(tmp_path.glob("n.*"))
+
+
+def test_a_full_disk_at_the_end_loses_no_checkpoint(folder, tmp_path, tiny):
+    """As large as the history, not as the model: saved again when there is space."""
+    out = tmp_path / "m.safetensors"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    bayesr.train(tiny, folder, out=out, held_out=0, time_limit=0)
+    before = out.with_suffix(".npz").read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))
+    try:
+        with pytest.raises(TrainingFailed, match="Free some space"):
+            bayesr.train(tiny, folder, out=out, held_out=0, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert out.with_suffix(".npz").read_bytes() == before and not out.exists()
+    bayesr.train(tiny, folder, out=out, held_out=0, resume=True, every=1)
+    model = out.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))
+    try:
+        with pytest.raises(TrainingFailed, match="checkpoint is kept"):
+            bayesr.train(tiny, folder, out=out, held_out=0, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert out.read_bytes() == model
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_models_of_noisy_observations(folder, tmp_path, tiny):
+    noisy = Degradation(noise=(0.01, 0.05))
+    out = tmp_path / "noisy.safetensors"
+    model = bayesr.train(tiny, folder, out=out, held_out=4, degradation=noisy)
+    assert not model.promises["consistency"] and model.observation.noise == 0.05
+    assert bayesr.load(out).observation == model.observation
+    image = load_images([folder]).images[0]
+    ds = model.sample(image, 4, level=0.5)
+    assert np.isfinite(ds["std"]).all() and ds["samples"].min() >= 0
+    seen = model.observation.observe(torch.from_numpy(ds["samples"].values / 255))
+    residual = torch.from_numpy(image / 255).permute(2, 0, 1) - seen
+    assert residual.abs().mean() > 1e-3, "members are not bound to what is noisy"
+    tiled = model.sample(image, 4, level=0.5, tile=6)
+    np.testing.assert_allclose(tiled["samples"], ds["samples"], atol=2.6e-3)
+
+
+def test_the_command(folder, tmp_path):
+    out, tiny = tmp_path / "mine.safetensors", tmp_path / "tiny.py"
+    tiny.write_text(FILE)
+    given = [
+        "train",
+        str(tiny),
+        str(folder),
+        "--out",
+        str(out),
+        "--held-out",
+        "0",
+        "--device",
+        "cpu",
+        "--licence",
+        "mine",
+    ]
+    ran = CliRunner().invoke(main, [*given, "--time-limit", "0"])
+    assert ran.exit_code == 3 and "go on with --resume" in ran.output and "step=1 stage=fidelity" in ran.output
+    ran = CliRunner().invoke(main, [*given, "--resume"])
+    assert ran.exit_code == 0 and bayesr.load(out).card["licence"] == "mine"
+    ran = CliRunner().invoke(main, given)
+    assert ran.exit_code == 1 and "is already there" in ran.output
+    ran = CliRunner().invoke(main, [*given, "--resume", "--noise", "0.2", "0.1"])
+    assert ran.exit_code == 1 and "noise is a range" in ran.output
+
+
+def test_early_stops_are_in_the_card(folder, tmp_path, tiny):
+    steps = {"fidelity": 400, "score": 2, "critic": 2}
+    model = bayesr.train(
+        tiny, folder, out=tmp_path / "m.safetensors", held_out=4, patience=2, every=1, steps=steps, seed=1
+    )
+    history = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    last = [record["step"] for record in history if record["stage"] == "fidelity"][-1]
+    assert model.card["steps"] == {"fidelity": last, "score": 2, "critic": 2}
+
+
+def test_calibrate_refuses_what_does_not_fit(model, photo):
+    with pytest.raises(bayesr.BayesrError, match="too few"):
+        bayesr.calibrate(model, [(photo, photo)])
+    with pytest.raises(bayesr.BayesrError, match="does not fit"):
+        bayesr.calibrate(model, [(photo, photo)] * 4, levels=())
+
+
+FILE = """
+from bayesr.training.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    "tiny",
+    dict(width=4, blocks=1, tail_width=4, tail_blocks=1, latent=1),
+    (Stage("fidelity", 1, 1e-3, batch=2, members=0, loss="fidelity"), Stage("score", 1, 1e-3, batch=2)),
+    patch=8,
+)
+"""
+
+
+def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
+    """As on a bare GPU machine: everything else is made unimportable, images come packed."""
+    load_images([folder]).pack(tmp_path / "packed.npz")
+    (tmp_path / "tiny.py").write_text(FILE)
+    code = f"""
+import sys
+for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
+    sys.modules[name] = None
+from bayesr.training.data import Pairs, load_images
+from bayesr.training.loop import Trainer
+from bayesr.training.recipes import names, recipe
+from bayesr.observe import bicubic
+from pathlib import Path
+tiny = recipe({str(tmp_path / "tiny.py")!r})
+pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
+assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
+from bayesr.training import __main__
+for name, more in (("d", []), ("e", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"])):
+    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r}, "--held-out=2",
+                "--every=1", "--device=cpu", "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
+    __main__.main()
+sys.argv[1] = {str(tmp_path / "missing")!r}
+__main__.main()
+"""
+    for name in "cde":
+        (tmp_path / f"{name}.npz").unlink(missing_ok=True)
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 1 and ran.stderr.splitlines()[-1].startswith("Error: No images in"), ran.stderr
+    for name in "cde":
+        with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
+            facts = json.loads(str(archive["facts"]))
+        assert facts["step"] == 2
+    assert facts["start"]["checkpoint"] == "c.npz"
+    history = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [1, 2] and "fair_crps" in history[1]
+    assert ran.stderr.splitlines()[0].startswith("step=1 stage=fidelity")
+
+
+def test_an_airy_observation_from_the_command_line(folder, tmp_path):
+    recipe, out = tmp_path / "tiny.py", tmp_path / "mine.safetensors"
+    recipe.write_text(FILE)
+    given = ["train", str(recipe), str(folder), "--out", str(out), "--held-out", "0", "--device", "cpu"]
+    optics = ["--na", "0.3", "--sharp-na", "0.7", "--wavelength", "0.5"]
+    for bad in (["--kernel", "airy", *optics], [*optics, "--pixel", "0.18"]):
+        ran = CliRunner().invoke(main, [*given, *bad])
+        assert ran.exit_code == 2 and "--pixel" in ran.output and not list(tmp_path.glob("mine*"))
+    ran = CliRunner().invoke(main, [*given, "--kernel", "airy", *optics, "--pixel", "0.18"])
+    assert ran.exit_code == 0, ran.output
+    model = bayesr.load(out)
+    assert model.observation == observe.airy(4, na=0.3, sharp_na=0.7, wavelength=0.5, pixel=0.18)
+    assert not model.promises["consistency"] and model.sample(np.zeros((9, 8, 3), np.uint8), 2)["mean"].shape[1] == 36
