@@ -26,7 +26,7 @@ settings.load_profile("bayesr")
 
 TINY = Recipe(
     "tiny",
-    dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2),
+    dict(width=8, blocks=1, head_width=8, head_blocks=2, latent=2),
     (
         Stage("fidelity", 3, 1e-3, batch=2, members=0, loss="fidelity"),
         Stage("score", 3, 1e-3, batch=2, patches={4: 0.5}),
@@ -37,12 +37,12 @@ TINY = Recipe(
 """Every kind of stage, in ten steps."""
 
 
-def make_model(bands: int = 3, tail_blocks: int = 2, seed: int = 0, latent: int = 2, tail: str = "stochastic") -> Model:
+def make_model(bands: int = 3, head_blocks: int = 2, seed: int = 0, latent: int = 2, head: str = "stochastic") -> Model:
     """A model whose members differ by several grey levels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sizes = dict(width=8, blocks=1, tail_width=8, tail_blocks=tail_blocks, latent=latent)
-        generator = Generator(bands, 4, **sizes, dropout=0.3, tail=tail)
+        sizes = dict(width=8, blocks=1, head_width=8, head_blocks=head_blocks, latent=latent)
+        generator = Generator(bands, 4, **sizes, dropout=0.3, head=head)
         for parameter in generator.parameters():
             if parameter.dim() == 4:
                 torch.nn.init.normal_(parameter, std=0.05)

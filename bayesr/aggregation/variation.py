@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import bayesr
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -99,7 +99,7 @@ def components(
     >>> found["components"].sizes["component"]
     2
     """
-    ds = redraw.product_in(ds_or_img)
+    ds = replaying.product_in(ds_or_img)
     if ds is None:
         _check_k(k, options.get("n", 32))
         if model is not None:
@@ -111,7 +111,7 @@ def components(
         ds = ds.isel(y=window[0], x=window[1])
     with tempfile.TemporaryDirectory() as folder:
         _check_k(k, ds.sizes.get("realization", ds.attrs.get("n", k + 1)))
-        members = redraw.members(ds, img, model, Path(folder), progress)
+        members = replaying.members(ds, img, model, Path(folder), progress)
         return _dataset(members, k, ds.attrs)
 
 

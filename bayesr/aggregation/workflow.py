@@ -20,7 +20,7 @@ from bayesr.aggregation.regions import Regions
 from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -146,7 +146,7 @@ def aggregate(
     {'region': 4, 'band': 3}
     """
     found = chosen(statistic, threshold, all_bands)
-    ds = redraw.product_in(ds_or_img)
+    ds = replaying.product_in(ds_or_img)
     n = options.get("n", 32) if ds is None else ds.sizes.get("realization", ds.attrs.get("n"))
     _check_level(level, n)
     if ds is not None and calibrated:
@@ -161,9 +161,9 @@ def aggregate(
     }  # fmt: skip
     how |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
     with tempfile.TemporaryDirectory() as folder:
-        ds = redraw.drawn_from(ds_or_img, Path(folder), model, progress, options)
+        ds = replaying.drawn_from(ds_or_img, Path(folder), model, progress, options)
         _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], inside)
-        members = redraw.members(ds, img, model, Path(folder), progress)
+        members = replaying.members(ds, img, model, Path(folder), progress)
         columns = [[band] for band in range(members.sizes["band"])]
         if all_bands:
             columns = [[band for column in columns for band in column]]
@@ -214,7 +214,7 @@ def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
     """(y, x, scale, quantum) of a product."""
     scale, step = ds.attrs.get("scale"), ds.attrs.get("quantum")
     if step is None and img is not None:
-        step = 0.0 if redraw.image_of(ds, img).bounds is None else 1.0
+        step = 0.0 if replaying.image_of(ds, img).bounds is None else 1.0
     return ds["y"], ds["x"], None if scale is None else int(scale), float(step or 0)
 
 

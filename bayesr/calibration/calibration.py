@@ -240,7 +240,7 @@ class FactorFit:
         return np.exp(grid), np.exp(0.5 * smooth - grid)
 
 
-def missed_curve(std: Array, error: Array, quantum: float) -> Array:
+def missed_curve(std: Array, error: Array, quantisation_step: float) -> Array:
     """The share of pixels outside the interval, at every one of `LAMBDAS`.
 
     Parameters
@@ -254,7 +254,7 @@ def missed_curve(std: Array, error: Array, quantum: float) -> Array:
     """
     known = np.isfinite(error) & np.isfinite(std)
     error, std = error[known], std[known]
-    distance = np.maximum(np.abs(error) - quantum / 2, 0)
+    distance = np.maximum(np.abs(error) - quantisation_step / 2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(distance > 0, distance / std, 0)
     ordered = np.sort(ratio)

@@ -57,13 +57,13 @@ class CoverageRecord:
         self._widths: list[tuple[float, float]] = []
         self._spread = np.zeros((3, len(SPREADS) - 1))
 
-    def add(self, std: Array, error: Array, quantum: float) -> None:
+    def add(self, std: Array, error: Array, quantisation_step: float) -> None:
         """One image: calibrated standard deviation, and truth minus mean; `band x y x x`, NaN where unknown."""
         known = np.isfinite(error) & np.isfinite(std)
         height, width = std.shape[-2:]
         classes = np.broadcast_to(border_class(height, width, self.scale), std.shape)[known]
         std, error = std[known].astype(float), error[known].astype(float)
-        distance = np.maximum(np.abs(error) - quantum / 2, 0)
+        distance = np.maximum(np.abs(error) - quantisation_step / 2, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(distance > 0, distance / std, 0)
         first = np.searchsorted(LAMBDAS, ratio)  # the first lambda whose interval holds the truth
@@ -71,7 +71,7 @@ class CoverageRecord:
         counts = np.bincount(classes * steps + first, minlength=len(BORDER) * steps).reshape(len(BORDER), steps)
         self._inside.append(counts.cumsum(1)[:, :-1].astype(float))
         self._pixels.append(counts.sum(1).astype(float))
-        self._widths.append((float(std.mean()), quantum))
+        self._widths.append((float(std.mean()), quantisation_step))
         where = spread_bin(std)
         for row, weights in zip(self._spread, (None, std**2, error**2 / (1 + 1 / self.n)), strict=True):
             row += np.bincount(where, weights, len(SPREADS) - 1)
@@ -80,7 +80,7 @@ class CoverageRecord:
         """Plain values for a model file, at `levels` and at 0.1 to 0.9; None where too few images are left."""
         levels = sorted({*map(float, levels), *_TENTHS})
         inside, pixels = np.array(self._inside), np.array(self._pixels)
-        std, quantum = np.array(self._widths).T
+        std, quantisation_step = np.array(self._widths).T
         images = len(inside)
         missed = 1 - inside.sum(1) / pixels.sum(1)[:, None]
         columns: dict[str, list[float | None]] = {name: [] for name in _BY_LEVEL}
@@ -94,7 +94,7 @@ class CoverageRecord:
             others = (missed.sum(0) - missed) / (images - 1)
             lambdas = np.array([smallest_lambda(curve, level, images - 1) for curve in others])
             covered = np.array([1 - np.interp(x, LAMBDAS, c) for x, c in zip(lambdas, missed, strict=True)])
-            error, width = covered.std(ddof=1) / np.sqrt(images), (2 * lambdas * std + quantum).mean()
+            error, width = covered.std(ddof=1) / np.sqrt(images), (2 * lambdas * std + quantisation_step).mean()
             of_level = (covered.mean(), error, np.median(covered), covered.min(), width)
             for column, value in zip(columns.values(), of_level, strict=True):
                 column.append(_digits(value))

@@ -61,7 +61,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class InputCheck:
     """What the check found.
 
     Attributes
@@ -117,7 +117,7 @@ class InputStatistics:
     whitening: Array
     scale: tuple[float, float, float]
 
-    def check(self, pixels: Array) -> Verdict:
+    def check(self, pixels: Array) -> InputCheck:
         """Compare an image with the calibration's.
 
         Parameters
@@ -127,16 +127,16 @@ class InputStatistics:
             most four of them are looked at, one by one.
         """
         if min(pixels.shape[1:]) < SMALLEST:
-            return Verdict({}, f"less than {SMALLEST} pixels on a side say too little")
+            return InputCheck({}, f"less than {SMALLEST} pixels on a side say too little")
         if np.ptp(pixels) == 0:
-            return Verdict({}, "the image is constant")
+            return InputCheck({}, "the image is constant")
         if len(pixels) == self.bands:
-            return Verdict(self._findings(pixels))
+            return InputCheck(self._findings(pixels))
         findings: dict[str, str] = {}
         for band in np.unique(np.linspace(0, len(pixels) - 1, 4).astype(int)):
             for kind, how in self._findings(pixels[band : band + 1]).items():
                 findings.setdefault(kind, f"in band {band}, {how}")
-        return Verdict(findings)
+        return InputCheck(findings)
 
     def _findings(self, pixels: Array) -> dict[str, str]:
         some = luma(pixels[:, :: -(-pixels.shape[1] // 512), :: -(-pixels.shape[2] // 512)])

@@ -15,9 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
-from bayesr.images import axes, lazy, sources
-from bayesr.images import image_statistics as fingerprint
-from bayesr.images import nodata as holes
+from bayesr.images import axes, image_statistics, lazy, sources
+from bayesr.images.nodata import REACH, filled, is_missing
 
 _OVERVIEW = 1024
 """Side of the largest image that the input check looks at as a whole."""
@@ -85,15 +84,15 @@ class Image:
         if self.nodata is None:
             return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
         height, width = self.data.shape[1:]
-        rows = slice(max(0, top - holes.REACH), min(height, bottom + holes.REACH))
-        columns = slice(max(0, left - holes.REACH), min(width, right + holes.REACH))
+        rows = slice(max(0, top - REACH), min(height, bottom + REACH))
+        columns = slice(max(0, left - REACH), min(width, right + REACH))
         around = lazy.pixels(self.data, rows, columns)
-        absent = holes.absent(around, self.nodata)
+        absent = is_missing(around, self.nodata)
         inside = (..., slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
         missing = absent[inside]
         if not missing.any():
             return self._scaled(around[inside]), None
-        return holes.filled(self._scaled(around, absent), absent)[inside], missing
+        return filled(self._scaled(around, absent), absent)[inside], missing
 
     def _scaled(self, pixels: NDArray[Any], absent: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         low, high = self.value_range
@@ -110,7 +109,7 @@ class Image:
     @property
     def missing(self) -> NDArray[np.bool_] | None:
         """Pixels of the whole image without data, `y x x`; None where none is missing."""
-        return None if self.nodata is None else holes.absent(lazy.pixels(self.data), self.nodata)
+        return None if self.nodata is None else is_missing(lazy.pixels(self.data), self.nodata)
 
     def overview(self) -> NDArray[np.float32]:
         """What the input check looks at: all of an image of up to 1024 pixels a side, else nine windows put together.
@@ -122,7 +121,7 @@ class Image:
         if max(height, width) <= _OVERVIEW:
             return self.scaled()
         rows: dict[int, list[NDArray[np.float32]]] = {}
-        for y, x in fingerprint.windows(height, width):
+        for y, x in image_statistics.windows(height, width):
             top, left = y.start - y.start % _BLOCKS_OF_JPEG, x.start - x.start % _BLOCKS_OF_JPEG
             part, _ = self.window(top, top + y.stop - y.start, left, left + x.stop - x.start)
             rows.setdefault(y.start, []).append(part)
@@ -239,7 +238,7 @@ class _Block:
 def _look(
     nodata: float | None, keep: Callable[..., None] | None, rows: slice, columns: slice, block: NDArray[Any]
 ) -> _Block:
-    absent = None if nodata is None else holes.absent(block, nodata)
+    absent = None if nodata is None else is_missing(block, nodata)
     missing = absent is not None and bool(absent.any())
     valid = block[:, ~absent] if absent is not None and missing else block
     wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]

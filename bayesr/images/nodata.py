@@ -13,7 +13,7 @@ _FAR = np.float32(0.5)
 _NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
-def absent(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+def is_missing(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     """Where any of the bands of `band x y x x` has the value `nodata`; `y x x`."""
     found: NDArray[np.bool_]
     if np.isnan(nodata):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
+from bayesr.networks.stored import read_architecture, read_names, stored_names
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -75,13 +76,13 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     """
     arrays, facts = read(path)
     try:
-        network = build(**facts["network"])
+        network = build(**read_architecture(facts["network"]))
     except (KeyError, TypeError) as error:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
-    weights = {k.partition("/")[2]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith("average/")}
+    weights = part("average", arrays)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in network.state_dict().items()}:
-        network.tail = None
-        weights = {k: v for k, v in weights.items() if not k.startswith("tail.")}
+        network.head = None
+        weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
     restore(path, network, weights)
     return network, facts
 
@@ -99,7 +100,8 @@ def restore(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> Non
 
 def of_module(prefix: str, module: nn.Module) -> Arrays:
     """A module's weights and buffers as arrays."""
-    return {f"{prefix}/{name}": value.detach().cpu().numpy() for name, value in module.state_dict().items()}
+    weights = stored_names(module.state_dict())
+    return {f"{prefix}/{name}": value.detach().cpu().numpy() for name, value in weights.items()}
 
 
 def of_optimiser(prefix: str, optimiser: torch.optim.Optimizer) -> Arrays:
@@ -110,7 +112,9 @@ def of_optimiser(prefix: str, optimiser: torch.optim.Optimizer) -> Arrays:
 
 def part(prefix: str, arrays: Arrays) -> dict[str, Tensor]:
     """The arrays below a prefix, as tensors."""
-    return {k[len(prefix) + 1 :]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{prefix}/")}
+    return read_names(
+        {k[len(prefix) + 1 :]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{prefix}/")}
+    )
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, values: Mapping[str, Tensor]) -> None:

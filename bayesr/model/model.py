@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from bayesr import observe
 from bayesr.calibration.calibration import Calibration
-from bayesr.calibration.inputs import InputStatistics, Verdict
+from bayesr.calibration.inputs import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel
 from bayesr.model.catalogue import FORMAT, locate, read_header
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
+from bayesr.networks.stored import read_architecture, read_names, stored_architecture, stored_names
 
 _CONFINE_REACH = 8
 """Low-resolution pixels that the passes which confine a member to its bounds add to the halo."""
@@ -50,7 +51,7 @@ class Model:
 
     name: str
     generator: Generator
-    observation: observe.Observation
+    observation: observe.ForwardOperator
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -81,10 +82,10 @@ class Model:
         """
         return {"consistency": self.observation.exact, "one_image": self.generator.local}
 
-    def check(self, pixels: NDArray[np.floating]) -> Verdict:
+    def check(self, pixels: NDArray[np.floating]) -> InputCheck:
         """Whether an image `band x y x x`, in network units, is like those that the calibration holds for."""
         if self.inputs is None:
-            return Verdict({}, "the model stores no statistics of its calibration's images")
+            return InputCheck({}, "the model stores no statistics of its calibration's images")
         return self.inputs.check(pixels)
 
     def on(self, device: torch.device) -> Model:
@@ -105,7 +106,7 @@ class Model:
             path,
             self.generator,
             {
-                "architecture": self.generator.architecture,
+                "architecture": stored_architecture(self.generator.architecture),
                 "observation": self.observation.describe(),
                 "halo": self.halo,
                 "value_scaling": "value_range to [0, 1]",
@@ -121,7 +122,7 @@ def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any])
     from safetensors.torch import save
 
     path = Path(path)
-    weights = {k: stored(v.detach().cpu()).contiguous() for k, v in network.state_dict().items()}
+    weights = {k: stored(v.detach().cpu()).contiguous() for k, v in stored_names(network.state_dict()).items()}
     known = {"format": FORMAT, **header, "sha256": checksum(weights)}
     partial = path.with_suffix(".partial")
     try:
@@ -193,8 +194,8 @@ def _load(path: Path, modified: int) -> Model:
     header = read_header(path)
     try:
         weights = read_weights(path, header)
-        generator = build(**header["architecture"])
-        generator.load_state_dict(weights)  # which makes float32 of fp16
+        generator = build(**read_architecture(header["architecture"]))
+        generator.load_state_dict(read_names(weights))  # which makes float32 of fp16
         model = Model(
             name=path.stem,
             generator=generator.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]

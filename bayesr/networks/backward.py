@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualTrunk, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone, convolution
 
 
 class Backward(nn.Module):
@@ -25,10 +25,10 @@ class Backward(nn.Module):
     def __init__(self, bands: int, scale: int, width: int = 32, blocks: int = 4) -> None:
         super().__init__()
         self.scale = scale
-        self.trunk = ResidualTrunk(bands * scale**2, width, blocks)
+        self.backbone = ResidualBackbone(bands * scale**2, width, blocks)
         self.exit = convolution(width, bands, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Low-resolution images, in about [0, 1] as x is."""
-        change: Tensor = self.exit(self.trunk(F.pixel_unshuffle(x, self.scale)))
+        change: Tensor = self.exit(self.backbone(F.pixel_unshuffle(x, self.scale)))
         return F.avg_pool2d(x, self.scale) + change

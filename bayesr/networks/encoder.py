@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualTrunk, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone, convolution
 
 _LEAST, _MOST = -6.0, 1.0
 """Bounds of the logarithm of standard deviations: what lies beyond is no use, and its gradients do harm."""
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        self.trunk = ResidualTrunk(bands * (scale**2 + 1), width, blocks)
+        self.backbone = ResidualBackbone(bands * (scale**2 + 1), width, blocks)
         self.exit = convolution(width, 2 * latent)
         with torch.no_grad():  # latents that say something from the start, or the decoder learns to do without
             self.exit.bias[latent:] = -1.0  # type: ignore[index]
@@ -54,5 +54,5 @@ class Encoder(nn.Module):
         """
         # The trunk expects values about [0, 1]; a detail has a few tenths of their spread.
         seen = torch.cat([low, 0.5 + 4 * F.pixel_unshuffle(detail, self.scale)], 1)
-        mean, log_std = self.exit(self.trunk(seen)).float().chunk(2, 1)
+        mean, log_std = self.exit(self.backbone(seen)).float().chunk(2, 1)
         return mean, log_std.clamp(_LEAST, _MOST).exp()

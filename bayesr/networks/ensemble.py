@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import Shared
+from bayesr.networks.heads.stochastic import BackboneFeatures
 
 
 class Ensemble(Generator):
@@ -40,7 +40,7 @@ class Ensemble(Generator):
             raise InvalidModel(f"An ensemble has at least 2 networks, not {networks}.")
         self.networks = nn.ModuleList(Generator(**network) for _ in range(networks))
         first = self.parts[0]
-        if first.masked or first.tail is None:
+        if first.masked or first.head is None:
             raise InvalidModel("The networks of an ensemble need a gaussian or quantile tail, which drops nothing.")
         self.scale, self.architecture = first.scale, first.architecture | {"networks": networks}
 
@@ -49,17 +49,17 @@ class Ensemble(Generator):
         return tuple(self.networks)  # type: ignore[arg-type]
 
     @property
-    def trunk(self) -> Any:
+    def backbone(self) -> Any:
         """That of the first network, whose sizes are those of all."""
-        return self.parts[0].trunk
+        return self.parts[0].backbone
 
     @property
     def up(self) -> Any:
         return self.parts[0].up
 
     @property
-    def tail(self) -> Any:  # type: ignore[override]
-        return self.parts[0].tail
+    def head(self) -> Any:  # type: ignore[override]
+        return self.parts[0].head
 
     @property
     def stochastic(self) -> bool:
@@ -70,18 +70,18 @@ class Ensemble(Generator):
         return True
 
     @property
-    def most_masks(self) -> int | None:
+    def max_masks(self) -> int | None:
         return len(self.networks)
 
-    def prepare(self, y: Tensor) -> Shared | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
         """What the members of every network share, one network after the other along the batch."""
         found = [part.prepare(y) for part in self.parts]
         if isinstance(found[0], Tensor):
             return torch.cat(found)  # type: ignore[arg-type]
-        return Shared(*(torch.cat(values) for values in zip(*found, strict=True)))
+        return BackboneFeatures(*(torch.cat(values) for values in zip(*found, strict=True)))
 
     def draw(
-        self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+        self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
         """Members of one network, whose number is the mask."""
         number = int(masks[0])
@@ -89,5 +89,5 @@ class Ensemble(Generator):
         def own(values: Tensor) -> Tensor:
             return values.chunk(len(self.networks))[number]
 
-        mine = own(shared) if isinstance(shared, Tensor) else Shared(*map(own, shared))
+        mine = own(shared) if isinstance(shared, Tensor) else BackboneFeatures(*map(own, shared))
         return self.parts[number].draw(mine, z, [], out)

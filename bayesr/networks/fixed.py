@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import Shared
-from bayesr.observe import Observation, from_description
+from bayesr.networks.heads.stochastic import BackboneFeatures
+from bayesr.observe import ForwardOperator, from_description
 from bayesr.resampling import resize
 
 
@@ -29,8 +29,8 @@ class Interpolation(Generator):
     def __init__(self, interpolation: str, observation: dict[str, Any], bands: int = 3, scale: int = 4) -> None:
         nn.Module.__init__(self)
         self.architecture = dict(bands=bands, scale=scale, interpolation=interpolation, observation=observation)
-        self.scale, self.tail, self.kind = scale, None, interpolation
-        self._operator: Observation = from_description(observation)
+        self.scale, self.head, self.kind = scale, None, interpolation
+        self._operator: ForwardOperator = from_description(observation)
 
     @property
     def reach(self) -> int:
@@ -45,7 +45,7 @@ class Interpolation(Generator):
     def multiple(self) -> int:
         return 1
 
-    def prepare(self, y: Tensor) -> Shared | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
         base = self._operator.invert(y)
         x = base if self.kind == "pseudo-inverse" else resize(y, self.kind, self.scale)
         return F.pixel_unshuffle(x - base, self.scale)

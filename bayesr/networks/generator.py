@@ -19,22 +19,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.attention import AttentionTrunk
-from bayesr.networks.backbones.residual import ResidualTrunk, convolution
-from bayesr.networks.backbones.rrdb import RRDBTrunk
-from bayesr.networks.backbones.srresnet import SRResNetTrunk, StagedOutput
-from bayesr.networks.backbones.swin import SwinTrunk
-from bayesr.networks.backbones.unet import UNetTrunk
-from bayesr.networks.heads.marginal import GaussianTail, QuantileTail
-from bayesr.networks.heads.stochastic import Shared, StochasticTail, pointwise
+from bayesr.networks.backbones.attention import AttentionBackbone
+from bayesr.networks.backbones.residual import ResidualBackbone, convolution
+from bayesr.networks.backbones.rrdb import RRDBBackbone
+from bayesr.networks.backbones.srresnet import SRResNetBackbone, StagedOutput
+from bayesr.networks.backbones.swin import SwinBackbone
+from bayesr.networks.backbones.unet import UNetBackbone
+from bayesr.networks.heads.marginal import GaussianHead, QuantileHead
+from bayesr.networks.heads.stochastic import BackboneFeatures, StochasticHead, pointwise
 
-TRUNKS: dict[str, Callable[..., Any]] = {
-    "residual": ResidualTrunk,
-    "srresnet": SRResNetTrunk,
-    "rrdb": RRDBTrunk,
-    "swin": SwinTrunk,
-    "attention": AttentionTrunk,
-    "unet": UNetTrunk,
+BACKBONES: dict[str, Callable[..., Any]] = {
+    "residual": ResidualBackbone,
+    "srresnet": SRResNetBackbone,
+    "rrdb": RRDBBackbone,
+    "swin": SwinBackbone,
+    "attention": AttentionBackbone,
+    "unet": UNetBackbone,
 }
 """Trunks by the name that model files know them by; one of your own joins them before its files are loaded."""
 
@@ -58,11 +58,11 @@ class Generator(nn.Module):
         The last two know every pixel by itself (`bayesr.networks.heads.marginal`).
     gaussian_dropout, direct, mix : bool, bool, int
         Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail; a
-        linear path for the latents; channels of its image-dependent way out (`StochasticTail`).
+        linear path for the latents; channels of its image-dependent way out (`StochasticHead`).
     dropout : float
         Where the learnt dropout rates start; 0 for no dropout.
     trunk : str
-        One of `TRUNKS`.
+        One of `BACKBONES`.
     trunk_options : mapping, optional
         What that trunk takes beside bands, width and blocks.
     output : {"sub-pixel", "staged"}
@@ -81,34 +81,34 @@ class Generator(nn.Module):
         scale: int = 4,
         width: int = 48,
         blocks: int = 8,
-        tail_width: int = 24,
-        tail_blocks: int = 3,
+        head_width: int = 24,
+        head_blocks: int = 3,
         latent: int = 8,
         dropout: float = 0.1,
-        tail: str = "stochastic",
+        head: str = "stochastic",
         gaussian_dropout: bool = False,
         direct: bool = False,
         mix: int = 0,
-        trunk: str = "residual",
-        trunk_options: Mapping[str, Any] | None = None,
+        backbone: str = "residual",
+        backbone_options: Mapping[str, Any] | None = None,
         output: str = "sub-pixel",
     ) -> None:
         super().__init__()
-        if trunk not in TRUNKS:
+        if backbone not in BACKBONES:
             raise InvalidModel(
-                f"Unknown trunk {trunk!r}: use one of {', '.join(TRUNKS)}, or add your own to "
+                f"Unknown trunk {backbone!r}: use one of {', '.join(BACKBONES)}, or add your own to "
                 "bayesr.networks.generator.TRUNKS before."
             )
         if output not in ("sub-pixel", "staged"):
             raise InvalidModel(f"Unknown output {output!r}: use sub-pixel or staged.")
         # What is not asked for is left out, so that files older than an option describe themselves rightly.
         options = {
-            "tail": tail if tail != "stochastic" else "",
+            "head": head if head != "stochastic" else "",
             "gaussian_dropout": gaussian_dropout,
             "direct": direct,
             "mix": mix,
-            "trunk": trunk if trunk != "residual" else "",
-            "trunk_options": dict(trunk_options or {}),
+            "backbone": backbone if backbone != "residual" else "",
+            "backbone_options": dict(backbone_options or {}),
             "output": output if output != "sub-pixel" else "",
         }
         self.architecture: dict[str, Any] = {
@@ -116,27 +116,27 @@ class Generator(nn.Module):
             "scale": scale,
             "width": width,
             "blocks": blocks,
-            "tail_width": tail_width,
-            "tail_blocks": tail_blocks,
+            "head_width": head_width,
+            "head_blocks": head_blocks,
             "latent": latent,
         } | {name: value for name, value in options.items() if value}
         self.scale = scale
         outputs = bands * scale**2
-        self.trunk: Any = TRUNKS[trunk](bands, width, blocks, **(trunk_options or {}))
-        width = int(self.trunk.width)
+        self.backbone: Any = BACKBONES[backbone](bands, width, blocks, **(backbone_options or {}))
+        width = int(self.backbone.width)
         self.up: Any = (
             convolution(width, outputs, std=0.01) if output == "sub-pixel" else StagedOutput(width, bands, scale)
         )
-        self.tail: StochasticTail | GaussianTail | QuantileTail | None
-        if tail == "gaussian":
-            self.tail = GaussianTail(width, outputs)
-        elif tail == "quantile":
-            self.tail = QuantileTail(width, outputs)
-        elif tail == "stochastic":
-            sizes = (width, tail_width, tail_blocks, latent, outputs)
-            self.tail = StochasticTail(*sizes, dropout, gaussian_dropout, direct, mix) if tail_blocks else None
+        self.head: StochasticHead | GaussianHead | QuantileHead | None
+        if head == "gaussian":
+            self.head = GaussianHead(width, outputs)
+        elif head == "quantile":
+            self.head = QuantileHead(width, outputs)
+        elif head == "stochastic":
+            sizes = (width, head_width, head_blocks, latent, outputs)
+            self.head = StochasticHead(*sizes, dropout, gaussian_dropout, direct, mix) if head_blocks else None
         else:
-            raise InvalidModel(f"Unknown tail {tail!r}: use stochastic, gaussian or quantile.")
+            raise InvalidModel(f"Unknown tail {head!r}: use stochastic, gaussian or quantile.")
 
     @property
     def parts(self) -> tuple[Generator, ...]:
@@ -146,67 +146,67 @@ class Generator(nn.Module):
     @property
     def stochastic(self) -> bool:
         """Whether there is more than one member."""
-        return self.tail is not None
+        return self.head is not None
 
     @property
     def latent_channels(self) -> int:
         """Latent channels that a member needs."""
-        return self.tail.latent_channels if self.tail else 0
+        return self.head.latent_channels if self.head else 0
 
     @property
     def masked(self) -> bool:
         """Whether members depend on dropout masks."""
-        return self.tail is not None and bool((self.tail.rates() > 1e-12).any())
+        return self.head is not None and bool((self.head.rates() > 1e-12).any())
 
     @property
     def reach(self) -> int:
         """Low-resolution pixels that an output pixel can see in every direction; of what sees all, some."""
-        if self.trunk.reach is None:
+        if self.backbone.reach is None:
             return _HALO
-        reach: int = self.trunk.reach
-        return reach + max(getattr(self.up, "reach", 1), self.tail.reach if self.tail else 0)
+        reach: int = self.backbone.reach
+        return reach + max(getattr(self.up, "reach", 1), self.head.reach if self.head else 0)
 
     @property
     def local(self) -> bool:
         """Whether `reach` bounds what an output pixel can see, so that tiles can agree."""
-        return self.trunk.reach is not None
+        return self.backbone.reach is not None
 
     @property
     def multiple(self) -> int:
         """What windows of an image must begin at multiples of."""
-        return int(self.trunk.multiple)
+        return int(self.backbone.multiple)
 
     @property
-    def most_masks(self) -> int | None:
+    def max_masks(self) -> int | None:
         """How many different masks there are, None for endless."""
         return None
 
-    def prepare(self, y: Tensor) -> Shared | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
         """What members share, from `n x bands x h x w`; of a point estimator, that is all there is."""
-        f = self.trunk(y)
+        f = self.backbone(y)
         detail: Tensor = self.up(f)
-        return self.tail.prepare(f, detail) if self.tail is not None else detail
+        return self.head.prepare(f, detail) if self.head is not None else detail
 
     def draw(
-        self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+        self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
-        """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticTail`).
+        """Members `n x bands x sh x sw` from what they share, a latent each, and masks (see `StochasticHead`).
 
         They are written to the memory of `out`, of at least n images, where that is given; all members are then of
         one image.
         """
-        if self.tail is None or z is None:
-            return sub_pixels(shared.detail if isinstance(shared, Shared) else shared, self.scale, out)
-        assert isinstance(shared, Shared)
-        if isinstance(self.tail, StochasticTail) and self.tail.gaussian:
+        if self.head is None or z is None:
+            return sub_pixels(shared.detail if isinstance(shared, BackboneFeatures) else shared, self.scale, out)
+        assert isinstance(shared, BackboneFeatures)
+        if isinstance(self.head, StochasticHead) and self.head.gaussian:
             perturbation, *masks = masks
-            shared = shared._replace(detail=shared.detail + pointwise(shared.trunk, perturbation))
-        if out is None or not isinstance(self.tail, StochasticTail):
-            return sub_pixels(self.tail(shared, z, masks), self.scale, out)
+            shared = shared._replace(detail=shared.detail + pointwise(shared.backbone, perturbation))
+        if out is None or not isinstance(self.head, StochasticHead):
+            return sub_pixels(self.head(shared, z, masks), self.scale, out)
         # One by one from here: what is wider than the tail then stays small enough for memory to be used again.
-        members = self.tail.deviate(shared, z, masks).split(1)
+        members = self.head.deviate(shared, z, masks).split(1)
         for member, place in zip(members, out.split(1), strict=False):
-            sub_pixels(self.tail.leave(member, shared), self.scale, place)
+            sub_pixels(self.head.leave(member, shared), self.scale, place)
         return out[: len(members)]
 
 

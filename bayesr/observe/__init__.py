@@ -1,6 +1,6 @@
 """How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operators, their inverses, fits to pairs."""
 
-from bayesr.observe.base import Observation
+from bayesr.observe.base import ForwardOperator
 from bayesr.observe.blind import Blind
 from bayesr.observe.fitting import fit, fitted
 from bayesr.observe.fourier import Airy, Fourier, InexactAiry, InexactMeasured, Measured
@@ -15,7 +15,7 @@ __all__ = [
     "InexactAiry",
     "InexactMeasured",
     "Measured",
-    "Observation",
+    "ForwardOperator",
     "Separable",
     "airy",
     "bicubic",

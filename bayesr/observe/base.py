@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class Observation(ABC):
+class ForwardOperator(ABC):
     """An operator ``A`` that turns scenes into low-resolution images, and an inverse ``A+`` that goes back.
 
     Low-resolution images are tensors of shape `... x h x w`, high-resolution ones `... x sh x sw`, where `s` is
@@ -42,8 +42,8 @@ class Observation(ABC):
         """Low-resolution pixels beyond which ``A+`` and ``A+ A`` do not show: what a tile's halo must add."""
 
     @abstractmethod
-    def unbound(self, **most: Any) -> Observation:
-        """The same operator for networks whose members are not bound to reproduce what was seen (`Unbound`).
+    def unconstrained(self, **most: Any) -> ForwardOperator:
+        """The same operator for networks whose members are not bound to reproduce what was seen (`Unconstrained`).
 
         `most` are the `blur`, `noise` and `photon` that it puts on record.
         """
@@ -57,15 +57,15 @@ class Observation(ABC):
         """``P x = x - A+ A x``: the part of `x` that the observation leaves open."""
         return x - self.invert(self.observe(x))
 
-    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
+    def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
         """``A+ y + P x``, computed in the memory of `x`: `x`, moved to explain `y`."""
         return x.add_(self.invert(y - self.observe(x)))
 
-    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
+    def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
         """Bring images `n x band x sh x sw` that explain `y` inside the bounds, in their memory: by clipping."""
         return x.clamp_(low, high)
 
-    def hidden_share(self, height: int, width: int) -> Tensor:
+    def null_space_variance(self, height: int, width: int) -> Tensor:
         """The share of white noise's variance that a pixel keeps in ``P``, `s*height x s*width`: here, one."""
         return torch.ones(self.scale * height, self.scale * width)
 
@@ -75,7 +75,7 @@ class Observation(ABC):
 
 
 @dataclass(frozen=True)
-class Unbound(Observation):
+class Unconstrained(ForwardOperator):
     """What an operator does where observations are noisy, or blurred by more than it knows: it binds no member.
 
     Members are ``A+ y + g``, without the projection, for consistent ones would reproduce the noise. What is
@@ -91,7 +91,7 @@ class Unbound(Observation):
     noise: float = 0.0
     photon: float = 0.0
 
-    def unbound(self, **most: Any) -> Unbound:
+    def unconstrained(self, **most: Any) -> Unconstrained:
         """Itself, but for what is put on record."""
         return replace(self, **most)
 
@@ -104,14 +104,14 @@ class Unbound(Observation):
         """`x`: nothing is hidden from the network."""
         return x
 
-    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
+    def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
         """``A+ y + x``, computed in the memory of `x`."""
         return x.add_(self.invert(y))
 
-    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 0) -> Tensor:
+    def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 0) -> Tensor:
         """Clip to the bounds: there is no consistency to keep."""
         return x.clamp_(low, high)
 
-    def hidden_share(self, height: int, width: int) -> Tensor:
+    def null_space_variance(self, height: int, width: int) -> Tensor:
         """One everywhere."""
         return torch.ones(self.scale * height, self.scale * width)

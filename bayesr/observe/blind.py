@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from bayesr.observe.base import Observation, Unbound
+from bayesr.observe.base import ForwardOperator, Unconstrained
 from bayesr.resampling import resize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blind(Unbound):
+class Blind(Unconstrained):
     """``A+ y = U y``, bicubic interpolation; at scale 1, y itself. Members are ``U y + g``, and nothing binds them.
 
     Parameters
@@ -21,10 +21,10 @@ class Blind(Unbound):
         What made the low-resolution images. It makes others, to measure by, and tells how well members explain
         theirs; the network and its base see nothing of it but its scale.
     blur, noise, photon : float
-        As of `Unbound`.
+        As of `Unconstrained`.
     """
 
-    of: Observation
+    of: ForwardOperator
     scale: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bayesr.errors import InvalidArgument, InvalidObservation, InvalidPixels
 from bayesr.observe.aperture import RADIUS
-from bayesr.observe.base import Observation
+from bayesr.observe.base import ForwardOperator
 from bayesr.observe.fourier import Airy, Measured
 from bayesr.observe.likelihood import FAMILIES, Family, Misfit, Posterior, sampled
 from bayesr.observe.separable import Separable
@@ -115,9 +115,9 @@ def fit(
         raise InvalidArgument(f"widest must exceed {2 * family.least:g} high-resolution pixels, not {widest!r}.")
     misfit = Misfit(psf, scale, most, _cropped(planes, scale, most, family))
     found, how = sampled(Posterior(misfit, family), draws, seed)
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    heads = [(1 - level) / 2, (1 + level) / 2]
     names = ("psf_width", "noise")
-    intervals = {f"{name}_interval": np.quantile(found[name], tails).tolist() for name in names}
+    intervals = {f"{name}_interval": np.quantile(found[name], heads).tolist() for name in names}
     import xarray as xr
 
     units = {"psf_width": "high-resolution pixels", "noise": "units of the images"}
@@ -129,7 +129,7 @@ def fit(
     )
 
 
-def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> Observation:
+def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> ForwardOperator:
     """The operator at the posterior mean of the width that `fit` found.
 
     Parameters

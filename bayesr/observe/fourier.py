@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bayesr.errors import InvalidObservation
 from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
-from bayesr.observe.base import Observation, Unbound
+from bayesr.observe.base import ForwardOperator, Unconstrained
 
 Doubles = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _TAIL = 1e-5
 """The sum of all weights beyond an operator's reach."""
 
 
-class Fourier(Observation):
+class Fourier(ForwardOperator):
     """``A = D H`` with ``A+ = A^T (A A^T + l)^-1``, ``l = regularisation / s^2``.
 
     The eigenvalue of ``A A^T`` that belongs to constants is ``1 / s^2``, and the largest; so the regularisation
@@ -159,7 +159,7 @@ class Airy(Fourier):
         """The tapered point-spread function, `odd x odd`, of sum one."""
         return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
 
-    def unbound(self, **most: Any) -> Observation:
+    def unconstrained(self, **most: Any) -> ForwardOperator:
         """The same operator for networks whose members are not bound to reproduce what was seen."""
         return InexactAiry(**vars(self), **most)
 
@@ -208,7 +208,7 @@ class Measured(Fourier):
         """The point-spread function, normalised to sum to one."""
         return _normalised(self.psf)
 
-    def unbound(self, **most: Any) -> Observation:
+    def unconstrained(self, **most: Any) -> ForwardOperator:
         """The same operator for networks whose members are not bound to reproduce what was seen."""
         return InexactMeasured(**vars(self), **most)
 
@@ -218,12 +218,12 @@ class Measured(Fourier):
 
 
 @dataclass(frozen=True)
-class InexactAiry(Unbound, Airy):
+class InexactAiry(Unconstrained, Airy):
     """An `Airy` operator whose observations bind no member."""
 
 
 @dataclass(frozen=True)
-class InexactMeasured(Unbound, Measured):
+class InexactMeasured(Unconstrained, Measured):
     """A `Measured` operator whose observations bind no member."""
 
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe.base import Observation
+from bayesr.observe.base import ForwardOperator
 from bayesr.observe.blind import Blind
 from bayesr.observe.fourier import REGULARISATION, Airy, InexactAiry, InexactMeasured, Measured
 from bayesr.observe.separable import Inexact, Separable
 
-_KINDS: dict[str, tuple[type[Observation], type[Observation]]] = {
+_KINDS: dict[str, tuple[type[ForwardOperator], type[ForwardOperator]]] = {
     "airy": (Airy, InexactAiry),
     "measured": (Measured, InexactMeasured),
     "blind": (Blind, Blind),
@@ -103,13 +103,13 @@ def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARI
     return Measured(tuple(map(tuple, rows.tolist())), scale, float(regularisation))
 
 
-def from_description(description: Mapping[str, Any]) -> Observation:
-    """The operator that `Observation.describe` described."""
+def from_description(description: Mapping[str, Any]) -> ForwardOperator:
+    """The operator that `ForwardOperator.describe` described."""
     plain = dict(description)
-    unbound = "noise" in plain
+    unconstrained = "noise" in plain
     if plain.get("kernel") not in _KINDS:
-        return (Inexact if unbound else Separable)(**plain)
-    kind = _KINDS[plain.pop("kernel")][unbound]
+        return (Inexact if unconstrained else Separable)(**plain)
+    kind = _KINDS[plain.pop("kernel")][unconstrained]
     if "of" in plain:
         plain["of"] = from_description(plain["of"])
     if "psf" in plain:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe.base import Observation, Unbound
+from bayesr.observe.base import ForwardOperator, Unconstrained
 from bayesr.resampling import Banded
 
 # Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
@@ -75,7 +75,7 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
 
 
 @dataclass(frozen=True)
-class Separable(Observation):
+class Separable(ForwardOperator):
     """A separable observation operator: blur with a 1-D kernel along each axis, then decimation.
 
     ``A x = R_h x R_w^T``, rows of ``R`` normalised to sum to one, borders mirrored.
@@ -129,7 +129,7 @@ class Separable(Observation):
         rows, columns = self._axes(y)
         return rows.back.down(columns.back.across(self._normalised(y)))
 
-    def constrain_(self, x: Tensor, y: Tensor) -> Tensor:
+    def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
         """``A+ y + P x``, computed in the memory of `x`: the image nearest to `x` that explains `y`."""
         return self._add_inverse_(x, y - self.observe(x))
 
@@ -151,7 +151,7 @@ class Separable(Observation):
         rows.back.add_down(x.view(-1, *x.shape[-2:]), across, to.view(-1, *x.shape[-2:]))
         return to
 
-    def confine_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
+    def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
         """Bring consistent images inside their bounds and keep them consistent.
 
         Looks for `u` at low resolution such that ``x' = clip(x + A+ u)`` has ``A x' = y``: the nearest image
@@ -185,7 +185,7 @@ class Separable(Observation):
             inside = self._add_inverse_(x, u, inside).clamp_(low, high)
         return inside
 
-    def hidden_share(self, height: int, width: int) -> Tensor:
+    def null_space_variance(self, height: int, width: int) -> Tensor:
         """``diag(P)``, `s*height x s*width`: the share of white noise's variance that a pixel keeps in ``P``."""
         rows, columns = (
             torch.from_numpy(np.einsum("ij,ji->i", inverse, matrix))
@@ -198,7 +198,7 @@ class Separable(Observation):
         """Whether ``A x = y`` binds every member."""
         return True
 
-    def unbound(self, **most: Any) -> Observation:
+    def unconstrained(self, **most: Any) -> ForwardOperator:
         """The same operator for networks whose members are not bound to reproduce what was seen."""
         return Inexact(self.kernel, self.scale, self.sigma, **most)
 
@@ -214,7 +214,7 @@ class Separable(Observation):
 
 
 @dataclass(frozen=True)
-class Inexact(Unbound, Separable):
+class Inexact(Unconstrained, Separable):
     """A separable operator whose observations bind no member.
 
     Parameters

@@ -18,7 +18,7 @@ from bayesr.report import panels
 from bayesr.report.evidence import Reference, held_against
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.planes import Plane
-from bayesr.sampling import replaying as again
+from bayesr.sampling import replaying
 from bayesr.store.layout import NEXT, PROGRESS, Store
 from bayesr.store.places import place_of
 
@@ -63,7 +63,7 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
         return given, None
     if not isinstance(given, str | os.PathLike):
         raise InvalidProduct(f"A product is a Dataset of bayesr.sample or the path of its store, not {type(given)!r}.")
-    ds = again.product_in(given)
+    ds = replaying.product_in(given)
     place, store = place_of(given), Store(place_of(given))
     if ds is None or PROGRESS in store.root:
         if not Path(place).exists() and "://" not in place:
@@ -73,8 +73,8 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
         raise InvalidProduct(f"{place} holds no product: give a store that bayesr.sample wrote.")
     if PROGRESS not in store.root or "done" not in store.progress:
         return ds, None
-    if NEXT in store.papers:
-        raise StoreFailed(f"{place} is being extended to {store.papers[NEXT]} members: finish bayesr.extend first.")
+    if NEXT in store.metadata:
+        raise StoreFailed(f"{place} is being extended to {store.metadata[NEXT]} members: finish bayesr.extend first.")
     done = store.finished()
     if not done.all():
         raise StoreFailed(
@@ -103,7 +103,7 @@ def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, s
 def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
     """The low-resolution image, from its store or as given; None without one, or where the product is a part."""
     if img is not None:
-        low: images.Image = again.image_of(ds, img)
+        low: images.Image = replaying.image_of(ds, img)
     elif store is not None and "input" in store.progress:
         bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
         nodata = panels.json_of(ds, "input").get("nodata")
@@ -133,7 +133,7 @@ def _members(
         raise InvalidArgument("There is no image to draw members from again: give the one that was sampled as img=.")
     if view.factor > 1:
         raise InvalidArgument("Members are drawn again for what is shown pixel by pixel: give a smaller window=.")
-    job = None if store is None else again.job_of(store, model, None, n)
+    job = None if store is None else replaying.job_of(store, model, None, n)
 
     def draw(i: int) -> Array:
         if job is None:

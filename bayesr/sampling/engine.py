@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bayesr.errors import EngineUnavailable, InvalidArgument
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import Shared
+from bayesr.networks.heads.stochastic import BackboneFeatures
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -139,9 +139,9 @@ class _Draw(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        count = len(Shared._fields)
+        count = len(BackboneFeatures._fields)
         shared, z, masks = inputs[:count], inputs[count], inputs[count + 1 :]
-        return Generator.draw(self.network, Shared(*map(_images, shared)), _images(z), masks)
+        return Generator.draw(self.network, BackboneFeatures(*map(_images, shared)), _images(z), masks)
 
 
 def _rows(images: Tensor) -> Tensor:
@@ -162,20 +162,20 @@ class Compiled(Generator):
         self.versions = _versions(network)
         self._graphs = Graph(_Prepare(self)), Graph(_Draw(self))
 
-    def prepare(self, y: Tensor) -> Shared | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
         """As `Generator.prepare`, of float32 on the CPU."""
         parts = [_images(part) for part in self._graphs[0]([_rows(y)])]
-        return parts[0] if self.tail is None else Shared(*parts)
+        return parts[0] if self.head is None else BackboneFeatures(*parts)
 
     def draw(
-        self, shared: Shared | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+        self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
         """As `Generator.draw`; a member by itself is drawn in PyTorch.
 
         With nothing to broadcast OpenVINO merges products with what members share into the convolutions, in a layout
         that slows them down by half.
         """
-        if z is None or len(z) == 1 or not isinstance(shared, Shared):
+        if z is None or len(z) == 1 or not isinstance(shared, BackboneFeatures):
             return super().draw(shared, z, masks, out)
         inputs = [*map(_rows, shared), _rows(z), *masks]
         return self._graphs[1](inputs, None if out is None else out[: len(z)])[0]

@@ -19,7 +19,7 @@ from bayesr.grid import Tile
 from bayesr.product import DIMS
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 from bayesr.sampling.job import ALL, MASK_MEANS, NEEDED, Arrays, before
 from bayesr.sampling.streaming import Drawing
 from bayesr.store.layout import NEXT, Store
@@ -49,7 +49,7 @@ class Journal:
     @property
     def members(self) -> int | None:
         """How many members there will be; None where none are being added."""
-        found = self.target.papers.get(NEXT)
+        found = self.target.metadata.get(NEXT)
         return None if found is None else int(found)
 
     def open(self, n: int, masks: int) -> None:
@@ -79,7 +79,7 @@ class Journal:
             crc = target.put_members(tile, arrays, first, target.recorded(target.at(tile)).get("samples", 0))
             parts = [arrays[name] if name == MASK_MEANS else arrays[name][None] for name in self._maps()]
             self._tiles[(..., *target.region(tile))] = np.concatenate(parts)
-            self._settle(tile, arrays, n, crc)
+            self._finish_tile(tile, arrays, n, crc)
         except OSError as error:
             raise target.failed(error) from error
 
@@ -94,7 +94,7 @@ class Journal:
             stack = np.asarray(self._tiles[(..., *target.region(tile))], np.float32)
             parts = dict(zip(maps, np.split(stack, np.cumsum(list(maps.values()))[:-1]), strict=True))
             arrays = {name: part if name == MASK_MEANS else part[0] for name, part in parts.items()}
-            self._settle(
+            self._finish_tile(
                 tile, arrays, n, target.crc("samples", target.at(tile)) if "samples" in target.variables else 0
             )
         except OSError as error:
@@ -109,9 +109,9 @@ class Journal:
             known = target.attributes
             if known["n"] != n:
                 target.root.attrs.update({"n": n, "history": f"{known['history']}\n{line}"})
-            papers = target.papers
-            del papers[NEXT]
-            target.progress.attrs.put(papers)
+            metadata = target.metadata
+            del metadata[NEXT]
+            target.progress.attrs.put(metadata)
             del target.progress[NEXT]
         except OSError as error:
             raise target.failed(error) from error
@@ -120,8 +120,8 @@ class Journal:
     def _tiles(self) -> zarr.Array[Any]:
         return self.target.array(NEXT)
 
-    def _settle(self, tile: Tile, arrays: Arrays, n: int, crc: int) -> None:
-        self.target.settle(tile, arrays, n, crc)
+    def _finish_tile(self, tile: Tile, arrays: Arrays, n: int, crc: int) -> None:
+        self.target.finish_tile(tile, arrays, n, crc)
         self._tiles[(..., *self.target.region(tile))] = np.nan  # which removes it
 
     def _maps(self) -> dict[str, int]:
@@ -222,7 +222,7 @@ def extend(
         unfinished = int((done == 0).sum())
         if unfinished:
             raise StoreFailed(f"{place} lacks {unfinished} tiles: finish it first, with sample(..., resume=True).")
-        job = redraw.job_of(target, model, device, n, first=int(done.min()))
+        job = replaying.job_of(target, model, device, n, first=int(done.min()))
         journal.open(n, masks)
         tiles = [tile for tile in job.tiles() if done[target.at(tile)] < n]
         with show_progress("extending", job.cost * done.size, progress) as advance:

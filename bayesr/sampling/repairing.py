@@ -16,7 +16,7 @@ import xarray as xr
 from bayesr import images, workers
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 from bayesr.sampling.extending import Journal
 from bayesr.sampling.streaming import Filling
 from bayesr.store.layout import Store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Condition:
+class IntegrityReport:
     """What `check` found.
 
     Attributes
@@ -81,7 +81,7 @@ def check(
     device: str | None = None,
     cluster: int | str | Client | Cluster | None = None,
     progress: bool | None = None,
-) -> Condition:
+) -> IntegrityReport:
     """Compare every shard of a store with the checksum that was written after it, and draw damaged ones again.
 
     Parameters
@@ -112,17 +112,17 @@ def check(
     target.require()
     if members := Journal(target).members:
         raise StoreFailed(f"{place} is being extended: finish that first, with bayesr.extend({place!r}, {members}).")
-    found = _condition(target, progress)
+    found = _integrity_report(target, progress)
     if not repair or not (found.damaged or found.image):
         return found
     with lock(place):
         if found.image:
             if img is None:
                 raise InvalidProduct(f"The store's copy of the image {found.image}: give the image as img=.")
-            original = redraw.image_of(xr.Dataset(attrs=target.attributes), img)
+            original = replaying.image_of(xr.Dataset(attrs=target.attributes), img)
             target.undo_input()
             images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
-        job = redraw.job_of(target, model, device, int(target.attributes["n"]))
+        job = replaying.job_of(target, model, device, int(target.attributes["n"]))
         tiles = [tile for tile in job.tiles() if target.at(tile) in found.damaged]
         for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to look for once more
             target.undo(tile)
@@ -131,7 +131,7 @@ def check(
     return replace(found, repaired=len(tiles))
 
 
-def _condition(target: Store, progress: bool | None) -> Condition:
+def _integrity_report(target: Store, progress: bool | None) -> IntegrityReport:
     finished = target.finished()
     tiles = [(int(row), int(column)) for row, column in np.argwhere(finished)]
     damaged = {}
@@ -140,7 +140,7 @@ def _condition(target: Store, progress: bool | None) -> Condition:
             if of:
                 damaged[tile] = of
             advance(1)
-    return Condition(target.place, finished.size, int((~finished).sum()), damaged, _image_damage(target))
+    return IntegrityReport(target.place, finished.size, int((~finished).sum()), damaged, _image_damage(target))
 
 
 def _image_damage(target: Store) -> str:
@@ -148,7 +148,7 @@ def _image_damage(target: Store) -> str:
     attributes = target.attributes
     value_range = (float(attributes["value_range"][0]), float(attributes["value_range"][1]))
     try:
-        image = images.survey(target.input(), nodata=json.loads(target.papers["nodata"]), value_range=value_range)
+        image = images.survey(target.input(), nodata=json.loads(target.metadata["nodata"]), value_range=value_range)
     except BayesrError:
         return "holds other values than it did"
     except Exception as error:  # codecs raise nearly anything on damaged bytes

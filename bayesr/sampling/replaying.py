@@ -102,7 +102,7 @@ def job_of(target: Store, model: str | Path | Model | None, device: str | None, 
     from bayesr.sampling.job import Job
     from bayesr.sampling.members import Plan
 
-    attributes, papers = target.attributes, target.papers
+    attributes, metadata = target.attributes, target.metadata
     network = network_of(xr.Dataset(attrs=attributes), model)
     data = target.input()
     low, high = attributes["value_range"]
@@ -111,7 +111,7 @@ def job_of(target: Store, model: str | Path | Model | None, device: str | None, 
         data,
         (float(low), float(high)),
         (float(info.min), float(info.max)) if info else None,
-        json.loads(papers["nodata"]),
+        json.loads(metadata["nodata"]),
         attributes["input_sha256"],
     )
     ran = json.loads(attributes["engine"])

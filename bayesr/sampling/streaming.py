@@ -68,17 +68,17 @@ def in_store(
             target.tidy()
         if resume and target.declared:
             image = _read(asked, None, progress)
-            papers = _papers(asked, image, keepbits)
-            target.compare(asked.attributes(image), papers, list(asked.variables))
+            metadata = _metadata(asked, image, keepbits)
+            target.compare(asked.attributes(image), metadata, list(asked.variables))
         else:
             if overwrite:  # what is there goes only once the image is known to be one
                 _read(asked, None, progress)
             try:
                 target.begin(asked.array)
                 image = _read(asked, target, progress)
-                attributes, papers = asked.attributes(image), _papers(asked, image, keepbits)
+                attributes, metadata = asked.attributes(image), _metadata(asked, image, keepbits)
                 mask_means = asked.plan.masks - 1 if MASK_MEANS in asked.variables else 0
-                target.declare(asked.template(attributes), papers, mask_means)
+                target.declare(asked.template(attributes), metadata, mask_means)
             except BaseException:
                 target.clear()
                 raise
@@ -93,7 +93,7 @@ def _read(asked: Request, target: Store | None, progress: bool | None) -> images
         return images.survey(asked.array, **asked.reading, keep=keep, advance=advance)
 
 
-def _papers(asked: Request, image: images.Image, keepbits: int | None) -> dict[str, Any]:
+def _metadata(asked: Request, image: images.Image, keepbits: int | None) -> dict[str, Any]:
     return {"tile": asked.plan.tile, "nodata": json.dumps(image.nodata), "keepbits": keepbits}
 
 

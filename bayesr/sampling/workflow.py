@@ -15,8 +15,7 @@ from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, TooLarge
 from bayesr.model.model import Model, load
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import engine
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import engine, replaying
 from bayesr.sampling.job import MASK_MEANS, Job
 from bayesr.sampling.members import Plan
 from bayesr.sampling.request import Request, wanted
@@ -173,9 +172,9 @@ def sample(
     if n > 1 and not net.stochastic:
         raise NotStochastic(f"{network.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
     if masks is None:  # where masks are all that is random, every member has its own
-        masks = (default_masks(n, net.most_masks) if net.latent_channels else n) if net.masked else 1
-    if net.most_masks and masks > net.most_masks:
-        raise InvalidArgument(f"{network.name} has {net.most_masks} masks, its networks, not {masks}: ask for fewer.")
+        masks = (default_masks(n, net.max_masks) if net.latent_channels else n) if net.masked else 1
+    if net.max_masks and masks > net.max_masks:
+        raise InvalidArgument(f"{network.name} has {net.max_masks} masks, its networks, not {masks}: ask for fewer.")
     array = images.source(img, dims)
     bands, height, width = array.shape
     if network.bands not in (1, bands):
@@ -231,8 +230,8 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     if not 0 <= i < n:
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {n - 1}.")
     ran = json.loads(recorded["engine"])
-    network = redraw.network_of(ds, model)
-    image = redraw.image_of(ds, img)
+    network = replaying.network_of(ds, model)
+    image = replaying.image_of(ds, img)
     plan = Plan(n, int(recorded["masks"]), int(recorded["seed"]), ran["tile"])
     job = Job(network, image, plan, engine.resolved(ran["device"]), 0.5, ())
     frame = product.frame(image.data, network.scale)

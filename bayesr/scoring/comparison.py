@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bayesr.images import Image
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 from bayesr.scoring import diagnostics, figures
 
 Array = NDArray[Any]
@@ -62,7 +62,7 @@ class Case:
     n: int
 
     @property
-    def quantum(self) -> float:
+    def quantisation_step(self) -> float:
         """The step of the truth's values; 0 for floats."""
         return 0.0 if self.bounds is None else 1.0
 
@@ -112,7 +112,7 @@ def of_members(case: Case, members: xr.DataArray, seed: int, advance: Advance) -
             some, real, u = (a.reshape(*a.shape[:-2], -1) for a in (x, y, uniform[here]))
         else:
             some, real, u = (a[..., valid] for a in (x, y, uniform[here]))
-        score, place = figures.crps(some, real), figures.pit(some, real, u, case.quantum)
+        score, place = figures.crps(some, real), figures.pit(some, real, u, case.quantisation_step)
         crps[here][:, valid], pit[here][:, valid] = score, place
         total += float(score.sum())
         ranks += np.bincount(np.minimum(place * (n + 1), n).astype(int).ravel(), minlength=n + 1)
@@ -182,7 +182,7 @@ def _variance_sum(members: Array) -> float:
 
 
 def of_images(
-    case: Case, members: xr.DataArray, operator: Observation, low: Image | None, advance: Advance
+    case: Case, members: xr.DataArray, operator: ForwardOperator, low: Image | None, advance: Advance
 ) -> dict[str, Any]:
     """Spectra, and how well members reproduce the low-resolution image; one band of one member at a time."""
     mean = case.ds["mean"].to_numpy()
@@ -222,7 +222,7 @@ def of_images(
     }
 
 
-def _observed(case: Case, operator: Observation, image: Doubles) -> Doubles:
+def _observed(case: Case, operator: ForwardOperator, image: Doubles) -> Doubles:
     """``A x``; of integer data as files would hold it, both images rounded and clipped."""
     if case.bounds is not None:
         image = np.clip(np.rint(image), *case.bounds)
@@ -271,7 +271,7 @@ def of_intervals(case: Case, half_widths: Mapping[float, float | None]) -> dict[
     for half in half_widths.values():
         low, high = lower, upper
         if half is not None:
-            reach = half * std + case.quantum / 2
+            reach = half * std + case.quantisation_step / 2
             low, high = mean - reach, mean + reach
             if case.bounds is not None:
                 low, high = np.maximum(low, case.bounds[0]), np.minimum(high, case.bounds[1])

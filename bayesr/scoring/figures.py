@@ -61,7 +61,7 @@ def crps(members: Array, truth: Array) -> Doubles:
     return out.reshape(np.shape(truth))
 
 
-def pit(members: Array, truth: Array, uniform: Array, quantum: float = 0.0) -> Doubles:
+def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float = 0.0) -> Doubles:
     """The randomised probability integral transform of every pixel, of the shape of the truth.
 
     ``(#{x_i < x} + u (1 + #{x_i = x})) / (n + 1)``: uniform on [0, 1] wherever truth and members
@@ -87,7 +87,7 @@ def pit(members: Array, truth: Array, uniform: Array, quantum: float = 0.0) -> D
     x, y, u = np.reshape(members, (len(members), -1)), np.ravel(truth), np.ravel(uniform)
     out = np.empty(y.size)
     for part in batches(y.size, _BATCH // len(x)):
-        drawn = np.rint(x[:, part] / quantum) * quantum if quantum else x[:, part]
+        drawn = np.rint(x[:, part] / quantisation_step) * quantisation_step if quantisation_step else x[:, part]
         below, equal = (drawn < y[part]).sum(0), (drawn == y[part]).sum(0)
         out[part] = (below + u[part] * (equal + 1)) / (len(x) + 1)
     return out.reshape(np.shape(truth))

@@ -21,7 +21,7 @@ from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidPix
 from bayesr.model.model import Model
 from bayesr.observe import from_description
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 from bayesr.scoring import comparison
 from bayesr.scoring.comparison import Case
 
@@ -206,7 +206,7 @@ def score(
     operator = from_description(json.loads(product.attribute(whole, "observation")))
     half_widths, source = half_widths_of(whole, levels, model)
     with tempfile.TemporaryDirectory() as folder:
-        members = redraw.members(whole, img, model, Path(folder), progress)
+        members = replaying.members(whole, img, model, Path(folder), progress)
         steps = len(comparison.windows(members)) + members.shape[0] * members.shape[1]
         with show_progress("scoring", steps, progress) as advance:
             found = comparison.of_members(case, members, seed, advance)
@@ -226,7 +226,7 @@ def _dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[s
     variables = {}
     for name, (dims, unit, long_name, estimator) in VARIABLES.items():
         if name == "lr_psnr":
-            rounded = "both rounded as files of their type are; " if case.quantum else ""
+            rounded = "both rounded as files of their type are; " if case.quantisation_step else ""
             against = "the image that was sampled" if given else "the reference's low-resolution image"
             estimator = f"{rounded}against {against}; peak: the width of value_range"
         attrs = attributes(unit, long_name, estimator=estimator, n=case.n)
@@ -246,7 +246,7 @@ def _dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[s
             **{name: case.ds.attrs[name] for name in recorded if name in case.ds.attrs},
             "reference_sha256": truth.sha256,
             "value_range": list(case.value_range),
-            "quantum": case.quantum,
+            "quantum": case.quantisation_step,
             "pixels": int(case.valid.sum()),
             "missing_pixels": int((~case.valid).sum()),
             **how,
@@ -258,7 +258,7 @@ def _dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[s
 
 
 def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    ds = given if isinstance(given, xr.Dataset) else redraw.product_in(given)
+    ds = given if isinstance(given, xr.Dataset) else replaying.product_in(given)
     if ds is None:
         raise StoreFailed(f"{given} is no store of a product: check the path (the working directory is {Path.cwd()}).")
     product.require(ds, "mean", "variance", "std", "lower", "upper")
@@ -319,7 +319,7 @@ def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
     """The image that was sampled, and no other; None where the product is a part of what it was."""
     if img is None:
         return None
-    low = redraw.image_of(ds, img)
+    low = replaying.image_of(ds, img)
     whole = all(low.data.sizes[dim] * int(product.attribute(ds, "scale")) == ds.sizes[dim] for dim in ("y", "x"))
     return low if whole else None
 
@@ -331,7 +331,7 @@ def half_widths_of(
     own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}
     try:
-        network = redraw.network_of(ds, model)
+        network = replaying.network_of(ds, model)
         calibration, source = network.calibration, f"the calibration of {network.name}"
     except BayesrError:
         if model is not None:

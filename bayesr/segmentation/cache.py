@@ -21,7 +21,7 @@ _CHUNK = 1024
 _IDENTITY, _FINISHED = "identity", "finished"
 
 
-class Kept:
+class SegmentationCache:
     """Segmentations of members in a Zarr store, written one by one, each marked done after its data.
 
     Parameters

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying as redraw
+from bayesr.sampling import replaying
 from bayesr.segmentation.adapters import Segment, adapt
-from bayesr.segmentation.cache import Kept
+from bayesr.segmentation.cache import SegmentationCache
 from bayesr.segmentation.description import dataset
 from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
@@ -169,7 +169,7 @@ def segment(
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
-        ds = redraw.drawn_from(ds_or_img, Path(folder), model, progress, options)
+        ds = replaying.drawn_from(ds_or_img, Path(folder), model, progress, options)
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
         product.require(ds, "mean")
         n = 1 if members is None else members.size
@@ -177,7 +177,7 @@ def segment(
         if store is not None:
             identity = {key: ds.attrs.get(key) for key in ("model_sha256", "input_sha256", "seed", "masks")}
             identity |= dict(segmenter=name, n=n, sizes=[ds.sizes[dim] for dim in product.DIMS], **settings)
-            kept = Kept(Path(store), n, identity, overwrite=overwrite, resume=resume, public=keep_members)
+            kept = SegmentationCache(Path(store), n, identity, overwrite=overwrite, resume=resume, public=keep_members)
             if kept.finished:
                 return kept.read()
         low, high = (float(v) for v in product.attribute(ds, "value_range"))
@@ -188,7 +188,7 @@ def segment(
 
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
     """Refuse, before anything is drawn, what a trained segmenter cannot take."""
-    ds = redraw.product_in(given)
+    ds = replaying.product_in(given)
     bands = (images.source(given, options.get("dims")) if ds is None else ds).sizes["band"]
     if bands != takes:
         raise BandMismatch(
@@ -202,7 +202,7 @@ def _frames(
 ) -> tuple[Frame, xr.DataArray | None]:
     """The images that are segmented, one by one, and the members' coordinate; None where there is one image."""
     if inputs == ("member",):
-        members = redraw.members(ds, img, model, folder, progress)
+        members = replaying.members(ds, img, model, folder, progress)
         return lambda i: members.isel(realization=i).to_numpy(), members["realization"]
     lacking = [name for name in inputs if name not in ds]
     if lacking:
@@ -217,7 +217,7 @@ def _reduce(
     bands: int,
     call: Segment,
     value_range: tuple[float, float],
-    kept: Kept | None,
+    kept: SegmentationCache | None,
     keep: bool,
     settings: dict[str, Any],
     progress: bool | None,
@@ -256,7 +256,7 @@ def _one(
     image: NDArray[np.float32],
     value_range: tuple[float, float],
     i: int,
-    kept: Kept | None,
+    kept: SegmentationCache | None,
 ) -> Segmentation:
     """A member's segmentation, unknown where there is no data; what goes wrong names the member, and what is left."""
     stays = "Give store= to keep what is done."

@@ -82,7 +82,7 @@ class Store:
         except OSError as error:
             raise StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.") from error
 
-    def declare(self, template: xr.Dataset, papers: Mapping[str, Any], mask_means: int) -> None:
+    def declare(self, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int) -> None:
         """Write the template: every array declared, no data.
 
         Parameters
@@ -94,7 +94,7 @@ class Store:
         mask_means : int
             Maps a band that `MASK_MEANS` has; 0 for none.
         """
-        side = int(papers["tile"]) * int(template.attrs["scale"])
+        side = int(metadata["tile"]) * int(template.attrs["scale"])
         chunk = side // 2 if side % 2 == 0 else side
         encoding: dict[str, Any] = {}
         for name, variable in template.data_vars.items():
@@ -128,7 +128,7 @@ class Store:
                 self.root.store, mode="a", compute=False, encoding=encoding, zarr_format=3, consolidated=False
             )
             del self.root  # which knows nothing of what xarray wrote
-            progress.attrs.update(papers)  # last: by these a template is known to be whole
+            progress.attrs.update(metadata)  # last: by these a template is known to be whole
         except OSError as error:
             raise StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.") from error
 
@@ -190,7 +190,7 @@ class Store:
         except OSError as error:
             raise StoreFailed(f"There is no store {self.place}: check the path.") from error
         begun = {name.rstrip("/").rpartition("/")[2] for name in names} - {"zarr.json"}
-        return bool(begun) and "tile" in self.papers
+        return bool(begun) and "tile" in self.metadata
 
     def require(self) -> None:
         """Refuse what has no template, or is no store at all.
@@ -208,7 +208,7 @@ class Store:
         return self.root.attrs.asdict()
 
     @property
-    def papers(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What is known of the work."""
         return self.progress.attrs.asdict()
 
@@ -223,7 +223,7 @@ class Store:
         found = self.array("input")
         return lazy.windowed(found, DIMS, found.chunks, self.place)
 
-    def compare(self, attributes: Mapping[str, Any], papers: Mapping[str, Any], variables: list[str]) -> None:
+    def compare(self, attributes: Mapping[str, Any], metadata: Mapping[str, Any], variables: list[str]) -> None:
         """Refuse a store of another model, input or other settings.
 
         Raises
@@ -231,8 +231,8 @@ class Store:
         StoreFailed
             It says which differs.
         """
-        known = self.attributes | {"variables": sorted(self.variables)} | self.papers
-        asked = {name: attributes[name] for name in _IDENTITY} | dict(papers) | {"variables": sorted(variables)}
+        known = self.attributes | {"variables": sorted(self.variables)} | self.metadata
+        asked = {name: attributes[name] for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
         if NEXT in known:
             raise StoreFailed(f"{self.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
         for name, new in asked.items():
@@ -269,7 +269,7 @@ class Store:
     @cached_property
     def side(self) -> int:
         """Of a tile and its shards, in high-resolution pixels."""
-        return int(self.papers["tile"]) * self.scale
+        return int(self.metadata["tile"]) * self.scale
 
     @cached_property
     def scale(self) -> int:
@@ -311,11 +311,11 @@ class Store:
             Members that they describe.
         """
         try:
-            self.settle(tile, arrays, n, self.put_members(tile, arrays, 0, 0))
+            self.finish_tile(tile, arrays, n, self.put_members(tile, arrays, 0, 0))
         except OSError as error:
             raise self.failed(error) from error
 
-    def settle(self, tile: Tile, maps: Arrays, n: int, crc: int) -> None:
+    def finish_tile(self, tile: Tile, maps: Arrays, n: int, crc: int) -> None:
         """Write all but the members, whose checksum is `crc`; then the checksums; then that the tile is done."""
         sums, where = [], (..., *self.region(tile))
         for name in self.variables:
@@ -351,7 +351,7 @@ class Store:
 
     @cached_property
     def _keepbits(self) -> int | None:
-        bits = self.papers["keepbits"]
+        bits = self.metadata["keepbits"]
         return None if bits is None else int(bits)
 
     def damage(self, at: tuple[int, int]) -> dict[str, str]:

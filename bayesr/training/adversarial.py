@@ -23,7 +23,7 @@ Penalty = Callable[[Network, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Game:
+class AdversarialLoss:
     """Two losses, and what keeps the critic smooth.
 
     Parameters
@@ -42,7 +42,7 @@ class Game:
         Whether the generator's loss depends on the logits of real images too.
     """
 
-    critic: Loss
+    discriminator: Loss
     generator: Loss
     penalty: Penalty | None = None
     weight: float = 0.0
@@ -50,7 +50,9 @@ class Game:
     relative: bool = False
 
 
-def critic_step_loss(game: Game, critic: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int) -> Tensor:
+def discriminator_step_loss(
+    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int
+) -> Tensor:
     """What the critic minimises at its turn: its loss, and the penalty where it is due.
 
     Parameters
@@ -61,13 +63,13 @@ def critic_step_loss(game: Game, critic: Network, real: Tensor, fake: Tensor, co
         Turns that the critic has had before.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
-    loss = game.critic(critic(real, context)[0], critic(fake, context)[0])
-    if game.penalty is None or turn % game.every:
+    loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
+    if adversarial_loss.penalty is None or turn % adversarial_loss.every:
         return loss
-    return loss + game.weight * game.penalty(critic, real, fake, context)
+    return loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
 
 
-def _logistic_critic(real: Tensor, fake: Tensor) -> Tensor:
+def _logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
@@ -75,23 +77,23 @@ def _logistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def _relativistic_critic(real: Tensor, fake: Tensor) -> Tensor:
+def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
 
 
 def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return _relativistic_critic(fake, real)
+    return _relativistic_discriminator(fake, real)
 
 
-def _hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def _wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+def _wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
-def _least_squares_critic(real: Tensor, fake: Tensor) -> Tensor:
+def _least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return (real - 1).square().mean() + fake.square().mean()
 
 
@@ -103,15 +105,15 @@ def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def _slope(critic: Network, x: Tensor, context: Tensor) -> Tensor:
+def _slope(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
     """The gradient of each image's mean logit by the image, of the shape of `x`."""
     x = x.detach().requires_grad_()
-    logits = critic(x, context)[0].flatten(1).mean(1)
+    logits = discriminator(x, context)[0].flatten(1).mean(1)
     slope: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
     return slope
 
 
-def slope_at_real(critic: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+def slope_at_real(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
     """``mean_i |grad_x D(x_i)|^2`` at real images: R1, which makes the game converge near its end.
 
     References
@@ -119,10 +121,10 @@ def slope_at_real(critic: Network, real: Tensor, fake: Tensor, context: Tensor) 
     L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?",
     2018, arXiv:1801.04406.
     """
-    return _slope(critic, real, context).flatten(1).pow(2).sum(1).mean()
+    return _slope(discriminator, real, context).flatten(1).pow(2).sum(1).mean()
 
 
-def slope_between(critic: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
     """``mean_i (|grad_x D(x_i)| - 1)^2`` at ``x_i = e_i real_i + (1 - e_i) fake_i``: the gradient penalty.
 
     The shares ``e_i = (i + 1/2) / b`` are spread evenly over (0, 1), not drawn: images come in random order
@@ -134,11 +136,13 @@ def slope_between(critic: Network, real: Tensor, fake: Tensor, context: Tensor) 
     """
     share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
     # The root's own slope at zero is infinite, and zero is where a critic may well be flat.
-    norm = (_slope(critic, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12).sqrt()
+    norm = (
+        _slope(discriminator, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12
+    ).sqrt()
     return (norm - 1).pow(2).mean()
 
 
-PLAIN = Game(_logistic_critic, _logistic_generator)
+PLAIN = AdversarialLoss(_logistic_discriminator, _logistic_generator)
 """``softplus(-r) + softplus(f)`` against ``softplus(-f) = -log D(G)``, the non-saturating game of SRGAN.
 
 The critic's best logits are the logarithm of the densities' ratio, real over fake.
@@ -149,10 +153,10 @@ I. Goodfellow et al., "Generative adversarial nets", 2014, arXiv:1406.2661. C. L
 image super-resolution using a generative adversarial network", 2017, arXiv:1609.04802.
 """
 
-LOGISTIC = Game(_logistic_critic, _logistic_generator, penalty=slope_at_real, weight=4.0, every=8)
+LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=slope_at_real, weight=4.0, every=8)
 """`PLAIN` with R1 at every eighth turn."""
 
-RELATIVISTIC = Game(_relativistic_critic, _relativistic_generator, relative=True)
+RELATIVISTIC = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, relative=True)
 """``softplus(-(r - mean f)) + softplus(f - mean r)`` against the same with real and fake swapped.
 
 Of the relativistic average critic, which says how much more real an image is than the other kind on average; so the
@@ -164,7 +168,7 @@ A. Jolicoeur-Martineau, "The relativistic discriminator: a key element missing f
 arXiv:1807.00734. X. Wang et al., "ESRGAN", 2018, arXiv:1809.00219.
 """
 
-HINGE = Game(_hinge_critic, _minus_fake)
+HINGE = AdversarialLoss(_hinge_discriminator, _minus_fake)
 """``max(0, 1 - r) + max(0, 1 + f)`` against ``-f``: what is told apart by the margin teaches no more. Of SAGAN.
 
 References
@@ -173,7 +177,7 @@ J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "
 networks", 2019, arXiv:1805.08318.
 """
 
-WASSERSTEIN = Game(_wasserstein_critic, _minus_fake, penalty=slope_between, weight=10.0)
+WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=slope_between, weight=10.0)
 """``mean f - mean r`` against ``-mean f``, with the gradient penalty at every turn; the critic of rcGAN.
 
 For critics whose layers do not mix the images of a batch (no batch normalisation): each image has its own slope.
@@ -184,7 +188,7 @@ I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.0
 "A regularized conditional GAN for posterior sampling in image recovery problems", 2023, arXiv:2210.13389.
 """
 
-LEAST_SQUARES = Game(_least_squares_critic, _least_squares_generator)
+LEAST_SQUARES = AdversarialLoss(_least_squares_discriminator, _least_squares_generator)
 """``(r - 1)^2 + f^2`` against ``(f - 1)^2``: what is far from the boundary still teaches. Of CycleGAN.
 
 References

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 
 
 class Draw(Protocol):
@@ -20,7 +20,7 @@ class Draw(Protocol):
 
 
 @dataclass
-class Scene:
+class TrainingBatch:
     """A batch of `b` patches.
 
     Attributes
@@ -44,7 +44,7 @@ class Scene:
     low: Tensor
     truth: Tensor
     labels: Tensor
-    operator: Observation
+    operator: ForwardOperator
     networks: Mapping[str, nn.Module]
     count: int
     draw: Draw
@@ -69,6 +69,6 @@ class Scene:
         return self.draw(low, count, z)
 
 
-def member_against_truth(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+def member_against_truth(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """The truth, one member, and ``A+ y`` as their context."""
     return scene.truth, scene.x[:, 0], scene.base

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bayesr.training.batch import Scene
+from bayesr.training.batch import TrainingBatch
 
 
-def seen(scene: Scene) -> Tensor:
+def seen(scene: TrainingBatch) -> Tensor:
     """``B(x)``, what the truths would be seen as, `b x band x h x w`; one for all losses of a step."""
     if "seen" not in scene.kept:
         scene.kept["seen"] = scene.networks["backward"](scene.truth).float()
@@ -26,7 +26,7 @@ def seen(scene: Scene) -> Tensor:
     return found
 
 
-def cycle(scene: Scene) -> Tensor:
+def cycle(scene: TrainingBatch) -> Tensor:
     """``mean |B(G(y)) - y| + mean |G(B(x)) - x|``."""
     low_again = scene.networks["backward"](scene.x[:, 0])
     high_again = scene.generate(seen(scene))[:, 0]
@@ -34,7 +34,7 @@ def cycle(scene: Scene) -> Tensor:
     return loss
 
 
-def identity(scene: Scene) -> Tensor:
+def identity(scene: TrainingBatch) -> Tensor:
     """``mean |D G(D x) - D x| + mean |B(U y) - y|``, D the mean of `s x s` pixels and U interpolation.
 
     At scale 1, where both kinds are of one size, D and U do nothing, and this is the published ``|G(x) - x| +
@@ -48,11 +48,11 @@ def identity(scene: Scene) -> Tensor:
     return loss
 
 
-def high_resolution(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+def high_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """What the critic of high-resolution images is shown: x, G(y), which are no pair, and a blank context."""
     return scene.truth, scene.x[:, 0], torch.zeros_like(scene.truth)
 
 
-def low_resolution(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+def low_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """What the critic of low-resolution images is shown: y, B(x), and a blank context."""
     return scene.low, seen(scene), torch.zeros_like(scene.low)

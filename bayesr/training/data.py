@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import TrainingFailed
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 from bayesr.training.degradation import Degradation, observation
 from bayesr.training.labels import labels_of
 from bayesr.training.recipe import Recipe
@@ -152,7 +152,7 @@ class PairSource(Protocol):
     """What a trainer draws from."""
 
     @property
-    def operator(self) -> Observation:
+    def operator(self) -> ForwardOperator:
         """How low-resolution images come from high-resolution ones."""
 
     @property
@@ -192,7 +192,7 @@ class Pairs:
     def __init__(
         self,
         images: ImageSet,
-        operator: Observation,
+        operator: ForwardOperator,
         patch: int,
         device: str = "cpu",
         degradation: Degradation = Degradation(),  # noqa: B008
@@ -264,7 +264,7 @@ class Unpaired:
     def __init__(
         self,
         images: ImageSet,
-        operator: Observation,
+        operator: ForwardOperator,
         patch: int,
         device: str = "cpu",
         degradation: Degradation = Degradation(),  # noqa: B008
@@ -287,7 +287,7 @@ class Unpaired:
 
 
 def source(
-    recipe: Recipe, images: ImageSet, operator: Observation, device: str, degradation: Degradation
+    recipe: Recipe, images: ImageSet, operator: ForwardOperator, device: str, degradation: Degradation
 ) -> Pairs | Unpaired:
     """What a recipe is trained on: pairs, or none for those that need none."""
     return (Unpaired if recipe.unpaired else Pairs)(images, operator, recipe.patch, device, degradation)

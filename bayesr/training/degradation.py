@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 
 Range = tuple[float, float]
 
@@ -62,7 +62,9 @@ class Degradation:
         """Whether ``y = A x`` but for rounding."""
         return self.blur[1] == self.noise[1] == self.photon[1] == 0
 
-    def observe(self, operator: Observation, high: Tensor, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def observe(
+        self, operator: ForwardOperator, high: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """(y, what was drawn): y of shape `n x band x h x w` from `n x band x sh x sw`, both in about [0, 1].
 
         `random` is a generator on the CPU, so that what is drawn is the same wherever `high` lies. What
@@ -79,7 +81,7 @@ class Degradation:
         return low, drawn
 
     def pair(
-        self, image: NDArray[np.uint8], operator: Observation, random: torch.Generator
+        self, image: NDArray[np.uint8], operator: ForwardOperator, random: torch.Generator
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """(low, high) of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
 
@@ -123,8 +125,8 @@ def blurred(x: Tensor, sigma: Tensor) -> Tensor:
     return x
 
 
-def observation(operator: Observation, degradation: Degradation) -> Observation:
+def observation(operator: ForwardOperator, degradation: Degradation) -> ForwardOperator:
     """The operator as a model trained under `degradation` has to see it."""
     if degradation.exact:
         return operator
-    return operator.unbound(**{name: getattr(degradation, name)[1] for name in ("blur", "noise", "photon")})
+    return operator.unconstrained(**{name: getattr(degradation, name)[1] for name in ("blur", "noise", "photon")})

@@ -19,7 +19,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from bayesr.networks.encoder import Encoder
-from bayesr.training.batch import Scene
+from bayesr.training.batch import TrainingBatch
 
 
 class Drawn(dist.Normal):
@@ -35,7 +35,7 @@ class Drawn(dist.Normal):
         return value
 
 
-def negative_elbo(scene: Scene) -> Tensor:
+def negative_elbo(scene: TrainingBatch) -> Tensor:
     """``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N``, z ~ q: nats per value, N = b bands sh sw values in all.
 
     The divergence is the analytic one, the expectation over q that of one draw. Noise of the covariance ``t^2 P`` has
@@ -50,7 +50,7 @@ def negative_elbo(scene: Scene) -> Tensor:
     """
     encoder = scene.networks["encoder"]
     assert isinstance(encoder, Encoder)
-    hidden = float(scene.operator.hidden_share(*scene.low.shape[-2:]).mean())  # r / N
+    hidden = float(scene.operator.null_space_variance(*scene.low.shape[-2:]).mean())  # r / N
     mean, std = encoder(scene.truth - scene.base, scene.low)
     e = scene.normal(mean.shape)
     normal: Any = dist.Normal  # Pyro's own are not annotated

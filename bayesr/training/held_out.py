@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayesr import images
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
 from bayesr.model.model import Model, load
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 from bayesr.training.data import SUFFIXES, ImageSet, load_images
 
 
@@ -43,8 +43,8 @@ class HeldOut:
         truth = self.high.data.to_numpy().astype(np.float64)
         if self.high.missing is not None:
             truth[:, self.high.missing] = np.nan
-        quantum = 0.0 if self.low.bounds is None else 1 / width
-        return (truth - ds["mean"].values) / width, ds["std"].values / width, quantum
+        quantisation_step = 0.0 if self.low.bounds is None else 1 / width
+        return (truth - ds["mean"].values) / width, ds["std"].values / width, quantisation_step
 
 
 def read_pairs(
@@ -119,12 +119,12 @@ def gather(
     return pairs(found, network.observation)
 
 
-def pairs(images: ImageSet, operator: Observation) -> list[tuple[Any, Any]]:
+def pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
     """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
     return [observed(image, operator) for image in images.images]
 
 
-def observed(image: NDArray[np.uint8], operator: Observation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def observed(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(low, high) of an 8-bit image, `y x x x band`, cropped to a multiple of the scale; low rounded to 8 bits."""
     height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
     high = image[:height, :width]

@@ -21,14 +21,15 @@ from torch import nn
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticTail
+from bayesr.networks.heads.stochastic import StochasticHead
+from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.training import losses
 from bayesr.training.data import PairSource
 from bayesr.training.history import Record as Record
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper
-from bayesr.training.warmstart import Taken, take_over
+from bayesr.training.warmstart import TransferredWeights, transfer_weights
 
 _FACTS = ("seconds", "seed", "start", "ended", "best_score", "best_step", "history")
 """Attributes of a trainer that its checkpoint holds as they are."""
@@ -71,14 +72,14 @@ class Trainer(Stepper):
         self.best_score, self.best_step = math.inf, 0
 
     @torch.no_grad()
-    def settle_spread(self, batches: int = 12) -> float:
+    def calibrate_spread(self, batches: int = 12) -> float:
         """One factor on the spread of the averaged network, the best in fair CRPS on training patches.
 
         Averaging weights along the path of training cancels part of what carries the noise, so that
         the averaged network draws its members too close together. The factor is folded into the
         tail's last convolution: members stay as consistent as they were. Returns the factor.
         """
-        if self.recipe.stages[-1].loss != "crps" or not isinstance(self.average.tail, StochasticTail):
+        if self.recipe.stages[-1].loss != "crps" or not isinstance(self.average.head, StochasticHead):
             return 1.0
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)
@@ -89,7 +90,7 @@ class Trainer(Stepper):
             for i, factor in enumerate(factors.tolist()):
                 scores[i] += float(losses.fair_crps((centre + factor * (x - centre)).clamp(0, 1), high))
         best = float(factors[scores.argmin()])
-        self.average.tail.widen_(best)
+        self.average.head.widen_(best)
         return best
 
     # -- many steps --------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class Trainer(Stepper):
 
     def _note_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
         score = record.get("fair_crps", -record.get("psnr", -math.inf))
-        if stage.critic and not stage.members:  # PSNR falls there, as it should
+        if stage.discriminator and not stage.members:  # PSNR falls there, as it should
             score = loss
             if done < stage.warmup:
                 self.best_step = self.step
@@ -177,16 +178,21 @@ class Trainer(Stepper):
             arrays |= checkpoints.of_optimiser(prefix, optimiser)
         arrays["random/host"] = self.on_host.get_state().numpy()
         arrays["random/device"] = self.on_device.get_state().cpu().numpy()
-        facts = {"recipe": self.recipe.name, "network": self.generator.architecture, "step": self.step}
+        facts = {
+            "recipe": self.recipe.name,
+            "network": stored_architecture(self.generator.architecture),
+            "step": self.step,
+        }
         facts |= {name: getattr(self, name) for name in _FACTS}
         checkpoints.write(path, arrays, facts)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same network."""
         arrays, facts = checkpoints.read(path)
-        if facts["network"] != self.generator.architecture:
+        stored = read_architecture(facts["network"])
+        if stored != self.generator.architecture:
             raise TrainingFailed(
-                f"{path} holds another network, {facts['network']}; this recipe's is {self.generator.architecture}. "
+                f"{path} holds another network, {stored}; this recipe's is {self.generator.architecture}. "
                 "Start from it instead of resuming it, or choose its recipe."
             )
         self.step = facts["step"]
@@ -207,9 +213,9 @@ class Trainer(Stepper):
         else:  # another kind of device, whose random numbers are others anyway
             self.on_device.manual_seed(self.seed + self.step)
 
-    def start_from(self, other: Generator, facts: Mapping[str, Any] | None = None) -> Taken:
+    def start_from(self, other: Generator, facts: Mapping[str, Any] | None = None) -> TransferredWeights:
         """Take over what fits of another network's weights; `facts` say for the model's card where they come from."""
-        taken = take_over(self.generator, other)
+        taken = transfer_weights(self.generator, other)
         self.average.load_state_dict(self.generator.state_dict())
         self.start = dict(facts or {}) | taken.describe()
         return taken
@@ -219,7 +225,8 @@ class Trainer(Stepper):
         return modules if self.best is None else modules | {"best": self.best}
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"optimiser": self.optimiser, "critic_optimiser": self.critic_optimiser}
+        # The names are those of checkpoints of every version.
+        return {"optimiser": self.optimiser, "critic_optimiser": self.discriminator_optimiser}
 
 
 def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:

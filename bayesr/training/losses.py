@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bayesr.networks.critic import Critic
+from bayesr.networks.discriminators import PatchDiscriminator
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -89,7 +89,7 @@ def cosine_transform(size: int) -> Tensor:
 
 
 def feature_energy(
-    critic: Critic,
+    discriminator: PatchDiscriminator,
     members: Tensor,
     truth: Tensor,
     context: Tensor,
@@ -103,7 +103,7 @@ def feature_energy(
     members = members[:, :2]  # all pairs would cost more than they tell
     batch, count = members.shape[:2]
     stacked = torch.cat([truth, members.transpose(0, 1).flatten(0, 1)])
-    _, depths = critic(stacked, context.repeat(count + 1, 1, 1, 1))
+    _, depths = discriminator(stacked, context.repeat(count + 1, 1, 1, 1))
     total = torch.zeros((), device=truth.device)
     for features in depths:
         real, *drawn = features.split(batch)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidArgument
-from bayesr.observe import Observation, Separable, bicubic
+from bayesr.observe import ForwardOperator, Separable, bicubic
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -245,7 +245,7 @@ class Mixture:
 
 
 def equal_observations(
-    images: ImageSet, operator: Observation, *, patch: int = 3, tolerance: float = 2.0, scenes: int = 100,
+    images: ImageSet, operator: ForwardOperator, *, patch: int = 3, tolerance: float = 2.0, scenes: int = 100,
     candidates: int = 16, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Real patches, grouped by equal observation within a tolerance.
@@ -336,7 +336,7 @@ def equal_observations(
 
 
 def known_answers(
-    low: NDArray[Any], high: NDArray[Any], probability: NDArray[Any], operator: Observation, card: dict[str, Any]
+    low: NDArray[Any], high: NDArray[Any], probability: NDArray[Any], operator: ForwardOperator, card: dict[str, Any]
 ) -> xr.Dataset:
     """One low-resolution image, many high-resolution ones: as one Dataset, which zarr and netCDF take as it is.
 

@@ -21,11 +21,16 @@ def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
         path = Path(source)
         network, facts = network_of(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        papers = {"checkpoint": path.name, "sha256": digest, "steps": facts["step"], "seconds": round(facts["seconds"])}
-        return network, papers | ({"start": facts["start"]} if facts.get("start") else {})
+        metadata = {
+            "checkpoint": path.name,
+            "sha256": digest,
+            "steps": facts["step"],
+            "seconds": round(facts["seconds"]),
+        }
+        return network, metadata | ({"start": facts["start"]} if facts.get("start") else {})
     model = load(source)
-    papers = {name: model.card[name] for name in ("steps", "seconds", "start") if model.card.get(name)}
-    return model.generator, {"model": model.name, "sha256": model.sha256} | papers
+    metadata = {name: model.card[name] for name in ("steps", "seconds", "start") if model.card.get(name)}
+    return model.generator, {"model": model.name, "sha256": model.sha256} | metadata
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:

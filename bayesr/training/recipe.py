@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from bayesr.networks.critic import Critic
-from bayesr.training.adversarial import LOGISTIC, Game
-from bayesr.training.batch import Scene, member_against_truth
+from bayesr.networks.discriminators import PatchDiscriminator
+from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
+from bayesr.training.batch import TrainingBatch, member_against_truth
 
-Term = Callable[[Scene], Tensor]
-"""A loss of one's own: of a `Scene`, a scalar. Its name is what the history calls it."""
+Term = Callable[[TrainingBatch], Tensor]
+"""A loss of one's own: of a `TrainingBatch`, a scalar. Its name is what the history calls it."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -45,7 +45,7 @@ class Stage:
         Weights of the energy score in the first critic's features, and of what the generator plays for in
         its games. Critics are trained when either is positive.
     terms : mapping of callable to float
-        Further losses, each a function of a `Scene`, with their weights.
+        Further losses, each a function of a `TrainingBatch`, with their weights.
     warmup : int
         Steps at the stage's beginning in which critics are trained and do not yet weigh.
     """
@@ -64,12 +64,12 @@ class Stage:
     warmup: int = 150
 
     @property
-    def critic(self) -> bool:
+    def discriminator(self) -> bool:
         return self.features > 0 or self.adversarial > 0
 
 
 @dataclass(frozen=True)
-class Contest:
+class Adversary:
     """A critic, the game that it plays with the generator, and what either side shows.
 
     Parameters
@@ -78,17 +78,17 @@ class Contest:
         Of (bands, scale), a critic: it takes images and their context and returns logits and a list of features.
     game : Game
     sides : callable
-        Of a `Scene`: what is real, what is not, and the context.
+        Of a `TrainingBatch`: what is real, what is not, and the context.
     """
 
     network: Callable[[int, int], nn.Module]
-    game: Game = LOGISTIC
-    sides: Callable[[Scene], tuple[Tensor, Tensor, Tensor]] = member_against_truth
+    adversarial_loss: AdversarialLoss = LOGISTIC
+    sides: Callable[[TrainingBatch], tuple[Tensor, Tensor, Tensor]] = member_against_truth
 
 
-def patch_critic(bands: int, scale: int) -> Critic:
+def patch_discriminator(bands: int, scale: int) -> PatchDiscriminator:
     """The critic of patches, at half resolution, that sees the context."""
-    return Critic(bands)
+    return PatchDiscriminator(bands)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     patch: int = 32
     consistent: bool = True
-    critics: Mapping[str, Contest] = field(default_factory=lambda: MappingProxyType({"critic": Contest(patch_critic)}))
+    discriminators: Mapping[str, Adversary] = field(
+        default_factory=lambda: MappingProxyType({"critic": Adversary(patch_discriminator)})
+    )
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     unpaired: bool = False

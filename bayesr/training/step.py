@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator, sub_pixels
-from bayesr.networks.heads.marginal import GaussianTail, QuantileTail
-from bayesr.networks.heads.stochastic import Shared, StochasticTail
+from bayesr.networks.heads.marginal import GaussianHead, QuantileHead
+from bayesr.networks.heads.stochastic import BackboneFeatures, StochasticHead
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training import losses
-from bayesr.training.adversarial import critic_step_loss
-from bayesr.training.batch import Scene
+from bayesr.training.adversarial import discriminator_step_loss
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.data import PairSource
 from bayesr.training.history import Record
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipe import Adversary, Recipe, Stage
 
 _DECAY = 0.999
 _DROPOUT_RATE = 20.0
@@ -44,7 +44,7 @@ class Stepper:
         processes: Processes | None = None,
     ) -> None:
         self.recipe, self.pairs, self.seed = recipe, pairs, seed
-        bound = pairs.operator if recipe.consistent else pairs.operator.unbound()
+        bound = pairs.operator if recipe.consistent else pairs.operator.unconstrained()
         self.operator = Blind(of=pairs.operator) if recipe.unpaired else bound
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
@@ -54,7 +54,7 @@ class Stepper:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             generator = build(bands=bands, scale=scale, **self._network())
-            networks = {name: contest.network(bands, scale) for name, contest in recipe.critics.items()}
+            networks = {name: adversary.network(bands, scale) for name, adversary in recipe.discriminators.items()}
             classes = getattr(pairs, "classes", 1)
             networks |= {name: make(bands, scale, classes) for name, make in recipe.helpers.items()}
         to = dict(device=self.device, memory_format=torch.channels_last)
@@ -89,18 +89,18 @@ class Stepper:
 
     def _start_stage(self) -> None:
         stage, _ = self.position()
-        tail = self.generator.tail
-        of_rates = [tail.dropout_logit] if isinstance(tail, StochasticTail) else []
+        head = self.generator.head
+        of_rates = [head.dropout_logit] if isinstance(head, StochasticHead) else []
         weights = [p for p in self._trained() if all(p is not rate for rate in of_rates)]
         groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
         if of_rates:  # logarithms of variances have a longer way to go than weights
             groups.append({"params": of_rates, "share": _DROPOUT_RATE})
         self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
-        critics: list[dict[str, Any]] = [{"params": [p for c in self._critics() for p in c.parameters()]}]
-        self.critic_optimiser = torch.optim.Adam(critics, stage.rate, betas=(0.5, 0.99))
+        discriminators: list[dict[str, Any]] = [{"params": [p for c in self._discriminators() for p in c.parameters()]}]
+        self.discriminator_optimiser = torch.optim.Adam(discriminators, stage.rate, betas=(0.5, 0.99))
 
-    def _critics(self) -> list[nn.Module]:
-        return [self.networks[name] for name in self.recipe.critics]
+    def _discriminators(self) -> list[nn.Module]:
+        return [self.networks[name] for name in self.recipe.discriminators]
 
     def _trained(self) -> list[nn.Parameter]:
         """What the optimiser of the generator moves: its weights, and those of helpers."""
@@ -116,20 +116,20 @@ class Stepper:
             self._start_stage()
         rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
         rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * rising
-        for group in (*self.optimiser.param_groups, *self.critic_optimiser.param_groups):
+        for group in (*self.optimiser.param_groups, *self.discriminator_optimiser.param_groups):
             group["lr"] = rate * group.get("share", 1.0)
         mine = self.processes.share(stage.batch)
         batch = self.pairs.batch(stage.batch, self.on_host)
         known = getattr(self.pairs, "labels", None)
         labels = known() if known else torch.zeros(stage.batch, dtype=torch.long)
         low, high, labels = (part[mine].to(self.device) for part in (*batch, labels))
-        scene = Scene(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
+        scene = TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             record: Record = dict(self._losses(stage, done, scene))
         loss = sum(record.values(), torch.zeros((), device=self.device))
-        tail = self.generator.tail
-        if isinstance(tail, StochasticTail) and tail.dropout_logit.requires_grad and stage.members:
-            record["dropout"] = loss.detach() * self._ignorance(tail)
+        head = self.generator.head
+        if isinstance(head, StochasticHead) and head.dropout_logit.requires_grad and stage.members:
+            record["dropout"] = loss.detach() * self._ignorance(head)
             loss = loss + record["dropout"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -139,8 +139,8 @@ class Stepper:
         self._must_be_finite([*values, float(norm)], "The loss")
         self.optimiser.step()
         with torch.no_grad():
-            if isinstance(tail, StochasticTail):
-                tail.dropout_logit.clamp_(max=0)
+            if isinstance(head, StochasticHead):
+                head.dropout_logit.clamp_(max=0)
         self.step += 1
         decay = min(_DECAY, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -176,13 +176,17 @@ class Stepper:
         together = self.processes if network in self.generator.parts else Processes()  # an average is nobody's share
         base = self.operator.invert(low)
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
-        if network is self.generator and isinstance(shared, Shared) and isinstance(network.tail, StochasticTail):
-            network.tail.note(self._typical(shared.trunk))
+        if (
+            network is self.generator
+            and isinstance(shared, BackboneFeatures)
+            and isinstance(network.head, StochasticHead)
+        ):
+            network.head.note(self._typical(shared.backbone))
         masks: list[Tensor] = []
-        if not (count and isinstance(shared, Shared)):
+        if not (count and isinstance(shared, BackboneFeatures)):
             z = None
         else:
-            assert network.tail is not None
+            assert network.head is not None
             shared = shared.repeat(count)
             groups = len(low) * together.count
             mine = together.share(groups)
@@ -191,9 +195,9 @@ class Stepper:
                 z = torch.randn(size, device=self.device, generator=self.on_device)
                 z = z[mine.start * count : mine.stop * count]
             z = z.contiguous(memory_format=torch.channels_last)
-            if isinstance(network.tail, StochasticTail):
-                masks = network.tail.training_masks(groups, self.on_device)
-                of_weights = int(network.tail.gaussian)  # the same for all groups
+            if isinstance(network.head, StochasticHead):
+                masks = network.head.training_masks(groups, self.on_device)
+                of_weights = int(network.head.gaussian)  # the same for all groups
                 masks[of_weights:] = [mask[mine].repeat_interleave(count, 0) for mask in masks[of_weights:]]
         detail = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
@@ -208,7 +212,7 @@ class Stepper:
         whole = (size[0] * self.processes.count, *size[1:])
         return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
 
-    def _losses(self, stage: Stage, done: int, scene: Scene) -> Iterator[tuple[str, Tensor]]:
+    def _losses(self, stage: Stage, done: int, scene: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
         if stage.loss in ("gaussian_likelihood", "pinball"):
             parts = [self._marginal_loss(part, scene.low, scene.truth) for part in self.generator.parts]
             yield stage.loss, torch.stack(parts).mean()
@@ -220,38 +224,41 @@ class Stepper:
             yield f"band{size}", weight * losses.band_crps(scene.x, scene.truth, size)
         for term, weight in stage.terms.items():
             yield term.__name__, weight * term(scene)
-        if stage.critic:
+        if stage.discriminator:
             yield from self._play(stage, done, scene)
 
-    def _play(self, stage: Stage, done: int, scene: Scene) -> Iterator[tuple[str, Tensor]]:
+    def _play(self, stage: Stage, done: int, scene: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
         """A move of every critic, and then what the generator loses to them."""
-        contests = [(self.networks[name], contest) for name, contest in self.recipe.critics.items()]
-        verdicts = [critic_step_loss(contest.game, critic, *contest.sides(scene), done) for critic, contest in contests]
-        self.critic_optimiser.zero_grad(set_to_none=True)
+        adversaries = [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
+        verdicts = [
+            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.sides(scene), done)
+            for discriminator, adversary in adversaries
+        ]
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
         torch.stack(verdicts).sum().backward()
-        weights = [p for critic in self._critics() for p in critic.parameters()]
+        weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
         self.processes.average_gradients(weights)
         norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
         self._must_be_finite([float(norm)], "The critic's loss")
-        self.critic_optimiser.step()
+        self.discriminator_optimiser.step()
         if done < stage.warmup:
             return
-        for critic in self._critics():
-            critic.requires_grad_(False)
+        for discriminator in self._discriminators():
+            discriminator.requires_grad_(False)
         if stage.features:
-            energy = losses.feature_energy(contests[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
+            energy = losses.feature_energy(adversaries[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
             yield "features", stage.features * energy
         if stage.adversarial:
-            lost = [_lost(critic, contest, scene) for critic, contest in contests]
+            lost = [_lost(discriminator, adversary, scene) for discriminator, adversary in adversaries]
             yield "adversarial", stage.adversarial * torch.stack(lost).sum()
-        for critic in self._critics():
-            critic.requires_grad_(True)
+        for discriminator in self._discriminators():
+            discriminator.requires_grad_(True)
 
     def _typical(self, f: Tensor) -> Tensor:
         """What features have the mean square of those of all processes."""
         return f if self.processes.count == 1 else self.processes.mean(f.detach().float().pow(2).mean()).sqrt()
 
-    def _ignorance(self, tail: StochasticTail) -> Tensor:
+    def _ignorance(self, head: StochasticHead) -> Tensor:
         """What masks cost, relative to the score: ``P / (2 N) mean(alpha - 1 - log(alpha))``.
 
         alpha is the masks' variance, P the number of weights and N that of the values that the training
@@ -262,32 +269,32 @@ class Stepper:
         weights = sum(p.numel() for p in self.generator.parameters())
         beyond = max(1, self.operator.scale**2 - 1)
         values = self.pairs.low_pixels * self.pairs.bands * beyond
-        cost: Tensor = weights / (2 * values) * (tail.dropout_logit.exp() - 1 - tail.dropout_logit).mean()
+        cost: Tensor = weights / (2 * values) * (head.dropout_logit.exp() - 1 - head.dropout_logit).mean()
         return cost
 
     def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
         """Of the marginals that members have once projected, where the spread is the same all around."""
-        tail, size = network.tail, low.shape[-2:]
+        head, size = network.head, low.shape[-2:]
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
-        assert isinstance(shared, Shared)
+        assert isinstance(shared, BackboneFeatures)
         detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
         error = truth - self.operator.invert(low) - detail
-        kept = self.operator.hidden_share(*size).sqrt().to(self.device)
-        if isinstance(tail, GaussianTail):
+        kept = self.operator.null_space_variance(*size).sqrt().to(self.device)
+        if isinstance(head, GaussianHead):
             return losses.gaussian_likelihood(error, kept * sub_pixels(shared.spread, self.operator.scale).float())
-        assert isinstance(tail, QuantileTail)
-        offsets = tail.quantiles(shared)
+        assert isinstance(head, QuantileHead)
+        offsets = head.quantiles(shared)
         quantiles = kept * sub_pixels(offsets.flatten(0, 1), self.operator.scale).float().unflatten(
             0, offsets.shape[:2]
         )
-        return losses.pinball(error, quantiles, torch.tensor(tail.LEVELS, device=self.device))
+        return losses.pinball(error, quantiles, torch.tensor(head.LEVELS, device=self.device))
 
 
-def _lost(critic: nn.Module, contest: Contest, scene: Scene) -> Tensor:
+def _lost(discriminator: nn.Module, adversary: Adversary, scene: TrainingBatch) -> Tensor:
     """What the generator loses in a game."""
-    real, fake, context = contest.sides(scene)
-    on_real = on_fake = critic(fake, context)[0]
-    if contest.game.relative:
+    real, fake, context = adversary.sides(scene)
+    on_real = on_fake = discriminator(fake, context)[0]
+    if adversary.adversarial_loss.relative:
         with torch.no_grad():
-            on_real = critic(real, context)[0]
-    return contest.game.generator(on_real, on_fake)
+            on_real = discriminator(real, context)[0]
+    return adversary.adversarial_loss.generator(on_real, on_fake)

@@ -1,4 +1,4 @@
-"""Losses that recipes add to those of the pixels: functions of a `Scene` (`bayesr.training.batch`).
+"""Losses that recipes add to those of the pixels: functions of a `TrainingBatch` (`bayesr.training.batch`).
 
 Members `x` are of shape `b x P x band x y x x`, the truth `b x band x y x x`; `SpreadReward` is a network that
 `rewarded` needs, all others are functions alone.
@@ -18,14 +18,14 @@ from bayesr.networks.minivgg import MiniVGG
 from bayesr.training.losses import rewarded_error
 
 if TYPE_CHECKING:
-    from bayesr.training.batch import Scene
+    from bayesr.training.batch import TrainingBatch
 
 _SIDE = 96
 _DEPTHS = (1, 4)
 """Blocks whose ends `content` compares: SRGAN's two choices, the second (VGG 2,2) and the fifth (VGG 5,4)."""
 
 
-def classification(scene: Scene) -> Tensor:
+def classification(scene: TrainingBatch) -> Tensor:
     """Cross-entropy of what the network ``content`` says of true patches, against the classes of their images.
 
     Of large patches it takes the middle 96 x 96, the size that SRGAN's and mSRGAN's networks are trained on: more
@@ -36,7 +36,7 @@ def classification(scene: Scene) -> Tensor:
     return F.cross_entropy(scene.networks["content"](middle), scene.labels)
 
 
-def content(scene: Scene) -> Tensor:
+def content(scene: TrainingBatch) -> Tensor:
     """``mean_d  var(x*) / var(phi_d(x*))  mean |phi_d(x) - phi_d(x*)|^2``: how alike the content network finds them.
 
     phi_d are features of the network ``content`` at depth d, x* the truth, and variances those over the whole
@@ -63,7 +63,7 @@ def content(scene: Scene) -> Tensor:
     return total / len(_DEPTHS)
 
 
-def structure(scene: Scene) -> Tensor:
+def structure(scene: TrainingBatch) -> Tensor:
     """``mean[(1 + g) |e| + g (1 + c) |e_u| + g (1 - c) |e_v|]`` of ``e = x - x*``, with weights that the truth fixes.
 
     x* is the truth. At every pixel its structure tensor, the local mean of ``grad x* grad x*^T`` over bands and a
@@ -122,7 +122,7 @@ def _steps(x: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(x.diff(dim=-2), (0, 0, 0, 1)), F.pad(x.diff(dim=-1), (0, 1))
 
 
-def rewarded(scene: Scene) -> Tensor:
+def rewarded(scene: TrainingBatch) -> Tensor:
     """rcGAN's regulariser with a weight that tunes itself: see `SpreadReward`, which is the network ``reward``."""
     loss: Tensor = scene.networks["reward"](scene.x, scene.truth)
     return loss

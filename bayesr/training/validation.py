@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bayesr.errors import TrainingFailed
-from bayesr.observe import Observation
+from bayesr.observe import ForwardOperator
 from bayesr.training import losses
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
@@ -28,7 +28,7 @@ class Validation:
     def __init__(
         self,
         images: ImageSet,
-        operator: Observation,
+        operator: ForwardOperator,
         count: int = 24,
         size: int = 128,
         degradation: Degradation = Degradation(),  # noqa: B008

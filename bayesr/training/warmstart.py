@@ -11,16 +11,16 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticTail
+from bayesr.networks.heads.stochastic import StochasticHead
 
-_HEAD = "trunk.head."
-"""What sees the image itself, in every trunk."""
-_DIRECT = "tail.direct.weight"
-_OF_MASKS = {"tail.dropout_logit", "tail.typical"}
+_HEAD = "backbone.head."
+"""What sees the image itself, in every backbone."""
+_DIRECT = "head.direct.weight"
+_OF_MASKS = {"head.dropout_logit", "head.typical"}
 
 
 @dataclass
-class Taken:
+class TransferredWeights:
     """What a warm start took over: names of parameters and buffers.
 
     Attributes
@@ -45,31 +45,31 @@ class Taken:
 
 
 @torch.no_grad()
-def take_over(network: Generator, source: Generator) -> Taken:
+def transfer_weights(network: Generator, source: Generator) -> TransferredWeights:
     """Give `network` the weights of `source`, wherever they fit.
 
-    The trunk must be of the same blocks and width. For other bands its first layer sees the sum of the
+    The backbone must be of the same blocks and width. For other bands its first layer sees the sum of the
     source's weights over bands, divided by the number of new ones, and every layer that makes sub-pixels
     the mean over bands: a grey image comes out of a three-band network as it does of its one-band heir, and
-    a one-band network treats all its heir's bands alike. Other sizes of the tail and other scales leave the
+    a one-band network treats all its heir's bands alike. Other sizes of the head and other scales leave the
     parts that they touch as initialised.
 
     Raises
     ------
     TrainingFailed
-        When the trunks differ in more than bands; nothing has been changed then.
+        When the backbones differ in more than bands; nothing has been changed then.
     """
     known, state = source.state_dict(), network.state_dict()
 
-    def trunk(values: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("trunk.") and not k.startswith(_HEAD)}
+    def backbone(values: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("backbone.") and not k.startswith(_HEAD)}
 
-    if trunk(known) != trunk(state):
+    if backbone(known) != backbone(state):
         raise TrainingFailed(
             f"The network to start from, {source.architecture}, is not the recipe's, {network.architecture}: "
-            "its trunk has another width or other blocks, so nothing fits. Start from another model, or from none."
+            "its backbone has another width or other blocks, so nothing fits. Start from another model, or from none."
         )
-    taken = Taken()
+    taken = TransferredWeights()
     bands = int(source.architecture["bands"]), int(network.architecture["bands"])
     ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
     for name, value in state.items():
@@ -96,19 +96,19 @@ def take_over(network: Generator, source: Generator) -> Taken:
 
 def _sub_pixel_layers(network: Generator) -> set[str]:
     """Layers whose channels are the sub-pixels of every band, bands first."""
-    tail = network.tail
-    if not isinstance(tail, StochasticTail):
+    head = network.head
+    if not isinstance(head, StochasticHead):
         return {"up"}
-    return {"up", "tail.mix"} if getattr(tail, "mix", None) is not None else {"up", "tail.exit", "tail.spread"}
+    return {"up", "head.mix"} if getattr(head, "mix", None) is not None else {"up", "head.exit", "head.spread"}
 
 
 def _comparable(name: str, network: Generator, source: Generator) -> bool:
     """Whether a parameter of this name means the same in both networks."""
-    if not name.startswith("tail."):
+    if not name.startswith("head."):
         return True
-    if not (isinstance(network.tail, StochasticTail) and isinstance(source.tail, StochasticTail)):
-        return type(network.tail) is type(source.tail) and source.architecture == network.architecture
-    return name != "tail.dropout_logit" or network.tail.gaussian == source.tail.gaussian
+    if not (isinstance(network.head, StochasticHead) and isinstance(source.head, StochasticHead)):
+        return type(network.head) is type(source.head) and source.architecture == network.architecture
+    return name != "head.dropout_logit" or network.head.gaussian == source.head.gaussian
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:

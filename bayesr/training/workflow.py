@@ -20,7 +20,7 @@ from bayesr.calibration.coverage import CoverageRecord
 from bayesr.calibration.input_rules import fit_inputs
 from bayesr.errors import InvalidArgument, NotStochastic, TrainingFailed
 from bayesr.model.model import Model, load
-from bayesr.observe import Observation, bicubic, from_description
+from bayesr.observe import ForwardOperator, bicubic, from_description
 from bayesr.progress import progress as show_progress
 from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, load_images, source
@@ -47,7 +47,7 @@ def train(
     data: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    observation: Observation | None = None,
+    observation: ForwardOperator | None = None,
     degradation: Degradation | None = None,
     bands: int = 3,
     steps: Mapping[str, int] | None = None,
@@ -158,7 +158,7 @@ def train(
         if not done:
             return None
         if trainer.step:
-            trainer.settle_spread()
+            trainer.calibrate_spread()
         # Saved first, so that what is calibrated is the network as it is stored, checksum and all.
         published = publish(trainer, out.stem, training, dict(card or {}))
         published.save(out)
@@ -176,7 +176,7 @@ def train(
 
 
 def _check(
-    out: Path, checkpoint: Path, resume: bool, held_out: int, patience: int | None, operator: Observation
+    out: Path, checkpoint: Path, resume: bool, held_out: int, patience: int | None, operator: ForwardOperator
 ) -> None:
     """What would otherwise fail after hours of work."""
     if checkpoint.exists() and not resume:
@@ -197,7 +197,7 @@ def _check(
         raise TrainingFailed(f"A model file cannot describe this observation yet: {operator.describe()}.")
 
 
-def _held_out(images: ImageSet, operator: Observation, degradation: Degradation) -> list[tuple[Any, Any]]:
+def _held_out(images: ImageSet, operator: ForwardOperator, degradation: Degradation) -> list[tuple[Any, Any]]:
     if degradation == Degradation():
         return pairs_of(images, operator)
     random = torch.Generator().manual_seed(0)
@@ -301,10 +301,10 @@ def calibrate(
         missed = {count: np.zeros(len(LAMBDAS)) for count in _COUNTS}
         for i in for_intervals:
             for count in _COUNTS:
-                error, std, quantum = found[i].errors(scaled, count, seed)
-                missed[count] += missed_curve(std, error, quantum) / len(for_intervals)
+                error, std, quantisation_step = found[i].errors(scaled, count, seed)
+                missed[count] += missed_curve(std, error, quantisation_step) / len(for_intervals)
                 if count == _USUAL:
-                    record.add(std, error, quantum)
+                    record.add(std, error, quantisation_step)
                 advance(count)
     provenance = {
         "factor_images": len(for_factor),

@@ -53,7 +53,7 @@ def run(
     """Draw and write every tile on the workers of `client`; `tend` is called with the tiles done every now and then."""
     name = tasks.SEPARATOR.join((tasks.PREFIX, client.id, uuid.uuid4().hex))
     with suppress(Exception):  # a cluster may not allow it
-        for other in client.run_on_scheduler(tasks.left_behind):
+        for other in client.run_on_scheduler(tasks.orphaned_runs):
             client.unregister_worker_plugin(other)
     try:
         client.register_plugin(tasks.Holder(work), name)
@@ -105,7 +105,7 @@ class _Flow:
                 return
             for future in self._landed():
                 group = self._flying.pop(future)
-                finished = self._settle(future, group)
+                finished = self._finish_tile(future, group)
                 if finished:
                     self._done += finished
                     yield finished
@@ -172,7 +172,7 @@ class _Flow:
         more = (self._ended.get() for _ in range(self._ended.qsize()))
         return list(chain([first], more))
 
-    def _settle(self, future: Future[None], group: list[Tile]) -> int:
+    def _finish_tile(self, future: Future[None], group: list[Tile]) -> int:
         """How many tiles a task finished; those of one that failed are tried again."""
         status = future.status
         error = future.exception() if status == "error" else None

@@ -122,7 +122,7 @@ def do(name: str, tiles: Sequence[Tile]) -> None:
         raise Reschedule from None
 
 
-def left_behind(dask_scheduler: Any) -> list[str]:
+def orphaned_runs(dask_scheduler: Any) -> list[str]:
     """Runs whose drivers are gone without having ended them; to be run on the scheduler."""
     named = (name.split(SEPARATOR) for name in dask_scheduler.worker_plugins)
     return [SEPARATOR.join(parts) for parts in named if parts[0] == PREFIX and parts[1] not in dask_scheduler.clients]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesr
-from bayesr.aggregation import variation as principal
+from bayesr.aggregation import variation
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, TooLarge
 
 
@@ -109,7 +109,7 @@ def test_every_pixel_is_in_one_block(monkeypatch):
     monkeypatch.setattr(principal, "_SIDE", 7)
     members = product_of(of_rank(6, (2, 23, 31)))["samples"].chunk(y=(9, 2, 12), x=(3, 28))
     count = np.zeros((2, 23, 31))
-    for where, deviations, mean in principal._blocks(members):
+    for where, deviations, mean in variation._blocks(members):
         count[where] += 1
         assert deviations.shape == (6, mean.size) and mean.size <= 35
     assert (count == 1).all()

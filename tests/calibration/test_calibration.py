@@ -280,8 +280,8 @@ def test_any_kind_of_image(grey_model, tmp_path):
     counts = [(y.astype(np.uint16) * 100 + 1000, h.astype(np.uint16) * 100 + 1000) for y, h in plain]
     pair = read_pairs(grey_model, counts)[0]
     assert pair.low.value_range == (counts[0][0].min(), counts[0][0].max())
-    error, std, quantum = pair.errors(grey_model, 8, 0)
-    assert error.shape == std.shape == (1, 24, 32) and quantum == 1 / (
+    error, std, quantisation_step = pair.errors(grey_model, 8, 0)
+    assert error.shape == std.shape == (1, 24, 32) and quantisation_step == 1 / (
         pair.low.value_range[1] - pair.low.value_range[0]
     )
     PIL.Image.fromarray(low[0]).save(tmp_path / "low.png")

@@ -16,7 +16,7 @@ import bayesr
 from bayesr.calibration.input_rules import FEWEST, _jpeg, fit_inputs
 from bayesr.calibration.inputs import InputStatistics
 from bayesr.errors import UnfamiliarInput
-from bayesr.images import image_statistics as fingerprint
+from bayesr.images import image_statistics
 from bayesr.training import workflow
 
 
@@ -131,20 +131,20 @@ def test_constant_images_are_not_judged(value):
 
 @given(arrays(np.float32, (2, 33, 32), elements=st.sampled_from([0.0, 1e-6, 0.5, 1.0, 65535.0])))
 def test_statistics_are_finite_for_any_image(x):
-    found = fingerprint.statistics(x)
-    assert found.shape == (len(fingerprint.names(2)),) and np.isfinite(found).all()
+    found = image_statistics.statistics(x)
+    assert found.shape == (len(image_statistics.names(2)),) and np.isfinite(found).all()
 
 
 def test_statistics_do_not_know_the_order_of_axes_or_brightness():
     x = texture(3)
-    found = fingerprint.statistics(x)
+    found = image_statistics.statistics(x)
     for other in (x.swapaxes(1, 2), x[:, ::-1], x + 0.25):
-        np.testing.assert_allclose(fingerprint.statistics(other), found, atol=1e-3)
+        np.testing.assert_allclose(image_statistics.statistics(other), found, atol=1e-3)
 
 
 def test_white_noise_has_its_variance_in_detail_and_whiteness_one():
     x = np.random.default_rng(0).normal(0.5, 0.1, (1, 128, 128))
-    of = dict(zip(fingerprint.names(1), fingerprint.statistics(x), strict=True))
+    of = dict(zip(image_statistics.names(1), image_statistics.statistics(x), strict=True))
     assert np.exp(of["detail50"]) == pytest.approx(0.01, rel=0.15)
     assert np.exp(of["power5"]) == pytest.approx(0.01, rel=0.1) and np.exp(of["slope50"]) == pytest.approx(
         0.01, rel=0.1
@@ -153,10 +153,10 @@ def test_white_noise_has_its_variance_in_detail_and_whiteness_one():
 
 
 def test_windows_bound_the_cost():
-    windows = list(fingerprint.windows(10_000, 300))
+    windows = list(image_statistics.windows(10_000, 300))
     assert len(windows) == 9 and all(rows.stop - rows.start == 128 == cols.stop - cols.start for rows, cols in windows)
     assert {(0, 0), (9872, 172)} <= {(rows.start, cols.start) for rows, cols in windows}
-    assert list(fingerprint.windows(40, 128)) == [(slice(0, 40), slice(0, 128))]
+    assert list(image_statistics.windows(40, 128)) == [(slice(0, 40), slice(0, 128))]
 
 
 # -- in sampling -----------------------------------------------------------------------------

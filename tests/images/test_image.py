@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bayesr import images
 from bayesr.errors import BayesrError, InvalidArgument, InvalidPixels
-from bayesr.images import image_statistics as fingerprint
+from bayesr.images import image_statistics
 
 
 @pytest.fixture
@@ -177,12 +177,12 @@ def test_an_overview_has_the_statistics_of_its_windows(height, width, turned, se
     assert max(seen.shape) <= 384
     aligned = [
         tuple(slice(s.start // 8 * 8, s.start // 8 * 8 + s.stop - s.start) for s in window)
-        for window in fingerprint.windows(*image.data.shape[1:])
+        for window in image_statistics.windows(*image.data.shape[1:])
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "windows", lambda *size: aligned)
-        expected = fingerprint.statistics(image.scaled())
-    np.testing.assert_array_equal(fingerprint.statistics(seen), expected)
+        expected = image_statistics.statistics(image.scaled())
+    np.testing.assert_array_equal(image_statistics.statistics(seen), expected)
 
 
 def test_geotiff(tmp_path, rgb):

@@ -2,13 +2,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.images import nodata as holes
+from bayesr.images.nodata import REACH, filled, is_missing
 
 
 def by_definition(pixels, absent):
     """Pass by pass, pixel by pixel, in double precision."""
     values, known = pixels.astype(float), ~absent
-    for _ in range(holes.REACH):
+    for _ in range(REACH):
         before = known.copy()
         means = {}
         for y, x in np.argwhere(~before):
@@ -37,7 +37,7 @@ def holed(draw, largest=45):
 @given(holed())
 def test_fill_is_the_mean_of_known_neighbours_pass_by_pass(image):
     pixels, absent = image
-    found = holes.filled(pixels, absent)
+    found = filled(pixels, absent)
     np.testing.assert_allclose(found, by_definition(pixels, absent), rtol=1e-5)
     np.testing.assert_array_equal(found[:, ~absent], pixels[:, ~absent])
 
@@ -45,16 +45,16 @@ def test_fill_is_the_mean_of_known_neighbours_pass_by_pass(image):
 def test_what_is_far_from_data_is_grey():
     absent = np.ones((3, 50), bool)
     absent[:, 0] = False
-    found = holes.filled(np.full((1, 3, 50), 0.25, np.float32), absent)
-    assert (found[..., : 1 + holes.REACH] == 0.25).all() and (found[..., 1 + holes.REACH :] == 0.5).all()
-    assert (holes.filled(np.zeros((2, 4, 4), np.float32), np.ones((4, 4), bool)) == 0.5).all()
+    found = filled(np.full((1, 3, 50), 0.25, np.float32), absent)
+    assert (found[..., : 1 + REACH] == 0.25).all() and (found[..., 1 + REACH :] == 0.5).all()
+    assert (filled(np.zeros((2, 4, 4), np.float32), np.ones((4, 4), bool)) == 0.5).all()
 
 
 def test_nodata_is_compared_as_it_is_stored():
     pixels = np.array([[[0.1, 0.2, np.nan, np.inf]], [[0.3, 0.1, 0.3, 0.3]]], np.float32)
-    assert holes.absent(pixels, 0.1).tolist() == [[True, True, False, False]]
-    assert holes.absent(pixels, float("nan")).tolist() == [[False, False, True, False]]
-    assert holes.absent(pixels, float("inf")).tolist() == [[False, False, False, True]]
-    assert not holes.absent(pixels, -1.7976931348623157e308).any()  # what GDAL declares where there is none
-    assert holes.absent(np.full((1, 1, 1), 2**64 - 1, np.uint64), float(2**64 - 1)).all()
-    assert not holes.absent(np.zeros((1, 1, 1), np.uint8), -9999.0).any()
+    assert is_missing(pixels, 0.1).tolist() == [[True, True, False, False]]
+    assert is_missing(pixels, float("nan")).tolist() == [[False, False, True, False]]
+    assert is_missing(pixels, float("inf")).tolist() == [[False, False, False, True]]
+    assert not is_missing(pixels, -1.7976931348623157e308).any()  # what GDAL declares where there is none
+    assert is_missing(np.full((1, 1, 1), 2**64 - 1, np.uint64), float(2**64 - 1)).all()
+    assert not is_missing(np.zeros((1, 1, 1), np.uint8), -9999.0).any()

@@ -126,10 +126,10 @@ def test_bundled_model_keeps_its_promises(photo):
 @pytest.mark.parametrize(
     "options",
     [{}, {"direct": True}, {"gaussian_dropout": True}, {"gaussian_dropout": True, "direct": True}, {"latent": 0},
-     {"tail": "gaussian"}, {"tail": "quantile"}],
+     {"head": "gaussian"}, {"head": "quantile"}],
 )  # fmt: skip
 def test_every_architecture_survives_its_file(options, photo, tmp_path):
-    generator = Generator(3, 4, **({"width": 8, "blocks": 1, "tail_width": 8, "tail_blocks": 2, "latent": 2} | options))
+    generator = Generator(3, 4, **({"width": 8, "blocks": 1, "head_width": 8, "head_blocks": 2, "latent": 2} | options))
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.copy_(parameter.half().float())

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bayesr.networks.backbones.attention import AttentionTrunk, SelfAttention
+from bayesr.networks.backbones.attention import AttentionBackbone, SelfAttention
 from bayesr.networks.backbones.swin import WindowAttention, border_mask
 
 
 @pytest.fixture
-def net() -> AttentionTrunk:
+def net() -> AttentionBackbone:
     torch.manual_seed(0)
-    return AttentionTrunk(2, 16, 2).double().eval()
+    return AttentionBackbone(2, 16, 2).double().eval()
 
 
 def test_attention_reaches_across_the_image_once_its_gate_is_open(net):

@@ -7,30 +7,30 @@ import torch.nn.functional as F
 from torch import nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.attention import AttentionTrunk
-from bayesr.networks.backbones.rrdb import RRDBTrunk
-from bayesr.networks.backbones.srresnet import SRResNetTrunk, StagedOutput
-from bayesr.networks.backbones.swin import SwinTrunk
-from bayesr.networks.backbones.unet import UNetTrunk
+from bayesr.networks.backbones.attention import AttentionBackbone
+from bayesr.networks.backbones.rrdb import RRDBBackbone
+from bayesr.networks.backbones.srresnet import SRResNetBackbone, StagedOutput
+from bayesr.networks.backbones.swin import SwinBackbone
+from bayesr.networks.backbones.unet import UNetBackbone
 from bayesr.networks.generator import sub_pixels
 from bayesr.sampling.engine import Graph
 
-TRUNKS = {
-    "srresnet": lambda: SRResNetTrunk(2, 4, 2),
-    "srresnet, not normalised": lambda: SRResNetTrunk(2, 4, 2, normalise=False),
-    "rrdb": lambda: RRDBTrunk(2, 4, 1, growth=2),
-    "swin": lambda: SwinTrunk(2, 8, 2, depth=3, heads=2, window=4),
-    "swin, odd window": lambda: SwinTrunk(2, 8, 1, depth=2, heads=2, window=3),
-    "attention": lambda: AttentionTrunk(2, 16, 2),
-    "unet": lambda: UNetTrunk(2, 4, 2),
+BACKBONES = {
+    "srresnet": lambda: SRResNetBackbone(2, 4, 2),
+    "srresnet, not normalised": lambda: SRResNetBackbone(2, 4, 2, normalise=False),
+    "rrdb": lambda: RRDBBackbone(2, 4, 1, growth=2),
+    "swin": lambda: SwinBackbone(2, 8, 2, depth=3, heads=2, window=4),
+    "swin, odd window": lambda: SwinBackbone(2, 8, 1, depth=2, heads=2, window=3),
+    "attention": lambda: AttentionBackbone(2, 16, 2),
+    "unet": lambda: UNetBackbone(2, 4, 2),
 }
-LOCAL = [name for name in TRUNKS if name != "attention"]
+LOCAL = [name for name in BACKBONES if name != "attention"]
 
 
 def make(name: str, dtype=torch.float64) -> nn.Module:
     """A trunk whose weights are as large as trained ones, statistics included."""
     torch.manual_seed(0)
-    net = TRUNKS[name]()
+    net = BACKBONES[name]()
     for key, value in net.state_dict().items():
         if key.endswith("running_var"):
             value.uniform_(0.5, 2)
@@ -53,7 +53,7 @@ def count(*modules: nn.Module) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 16), (1, 20)])
 def test_any_size_comes_out_as_it_went_in(name, size):
     f = make(name)(torch.rand(2, 2, *size, dtype=torch.float64))
@@ -92,7 +92,7 @@ def test_windows_of_an_image_give_what_the_whole_gives(name):
     assert (part - whole[..., start:height, start:]).abs().max() > 1e-3 * expected.abs().max(), "borders matter"
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", BACKBONES)
 def test_gradients_reach_every_parameter(name):
     net = make(name)
     net(torch.rand(2, 2, 9, 10, dtype=torch.float64)).square().sum().backward()
@@ -100,14 +100,14 @@ def test_gradients_reach_every_parameter(name):
     assert not unreached
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", BACKBONES)
 def test_weights_survive_copies_and_half_precision(name):
     net, y = make(name, torch.float32), torch.rand(1, 2, 9, 10)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     out = net(y)
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items()), "evaluation changes nothing"
     assert torch.equal(copy.deepcopy(net)(y), out)
-    again = TRUNKS[name]().eval()
+    again = BACKBONES[name]().eval()
     again.load_state_dict(net.state_dict())
     assert torch.equal(again(y), out)
     halves = {key: value.half().float() for key, value in net.state_dict().items()}
@@ -165,7 +165,7 @@ def reference(w: dict[str, torch.Tensor], y: torch.Tensor, blocks: int, factors:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_srresnet_is_the_published_network(training, scale):
     torch.manual_seed(0)
-    net = nn.ModuleDict({"trunk": SRResNetTrunk(3, 8, 3), "up": StagedOutput(8, 3, scale)}).double()
+    net = nn.ModuleDict({"backbone": SRResNetBackbone(3, 8, 3), "up": StagedOutput(8, 3, scale)}).double()
     with torch.no_grad():
         for value in net.state_dict().values():
             if value.is_floating_point():
@@ -174,17 +174,17 @@ def test_srresnet_is_the_published_network(training, scale):
     y = torch.rand(2, 3, 6, 7, dtype=torch.float64)
     weights = {key: value.clone() for key, value in net.state_dict().items()}
     expected = reference(weights, y, 3, {1: 0, 2: 1, 4: 2}[scale], training)
-    found = sub_pixels(net["up"](net["trunk"](y)), scale)
+    found = sub_pixels(net["up"](net["backbone"](y)), scale)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_srresnet_has_the_published_number_of_parameters():
     conv, norm, slope = 64 * 64 * 9 + 64, 2 * 64, 1
     head, last, stage = 3 * 64 * 81 + 64 + slope, 64 * 3 * 81 + 3, 4 * conv + slope
-    assert count(SRResNetTrunk(3), StagedOutput(64, 3, 4)) == (
+    assert count(SRResNetBackbone(3), StagedOutput(64, 3, 4)) == (
         head + 16 * (2 * conv + 2 * norm + slope) + conv + norm + 2 * stage + last
     )
-    assert count(SRResNetTrunk(3, normalise=False)) == count(SRResNetTrunk(3)) - 33 * norm
+    assert count(SRResNetBackbone(3, normalise=False)) == count(SRResNetBackbone(3)) - 33 * norm
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 6, 8])
@@ -212,15 +212,15 @@ def test_a_staged_output_refuses_what_it_has_no_stages_for():
 def test_rrdb_has_the_number_of_parameters_of_the_released_network():
     """16,697,987 for x4, of which four convolutions lie behind the trunk."""
     behind = 3 * (64 * 64 * 9 + 64) + 64 * 3 * 9 + 3
-    assert count(RRDBTrunk(3)) == 16_697_987 - behind
+    assert count(RRDBBackbone(3)) == 16_697_987 - behind
 
 
 def test_swin_has_the_number_of_parameters_of_the_released_network():
     """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45); the way out is one convolution to 3 x 2^2 channels."""
-    assert count(SwinTrunk(3)) + 60 * 12 * 9 + 12 == 910_152
+    assert count(SwinBackbone(3)) + 60 * 12 * 9 + 12 == 910_152
 
 
-@pytest.mark.parametrize("trunk", [lambda: SwinTrunk(1, 8, heads=3), lambda: AttentionTrunk(1, 16, heads=3)])
-def test_heads_divide_the_width(trunk):
+@pytest.mark.parametrize("backbone", [lambda: SwinBackbone(1, 8, heads=3), lambda: AttentionBackbone(1, 16, heads=3)])
+def test_heads_divide_the_width(backbone):
     with pytest.raises(InvalidModel, match="heads"):
-        trunk()
+        backbone()

@@ -6,22 +6,22 @@ from bayesr.networks.generator import Generator, sub_pixels
 from tests.conftest import make_model
 
 
-@pytest.mark.parametrize("tail", ["gaussian", "quantile"])
-def test_marginal_tails_draw_from_what_they_say(tail):
+@pytest.mark.parametrize("head", ["gaussian", "quantile"])
+def test_marginal_tails_draw_from_what_they_say(head):
     torch.manual_seed(0)
-    net = Generator(1, 4, width=4, blocks=1, tail=tail)
+    net = Generator(1, 4, width=4, blocks=1, head=head)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     shared = net.prepare(torch.rand(1, 1, 2, 2))
-    drawn = net.tail(shared, torch.randn(20_000, 16, 2, 2), []) - shared.detail
-    if tail == "gaussian":
+    drawn = net.head(shared, torch.randn(20_000, 16, 2, 2), []) - shared.detail
+    if head == "gaussian":
         torch.testing.assert_close(drawn.std(0), shared.spread[0], rtol=0.05, atol=0)
         return
-    quantiles = net.tail.quantiles(shared)[0]
+    quantiles = net.head.quantiles(shared)[0]
     assert (quantiles.diff(dim=0) > 0).all(), "quantiles never cross"
     found = (drawn[:, None] < quantiles).float().mean(0)
     torch.testing.assert_close(
-        found, torch.tensor(net.tail.LEVELS).view(-1, 1, 1, 1).expand_as(found), rtol=0, atol=0.02
+        found, torch.tensor(net.head.LEVELS).view(-1, 1, 1, 1).expand_as(found), rtol=0, atol=0.02
     )
 
 
@@ -34,26 +34,26 @@ def test_without_latents_masks_are_all_that_is_random():
     twice = model.sample(img, 4, masks=2)
     np.testing.assert_allclose(twice["samples"][0], twice["samples"][2], atol=1e-3)
     np.testing.assert_allclose(twice["mean"], twice["samples"].mean("realization"), atol=1e-3)
-    assert not model.generator.tail.dropout_logit.requires_grad
-    marginal = make_model(tail="gaussian").sample(img, 4)
+    assert not model.generator.head.dropout_logit.requires_grad
+    marginal = make_model(head="gaussian").sample(img, 4)
     assert marginal.attrs["masks"] == 1 and np.isnan(marginal["epistemic"]).all()
 
 
 def test_the_direct_path_is_linear():
     z = torch.randn(2, 4, 8, 8)
-    net = Generator(3, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2, direct=True)
-    for block in net.tail.blocks:
+    net = Generator(3, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, direct=True)
+    for block in net.head.blocks:
         torch.nn.init.zeros_(block.second.weight)
-    torch.nn.init.zeros_(net.tail.exit.bias)
+    torch.nn.init.zeros_(net.head.exit.bias)
     shared, masks = net.prepare(torch.rand(1, 3, 8, 8)), [torch.ones(1, 8, 1, 1)] * 2
-    draw = lambda z: net.tail(shared, z, masks) - net.tail(shared, 0 * z, masks)  # noqa: E731
+    draw = lambda z: net.head(shared, z, masks) - net.head(shared, 0 * z, masks)  # noqa: E731
     assert draw(z).abs().max() > 1e-3
     torch.testing.assert_close(draw(2 * z), 2 * draw(z), rtol=1e-4, atol=1e-6)
 
 
 def test_generator_sees_as_far_as_it_says():
     torch.manual_seed(0)
-    net = Generator(1, 4, width=4, blocks=2, tail_width=4, tail_blocks=2, latent=1)
+    net = Generator(1, 4, width=4, blocks=2, head_width=4, head_blocks=2, latent=1)
     for p in net.parameters():
         torch.nn.init.constant_(p, 0.1)
     size = 2 * net.reach + 9
@@ -73,7 +73,7 @@ def test_sub_pixels_are_a_pixel_shuffle():
 
 def test_one_mask_for_all_is_a_mask_for_each():
     torch.manual_seed(0)
-    net = Generator(1, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2)
+    net = Generator(1, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2)
     z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
     masks = [(torch.rand(1, 8, 1, 1) > 0.4) * 1.5 for _ in range(2)]
     each = net.draw(shared, z, [m.expand(3, -1, -1, -1) for m in masks])
@@ -81,27 +81,27 @@ def test_one_mask_for_all_is_a_mask_for_each():
 
 
 def test_training_masks_have_the_moments_of_dropout_and_a_gradient():
-    tail = Generator(1, 4, 8, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).tail
-    perturbation, *masks = tail.training_masks(200, torch.Generator().manual_seed(0))
+    head = Generator(1, 4, 8, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).head
+    perturbation, *masks = head.training_masks(200, torch.Generator().manual_seed(0))
     assert [mask.shape for mask in masks] == [(200, 256, 1, 1)] * 2
     for mask in masks:
         assert abs(mask.mean().item() - 1) < 0.01
         assert abs(mask.var().item() - 0.3 / 0.7) < 0.01
     # Features of the typical size make a detail of variance alpha / 100: that of their sum with the weights.
     for _ in range(400):
-        tail.note(torch.full((1, 8, 4, 4), 3.0))
+        head.note(torch.full((1, 8, 4, 4), 3.0))
     random = torch.Generator().manual_seed(1)
-    drawn = [9 * tail.training_masks(1, random)[0].flatten(1).pow(2).sum(1).mean().item() for _ in range(100)]
+    drawn = [9 * head.training_masks(1, random)[0].flatten(1).pow(2).sum(1).mean().item() for _ in range(100)]
     assert np.mean(drawn) == pytest.approx(0.01 * 0.03 / 0.97, rel=0.05)
     (masks[0].pow(2).mean() + perturbation.pow(2).mean()).backward()
-    assert (tail.dropout_logit.grad[:2] > 0).all()
+    assert (head.dropout_logit.grad[:2] > 0).all()
 
 
 def test_perturbed_weights_reach_the_mean():
     torch.manual_seed(0)
-    net = Generator(1, 4, width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2, gaussian_dropout=True)
+    net = Generator(1, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, gaussian_dropout=True)
     z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
-    first, *masks = net.tail.training_masks(1, torch.Generator().manual_seed(0))
+    first, *masks = net.head.training_masks(1, torch.Generator().manual_seed(0))
     one = net.draw(shared, z, [first, *masks])
     torch.testing.assert_close(net.draw(shared, z, [first, *(m.expand(3, -1, -1, -1) for m in masks)]), one)
     shift = one - net.draw(shared, z, [0 * first, *masks])

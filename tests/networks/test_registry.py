@@ -6,8 +6,8 @@ import torch
 
 from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.model.model import Model
-from bayesr.networks.backbones.residual import ResidualTrunk
-from bayesr.networks.generator import TRUNKS
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.generator import BACKBONES
 from bayesr.networks.registry import build
 from bayesr.observe import bicubic
 from bayesr.resampling import resize
@@ -18,7 +18,7 @@ SIZES = dict(bands=1, scale=4, width=8, blocks=1)
 def ensemble() -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build(**SIZES, networks=3, tail="gaussian")
+        network = build(**SIZES, networks=3, head="gaussian")
         for parameter in network.parameters():
             if parameter.dim() == 4:
                 torch.nn.init.normal_(parameter, std=0.05)
@@ -43,14 +43,14 @@ def test_an_ensemble_has_as_many_masks_as_networks():
         ensemble().sample(np.zeros((4, 4), np.uint8), 8, masks=4)
     assert ensemble().sample(np.zeros((4, 4), np.uint8), 8).attrs["masks"] == 2
     with pytest.raises(InvalidModel, match="at least 2"):
-        build(**SIZES, networks=1, tail="gaussian")
+        build(**SIZES, networks=1, head="gaussian")
     with pytest.raises(InvalidModel, match="drops nothing"):
-        build(**SIZES, networks=2, tail_blocks=1)
+        build(**SIZES, networks=2, head_blocks=1)
 
 
 @pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic", "lanczos", "pseudo-inverse"])
 def test_interpolations_are_what_they_say(kind):
-    operator = bicubic(4) if kind == "pseudo-inverse" else bicubic(4).unbound()
+    operator = bicubic(4) if kind == "pseudo-inverse" else bicubic(4).unconstrained()
     network = build(bands=3, scale=4, interpolation=kind, observation=operator.describe())
     y = np.random.default_rng(0).uniform(size=(3, 9, 8)).astype(np.float32)
     x = Model(kind, network, operator).sample(y, 1, value_range=(0, 1), dims="byx")["mean"].to_numpy()
@@ -60,11 +60,11 @@ def test_interpolations_are_what_they_say(kind):
 
 
 def test_unknown_parts_are_refused_and_own_trunks_known(monkeypatch):
-    for bad in (dict(trunk="none"), dict(output="none"), dict(tail="none")):
+    for bad in (dict(backbone="none"), dict(output="none"), dict(head="none")):
         with pytest.raises(InvalidModel, match="Unknown"):
             build(**SIZES, **bad)
-    monkeypatch.setitem(TRUNKS, "mine", ResidualTrunk)
-    network = build(**SIZES, trunk="mine", tail_blocks=0)
+    monkeypatch.setitem(BACKBONES, "mine", ResidualBackbone)
+    network = build(**SIZES, backbone="mine", head_blocks=0)
     again = build(**network.architecture)
     again.load_state_dict(network.state_dict())
     y = torch.rand(1, 1, 5, 6)

@@ -111,13 +111,13 @@ def test_members_are_moved_to_explain_what_was_seen(operator):
     y, x = operator.observe(truth)[0], torch.rand(3, *truth.shape[1:])
     before = (y - operator.observe(x)).square().mean()
     projected = operator.invert(y) + operator.project(x)
-    moved = operator.constrain_(x.clone(), y)
+    moved = operator.project_onto_data_(x.clone(), y)
     torch.testing.assert_close(moved, projected, rtol=0, atol=1e-5)
     assert (y - operator.observe(moved)).square().mean() < 0.2 * before
     assert not operator.exact and torch.equal(
-        operator.hidden_share(2, 3), torch.ones(2 * operator.scale, 3 * operator.scale)
+        operator.null_space_variance(2, 3), torch.ones(2 * operator.scale, 3 * operator.scale)
     )
-    assert operator.confine_(2 * x - 0.5, y, 0.0, 1.0).aminmax() == (0.0, 1.0)
+    assert operator.clip_consistently_(2 * x - 0.5, y, 0.0, 1.0).aminmax() == (0.0, 1.0)
 
 
 def test_a_sharp_beam_sees_as_a_box_does():
@@ -196,7 +196,7 @@ def test_gradients_pass_even_after_inference():
     assert single.grad is not None and operator.observe(single).dtype == torch.float32
 
 
-@pytest.mark.parametrize("operator", [*ALL, *(o.unbound(noise=0.1) for o in ALL)], ids=names)
+@pytest.mark.parametrize("operator", [*ALL, *(o.unconstrained(noise=0.1) for o in ALL)], ids=names)
 def test_description_round_trip(operator):
     again = observe.from_description(json.loads(json.dumps(operator.describe())))
     assert again == operator and hash(again) == hash(operator) and type(again) is type(operator)
@@ -205,11 +205,11 @@ def test_description_round_trip(operator):
 def test_noise_unbinds():
     operator = OPERATORS[0]
     noisy = observation(operator, Degradation(noise=(0.0, 0.1)))
-    assert noisy == operator.unbound(noise=0.1, blur=0.0, photon=0.0) != operator
-    assert observation(operator, Degradation()) is operator and noisy.unbound() == noisy
+    assert noisy == operator.unconstrained(noise=0.1, blur=0.0, photon=0.0) != operator
+    assert observation(operator, Degradation()) is operator and noisy.unconstrained() == noisy
     x, y = torch.rand(1, 1, 16, 16), torch.rand(1, 4, 4)
     assert noisy.project(x) is x
-    torch.testing.assert_close(noisy.constrain_(x.clone(), y), x + operator.invert(y))
+    torch.testing.assert_close(noisy.project_onto_data_(x.clone(), y), x + operator.invert(y))
     torch.testing.assert_close(noisy.observe(x), operator.observe(x))
 
 

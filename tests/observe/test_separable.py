@@ -29,7 +29,7 @@ def test_projection_is_invisible_and_idempotent(operator):
     torch.testing.assert_close(operator.project(p), p)
     y = torch.rand(3, 7, 9, dtype=torch.float64)
     torch.testing.assert_close(operator.observe(operator.invert(y) + p), y.expand(2, -1, -1, -1))
-    torch.testing.assert_close(operator.constrain_(x.clone(), y), operator.invert(y) + p)
+    torch.testing.assert_close(operator.project_onto_data_(x.clone(), y), operator.invert(y) + p)
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
@@ -40,7 +40,7 @@ def test_products_by_blocks_are_those_of_whole_matrices(operator, height, width)
     y = torch.rand(2, height, width, dtype=torch.float64)
     torch.testing.assert_close(operator.observe(x), rows @ x @ columns.mT, rtol=0, atol=1e-6)
     torch.testing.assert_close(operator.invert(y), back @ y @ across.mT, rtol=0, atol=1e-6)
-    torch.testing.assert_close(operator.constrain_(x.clone(), y), operator.invert(y) + operator.project(x))
+    torch.testing.assert_close(operator.project_onto_data_(x.clone(), y), operator.invert(y) + operator.project(x))
 
 
 def test_pseudo_inverse_has_least_norm():
@@ -79,7 +79,7 @@ def test_confine_keeps_inside_and_consistent():
     y = operator.observe(truth).clamp(0, 1)
     x = operator.invert(y) + operator.project(0.1 * torch.randn(2, 3, 64, 64, generator=random))
     assert x.max() > 1 and x.min() < 0
-    inside = operator.confine_(x.clone(), y, 0.0, 1.0)
+    inside = operator.clip_consistently_(x.clone(), y, 0.0, 1.0)
     assert inside.min() >= 0 and inside.max() <= 1
     clipped = (operator.observe(x.clamp(0, 1)) - y).pow(2).mean()
     assert (operator.observe(inside) - y).pow(2).mean() < 0.01 * clipped
@@ -88,7 +88,7 @@ def test_confine_keeps_inside_and_consistent():
 def test_confine_leaves_good_images_alone():
     operator = observe.bicubic(4)
     x = torch.rand(1, 1, 16, 16)
-    assert operator.confine_(x, operator.observe(x)[0], 0.0, 1.0) is x
+    assert operator.clip_consistently_(x, operator.observe(x)[0], 0.0, 1.0) is x
 
 
 def test_gradients_pass():
@@ -136,4 +136,4 @@ def test_hidden_share_is_the_diagonal_of_the_null_space():
         side = 3 * operator.scale
         every = torch.eye(side * side, dtype=torch.float64).reshape(-1, 1, side, side)
         diagonal = operator.project(every).flatten(1).diagonal().reshape(side, side)
-        torch.testing.assert_close(operator.hidden_share(3, 3), diagonal.float(), atol=1e-6, rtol=0)
+        torch.testing.assert_close(operator.null_space_variance(3, 3), diagonal.float(), atol=1e-6, rtol=0)

@@ -47,10 +47,10 @@ def test_members_of_bundled_models(photo, name):
 
 
 @pytest.mark.parametrize(
-    "options", [{"tail": "gaussian"}, {"tail": "quantile"}, {"latent": 0}, {"gaussian_dropout": True, "direct": True}]
+    "options", [{"head": "gaussian"}, {"head": "quantile"}, {"latent": 0}, {"gaussian_dropout": True, "direct": True}]
 )
 def test_other_tails_need_no_code_of_their_own(model, photo, options):
-    sizes = {"width": 8, "blocks": 1, "tail_width": 8, "tail_blocks": 2, "latent": 2} | options
+    sizes = {"width": 8, "blocks": 1, "head_width": 8, "head_blocks": 2, "latent": 2} | options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         other = replace(model, generator=Generator(**sizes).eval().requires_grad_(False))
@@ -58,7 +58,7 @@ def test_other_tails_need_no_code_of_their_own(model, photo, options):
 
 
 def test_point_estimators(photo):
-    model = make_model(tail_blocks=0)
+    model = make_model(head_blocks=0)
     compiled, eager = (model.sample(photo, 1, device=device)["samples"] for device in ("openvino", "cpu"))
     np.testing.assert_allclose(compiled, eager, rtol=0, atol=255e-4)
 
@@ -163,7 +163,7 @@ def test_nothing_is_copied(model):
         y = torch.rand(1, 3, 9, 7).contiguous(memory_format=torch.channels_last)
         shared, out = network.prepare(y), torch.empty(4, 3, 36, 28)
         assert all(part.is_contiguous(memory_format=torch.channels_last) for part in shared)
-        z, masks = torch.randn(2, network.latent_channels, 9, 7), network.tail.training_masks(1, torch.Generator())
+        z, masks = torch.randn(2, network.latent_channels, 9, 7), network.head.training_masks(1, torch.Generator())
         x = network.draw(shared, z, masks, out)
         assert x.shape == (2, 3, 36, 28) and x.data_ptr() == out.data_ptr()
         torch.testing.assert_close(x, model.generator.draw(model.generator.prepare(y), z, masks), rtol=0, atol=1e-5)
@@ -172,7 +172,7 @@ def test_nothing_is_copied(model):
 def test_no_side_effects(photo):
     model = make_model(seed=5)
     state = {k: v.clone() for k, v in model.generator.state_dict().items()}
-    model.generator.trunk.train()
+    model.generator.backbone.train()
     modes = [m.training for m in model.generator.modules()]
     threads = torch.get_num_threads()
     random.seed(0)

@@ -279,7 +279,7 @@ def test_bad_arguments(model, photo, options, match, tmp_path, monkeypatch):
 def test_bad_bands_and_models(model, photo):
     with pytest.raises(BandMismatch, match=r"np\.repeat"):
         model.sample(photo[..., 0], 2)
-    point = make_model(tail_blocks=0)
+    point = make_model(head_blocks=0)
     with pytest.raises(NotStochastic, match="n=1"):
         point.sample(photo, 2)
     assert np.isfinite(point.sample(photo, 1)["mean"]).all()

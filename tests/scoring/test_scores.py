@@ -103,12 +103,12 @@ def test_scenes_before_bands_are_averaged():
 
 
 @pytest.mark.parametrize("quantum", [0.0, 1.0])
-def test_pit_is_uniform_where_truth_and_members_are_alike(quantum):
+def test_pit_is_uniform_where_truth_and_members_are_alike(quantisation_step):
     """Also where many values are rounded into ties or clipped to the bounds."""
     rng, cases, n = np.random.default_rng(0), 40_000, 7
     drawn = np.clip(rng.normal(1.0, 1.5, (n + 1, cases)), 0, 3)
-    truth = np.rint(drawn[0]) if quantum else drawn[0]
-    pit = figures.pit(drawn[1:], truth, rng.random(cases), quantum)
+    truth = np.rint(drawn[0]) if quantisation_step else drawn[0]
+    pit = figures.pit(drawn[1:], truth, rng.random(cases), quantisation_step)
     assert stats.kstest(pit, "uniform").pvalue > 0.01
     counts = np.bincount((pit * (n + 1)).astype(int), minlength=n + 1)
     assert stats.chisquare(counts).pvalue > 0.01

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.networks.critic import Critic
+from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training.adversarial import (
     HINGE,
     LOGISTIC,
     PLAIN,
     RELATIVISTIC,
     WASSERSTEIN,
-    critic_step_loss,
+    discriminator_step_loss,
     slope_at_real,
     slope_between,
 )
@@ -28,21 +28,27 @@ def test_the_relativistic_game_is_symmetric(seed, real, fake):
     """What the critic minimises, the generator minimises with real and fake swapped; only differences count."""
     random = torch.Generator().manual_seed(seed)
     r, f = (torch.randn(n, 1, 2, 3, generator=random, dtype=torch.float64) for n in (real, fake))
-    torch.testing.assert_close(RELATIVISTIC.critic(r, f), RELATIVISTIC.generator(f, r))
-    torch.testing.assert_close(RELATIVISTIC.critic(r + 7, f + 7), RELATIVISTIC.critic(r, f))
+    torch.testing.assert_close(RELATIVISTIC.discriminator(r, f), RELATIVISTIC.generator(f, r))
+    torch.testing.assert_close(RELATIVISTIC.discriminator(r + 7, f + 7), RELATIVISTIC.discriminator(r, f))
     # softplus(x) = x + softplus(-x), so what one player gains by a wider gap the other loses.
-    torch.testing.assert_close(RELATIVISTIC.generator(r, f) - RELATIVISTIC.critic(r, f), 2 * (r.mean() - f.mean()))
+    torch.testing.assert_close(
+        RELATIVISTIC.generator(r, f) - RELATIVISTIC.discriminator(r, f), 2 * (r.mean() - f.mean())
+    )
 
 
 def test_real_logits_matter_to_the_relativistic_generator_alone():
     r, f = torch.tensor([0.3, 1.0]), torch.tensor([-0.5, 0.2])
     assert RELATIVISTIC.generator(r, f) != RELATIVISTIC.generator(r + 1, f)
-    for game in (PLAIN, HINGE, WASSERSTEIN):
-        assert game.generator(r, f) == game.generator(r + 1, f)
-        assert game.generator(r, f) > game.generator(r, f + 1), "being believed is what the generator wants"
-    for game in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
+    for adversarial_loss in (PLAIN, HINGE, WASSERSTEIN):
+        assert adversarial_loss.generator(r, f) == adversarial_loss.generator(r + 1, f)
+        assert adversarial_loss.generator(r, f) > adversarial_loss.generator(r, f + 1), (
+            "being believed is what the generator wants"
+        )
+    for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
         real, fake = torch.randn(2, 8, 1)
-        assert game.relative != torch.equal(game.generator(real, fake), game.generator(real + 1, fake))
+        assert adversarial_loss.relative != torch.equal(
+            adversarial_loss.generator(real, fake), adversarial_loss.generator(real + 1, fake)
+        )
 
 
 def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
@@ -53,7 +59,7 @@ def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
 
     def loss():
         optimiser.zero_grad()
-        value = PLAIN.critic(logits[real], logits[fake])
+        value = PLAIN.discriminator(logits[real], logits[fake])
         value.backward()
         return value
 
@@ -63,7 +69,7 @@ def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
 
 def test_hinge_saturates_beyond_the_margin():
     r, f = torch.tensor([1.5, 0.5]).requires_grad_(), torch.tensor([-3.0, 0.0]).requires_grad_()
-    HINGE.critic(r, f).backward()
+    HINGE.discriminator(r, f).backward()
     assert r.grad.tolist() == [0.0, -0.5]
     assert f.grad.tolist() == [0.0, 0.5]
 
@@ -80,11 +86,11 @@ def test_gradient_penalty_is_that_of_the_slope():
 
 def test_gradient_penalty_is_taken_between_real_and_fake():
     """A critic of slope 2 x: at shares 1/4 and 3/4 of the way from 0 to 1, in four pixels, the norm is 4 e."""
-    critic = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
+    discriminator = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
     real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     expected = ((4 * 0.25 - 1) ** 2 + (4 * 0.75 - 1) ** 2) / 2
-    assert slope_between(critic, real, fake, real).item() == pytest.approx(expected)
-    assert slope_at_real(critic, real, fake, real).item() == pytest.approx(16)
+    assert slope_between(discriminator, real, fake, real).item() == pytest.approx(expected)
+    assert slope_at_real(discriminator, real, fake, real).item() == pytest.approx(16)
 
 
 def test_penalties_teach_the_critic_and_flat_ones_too():
@@ -99,40 +105,42 @@ def test_penalties_teach_the_critic_and_flat_ones_too():
 def test_lazy_penalties_are_due_at_every_eighth_turn():
     """The squared slope is compared with that of the mean logit of each image, by autograd."""
     torch.manual_seed(0)
-    critic, real, fake, context = Critic(1, width=4), *torch.randn(3, 3, 1, 8, 8)
+    discriminator, real, fake, context = PatchDiscriminator(1, width=4), *torch.randn(3, 3, 1, 8, 8)
     leaf = real.clone().requires_grad_()
-    critic(leaf, context)[0].mean((1, 2, 3)).sum().backward()
+    discriminator(leaf, context)[0].mean((1, 2, 3)).sum().backward()
     penalty = 4 * leaf.grad.pow(2).sum((1, 2, 3)).mean()
-    plain = critic_step_loss(PLAIN, critic, real, fake, context, 0)
+    plain = discriminator_step_loss(PLAIN, discriminator, real, fake, context, 0)
     for turn in range(17):
         due = penalty if turn in (0, 8, 16) else 0 * penalty
-        torch.testing.assert_close(critic_step_loss(LOGISTIC, critic, real, fake, context, turn) - plain, due)
+        torch.testing.assert_close(
+            discriminator_step_loss(LOGISTIC, discriminator, real, fake, context, turn) - plain, due
+        )
 
 
 def test_a_turn_of_the_critic_reaches_the_critic_alone():
     torch.manual_seed(0)
-    critic, real, fake, context = Critic(1, width=4), *torch.randn(3, 2, 1, 8, 8)
+    discriminator, real, fake, context = PatchDiscriminator(1, width=4), *torch.randn(3, 2, 1, 8, 8)
     images = [image.requires_grad_() for image in (real, fake, context)]
-    for game in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
-        critic.zero_grad()
-        critic_step_loss(game, critic, *images, turn=0).backward()
+    for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
+        discriminator.zero_grad()
+        discriminator_step_loss(adversarial_loss, discriminator, *images, turn=0).backward()
         # The slope does not know the last bias, and Wasserstein's critic does not either.
-        assert all(p.grad.abs().sum() > 0 for name, p in critic.named_parameters() if name != "verdict.bias")
+        assert all(p.grad.abs().sum() > 0 for name, p in discriminator.named_parameters() if name != "verdict.bias")
         assert all(image.grad is None for image in images)
     with pytest.raises(dataclasses.FrozenInstanceError):
         PLAIN.every = 2
 
 
 @pytest.mark.parametrize("game", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
-def test_critics_learn_to_tell_apart(game):
+def test_critics_learn_to_tell_apart(adversarial_loss):
     torch.manual_seed(0)
-    critic = Critic(1, width=8)
-    optimiser = torch.optim.Adam(critic.parameters(), 1e-3)
+    discriminator = PatchDiscriminator(1, width=8)
+    optimiser = torch.optim.Adam(discriminator.parameters(), 1e-3)
     draw = lambda: (torch.randn(8, 1, 8, 8), 0.5 * torch.randn(8, 1, 8, 8), torch.zeros(8, 1, 8, 8))  # noqa: E731
     for turn in range(60):
         optimiser.zero_grad()
-        critic_step_loss(game, critic, *draw(), turn).backward()
+        discriminator_step_loss(adversarial_loss, discriminator, *draw(), turn).backward()
         optimiser.step()
     real, fake, context = draw()
     with torch.no_grad():
-        assert critic(real, context)[0].mean() > critic(fake, context)[0].mean()
+        assert discriminator(real, context)[0].mean() > discriminator(fake, context)[0].mean()

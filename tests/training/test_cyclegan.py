@@ -7,10 +7,10 @@ import torch
 
 import bayesr
 from bayesr.networks.backward import Backward
-from bayesr.networks.critic import Critic
+from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.resampling import resize
-from bayesr.training.batch import Scene
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.cycle import cycle, identity
 from bayesr.training.data import ImageSet, Unpaired
 from bayesr.training.degradation import Degradation
@@ -26,10 +26,13 @@ def small(batch=2, rate=3e-3, width=12):
     what = recipe("cyclegan")
     return replace(
         what,
-        network=dict(width=width, blocks=2, tail_blocks=0),
+        network=dict(width=width, blocks=2, head_blocks=0),
         stages=tuple(replace(stage, batch=batch, rate=rate) for stage in what.stages),
         patch=16,
-        critics={n: replace(c, network=lambda bands, scale: Critic(bands, 8)) for n, c in what.critics.items()},
+        discriminators={
+            n: replace(c, network=lambda bands, scale: PatchDiscriminator(bands, 8))
+            for n, c in what.discriminators.items()
+        },
         helpers={"backward": lambda bands, scale, classes: Backward(bands, scale, width, 2)},
     )
 
@@ -59,7 +62,7 @@ def images():
 
 def scene_of(trainer, low, truth):
     labels = torch.zeros(len(low), dtype=torch.long)
-    return Scene(low, truth, labels, trainer.operator, trainer.networks, 0, trainer._draw)
+    return TrainingBatch(low, truth, labels, trainer.operator, trainer.networks, 0, trainer._draw)
 
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
@@ -106,11 +109,11 @@ def test_networks_are_not_told_of_the_observation(images):
     for operator in (MICROSCOPE, bicubic(4), airy(2, na=0.3, **OPTICS)):
         found = Trainer(small(), Unpaired(images, operator, 32 // operator.scale)).operator
         assert found == Blind(of=operator) == from_description(json.loads(json.dumps(found.describe())))
-        assert not found.exact and found.unbound() == found and found.scale == operator.scale
+        assert not found.exact and found.unconstrained() == found and found.scale == operator.scale
         y = torch.rand(2, 1, 6, 7)
         torch.testing.assert_close(found.invert(y), resize(y, "bicubic", operator.scale))
         x = torch.rand(2, 1, 6 * operator.scale, 7 * operator.scale)
-        torch.testing.assert_close(found.constrain_(x.clone(), y), x + found.invert(y))
+        torch.testing.assert_close(found.project_onto_data_(x.clone(), y), x + found.invert(y))
         torch.testing.assert_close(found.observe(x), operator.observe(x))
 
 
@@ -155,7 +158,7 @@ def test_unpaired_microscopy_gains_resolution():
     """From NA 0.3 to NA 0.7, on images that training never saw: a minute or two. Run by pytest -m slow."""
     training, held_out = disks(80, 64).split(16)
     what = replace(with_steps(small(4, 1e-3, 16), {"cycle": 600}), patch=32)
-    what = replace(what, critics=recipe("cyclegan").critics, helpers=recipe("cyclegan").helpers)
+    what = replace(what, discriminators=recipe("cyclegan").discriminators, helpers=recipe("cyclegan").helpers)
     trainer = Trainer(what, Unpaired(training, MICROSCOPE, what.patch))
     while trainer.step < trainer.steps:
         trainer.advance()

@@ -75,9 +75,11 @@ def test_noise_is_not_reproduced_by_members(folder):
     low, _ = pairs.batch(2, generator())
     with torch.no_grad():
         _, x = trainer.members(low, 3)
-        shifted = pairs.operator.constrain_(x[:, 0] * 0 + 0.1, low)
+        shifted = pairs.operator.project_onto_data_(x[:, 0] * 0 + 0.1, low)
     torch.testing.assert_close(bicubic(4).observe(shifted), low + 0.1)
-    assert pairs.operator.confine_(torch.tensor([[[[-1.0, 2.0]]]]), low, 0.0, 1.0).tolist() == [[[[0.0, 1.0]]]]
+    assert pairs.operator.clip_consistently_(torch.tensor([[[[-1.0, 2.0]]]]), low, 0.0, 1.0).tolist() == [
+        [[[0.0, 1.0]]]
+    ]
     assert pairs.operator != bicubic(4) and pairs.operator.describe()["noise"] == 0.05
 
 

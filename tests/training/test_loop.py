@@ -19,10 +19,10 @@ def test_masks_are_as_wide_as_the_data_are_few():
     ignorance, learnt = [], []
     for scenes in (4, 4000, None):
         trainer = Trainer(what, GaussianField(size=4, scenes=scenes))
-        ignorance.append(trainer._ignorance(trainer.generator.tail).item())
+        ignorance.append(trainer._ignorance(trainer.generator.head).item())
         while trainer.step < trainer.steps:
             trainer.advance()
-        learnt.append(trainer.generator.tail.dropout_logit.detach())
+        learnt.append(trainer.generator.head.dropout_logit.detach())
         assert learnt[-1].max() <= 0
     assert learnt[0].mean() > learnt[1].mean() and learnt[0].mean() > learnt[2].mean()
     assert ignorance[0] == pytest.approx(1000 * ignorance[1]) and ignorance[2] == 0
@@ -32,14 +32,14 @@ def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
     longer = with_steps(TINY, {"fidelity": 150})
     trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), longer.patch))
     before = {k: v.clone() for k, v in trainer.generator.state_dict().items()}
-    critic = {k: v.clone() for k, v in trainer.networks["critic"].state_dict().items()}
+    discriminator = {k: v.clone() for k, v in trainer.networks["critic"].state_dict().items()}
     first = np.mean([trainer.advance()["fidelity"] for _ in range(10)])
     while trainer.step < 150:
         last = trainer.advance()["fidelity"]
     assert last < first
     assert trainer.run(tmp_path / "c.npz", every=1)
     assert all(not torch.equal(v, before[k]) for k, v in trainer.generator.state_dict().items())
-    assert all(not torch.equal(v, critic[k]) for k, v in trainer.networks["critic"].state_dict().items())
+    assert all(not torch.equal(v, discriminator[k]) for k, v in trainer.networks["critic"].state_dict().items())
     assert {"crps", "patch4", "dropout"} <= set(trainer.history[-1])
 
 
@@ -53,7 +53,7 @@ def test_members_of_a_group_share_their_mask_and_explain_the_input(trainer):
     _, x = trainer.members(low, 3)
     assert x.shape == (2, 3, 3, 32, 32)
     torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 3, -1, -1, -1), atol=1e-5, rtol=0)
-    masks = trainer.generator.tail.training_masks(2, torch.Generator().manual_seed(0))
+    masks = trainer.generator.head.training_masks(2, torch.Generator().manual_seed(0))
     assert not torch.equal(masks[0][0], masks[0][1])
 
 
@@ -78,11 +78,11 @@ def test_spread_settles_where_the_score_is_best(trainer):
     """Too narrow by half: widened. And what has settled stays."""
     for _ in range(20):
         trainer.advance()
-    trainer.settle_spread(60)
-    assert 1 / 1.2 < trainer.settle_spread(60) < 1.2
-    trainer.average.tail.exit.weight.data.mul_(0.6)
-    trainer.average.tail.exit.bias.data.mul_(0.6)
-    assert trainer.settle_spread(60) > 1.2
+    trainer.calibrate_spread(60)
+    assert 1 / 1.2 < trainer.calibrate_spread(60) < 1.2
+    trainer.average.head.exit.weight.data.mul_(0.6)
+    trainer.average.head.exit.bias.data.mul_(0.6)
+    assert trainer.calibrate_spread(60) > 1.2
 
 
 def weights_of(trainer):
@@ -185,15 +185,15 @@ def test_the_best_average_of_a_stage_is_what_the_next_begins_with(trainer, tmp_p
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 @pytest.mark.parametrize("problem", [GaussianField(size=4, scenes=4), Mixture(size=6)], ids=["field", "mixture"])
 def test_every_loss_trains_on_problems_with_a_known_answer(row, problem):
-    small = dict(width=8, blocks=1, tail_width=8, tail_blocks=2, latent=2)
+    small = dict(width=8, blocks=1, head_width=8, head_blocks=2, latent=2)
     what = dataclasses.replace(row.recipe(4), network=small | row.network)
     trainer = Trainer(what, problem)
     before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
     while trainer.step < trainer.steps:
         assert all(np.isfinite(value) for value in trainer.advance().values())
     moved = {n for n, p in trainer.generator.named_parameters() if p.requires_grad and not torch.equal(p, before[n])}
-    assert {"up.weight", "trunk.head.weight"} <= moved
-    assert any(name.startswith("tail.") for name in moved)
+    assert {"up.weight", "backbone.head.weight"} <= moved
+    assert any(name.startswith("head.") for name in moved)
 
 
 def test_patience_waits_for_the_losses_of_point_estimators_that_play(folder, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.networks.critic import Critic
+from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training import losses
 
 
@@ -41,11 +41,11 @@ def test_scores_are_proper(score):
 
 def test_feature_energy_rewards_the_true_distribution():
     torch.manual_seed(0)
-    critic, truth = Critic(1, width=8), torch.randn(64, 1, 16, 16)
+    discriminator, truth = PatchDiscriminator(1, width=8), torch.randn(64, 1, 16, 16)
     context = torch.zeros_like(truth)
-    right = losses.feature_energy(critic, torch.randn(64, 2, 1, 16, 16), truth, context)
+    right = losses.feature_energy(discriminator, torch.randn(64, 2, 1, 16, 16), truth, context)
     same = torch.randn(64, 1, 1, 16, 16).expand(-1, 2, -1, -1, -1)
-    assert losses.feature_energy(critic, same, truth, context) > right
+    assert losses.feature_energy(discriminator, same, truth, context) > right
 
 
 def test_band_crps_is_that_of_cosine_coefficients():

@@ -21,7 +21,7 @@ from bayesr.training.recipe import Recipe
 from bayesr.training.recipes import names, recipe
 from tests.conftest import TINY
 
-SIZES = dict(width=8, blocks=1, tail_width=8, mix=8, networks=2)
+SIZES = dict(width=8, blocks=1, head_width=8, mix=8, networks=2)
 OPTIONS = {"swin": dict(depth=2, heads=2, window=4)}
 
 
@@ -29,8 +29,8 @@ def small(name: str) -> Recipe:
     """The recipe with a tiny network of the same kind, and two steps a stage without a warm-up."""
     what = recipe(name)
     network = {k: SIZES.get(k, v) if v else v for k, v in what.network.items()}
-    if network.get("trunk") in OPTIONS:
-        network["trunk_options"] = OPTIONS[network["trunk"]]
+    if network.get("backbone") in OPTIONS:
+        network["backbone_options"] = OPTIONS[network["backbone"]]
     stages = tuple(replace(s, steps=min(s.steps, 2), batch=2, warmup=0) for s in what.stages)
     return replace(what, network=network, stages=stages, patch=8)
 
@@ -62,14 +62,14 @@ def trained(name: str) -> tuple[Trainer, dict[str, dict[str, torch.Tensor]]]:
 def test_every_part_of_a_recipe_learns(name):
     trainer, before = trained(name)
     modules = {"generator": trainer.generator} | trainer.networks
-    assert set(trainer.recipe.critics) <= set(trainer.networks)
+    assert set(trainer.recipe.discriminators) <= set(trainer.networks)
     for part, weights in before.items():
         moved = [not torch.equal(p, weights[n]) for n, p in modules[part].named_parameters()]
         # Not all: a bias drops out where only differences of logits count, and a gate at zero hides what is behind it.
         assert not moved or np.mean(moved) > 0.75, (part, np.mean(moved))
-    assert all(before[critic] for critic in trainer.recipe.critics)
+    assert all(before[discriminator] for discriminator in trainer.recipe.discriminators)
     assert bool(before["generator"]) == (trainer.steps > 0)
-    assert bool(trainer.recipe.critics) == any(stage.critic for stage in trainer.recipe.stages)
+    assert bool(trainer.recipe.discriminators) == any(stage.discriminator for stage in trainer.recipe.stages)
 
 
 @pytest.mark.parametrize("name", names())

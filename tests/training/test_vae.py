@@ -10,7 +10,7 @@ import torch
 import bayesr
 from bayesr.networks.encoder import Encoder
 from bayesr.observe import Inexact, bicubic
-from bayesr.training.batch import Scene
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.elbo import negative_elbo
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.problems import GaussianField
@@ -19,7 +19,7 @@ from bayesr.training.recipes import recipe
 VAE = recipe("vae")
 SMALL = replace(
     VAE,
-    network=VAE.network | dict(width=16, blocks=1, tail_width=16, latent=4, mix=16),
+    network=VAE.network | dict(width=16, blocks=1, head_width=16, latent=4, mix=16),
     stages=tuple(replace(stage, batch=8, rate=6e-3) for stage in with_steps(VAE, dict(fidelity=3, elbo=5)).stages),
     patch=8,
     helpers={"encoder": lambda bands, scale, classes: Encoder(bands, scale, 8, width=16, blocks=1)},
@@ -39,7 +39,7 @@ def scene_of(operator, low, truth, encoder, e, x):
     """A scene whose decoder says `x` to all latents, and whose random values are `e`."""
     labels = torch.zeros(len(low), dtype=torch.long)
     networks = {"encoder": encoder}
-    return Scene(low, truth, labels, operator, networks, 1, lambda low, count, z: x[:, None], lambda size: e)
+    return TrainingBatch(low, truth, labels, operator, networks, 1, lambda low, count, z: x[:, None], lambda size: e)
 
 
 def test_the_bound_rises_and_latents_say_something(trained):
@@ -120,7 +120,7 @@ def test_resumed_training_is_bit_identical_and_leaves_no_trace(tmp_path):
 def test_a_model_file_draws_members(folder, tmp_path, photo):
     out = tmp_path / "vae.safetensors"
     model = bayesr.train(SMALL, folder, out=out, held_out=0)
-    assert model.generator.tail.rates().max() < 1e-6 and model.promises["consistency"]
+    assert model.generator.head.rates().max() < 1e-6 and model.promises["consistency"]
     ds = bayesr.sample(photo[:9, :8], n=4, model=out)
     assert ds["samples"].shape == (4, 3, 36, 32) and float(ds["std"].max()) > 0
 

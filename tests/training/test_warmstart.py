@@ -5,13 +5,13 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
-from bayesr.networks.generator import TRUNKS, Generator
+from bayesr.networks.generator import BACKBONES, Generator
 from bayesr.training.loop import Trainer
 from bayesr.training.recipes import recipe
-from bayesr.training.warmstart import take_over
+from bayesr.training.warmstart import transfer_weights
 from tests.conftest import TINY
 
-SIZES = dict(width=8, blocks=2, tail_width=6, tail_blocks=2, latent=2)
+SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
 
 
 def network(bands=3, scale=4, seed=0, **sizes):
@@ -24,13 +24,13 @@ def network(bands=3, scale=4, seed=0, **sizes):
 
 
 def members(net, y, z):
-    nothing = [torch.zeros(1, size) for size in net.tail.mask_sizes]
-    return net.draw(net.prepare(y), z, net.tail.masks(nothing))
+    nothing = [torch.zeros(1, size) for size in net.head.mask_sizes]
+    return net.draw(net.prepare(y), z, net.head.masks(nothing))
 
 
 def test_the_same_architecture_is_taken_whole():
     source, target = network(seed=1), network(seed=2)
-    taken = take_over(target, source)
+    taken = transfer_weights(target, source)
     assert not taken.fresh and not taken.adapted and len(taken.whole) == len(target.state_dict())
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
 
@@ -39,8 +39,8 @@ def test_the_same_architecture_is_taken_whole():
 def test_a_colour_network_makes_of_grey_what_its_grey_heir_makes(mix):
     """To the mean over bands, where the path from latents to pixels is linear in the bands."""
     source, target = network(3, seed=1, mix=mix), network(1, seed=2, mix=mix)
-    taken = take_over(target, source)
-    assert not taken.fresh and "trunk.head.weight" in taken.adapted and "up.weight" in taken.adapted
+    taken = transfer_weights(target, source)
+    assert not taken.fresh and "backbone.head.weight" in taken.adapted and "up.weight" in taken.adapted
     y, z = torch.rand(1, 1, 6, 5), torch.randn(1, 4, 6, 5)
     colour = source.draw(source.prepare(y.expand(-1, 3, -1, -1)), None, []).mean(1, keepdim=True)
     torch.testing.assert_close(target.draw(target.prepare(y), None, []), colour, rtol=1e-4, atol=1e-5)
@@ -51,7 +51,7 @@ def test_a_colour_network_makes_of_grey_what_its_grey_heir_makes(mix):
 
 def test_a_grey_network_treats_all_bands_of_its_heir_alike():
     source, target = network(1, seed=1), network(3, seed=2)
-    assert not take_over(target, source).fresh
+    assert not transfer_weights(target, source).fresh
     y, z = torch.rand(1, 1, 6, 5), torch.randn(1, 4, 6, 5)
     made = members(target, y.expand(-1, 3, -1, -1), z)
     torch.testing.assert_close(made, members(source, y, z).expand(-1, 3, -1, -1), rtol=1e-4, atol=1e-5)
@@ -60,53 +60,53 @@ def test_a_grey_network_treats_all_bands_of_its_heir_alike():
 def test_another_scale_keeps_the_trunk_and_what_makes_no_pixels():
     source, target = network(scale=4, seed=1), network(scale=2, seed=2)
     before = {name: value.clone() for name, value in target.state_dict().items()}
-    taken = take_over(target, source)
+    taken = transfer_weights(target, source)
     layers = {name.rpartition(".")[0] for name in taken.fresh}
-    assert layers == {"up", "tail.exit", "tail.spread"}
+    assert layers == {"up", "head.exit", "head.spread"}
     for name, value in target.state_dict().items():
         assert torch.equal(value, before[name] if name in taken.fresh else source.state_dict()[name]), name
 
 
 def test_another_tail_is_fresh_where_it_differs():
     source = network(seed=1)
-    for change in (dict(tail_width=10), dict(mix=16), dict(tail_blocks=3), dict(tail="gaussian")):
+    for change in (dict(head_width=10), dict(mix=16), dict(head_blocks=3), dict(head="gaussian")):
         target = network(seed=2, **change)
-        taken = take_over(target, source)
-        assert taken.fresh and all(name.startswith("tail.") for name in taken.fresh)
-        trunk = [name for name in target.state_dict() if name.startswith(("trunk.", "up."))]
-        assert set(trunk) <= set(taken.whole)
+        taken = transfer_weights(target, source)
+        assert taken.fresh and all(name.startswith("head.") for name in taken.fresh)
+        backbone = [name for name in target.state_dict() if name.startswith(("backbone.", "up."))]
+        assert set(backbone) <= set(taken.whole)
 
 
 def test_a_direct_path_that_the_source_lacks_changes_no_member():
     source, target = network(seed=1), network(seed=2, direct=True, gaussian_dropout=True)
-    taken = take_over(target, source)
-    assert taken.zero == ["tail.direct.weight"] and set(taken.fresh) == {"tail.dropout_logit", "tail.typical"}
+    taken = transfer_weights(target, source)
+    assert taken.zero == ["head.direct.weight"] and set(taken.fresh) == {"head.dropout_logit", "head.typical"}
     y, z = torch.rand(1, 3, 6, 5), torch.randn(1, 4, 6, 5)
     torch.testing.assert_close(members(target, y, z), members(source, y, z))
     other = network(seed=3, direct=True, mix=16)
-    assert not take_over(other, source).zero and other.tail.direct.weight.any()
+    assert not transfer_weights(other, source).zero and other.head.direct.weight.any()
 
 
 @pytest.mark.parametrize("change", [dict(width=12), dict(blocks=3), dict(blocks=1)])
 def test_another_trunk_shares_nothing(change):
     source, target = network(seed=1), network(seed=2, **change)
     before = {name: value.clone() for name, value in target.state_dict().items()}
-    with pytest.raises(TrainingFailed, match="trunk"):
-        take_over(target, source)
+    with pytest.raises(TrainingFailed, match="backbone"):
+        transfer_weights(target, source)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
 
 
 def test_the_recipe_starts_from_the_bundled_model():
     what = recipe("bayes-srgan")
     target, bundled = Generator(3, 4, **what.network), bayesr.load("natural-x4").generator
-    taken = take_over(target, bundled)
-    assert all(name in taken.whole for name in target.state_dict() if name.startswith(("trunk.", "up.")))
+    taken = transfer_weights(target, bundled)
+    assert all(name in taken.whole for name in target.state_dict() if name.startswith(("backbone.", "up.")))
 
 
 def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
-    other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"tail_width": 12}), trainer.pairs)
+    other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"head_width": 12}), trainer.pairs)
     other.start_from(trainer.generator, {"model": "an older one"})
-    assert other.start["model"] == "an older one" and "tail.exit" in other.start["fresh"]
+    assert other.start["model"] == "an older one" and "head.exit" in other.start["fresh"]
     for network in (other.generator, other.average):
         assert torch.equal(network.up.weight, trainer.generator.up.weight)
     other.save(tmp_path / "c.npz")
@@ -115,16 +115,16 @@ def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
     assert again.start == other.start
 
 
-@pytest.mark.parametrize("trunk", sorted(TRUNKS))
-def test_every_trunk_starts_from_another_sampling_rate_and_other_bands(trunk):
-    options = {"swin": dict(heads=2, depth=2, window=4)}.get(trunk)
-    sizes = dict(width=8, blocks=1, tail_blocks=0, trunk=trunk, trunk_options=options)
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_every_trunk_starts_from_another_sampling_rate_and_other_bands(backbone):
+    options = {"swin": dict(heads=2, depth=2, window=4)}.get(backbone)
+    sizes = dict(width=8, blocks=1, head_blocks=0, backbone=backbone, backbone_options=options)
     source, target = Generator(1, 2, **sizes), Generator(3, 4, **sizes)
-    taken = take_over(target, source)
+    taken = transfer_weights(target, source)
     assert {name.partition(".")[0] for name in taken.fresh if not name.endswith(("._u", "._v"))} <= {"up"}
     y = torch.rand(1, 1, 8, 8)
-    if trunk != "attention":  # whose weights are divided by their norm, which a sum over bands changes
+    if backbone != "attention":  # whose weights are divided by their norm, which a sum over bands changes
         for network in (source, target):
             network.eval()
-        grey, colour = source.trunk(y), target.trunk(y.expand(-1, 3, -1, -1))
+        grey, colour = source.backbone(y), target.backbone(y.expand(-1, 3, -1, -1))
         torch.testing.assert_close(colour, grey, rtol=1e-4, atol=1e-5)

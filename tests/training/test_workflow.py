@@ -64,7 +64,7 @@ def test_cards_tell_where_training_started(folder, tmp_path, tiny):
         tiny, folder, out=tmp_path / "third.safetensors", held_out=0, start=second, steps=nothing, bands=1
     )
     assert third.bands == 1 and third.card["start"]["start"]["model"] == "first"
-    assert "trunk.head" in third.card["start"]["adapted"]
+    assert "backbone.head" in third.card["start"]["adapted"]
     fourth = bayesr.train(
         tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
     )
@@ -80,7 +80,7 @@ def test_a_model_of_one_sampling_rate_starts_that_of_another_and_of_augmented_da
         model = bayesr.train(tiny, folder, out=tmp_path / f"{name}.safetensors", held_out=0, start=first, **how)
         assert model.scale == how["observation"].scale and model.card["start"]["model"] == "x2"
         assert ("up.weight" in model.card["start"].get("fresh", [])) == (name == "x4")
-        assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
+        assert not any(layer.startswith("backbone") for layer in model.card["start"].get("fresh", []))
 
 
 def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch):

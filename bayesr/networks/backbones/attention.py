@@ -64,7 +64,7 @@ class SelfAttention(nn.Module):
         return f + self.gamma * change.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
-class AttentionTrunk(nn.Module):
+class AttentionBackbone(nn.Module):
     """A residual trunk with self-attention in its middle and spectral norm on all weights, after SAGAN.
 
     `n x bands x h x w` to `n x width x h x w`. Every weight W is divided by the largest singular value of W as a

@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
         return change.add_(f)
 
 
-class ResidualTrunk(nn.Module):
+class ResidualBackbone(nn.Module):
     """Features of the low-resolution image: `n x bands x h x w` to `n x width x h x w`.
 
     Values are expected in about [0, 1]; the trunk centres them itself.

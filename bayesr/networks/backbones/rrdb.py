@@ -40,7 +40,7 @@ class RRDB(nn.Module):
         return f.add(change, alpha=_SHARE)
 
 
-class RRDBTrunk(nn.Module):
+class RRDBBackbone(nn.Module):
     """ESRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
     ``f = conv(y)``; `blocks` residual-in-residual dense blocks; ``f + conv(.)``. As published: no normalisation,

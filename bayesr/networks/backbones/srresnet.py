@@ -25,7 +25,7 @@ class SRResNetBlock(nn.Module):
         return f + change
 
 
-class SRResNetTrunk(nn.Module):
+class SRResNetBackbone(nn.Module):
     """SRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
     ``f = PReLU(conv_9x9(y))``; `blocks` residual blocks; ``f + BN(conv(.))``. As published: values in [0, 1] are

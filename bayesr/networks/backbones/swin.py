@@ -81,7 +81,7 @@ class SwinBlock(nn.Module):
         return f + _convolve(self.last, change)
 
 
-class SwinTrunk(nn.Module):
+class SwinBackbone(nn.Module):
     """SwinIR, lightweight, up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
     ``f = conv(y)``; `blocks` residual Swin transformer blocks between layer normalisations; ``f + conv(.)``.

@@ -24,7 +24,7 @@ class Pair(nn.Module):
         return F.leaky_relu(self.second(f), SLOPE, inplace=True)
 
 
-class UNetTrunk(nn.Module):
+class UNetBackbone(nn.Module):
     """Features of the low-resolution image, `n x bands x h x w` to `n x width x h x w`.
 
     Down: two convolutions, then the mean of 2x2 pixels, as often as `blocks` says, channels doubling. Up: the

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.networks.backbones.residual import convolution
-from bayesr.networks.heads.stochastic import Shared
+from bayesr.networks.heads.stochastic import BackboneFeatures
 
 
-class GaussianTail(nn.Module):
+class GaussianHead(nn.Module):
     """A normal distribution per pixel: ``detail + spread * z``; trained by its negative log-likelihood.
 
     References
@@ -36,11 +36,11 @@ class GaussianTail(nn.Module):
         self.spread = convolution(inputs, outputs, std=0.01)
         nn.init.constant_(self.spread.bias, math.log(math.expm1(0.05)))  # type: ignore[arg-type]
 
-    def prepare(self, f: Tensor, detail: Tensor) -> Shared:
+    def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
         spread = F.softplus(self.spread(f)) + 1e-4
-        return Shared(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
+        return BackboneFeatures(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
 
-    def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         return shared.detail + shared.spread * z
 
     def rates(self) -> Tensor:
@@ -48,7 +48,7 @@ class GaussianTail(nn.Module):
         return torch.empty(0)
 
 
-class QuantileTail(nn.Module):
+class QuantileHead(nn.Module):
     """Quantiles per pixel at `LEVELS`, linear between them; trained by the pinball loss.
 
     Beyond the outermost levels a pixel follows the normal distribution through the last two.
@@ -69,18 +69,18 @@ class QuantileTail(nn.Module):
         self.steps = convolution(inputs, outputs * (len(self.LEVELS) - 1), std=0.01)
         nn.init.constant_(self.steps.bias, math.log(math.expm1(0.01)))  # type: ignore[arg-type]
 
-    def prepare(self, f: Tensor, detail: Tensor) -> Shared:
+    def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
         steps = F.softplus(self.steps(f)).unflatten(1, (len(self.LEVELS) - 1, -1))
         rising = F.pad(steps, (0, 0, 0, 0, 0, 0, 1, 0)).cumsum(1)
         spread = (rising - rising.mean(1, keepdim=True)).flatten(1, 2)
-        return Shared(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
+        return BackboneFeatures(f[:, :0], detail, f[:, :0], f[:, :0], f[:, :0], spread)
 
-    def quantiles(self, shared: Shared) -> Tensor:
+    def quantiles(self, shared: BackboneFeatures) -> Tensor:
         """Offsets from the detail, `n x levels x outputs x h x w`."""
         offsets: Tensor = shared.spread.unflatten(1, (len(self.LEVELS), -1))
         return offsets
 
-    def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         at = torch.tensor(self.LEVELS, dtype=torch.float64).mul(2).sub(1).erfinv().mul(math.sqrt(2)).to(z)
         quantiles = self.quantiles(shared).expand(len(z), -1, -1, -1, -1)
         # Piecewise linear in the normal deviate, extended by the outermost pieces.

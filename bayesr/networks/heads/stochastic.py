@@ -19,19 +19,19 @@ from torch import Tensor, nn
 from bayesr.networks.backbones.residual import SLOPE, convolution
 
 
-class Shared(NamedTuple):
+class BackboneFeatures(NamedTuple):
     """What all members of an image share: tensors of `1 (or n) x channels x h x w`."""
 
-    trunk: Tensor
+    backbone: Tensor
     detail: Tensor
     features: Tensor
     hidden: Tensor
     gains: Tensor
     spread: Tensor
 
-    def repeat(self, count: int) -> Shared:
+    def repeat(self, count: int) -> BackboneFeatures:
         """Every image `count` times in a row."""
-        return Shared(*(part.repeat_interleave(count, 0) for part in self))
+        return BackboneFeatures(*(part.repeat_interleave(count, 0) for part in self))
 
 
 _PERTURBATION = 0.1
@@ -51,7 +51,7 @@ def pointwise(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
 
 
-class TailBlock(nn.Module):
+class HeadBlock(nn.Module):
     """``h + conv(m * act(conv(h) + gain * conv(z)))``: latent `z`, gain from the image, channel mask `m`."""
 
     def __init__(self, width: int, latent: int) -> None:
@@ -69,7 +69,7 @@ class TailBlock(nn.Module):
         return masked(self.second, active, mask).add_(h)
 
 
-class StochasticTail(nn.Module):
+class StochasticHead(nn.Module):
     """The detail of members: the deterministic detail, and one deviation from it per latent.
 
     Parameters
@@ -120,7 +120,7 @@ class StochasticTail(nn.Module):
         self.spread = convolution(inputs, mix or outputs, std=0.01)
         nn.init.ones_(self.gains.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # softplus of it is 1
-        self.blocks = nn.ModuleList(TailBlock(width, latent) for _ in range(blocks))
+        self.blocks = nn.ModuleList(HeadBlock(width, latent) for _ in range(blocks))
         self.exit = nn.Linear(width, mix, bias=False) if mix else convolution(width, outputs, std=0.01)
         self.mix = nn.Linear(mix, outputs, bias=False) if mix else None
         if self.mix is not None:
@@ -133,13 +133,13 @@ class StochasticTail(nn.Module):
         self.register_buffer("typical", torch.ones(1) if gaussian else None)
         self.reach = 2 + 2 * blocks
 
-    def prepare(self, f: Tensor, detail: Tensor) -> Shared:
+    def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
         """All that members share, computed once per image from its features and deterministic detail."""
         h: Tensor = self.enter(f)
         hidden = self.blocks[0].features(h)  # type: ignore[operator]
-        return Shared(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
+        return BackboneFeatures(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
 
-    def forward(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Detail of shape `n x outputs x h x w`.
 
         `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
@@ -147,7 +147,7 @@ class StochasticTail(nn.Module):
         """
         return self.leave(self.deviate(shared, z, masks), shared)
 
-    def deviate(self, shared: Shared, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    def deviate(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """What latents make of the features, `n x width x h x w`."""
         h, hidden = shared.features, shared.hidden
         latents = z.split(self.latent, 1) if self.latent else [z] * len(self.blocks)
@@ -156,7 +156,7 @@ class StochasticTail(nn.Module):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
         return h if self.direct is None else h.add_(self.direct(z))
 
-    def leave(self, h: Tensor, shared: Shared) -> Tensor:
+    def leave(self, h: Tensor, shared: BackboneFeatures) -> Tensor:
         """The detail that follows from `deviate`, `n x outputs x h x w`."""
         out: Tensor
         if self.mix is None:

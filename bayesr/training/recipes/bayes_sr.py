@@ -14,5 +14,5 @@ RECIPE = Recipe(
         bayes_srgan.RECIPE.stages[0],
         Stage("score", steps=3500, rate=8e-4, members=4, patches=bayes_srgan.PATCHES, bands=bayes_srgan.BANDS),
     ),
-    critics={},
+    discriminators={},
 )

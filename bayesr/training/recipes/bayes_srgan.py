@@ -9,7 +9,7 @@ PATCHES, BANDS = {4: 0.5, 8: 0.5}, {8: 1.0}
 RECIPE = Recipe(
     "bayes-srgan",
     network=dict(
-        width=64, blocks=8, tail_width=16, tail_blocks=2, latent=8, gaussian_dropout=True, direct=True, mix=64
+        width=64, blocks=8, head_width=16, head_blocks=2, latent=8, gaussian_dropout=True, direct=True, mix=64
     ),
     stages=(
         Stage("fidelity", steps=10500, rate=1e-3, members=0, loss="fidelity"),

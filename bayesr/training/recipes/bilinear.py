@@ -7,5 +7,5 @@ RECIPE = Recipe(
     network=dict(interpolation="bilinear"),
     stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
     consistent=False,
-    critics={},
+    discriminators={},
 )

@@ -15,7 +15,7 @@ networks", 2017, arXiv:1703.10593.
 from bayesr.networks.backward import Backward
 from bayesr.training.adversarial import LEAST_SQUARES
 from bayesr.training.cycle import cycle, high_resolution, identity, low_resolution
-from bayesr.training.recipe import Contest, Recipe, Stage, patch_critic
+from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 
 
 def backward(bands: int, scale: int, classes: int) -> Backward:
@@ -24,7 +24,7 @@ def backward(bands: int, scale: int, classes: int) -> Backward:
 
 RECIPE = Recipe(
     "cyclegan",
-    network=dict(width=64, blocks=8, tail_blocks=0),
+    network=dict(width=64, blocks=8, head_blocks=0),
     stages=(
         Stage(
             "cycle",
@@ -39,9 +39,9 @@ RECIPE = Recipe(
         ),
     ),
     consistent=False,
-    critics={
-        "high": Contest(patch_critic, LEAST_SQUARES, high_resolution),
-        "low": Contest(patch_critic, LEAST_SQUARES, low_resolution),
+    discriminators={
+        "high": Adversary(patch_discriminator, LEAST_SQUARES, high_resolution),
+        "low": Adversary(patch_discriminator, LEAST_SQUARES, low_resolution),
     },
     helpers={"backward": backward},
     unpaired=True,

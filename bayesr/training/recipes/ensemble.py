@@ -10,10 +10,10 @@ from bayesr.training.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     "ensemble",
-    network=dict(networks=5, width=64, blocks=8, tail="gaussian"),
+    network=dict(networks=5, width=64, blocks=8, head="gaussian"),
     stages=(
         Stage("fidelity", steps=10000, rate=1e-3, members=0, loss="fidelity"),
         Stage("likelihood", steps=5000, rate=5e-4, members=0, loss="gaussian_likelihood"),
     ),
-    critics={},
+    discriminators={},
 )

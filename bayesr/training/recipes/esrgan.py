@@ -8,22 +8,22 @@ X. Wang et al., "ESRGAN: enhanced super-resolution generative adversarial networ
 
 from torch import Tensor
 
-from bayesr.networks.discriminators import ImageCritic
+from bayesr.networks.discriminators import ImageDiscriminator
 from bayesr.training import losses
 from bayesr.training.adversarial import RELATIVISTIC
-from bayesr.training.batch import Scene
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.batch import TrainingBatch
+from bayesr.training.recipe import Adversary, Recipe, Stage
 from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def absolute_error(scene: Scene) -> Tensor:
+def absolute_error(scene: TrainingBatch) -> Tensor:
     return losses.absolute_error(scene.x, scene.truth)
 
 
 RECIPE = Recipe(
     "esrgan",
-    network=dict(trunk="rrdb", width=64, blocks=23, output="staged", tail_blocks=0),
+    network=dict(backbone="rrdb", width=64, blocks=23, output="staged", head_blocks=0),
     stages=(
         CLASSIFY,
         Stage("fidelity", steps=15000, rate=2e-4, batch=16, members=0, loss="absolute_error"),
@@ -39,6 +39,6 @@ RECIPE = Recipe(
         ),
     ),
     consistent=False,
-    critics={"critic": Contest(ImageCritic, RELATIVISTIC)},
+    discriminators={"critic": Adversary(ImageDiscriminator, RELATIVISTIC)},
     helpers={"content": content_network},
 )

@@ -10,22 +10,22 @@ TRITA-EECS-EX-2018:10.
 
 from torch import Tensor
 
-from bayesr.networks.discriminators import ImageCritic
+from bayesr.networks.discriminators import ImageDiscriminator
 from bayesr.training import losses
 from bayesr.training.adversarial import PLAIN
-from bayesr.training.batch import Scene
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.batch import TrainingBatch
+from bayesr.training.recipe import Adversary, Recipe, Stage
 from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def squared_error(scene: Scene) -> Tensor:
+def squared_error(scene: TrainingBatch) -> Tensor:
     return losses.squared_error(scene.x, scene.truth)
 
 
 RECIPE = Recipe(
     "msrgan",
-    network=dict(trunk="srresnet", width=64, blocks=15, output="staged", tail_blocks=0),
+    network=dict(backbone="srresnet", width=64, blocks=15, output="staged", head_blocks=0),
     stages=(
         CLASSIFY,
         Stage("fidelity", steps=15000, rate=2e-4, members=0, loss="squared_error"),
@@ -41,6 +41,6 @@ RECIPE = Recipe(
     ),
     patch=24,
     consistent=False,
-    critics={"critic": Contest(ImageCritic, PLAIN)},
+    discriminators={"critic": Adversary(ImageDiscriminator, PLAIN)},
     helpers={"content": content_network},
 )

@@ -6,5 +6,5 @@ RECIPE = Recipe(
     "pseudo-inverse",
     network=dict(interpolation="pseudo-inverse"),
     stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
-    critics={},
+    discriminators={},
 )

@@ -8,10 +8,10 @@ from bayesr.training.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     "quantile",
-    network=dict(width=64, blocks=8, tail="quantile"),
+    network=dict(width=64, blocks=8, head="quantile"),
     stages=(
         Stage("fidelity", steps=10000, rate=1e-3, members=0, loss="fidelity"),
         Stage("quantiles", steps=5000, rate=5e-4, members=0, loss="pinball"),
     ),
-    critics={},
+    discriminators={},
 )

@@ -8,7 +8,7 @@ problems", 2023, arXiv:2210.13389.
 """
 
 from bayesr.training.adversarial import WASSERSTEIN
-from bayesr.training.recipe import Contest, Recipe, Stage, patch_critic
+from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 from bayesr.training.recipes import bayes_srgan
 from bayesr.training.terms import SpreadReward, rewarded
 
@@ -24,6 +24,6 @@ RECIPE = Recipe(
         bayes_srgan.RECIPE.stages[0],
         Stage("reward", steps=3500, rate=8e-4, loss=None, terms={rewarded: 1.0}, adversarial=1e-4),
     ),
-    critics={"critic": Contest(patch_critic, WASSERSTEIN)},
+    discriminators={"critic": Adversary(patch_discriminator, WASSERSTEIN)},
     helpers={"reward": reward},
 )

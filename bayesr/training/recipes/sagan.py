@@ -7,17 +7,17 @@ from the whole, and `Model.promises` says so.
 H. Zhang et al., "Self-attention generative adversarial networks", 2019, arXiv:1805.08318.
 """
 
-from bayesr.networks.discriminators import AttentionCritic
+from bayesr.networks.discriminators import AttentionDiscriminator
 from bayesr.training.adversarial import HINGE
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipe import Adversary, Recipe, Stage
 
 RECIPE = Recipe(
     "sagan",
-    network=dict(trunk="attention", width=64, blocks=8, tail_blocks=0),
+    network=dict(backbone="attention", width=64, blocks=8, head_blocks=0),
     stages=(
         Stage("fidelity", steps=15000, rate=4e-4, members=0, loss="absolute_error"),
         Stage("adversarial", steps=5000, rate=1e-4, members=0, loss="absolute_error", adversarial=5e-3),
     ),
     consistent=False,
-    critics={"critic": Contest(AttentionCritic, HINGE)},
+    discriminators={"critic": Adversary(AttentionDiscriminator, HINGE)},
 )

@@ -9,10 +9,10 @@ C. Ledig et al., "Photo-realistic single image super-resolution using a generati
 arXiv:1609.04802.
 """
 
-from bayesr.networks.discriminators import ImageCritic
+from bayesr.networks.discriminators import ImageDiscriminator
 from bayesr.networks.minivgg import MiniVGG
 from bayesr.training.adversarial import PLAIN
-from bayesr.training.recipe import Contest, Recipe, Stage
+from bayesr.training.recipe import Adversary, Recipe, Stage
 from bayesr.training.recipes.srresnet import NETWORK
 from bayesr.training.terms import classification, content
 
@@ -42,6 +42,6 @@ RECIPE = Recipe(
     ),
     patch=64,
     consistent=False,
-    critics={"critic": Contest(ImageCritic, PLAIN)},
+    discriminators={"critic": Adversary(ImageDiscriminator, PLAIN)},
     helpers={"content": content_network},
 )

@@ -7,7 +7,7 @@ arXiv:1609.04802.
 
 from bayesr.training.recipe import Recipe, Stage
 
-NETWORK = dict(trunk="srresnet", width=64, blocks=16, output="staged", tail_blocks=0)
+NETWORK = dict(backbone="srresnet", width=64, blocks=16, output="staged", head_blocks=0)
 
 RECIPE = Recipe(
     "srresnet",
@@ -15,5 +15,5 @@ RECIPE = Recipe(
     stages=(Stage("fidelity", steps=20000, rate=1e-4, batch=16, members=0, loss="squared_error"),),
     patch=24,
     consistent=False,
-    critics={},
+    discriminators={},
 )

@@ -10,8 +10,8 @@ from bayesr.training.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     "swinir",
-    network=dict(trunk="swin", width=60, blocks=4, trunk_options=dict(depth=6, heads=6, window=8), tail_blocks=0),
+    network=dict(backbone="swin", width=60, blocks=4, backbone_options=dict(depth=6, heads=6, window=8), head_blocks=0),
     stages=(Stage("fidelity", steps=20000, rate=2e-4, members=0, loss="absolute_error"),),
     consistent=False,
-    critics={},
+    discriminators={},
 )

@@ -8,8 +8,8 @@ from bayesr.training.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     "unet",
-    network=dict(trunk="unet", width=48, blocks=3, tail_blocks=0),
+    network=dict(backbone="unet", width=48, blocks=3, head_blocks=0),
     stages=(Stage("fidelity", steps=15000, rate=1e-3, members=0, loss="absolute_error"),),
     consistent=False,
-    critics={},
+    discriminators={},
 )

@@ -14,7 +14,7 @@ structured output representation using deep conditional generative models", 2015
 from torch import Tensor
 
 from bayesr.networks.encoder import Encoder
-from bayesr.training.batch import Scene
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.recipes import bayes_srgan
 
@@ -22,10 +22,10 @@ NETWORK = dict(bayes_srgan.RECIPE.network) | dict(gaussian_dropout=False, dropou
 
 
 def encoder(bands: int, scale: int, classes: int) -> Encoder:
-    return Encoder(bands, scale, NETWORK["latent"] * NETWORK["tail_blocks"])
+    return Encoder(bands, scale, NETWORK["latent"] * NETWORK["head_blocks"])
 
 
-def negative_elbo(scene: Scene) -> Tensor:
+def negative_elbo(scene: TrainingBatch) -> Tensor:
     from bayesr.training.elbo import negative_elbo  # needs Pyro, which nothing else here does
 
     return negative_elbo(scene)
@@ -38,6 +38,6 @@ RECIPE = Recipe(
         bayes_srgan.RECIPE.stages[0],
         Stage("elbo", steps=3500, rate=8e-4, loss=None, terms={negative_elbo: 1.0}),
     ),
-    critics={},
+    discriminators={},
     helpers={"encoder": encoder},
 )

@@ -1,0 +1,57 @@
+"""The names that files use: model files and checkpoints of every version call the parts of a generator the same.
+
+A stored generator calls its backbone ``trunk`` and its head ``tail``, in the names of tensors as well as in its
+architecture. Checksums are over the stored names. Networks without a backbone are stored under their own names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+_PARTS = {"backbone": "trunk", "head": "tail"}
+_OPTIONS = {
+    "backbone": "trunk",
+    "backbone_options": "trunk_options",
+    "head": "tail",
+    "head_width": "tail_width",
+    "head_blocks": "tail_blocks",
+}
+_READ_PARTS = {stored: name for name, stored in _PARTS.items()}
+_READ_OPTIONS = {stored: name for name, stored in _OPTIONS.items()}
+
+# Only the outermost part is renamed: the first layer of a backbone, for one, is called head in files as well.
+_OUTERMOST = re.compile(r"^((?:networks\.\d+\.)?)(\w+)(?=\.)")
+
+
+def stored_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """An architecture as files describe it, in the same order."""
+    return {_OPTIONS.get(name, name): value for name, value in architecture.items()}
+
+
+def read_architecture(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `stored_architecture`."""
+    return {_READ_OPTIONS.get(name, name): value for name, value in stored.items()}
+
+
+def stored_names(weights: Mapping[str, Value]) -> dict[str, Value]:
+    """Parameters and buffers of a network under the names that files use, in the same order."""
+    return _renamed(weights, _PARTS, "backbone")
+
+
+def read_names(weights: Mapping[str, Value]) -> dict[str, Value]:
+    """The inverse of `stored_names`."""
+    return _renamed(weights, _READ_PARTS, "trunk")
+
+
+def _renamed(weights: Mapping[str, Value], parts: Mapping[str, str], backbone: str) -> dict[str, Value]:
+    outermost = {name: _OUTERMOST.match(name) for name in weights}
+    if not any(found and found[2] == backbone for found in outermost.values()):
+        return dict(weights)
+    return {
+        found[1] + parts.get(found[2], found[2]) + name[found.end() :] if found else name: weights[name]
+        for name, found in outermost.items()
+    }
