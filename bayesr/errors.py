@@ -48,7 +48,7 @@ class NotStochastic(BayesrError, ValueError):
 
 
 class InvalidObservation(BayesrError, ValueError):
-    """The observation operator is unknown or has no exact pseudo-inverse."""
+    """The forward operator is unknown or has no exact pseudo-inverse."""
 
 
 class StoreExists(BayesrError, FileExistsError):

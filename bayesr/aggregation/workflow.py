@@ -47,7 +47,7 @@ def aggregate(
     With t_i the statistic of a region of member i of n,
 
     ``value = mean_i t_i``,  ``[lower, upper]``: the quantiles of t_i at (1 -+ level) / 2, at plotting
-    positions k / (n + 1), half a quantum further where the image was rounded.
+    positions k / (n + 1), half a quantisation step further where the image was rounded.
 
     Pixels err together, so that the variance of a sum is not the sum of variances: neighbours hide
     and show the same detail, and what one pixel has too much of, another must lack, where the
@@ -96,7 +96,7 @@ def aggregate(
         product records, or what `img` or the image itself is; 0 where nobody knows. Members reproduce
         the rounded image, and no member knows how it was rounded: flat areas all the same way, so that no
         averaging helps. That is what intervals of large regions are about, while members agree. So intervals
-        reach half a quantum further (times the pixels for a sum; not those of the share and of functions).
+        reach half a quantisation step further (times the pixels for a sum; not those of the share and of functions).
     model, progress
         As in `bayesr.sample`; with a product, where the model lies if not under its recorded name.
     **options
@@ -111,7 +111,7 @@ def aggregate(
           several share, as in the product;
         - ``lower``, ``upper``: a new member lies between them with probability `level` or, rounded, more;
         - ``exceedance``: (members that exceed `exceed` + 1/2) / (n + 1), never 0 or 1, since n members cannot
-          tell; a member within half a quantum of `exceed` counts in part;
+          tell; a member within half a quantisation step of `exceed` counts in part;
         - ``members(realization, region, band)``: t_i;
         - ``naive_std``, of mean and sum: the root of summed pixel variances, over the number of pixels for the
           mean;
@@ -211,7 +211,7 @@ _Frame = tuple[xr.DataArray, xr.DataArray, int | None, float]
 
 
 def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
-    """(y, x, scale, quantum) of a product."""
+    """(y, x, scale, quantisation step) of a product."""
     scale, step = ds.attrs.get("scale"), ds.attrs.get("quantum")
     if step is None and img is not None:
         step = 0.0 if replaying.image_of(ds, img).bounds is None else 1.0
@@ -219,7 +219,7 @@ def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
 
 
 def _frame(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Frame:
-    """(y, x, scale, quantum) of the product that an image would become."""
+    """(y, x, scale, quantisation step) of the product that an image would become."""
     from bayesr.model.model import load
 
     array = images.source(img, options.get("dims"))

@@ -249,7 +249,7 @@ def missed_curve(std: Array, error: Array, quantisation_step: float) -> Array:
         Calibrated standard deviations.
     error : ndarray
         Truth minus mean, of the same shape.
-    quantum : float
+    quantisation_step : float
         The step of integer data, half of which every interval includes on either side.
     """
     known = np.isfinite(error) & np.isfinite(std)

@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     """(averaged network, facts) of a checkpoint, to start another training from.
 
-    Of a checkpoint whose tail this version builds otherwise, the trunk and its way out alone.
+    Of a checkpoint whose head this version builds otherwise, the backbone and its output head alone.
 
     Raises
     ------

@@ -9,9 +9,9 @@ from bayesr.networks.backbones.residual import ResidualBackbone, convolution
 
 
 class Backward(nn.Module):
-    """``B(x) = D x + conv(trunk(x))`` with D the mean of `s x s` pixels: `n x bands x sh x sw` to `n x bands x h x w`.
+    """``B(x) = D x + conv(backbone(x))`` with D the mean of `s x s` pixels: `n x bands x sh x sw` to `n x bands x h x w`.
 
-    The trunk sees x folded to low resolution (`s x s` pixels become channels, so nothing is lost). It starts as D:
+    The backbone sees x folded to low resolution (`s x s` pixels become channels, so nothing is lost). It starts as D:
     colours and brightness need not be found out by a game.
 
     Parameters

@@ -17,7 +17,7 @@ _POOLED = 6
 
 
 class PatchDiscriminator(nn.Module):
-    """A patch critic with features of three depths.
+    """A patch discriminator with features of three depths.
 
     Both images, `n x bands x H x W` with even H and W, are folded to half resolution first
     (nothing is lost: 2x2 pixels become channels), which makes it several times cheaper than
@@ -54,7 +54,7 @@ class ImageDiscriminator(nn.Module):
     width : int
         Channels of the first layer, an eighth of those of the last. Published: 64, too dear for a CPU.
     conditional : bool
-        Whether the critic sees the context beside the image; published: not.
+        Whether the discriminator sees the context beside the image; published: not.
     normalised : bool
         Batch normalisation after all convolutions but the first, as published. Without it images of a batch
         do not see each other, which penalties of each image's slope ask for.
@@ -101,7 +101,7 @@ class ImageDiscriminator(nn.Module):
 
 
 class AttentionDiscriminator(nn.Module):
-    """A patch critic of (image, context) with self-attention, every weight divided by its spectral norm.
+    """A patch discriminator of (image, context) with self-attention, every weight divided by its spectral norm.
 
     So its slope stays within bounds without a penalty, and a patch is judged by what is found anywhere in the
     image. (Penalties are not for it: torch's attention has no second derivative.) Images are folded to half

@@ -17,7 +17,7 @@ _LEAST, _MOST = -6.0, 1.0
 class Encoder(nn.Module):
     """``q(z | x, y) = N(mean, diag std^2)``: of every latent channel and low-resolution pixel, a mean and a deviation.
 
-    A residual trunk of ``x - A+ y``, folded to low resolution (its `s x s` pixels become channels), and of y.
+    A residual backbone of ``x - A+ y``, folded to low resolution (its `s x s` pixels become channels), and of y.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
 
         From ``detail = x - A+ y``, `n x bands x sh x sw`, and y, `n x bands x h x w`, about [0, 1].
         """
-        # The trunk expects values about [0, 1]; a detail has a few tenths of their spread.
+        # The backbone expects values about [0, 1]; a detail has a few tenths of their spread.
         seen = torch.cat([low, 0.5 + 4 * F.pixel_unshuffle(detail, self.scale)], 1)
         mean, log_std = self.exit(self.backbone(seen)).float().chunk(2, 1)
         return mean, log_std.clamp(_LEAST, _MOST).exp()

@@ -21,12 +21,12 @@ class Ensemble(Generator):
     networks : int
         How many, at least 2.
     **network
-        What each `Generator` takes. Its tail must not drop anything: masks are taken.
+        What each `Generator` takes. Its head must not drop anything: masks are taken.
 
     Raises
     ------
     InvalidModel
-        For a single network, or a tail with dropout.
+        For a single network, or a head with dropout.
 
     References
     ----------
@@ -41,7 +41,7 @@ class Ensemble(Generator):
         self.networks = nn.ModuleList(Generator(**network) for _ in range(networks))
         first = self.parts[0]
         if first.masked or first.head is None:
-            raise InvalidModel("The networks of an ensemble need a gaussian or quantile tail, which drops nothing.")
+            raise InvalidModel("The networks of an ensemble need a gaussian or quantile head, which drops nothing.")
         self.scale, self.architecture = first.scale, first.architecture | {"networks": networks}
 
     @property

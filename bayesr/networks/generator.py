@@ -1,11 +1,11 @@
-"""SRGAN's generator, cut where the randomness enters: a trunk that runs once, a tail that runs n times.
+"""SRGAN's generator, cut where the randomness enters: a backbone that runs once, a head that runs n times.
 
-    g(y, z, m) = up(f) + tail(f, z, m),    f = trunk(y)
+    g(y, z, m) = up(f) + head(f, z, m),    f = backbone(y)
 
-``up(f)`` is the deterministic detail; the tail adds the deviation of a member. The observation
+``up(f)`` is the deterministic detail; the head adds the deviation of a member. The observation
 turns ``g`` into an image that explains `y`; that is the caller's part.
 
-Any trunk goes with the one tail. A trunk is made as ``Trunk(bands, width, blocks, **options)``, maps
+Any backbone goes with the one head. A backbone is made as ``Backbone(bands, width, blocks, **options)``, maps
 `n x bands x h x w` to `n x width x h x w` for every size, and says of itself its `width`, its `reach` (how many
 low-resolution pixels an output pixel sees in every direction; None for all of the image) and its `multiple` (where
 windows of the image must begin for tiles to agree).
@@ -39,32 +39,32 @@ BACKBONES: dict[str, Callable[..., Any]] = {
 """Trunks by the name that model files know them by; one of your own joins them before its files are loaded."""
 
 _HALO = 32
-"""Low-resolution pixels around a tile for trunks that see all of an image; tiles then agree only roughly."""
+"""Low-resolution pixels around a tile for backbones that see all of an image; tiles then agree only roughly."""
 
 
 class Generator(nn.Module):
-    """A residual trunk with sub-pixel upsampling, and a stochastic tail beside it.
+    """A residual backbone with sub-pixel upsampling, and a stochastic head beside it.
 
     Parameters
     ----------
     bands, scale : int
         Bands of the image, and high-resolution pixels per low-resolution pixel.
     width, blocks : int
-        Channels and residual blocks of the trunk.
+        Channels and residual blocks of the backbone.
     tail_width, tail_blocks, latent : int
-        Channels and blocks of the tail, and latent channels per block.
+        Channels and blocks of the head, and latent channels per block.
         ``tail_blocks=0`` makes a point estimator, ``latent=0`` leaves dropout alone.
-    tail : {"stochastic", "gaussian", "quantile"}
+    head : {"stochastic", "gaussian", "quantile"}
         The last two know every pixel by itself (`bayesr.networks.heads.marginal`).
     gaussian_dropout, direct, mix : bool, bool, int
-        Of a stochastic tail: normal masks, one of them on the weights of the deterministic detail; a
-        linear path for the latents; channels of its image-dependent way out (`StochasticHead`).
+        Of a stochastic head: normal masks, one of them on the weights of the deterministic detail; a
+        linear path for the latents; channels of its image-dependent output head (`StochasticHead`).
     dropout : float
         Where the learnt dropout rates start; 0 for no dropout.
-    trunk : str
+    backbone : str
         One of `BACKBONES`.
     trunk_options : mapping, optional
-        What that trunk takes beside bands, width and blocks.
+        What that backbone takes beside bands, width and blocks.
     output : {"sub-pixel", "staged"}
         How the deterministic detail leaves: one convolution and pixel shuffle, or SRGAN's, which doubles the
         resolution step by step and ends in a convolution of high-resolution pixels.
@@ -72,7 +72,7 @@ class Generator(nn.Module):
     Raises
     ------
     InvalidModel
-        For an unknown trunk, output or tail.
+        For an unknown backbone, output or head.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Generator(nn.Module):
         super().__init__()
         if backbone not in BACKBONES:
             raise InvalidModel(
-                f"Unknown trunk {backbone!r}: use one of {', '.join(BACKBONES)}, or add your own to "
+                f"Unknown backbone {backbone!r}: use one of {', '.join(BACKBONES)}, or add your own to "
                 "bayesr.networks.generator.TRUNKS before."
             )
         if output not in ("sub-pixel", "staged"):
@@ -136,7 +136,7 @@ class Generator(nn.Module):
             sizes = (width, head_width, head_blocks, latent, outputs)
             self.head = StochasticHead(*sizes, dropout, gaussian_dropout, direct, mix) if head_blocks else None
         else:
-            raise InvalidModel(f"Unknown tail {head!r}: use stochastic, gaussian or quantile.")
+            raise InvalidModel(f"Unknown head {head!r}: use stochastic, gaussian or quantile.")
 
     @property
     def parts(self) -> tuple[Generator, ...]:
@@ -203,7 +203,7 @@ class Generator(nn.Module):
             shared = shared._replace(detail=shared.detail + pointwise(shared.backbone, perturbation))
         if out is None or not isinstance(self.head, StochasticHead):
             return sub_pixels(self.head(shared, z, masks), self.scale, out)
-        # One by one from here: what is wider than the tail then stays small enough for memory to be used again.
+        # One by one from here: what is wider than the head then stays small enough for memory to be used again.
         members = self.head.deviate(shared, z, masks).split(1)
         for member, place in zip(members, out.split(1), strict=False):
             sub_pixels(self.head.leave(member, shared), self.scale, place)

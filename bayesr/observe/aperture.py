@@ -31,7 +31,7 @@ def tapered_airy(na: float, wavelength: float, pixel: float, sharp_na: float | N
     """
     edge = TAPER[1] * RADIUS * wavelength / (na * pixel)
     radius = max(1, math.ceil(edge))
-    count = 2 ** math.ceil(math.log2(max(256, 8 * radius)))  # its periods are so far that their tails do not count
+    count = 2 ** math.ceil(math.log2(max(256, 8 * radius)))  # its periods are so far that their heads do not count
     frequency = np.fft.fftfreq(count, pixel)
     frequency = np.hypot(frequency[:, None], frequency)
     transfer = transfer_function(frequency * wavelength / (2 * na))

@@ -1,4 +1,4 @@
-"""What every observation operator can do, and what changes where observations bind no member."""
+"""What every forward operator can do, and what changes where observations bind no member."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
 
 @dataclass(frozen=True)
 class Separable(ForwardOperator):
-    """A separable observation operator: blur with a 1-D kernel along each axis, then decimation.
+    """A separable forward operator: blur with a 1-D kernel along each axis, then decimation.
 
     ``A x = R_h x R_w^T``, rows of ``R`` normalised to sum to one, borders mirrored.
 

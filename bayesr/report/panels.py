@@ -105,7 +105,7 @@ def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
 def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[str, Any], bool]:
     """Planes of all maps, as fine as the budget allows; and whether they fit it.
 
-    `lower` and `upper` are kept as the formula that they follow, mean -+ (lambda std + quantum / 2) inside the bounds,
+    `lower` and `upper` are kept as the formula that they follow, mean -+ (lambda std + quantisation step / 2) inside the bounds,
     where they do. What splits the variance is averaged over bands where there is no room for all.
 
     Parameters
@@ -163,7 +163,7 @@ def _own(name: str, times: float) -> float:
 
 
 def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
-    """lambda, half a quantum and the bounds, which give the interval; None where it is another one."""
+    """lambda, half a quantisation step and the bounds, which give the interval; None where it is another one."""
     if not {"std", "lower", "upper"} <= maps.keys():
         return None
     mean, std, lower, upper = (maps[name].astype(np.float64) for name in ("mean", "std", "lower", "upper"))

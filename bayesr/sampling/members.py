@@ -1,4 +1,4 @@
-"""The members of one tile, and their moments as they pass by: the trunk once, the tail n times."""
+"""The members of one tile, and their moments as they pass by: the backbone once, the head n times."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def sample(
         mask k: aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased;
         epistemic = raw variance - aleatoric, unbiased and so perhaps slightly negative; variance =
         calibration^2 * raw variance; lower, upper = mean -+ lambda(level, n) * std, widened by
-        half a quantum for integer images. With one mask or one latent a mask, aleatoric and
+        half a quantisation step for integer images. With one mask or one latent a mask, aleatoric and
         epistemic are NaN; with n = 1, variance is too.
 
     Raises

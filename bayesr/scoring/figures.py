@@ -75,7 +75,7 @@ def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float =
         Of shape `...`.
     uniform : ndarray
         u, of the shape of the truth, in [0, 1).
-    quantum : float
+    quantisation_step : float
         The step of integer data, to which members are rounded as the truth was; 0 for none. Ties,
         at the bounds of the integer type too, are then broken at random, as they should.
 

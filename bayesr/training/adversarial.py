@@ -1,4 +1,4 @@
-"""Games that a critic and the generator play: what each minimises, given the critic's logits of real and fake images.
+"""Games that a discriminator and the generator play: what each minimises, given the discriminator's logits of real and fake images.
 
 Logits ``r`` of real and ``f`` of fake images may hold one value per image or one per patch; all are averaged.
 """
@@ -16,27 +16,27 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Of the logits of real and of fake images, a scalar."""
 
 Network = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
-"""A critic: of images and their context, logits and features."""
+"""A discriminator: of images and their context, logits and features."""
 
 Penalty = Callable[[Network, Tensor, Tensor, Tensor], Tensor]
-"""Of a critic, real and fake images and their context, a scalar that can be differentiated by the weights."""
+"""Of a discriminator, real and fake images and their context, a scalar that can be differentiated by the weights."""
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Two losses, and what keeps the critic smooth.
+    """Two losses, and what keeps the discriminator smooth.
 
     Parameters
     ----------
-    critic, generator : callable
+    discriminator, generator : callable
         ``(real_logits, fake_logits) -> loss`` of either player. Real logits reach the generator without
         their gradient, and only where `relative` asks for them.
     penalty : callable, optional
-        Of the critic; see `Penalty`.
+        Of the discriminator; see `Penalty`.
     weight : float
         Of the penalty.
     every : int
-        The penalty is taken at every so many of the critic's turns, which saves most of its cost and does not
+        The penalty is taken at every so many of the discriminator's turns, which saves most of its cost and does not
         raise its weight.
     relative : bool
         Whether the generator's loss depends on the logits of real images too.
@@ -53,14 +53,14 @@ class AdversarialLoss:
 def discriminator_step_loss(
     adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int
 ) -> Tensor:
-    """What the critic minimises at its turn: its loss, and the penalty where it is due.
+    """What the discriminator minimises at its turn: its loss, and the penalty where it is due.
 
     Parameters
     ----------
     real, fake, context : Tensor
         `b x band x y x x` each; none of them receives a gradient.
     turn : int
-        Turns that the critic has had before.
+        Turns that the discriminator has had before.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
     loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
@@ -135,7 +135,7 @@ def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: T
     I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.00028.
     """
     share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
-    # The root's own slope at zero is infinite, and zero is where a critic may well be flat.
+    # The root's own slope at zero is infinite, and zero is where a discriminator may well be flat.
     norm = (
         _slope(discriminator, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12
     ).sqrt()
@@ -145,7 +145,7 @@ def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: T
 PLAIN = AdversarialLoss(_logistic_discriminator, _logistic_generator)
 """``softplus(-r) + softplus(f)`` against ``softplus(-f) = -log D(G)``, the non-saturating game of SRGAN.
 
-The critic's best logits are the logarithm of the densities' ratio, real over fake.
+The discriminator's best logits are the logarithm of the densities' ratio, real over fake.
 
 References
 ----------
@@ -159,7 +159,7 @@ LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty
 RELATIVISTIC = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, relative=True)
 """``softplus(-(r - mean f)) + softplus(f - mean r)`` against the same with real and fake swapped.
 
-Of the relativistic average critic, which says how much more real an image is than the other kind on average; so the
+Of the relativistic average discriminator, which says how much more real an image is than the other kind on average; so the
 generator learns from real images as well.
 
 References
@@ -178,9 +178,9 @@ networks", 2019, arXiv:1805.08318.
 """
 
 WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=slope_between, weight=10.0)
-"""``mean f - mean r`` against ``-mean f``, with the gradient penalty at every turn; the critic of rcGAN.
+"""``mean f - mean r`` against ``-mean f``, with the gradient penalty at every turn; the discriminator of rcGAN.
 
-For critics whose layers do not mix the images of a batch (no batch normalisation): each image has its own slope.
+For discriminators whose layers do not mix the images of a batch (no batch normalisation): each image has its own slope.
 
 References
 ----------

@@ -32,7 +32,7 @@ class TrainingBatch:
     operator : Observation
         How `low` came about.
     networks : mapping of str to Module
-        The recipe's critics and helpers.
+        The recipe's discriminators and helpers.
     count : int
         Members that the stage draws of each patch; 0 for the deterministic path.
     normal : callable

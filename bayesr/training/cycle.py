@@ -49,10 +49,10 @@ def identity(scene: TrainingBatch) -> Tensor:
 
 
 def high_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the critic of high-resolution images is shown: x, G(y), which are no pair, and a blank context."""
+    """What the discriminator of high-resolution images is shown: x, G(y), which are no pair, and a blank context."""
     return scene.truth, scene.x[:, 0], torch.zeros_like(scene.truth)
 
 
 def low_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the critic of low-resolution images is shown: y, B(x), and a blank context."""
+    """What the discriminator of low-resolution images is shown: y, B(x), and a blank context."""
     return scene.low, seen(scene), torch.zeros_like(scene.low)

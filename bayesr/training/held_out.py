@@ -33,9 +33,9 @@ class HeldOut:
     high: images.Image
 
     def errors(self, model: Model, n: int, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
-        """(truth - mean, std, quantum) in network units, `band x y x x`; NaN where there is no data.
+        """(truth - mean, std, quantisation step) in network units, `band x y x x`; NaN where there is no data.
 
-        The quantum is the step of an integer input, half of which every interval includes on either side.
+        The quantisation step is the step of an integer input, half of which every interval includes on either side.
         """
         least, most = self.low.value_range
         ds = model.sample(self.low.data, n, seed=seed, value_range=(least, most), keep_samples=False, progress=False)

@@ -113,7 +113,7 @@ class Trainer(Stepper):
         With `patience`, a stage ends when its score has not improved for so many steps, and the averaged weights
         that had the best score are what it leaves, to the next stage or as the result. The score is that of
         validation: fair CRPS, or PSNR where there are no members; and the sum of losses for a point estimator that
-        plays against critics, once they are warm.
+        plays against discriminators, once they are warm.
         """
         if patience is not None and validate is None:
             raise TrainingFailed("Patience is for validation scores: hold images out, or leave patience out.")

@@ -1,4 +1,4 @@
-"""Proper scoring rules as losses, and the critic's. Members are tensors of shape `b x P x band x y x x`.
+"""Proper scoring rules as losses, and the discriminator's. Members are tensors of shape `b x P x band x y x x`.
 
 All three scores have the fair form, for any distance d:
 
@@ -95,9 +95,9 @@ def feature_energy(
     context: Tensor,
     mean: Callable[[Tensor], Tensor] = lambda value: value,
 ) -> Tensor:
-    """The fair energy score of the critic's feature vectors, every depth scaled to unit size, of two members.
+    """The fair energy score of the discriminator's feature vectors, every depth scaled to unit size, of two members.
 
-    For any fixed critic this stays a proper score, so realism need not cost calibration. `mean` is that over
+    For any fixed discriminator this stays a proper score, so realism need not cost calibration. `mean` is that over
     processes which share the batch: of the size of features, which is the batch's.
     """
     members = members[:, :2]  # all pairs would cost more than they tell

@@ -59,7 +59,7 @@ class Processes:
 
         DistributedDataParallel would do the same while gradients still form, but only for networks that are
         called through it, all of whose parameters take part in every step. Here stages leave parts
-        unused, a trunk and a tail are called one by one, a second network is trained in the same step, and
+        unused, a backbone and a head are called one by one, a second network is trained in the same step, and
         its penalty takes gradients of gradients. The networks are small, so one exchange costs little.
         """
         if self.count == 1:

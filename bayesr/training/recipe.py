@@ -36,18 +36,18 @@ class Stage:
         Members per patch; 0 trains the deterministic path alone.
     loss : str, optional
         Of the pixels, with weight 1: one of `losses.PIXEL_LOSSES`, or ``"gaussian_likelihood"`` and ``"pinball"``
-        for tails that know every pixel by itself. None where terms say all.
+        for heads that know every pixel by itself. None where terms say all.
     patches : mapping of int to float
         Weight of the patch energy score by patch size.
     bands : mapping of int to float
         Weight of the CRPS of block cosine coefficients by block size.
     features, adversarial : float
-        Weights of the energy score in the first critic's features, and of what the generator plays for in
-        its games. Critics are trained when either is positive.
+        Weights of the energy score in the first discriminator's features, and of what the generator plays for in
+        its games. Discriminators are trained when either is positive.
     terms : mapping of callable to float
         Further losses, each a function of a `TrainingBatch`, with their weights.
     warmup : int
-        Steps at the stage's beginning in which critics are trained and do not yet weigh.
+        Steps at the stage's beginning in which discriminators are trained and do not yet weigh.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Adversary:
-    """A critic, the game that it plays with the generator, and what either side shows.
+    """A discriminator, the game that it plays with the generator, and what either side shows.
 
     Parameters
     ----------
     network : callable
-        Of (bands, scale), a critic: it takes images and their context and returns logits and a list of features.
+        Of (bands, scale), a discriminator: it takes images and their context and returns logits and a list of features.
     game : Game
     sides : callable
         Of a `TrainingBatch`: what is real, what is not, and the context.
@@ -87,7 +87,7 @@ class Adversary:
 
 
 def patch_discriminator(bands: int, scale: int) -> PatchDiscriminator:
-    """The critic of patches, at half resolution, that sees the context."""
+    """The discriminator of patches, at half resolution, that sees the context."""
     return PatchDiscriminator(bands)
 
 
@@ -105,7 +105,7 @@ class Recipe:
     consistent : bool
         Whether every member reproduces its input, ``x = A+ y + P g``. Else ``x = A+ y + g``, as where a study knows
         no such bond.
-    critics : mapping of str to Contest
+    discriminators : mapping of str to Contest
         By name; the energy score of features is of the first.
     helpers : mapping of str to callable
         Further networks, made of (bands, scale, classes of the training images); the generator's optimiser

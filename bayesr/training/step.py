@@ -1,4 +1,4 @@
-"""One step of training: a batch, members, their losses, a step of the optimiser, and of the critic's."""
+"""One step of training: a batch, members, their losses, a step of the optimiser, and of the discriminator's."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class Stepper:
             yield from self._play(stage, done, scene)
 
     def _play(self, stage: Stage, done: int, scene: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """A move of every critic, and then what the generator loses to them."""
+        """A move of every discriminator, and then what the generator loses to them."""
         adversaries = [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
         verdicts = [
             discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.sides(scene), done)
@@ -239,7 +239,7 @@ class Stepper:
         weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
         self.processes.average_gradients(weights)
         norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        self._must_be_finite([float(norm)], "The critic's loss")
+        self._must_be_finite([float(norm)], "The discriminator's loss")
         self.discriminator_optimiser.step()
         if done < stage.warmup:
             return

@@ -92,14 +92,14 @@ def train(
     patience : int, optional
         Steps without a better score after which a stage ends; every stage then leaves the averaged weights that
         had the best. The score is that of validation: fair CRPS, or PSNR where there are no members; and the sum of
-        losses for a point estimator that plays against critics.
+        losses for a point estimator that plays against discriminators.
     every : int
         Steps between records of the history, each with a validation and a checkpoint.
     resume : bool
         Go on from the checkpoint.
     start : str, Path or Model, optional
         A model, or the checkpoint of a training (``.npz``), whose weights training starts from, wherever they
-        fit: its trunk must be the recipe's, its tail, bands and scale need not be. The model's card tells
+        fit: its backbone must be the recipe's, its head, bands and scale need not be. The model's card tells
         what was taken, and from where.
     seed, device, progress
         As in `bayesr.sample`.

@@ -94,8 +94,8 @@ def test_the_observation_sees_no_component(ds, model):
 
 @pytest.mark.parametrize("chunks", [(1, 1, 4, 5), (8, 2, 50, 7), (3, 3, 92, 120)])
 def test_streamed_as_in_memory(ds, chunks, monkeypatch):
-    monkeypatch.setattr(principal, "_BLOCK", 4000)
-    monkeypatch.setattr(principal, "_SIDE", 33)
+    monkeypatch.setattr(variation, "_BLOCK", 4000)
+    monkeypatch.setattr(variation, "_SIDE", 33)
     lazy = ds.assign(samples=ds["samples"].copy(data=dask.array.from_array(ds["samples"].values, chunks)))
     few = slice(3, 40), slice(11, 77)
     xr.testing.assert_allclose(
@@ -105,8 +105,8 @@ def test_streamed_as_in_memory(ds, chunks, monkeypatch):
 
 
 def test_every_pixel_is_in_one_block(monkeypatch):
-    monkeypatch.setattr(principal, "_BLOCK", 6 * 7 * 5)
-    monkeypatch.setattr(principal, "_SIDE", 7)
+    monkeypatch.setattr(variation, "_BLOCK", 6 * 7 * 5)
+    monkeypatch.setattr(variation, "_SIDE", 7)
     members = product_of(of_rank(6, (2, 23, 31)))["samples"].chunk(y=(9, 2, 12), x=(3, 28))
     count = np.zeros((2, 23, 31))
     for where, deviations, mean in variation._blocks(members):

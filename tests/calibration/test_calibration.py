@@ -119,7 +119,7 @@ def test_missed_curve_counts():
     curve = missed_curve(std, error, 0.0)
     assert curve[0] == 0.75 and curve[-1] == 0
     np.testing.assert_array_equal(curve, [(error > lam * std).mean() for lam in LAMBDAS])
-    assert missed_curve(std, error, 2.0)[0] == 0.25, "half a quantum is inside"
+    assert missed_curve(std, error, 2.0)[0] == 0.25, "half a quantisation step is inside"
 
 
 @given(level=st.floats(0.01, 0.99))
@@ -275,7 +275,7 @@ def test_any_kind_of_image(grey_model, tmp_path):
     grey = bayesr.calibrate(grey_model, plain, levels=(), value_range=(0, 255)).calibration
     floats = [(y.astype(np.float32) / 255, h / 255) for y, h in plain]
     in_floats = bayesr.calibrate(grey_model, floats, levels=(), value_range=(0, 1)).calibration
-    # Members of floats are not held inside bounds, and their intervals have no quantum.
+    # Members of floats are not held inside bounds, and their intervals have no quantisation step.
     assert abs(np.median(in_floats.factor / np.interp(in_floats.spread, grey.spread, grey.factor)) - 1) < 0.1
     counts = [(y.astype(np.uint16) * 100 + 1000, h.astype(np.uint16) * 100 + 1000) for y, h in plain]
     pair = read_pairs(grey_model, counts)[0]

@@ -180,7 +180,7 @@ def test_an_overview_has_the_statistics_of_its_windows(height, width, turned, se
         for window in image_statistics.windows(*image.data.shape[1:])
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprint, "windows", lambda *size: aligned)
+        patch.setattr(image_statistics, "windows", lambda *size: aligned)
         expected = image_statistics.statistics(image.scaled())
     np.testing.assert_array_equal(image_statistics.statistics(seen), expected)
 

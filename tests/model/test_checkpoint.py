@@ -111,7 +111,7 @@ def test_a_checkpoint_starts_another_training(trainer, tmp_path):
     assert facts["step"] == 4
     for name, value in trainer.average.state_dict().items():
         assert torch.equal(network.state_dict()[name], value)
-    # A tail that is built otherwise by now is left out; the trunk is what it was.
+    # A head that is built otherwise by now is left out; the backbone is what it was.
     arrays, facts = checkpoint.read(path)
     arrays["average/tail.exit.weight"] = arrays["average/tail.exit.weight"][:-1]
     checkpoint.write(path, arrays, facts)

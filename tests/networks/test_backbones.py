@@ -28,7 +28,7 @@ LOCAL = [name for name in BACKBONES if name != "attention"]
 
 
 def make(name: str, dtype=torch.float64) -> nn.Module:
-    """A trunk whose weights are as large as trained ones, statistics included."""
+    """A backbone whose weights are as large as trained ones, statistics included."""
     torch.manual_seed(0)
     net = BACKBONES[name]()
     for key, value in net.state_dict().items():
@@ -210,13 +210,13 @@ def test_a_staged_output_refuses_what_it_has_no_stages_for():
 
 
 def test_rrdb_has_the_number_of_parameters_of_the_released_network():
-    """16,697,987 for x4, of which four convolutions lie behind the trunk."""
+    """16,697,987 for x4, of which four convolutions lie behind the backbone."""
     behind = 3 * (64 * 64 * 9 + 64) + 64 * 3 * 9 + 3
     assert count(RRDBBackbone(3)) == 16_697_987 - behind
 
 
 def test_swin_has_the_number_of_parameters_of_the_released_network():
-    """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45); the way out is one convolution to 3 x 2^2 channels."""
+    """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45); the output head is one convolution to 3 x 2^2 channels."""
     assert count(SwinBackbone(3)) + 60 * 12 * 9 + 12 == 910_152
 
 

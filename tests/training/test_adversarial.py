@@ -19,13 +19,13 @@ from bayesr.training.adversarial import (
 
 
 def linear(weight):
-    """A critic whose slope is `weight` everywhere."""
+    """A discriminator whose slope is `weight` everywhere."""
     return lambda x, context: ((x * weight).sum((1, 2, 3), keepdim=True), [])
 
 
 @given(seed=st.integers(0, 1000), real=st.integers(1, 5), fake=st.integers(1, 5))
 def test_the_relativistic_game_is_symmetric(seed, real, fake):
-    """What the critic minimises, the generator minimises with real and fake swapped; only differences count."""
+    """What the discriminator minimises, the generator minimises with real and fake swapped; only differences count."""
     random = torch.Generator().manual_seed(seed)
     r, f = (torch.randn(n, 1, 2, 3, generator=random, dtype=torch.float64) for n in (real, fake))
     torch.testing.assert_close(RELATIVISTIC.discriminator(r, f), RELATIVISTIC.generator(f, r))
@@ -85,7 +85,7 @@ def test_gradient_penalty_is_that_of_the_slope():
 
 
 def test_gradient_penalty_is_taken_between_real_and_fake():
-    """A critic of slope 2 x: at shares 1/4 and 3/4 of the way from 0 to 1, in four pixels, the norm is 4 e."""
+    """A discriminator of slope 2 x: at shares 1/4 and 3/4 of the way from 0 to 1, in four pixels, the norm is 4 e."""
     discriminator = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
     real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     expected = ((4 * 0.25 - 1) ** 2 + (4 * 0.75 - 1) ** 2) / 2
@@ -124,7 +124,7 @@ def test_a_turn_of_the_critic_reaches_the_critic_alone():
     for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
         discriminator.zero_grad()
         discriminator_step_loss(adversarial_loss, discriminator, *images, turn=0).backward()
-        # The slope does not know the last bias, and Wasserstein's critic does not either.
+        # The slope does not know the last bias, and Wasserstein's discriminator does not either.
         assert all(p.grad.abs().sum() > 0 for name, p in discriminator.named_parameters() if name != "verdict.bias")
         assert all(image.grad is None for image in images)
     with pytest.raises(dataclasses.FrozenInstanceError):

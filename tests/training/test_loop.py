@@ -104,7 +104,9 @@ def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
         trainer.networks["critic"].verdict.register_forward_hook(lambda module, given, out: out * float("inf"))
     else:
         trainer.generator.up.weight.register_hook(lambda gradient: gradient * float("nan"))
-    with pytest.raises(TrainingFailed, match=r"at step 7 \(stage critic\).*The batch: photos/\d\.png \[\d+:\d+, "):
+    with pytest.raises(
+        TrainingFailed, match=r"at step 7 \(stage discriminator\).*The batch: photos/\d\.png \[\d+:\d+, "
+    ):
         trainer.run(path, every=1)
     assert path.read_bytes() == saved
     for name, value in weights_of(trainer).items():

@@ -22,7 +22,7 @@ NETWORK = TINY.network | {"gaussian_dropout": True, "direct": True, "mix": 8}
 SHARED = dataclasses.replace(
     TINY, network=NETWORK, stages=tuple(dataclasses.replace(stage, batch=4, rate=1e-5) for stage in TINY.stages)
 )
-"""Everything whose mean over a batch matters: learnt masks, typical features, the unit of the critic's.
+"""Everything whose mean over a batch matters: learnt masks, typical features, the unit of the discriminator's.
 
 Slowly: Adam's first steps are of the learning rate's size however small a gradient is, rounding errors included.
 """

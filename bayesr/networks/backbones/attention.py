@@ -65,14 +65,14 @@ class SelfAttention(nn.Module):
 
 
 class AttentionBackbone(nn.Module):
-    """A residual trunk with self-attention in its middle and spectral norm on all weights, after SAGAN.
+    """A residual backbone with self-attention in its middle and spectral norm on all weights, after SAGAN.
 
     `n x bands x h x w` to `n x width x h x w`. Every weight W is divided by the largest singular value of W as a
     matrix, `outputs x inputs*9`, which training follows by one power iteration a step; evaluation takes it as it is
     left. As each pixel sees the whole image, tiles do not agree: `reach` is None. SAGAN makes images from noise,
     with batch normalisation; the residual blocks around the attention are this package's, without.
 
-    Values are expected in about [0, 1]; the trunk centres them itself.
+    Values are expected in about [0, 1]; the backbone centres them itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The plain residual trunk: dense 3x3 convolutions and nothing else, which is what CPUs run fastest."""
+"""The plain residual backbone: dense 3x3 convolutions and nothing else, which is what CPUs run fastest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
 class ResidualBackbone(nn.Module):
     """Features of the low-resolution image: `n x bands x h x w` to `n x width x h x w`.
 
-    Values are expected in about [0, 1]; the trunk centres them itself.
+    Values are expected in about [0, 1]; the backbone centres them itself.
     """
 
     def __init__(self, bands: int, width: int, blocks: int) -> None:

@@ -1,4 +1,4 @@
-"""ESRGAN's trunk: residual-in-residual dense blocks."""
+"""ESRGAN's backbone: residual-in-residual dense blocks."""
 
 from __future__ import annotations
 

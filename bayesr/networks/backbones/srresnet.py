@@ -1,4 +1,4 @@
-"""SRGAN's generator as published, in two halves: a trunk at low resolution, and its staged way out."""
+"""SRGAN's generator as published, in two halves: a backbone at low resolution, and its staged output head."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SRResNetBackbone(nn.Module):
 
 
 class StagedOutput(nn.Module):
-    """SRGAN's way out, `n x width x h x w` to `n x bands*scale^2 x h x w`: the image, folded to low resolution.
+    """SRGAN's output head, `n x width x h x w` to `n x bands*scale^2 x h x w`: the image, folded to low resolution.
 
     Per factor of two a 3x3 convolution to ``4 width`` channels, pixel shuffle and PReLU; then a 9x9 convolution
     of the high-resolution features. A factor of three takes ``9 width``. The image is folded in the order of

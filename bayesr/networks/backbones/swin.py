@@ -1,4 +1,4 @@
-"""SwinIR's trunk: residual blocks of transformer layers, whose attention stays inside windows that shift.
+"""SwinIR's backbone: residual blocks of transformer layers, whose attention stays inside windows that shift.
 
 Features are `n x h x w x width` here, which is how channels_last tensors lie in memory.
 """
@@ -85,7 +85,7 @@ class SwinBackbone(nn.Module):
     """SwinIR, lightweight, up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
     ``f = conv(y)``; `blocks` residual Swin transformer blocks between layer normalisations; ``f + conv(.)``.
-    Values are expected in about [0, 1]; the trunk centres them itself.
+    Values are expected in about [0, 1]; the backbone centres them itself.
 
     Windows are counted from the upper left corner, so that windows of an image give what the whole does only
     where they begin at multiples of `multiple`. Up to a multiple of `window` the image goes on as its mirror
@@ -93,7 +93,7 @@ class SwinBackbone(nn.Module):
 
     As published: layers, widths, heads, initialisation. What is not: 0.5 is subtracted from every band instead of
     the mean colour of a data set, and no layer is left out at random in training, for members of an image must
-    have one trunk.
+    have one backbone.
 
     Parameters
     ----------

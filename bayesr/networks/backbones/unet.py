@@ -29,7 +29,7 @@ class UNetBackbone(nn.Module):
 
     Down: two convolutions, then the mean of 2x2 pixels, as often as `blocks` says, channels doubling. Up: the
     nearest coarse pixel and a convolution, joined with the features of the same size on the way down, then two
-    convolutions. Values are expected in about [0, 1]; the trunk centres them itself.
+    convolutions. Values are expected in about [0, 1]; the backbone centres them itself.
 
     What differs from the published network: LeakyReLU, means instead of maxima of 2x2 pixels (maxima lose where
     they were), a nearest pixel and a convolution instead of a transposed one (which leaves a chequerboard), and

@@ -1,8 +1,8 @@
 """Tails that know the distribution of every pixel by itself: what regression baselines learn.
 
 Members are drawn pixel by pixel, each from its own marginal distribution, with one latent per
-high-resolution pixel. Right marginals and no correlation at all: the tails that show what the
-stochastic tail is for.
+high-resolution pixel. Right marginals and no correlation at all: the heads that show what the
+stochastic head is for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The stochastic tail: what runs once per member, and the only place where randomness enters.
+"""The stochastic head: what runs once per member, and the only place where randomness enters.
 
 Each block takes a slice of the latent, weighs it by gains that depend on the image, and drops
-channels by a mask; on the way out gains decide which patterns of high-resolution pixels are moved. So
+channels by a mask; at its output gains decide which patterns of high-resolution pixels are moved. So
 where and how members differ is computed once per image, and what runs n times stays small. Latents and
 masks are arguments, never drawn inside: a member is a function of what it is given.
 """
@@ -77,7 +77,7 @@ class StochasticHead(nn.Module):
     inputs : int
         Channels of the trunk's features.
     width, blocks : int
-        Channels and number of tail blocks.
+        Channels and number of head blocks.
     latent : int
         Latent channels **per block**. With 0 the masks are all that is random (MC-dropout), and their
         rates stay as they are: no loss would reward a spread that nothing asks for.

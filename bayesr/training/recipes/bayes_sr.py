@@ -1,6 +1,6 @@
-"""``bayes-srgan`` without its critic: a sampler that learns from proper scores of pixels, patches and block cosines.
+"""``bayes-srgan`` without its discriminator: a sampler that learns from proper scores of pixels, patches and block cosines.
 
-The last training of the bundled `natural-x4` was of this kind: 800 steps with a critic brought no better score, and
+The last training of the bundled `natural-x4` was of this kind: 800 steps with a discriminator brought no better score, and
 members that are easier to tell from the truth (`bayesr bench realism`).
 """
 

@@ -1,5 +1,5 @@
-"""The flagship: a residual trunk and a stochastic tail, trained by proper scores of pixels, patches, block cosines and
-the features of a critic. Members explain their input exactly, and are calibrated because that is what is scored.
+"""The flagship: a residual backbone and a stochastic head, trained by proper scores of pixels, patches, block cosines and
+the features of a discriminator. Members explain their input exactly, and are calibrated because that is what is scored.
 """
 
 from bayesr.training.recipe import Recipe, Stage

@@ -4,9 +4,9 @@ G makes y look like the high-resolution images, B makes x look like the low-reso
 back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither is told of the observation: G adds its
 detail to plain interpolation, and B learns what the instrument does.
 
-As published: least squares in both games, critics of patches, the weights of cycle (10) and identity (5). Not as
-published: a learning rate of 5e-4 (2e-4), for fewer steps; trunks without normalisation, so that tiles of an image
-agree; values in [0, 1], which halves what both weights weigh; critics see the newest images alone, not a pool.
+As published: least squares in both games, discriminators of patches, the weights of cycle (10) and identity (5). Not as
+published: a learning rate of 5e-4 (2e-4), for fewer steps; backbones without normalisation, so that tiles of an image
+agree; values in [0, 1], which halves what both weights weigh; discriminators see the newest images alone, not a pool.
 
 J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
 networks", 2017, arXiv:1703.10593.

@@ -1,6 +1,6 @@
-"""rcGAN: L1 of the mean of members minus a reward for their spread that tunes itself, and a Wasserstein critic.
+"""rcGAN: L1 of the mean of members minus a reward for their spread that tunes itself, and a Wasserstein discriminator.
 
-The strongest published rival: a conditional GAN whose members are meant to be posterior samples. Network, tail and
+The strongest published baseline: a conditional GAN whose members are meant to be posterior samples. Network, head and
 projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained for.
 
 M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image recovery

@@ -1,4 +1,4 @@
-"""SAGAN's self-attention in generator and critic, both with spectral normalisation, and the hinge game.
+"""SAGAN's self-attention in generator and discriminator, both with spectral normalisation, and the hinge game.
 
 Published for drawing images from noise: Adam at 1e-4 for the generator. As a generator for super-resolution it is
 trained for L1 first, which keeps a part in the adversarial stage. Attention sees all of the image, so tiles differ

@@ -1,6 +1,6 @@
 """SRGAN: SRResNet, trained on for ``content + 1e-3 adversarial``, the adversarial part non-saturating, -log D(G(y)).
 
-The generator is trained for the mean squared error first, and the critic warmed up before it counts. Content is that
+The generator is trained for the mean squared error first, and the discriminator warmed up before it counts. Content is that
 of a network which learns to tell the training images' folders or sources apart, for there is none to download; it
 is trained from scratch in the first stage. Learning rate, batch and crops (64 x 64 to 256 x 256) are those of a study
 of satellite images. With ``--patience`` the adversarial stage stops on its losses.

@@ -1,5 +1,5 @@
 """A conditional GAN with a structure-informed loss that is convex in the output: L1 weighted by the gradients and the
-structure tensor of the reference (`bayesr.training.terms.structure`). Its critic sees the input beside the image.
+structure tensor of the reference (`bayesr.training.terms.structure`). Its discriminator sees the input beside the image.
 
 The idea, a conditional GAN with a structure-informed convex loss for images of materials, is that of CSM-SR
 (github.com/aaivu/CSM-SR); the loss is our own.

@@ -2,7 +2,7 @@
 
     log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || N(0, 1))
 
-Network, tail and projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained
+Network, head and projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained
 for. The deterministic path is trained first; nothing else keeps latents from being ignored: neither an annealed
 divergence nor free bits are needed. Members are means of the decoder: no noise is added to pixels, so that their raw
 spread is what latents explain, and is less than the error by the noise; calibration makes up for that.
