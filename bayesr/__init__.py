@@ -6,7 +6,7 @@ Names are loaded when they are first used, so that ``import bayesr`` stays quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bayesr.version import __version__
 
 _HOMES = {
     "BayesrError": "errors",
@@ -19,7 +19,7 @@ _HOMES = {
     "load": "model.model",
     "models": "model.catalogue",
     "observe": "observe",
-    "replay": "sampling.workflow",
+    "replay": "sampling.replaying",
     "sample": "sampling.workflow",
     "score": "scoring.scores",
     "segment": "segmentation.workflow",
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from bayesr.model.model import Model, load
     from bayesr.sampling.extending import extend
     from bayesr.sampling.repairing import check
-    from bayesr.sampling.workflow import replay, sample
+    from bayesr.sampling.replaying import replay
+    from bayesr.sampling.workflow import sample
     from bayesr.scoring.scores import score
     from bayesr.segmentation.workflow import segment
     from bayesr.training.workflow import calibrate, train

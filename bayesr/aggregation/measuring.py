@@ -88,17 +88,3 @@ def _sums(regions: Regions, *variances: Doubles) -> tuple[Segments, list[Doubles
     known = _known(variances[0])
     pixels = Segments.of(regions, known)
     return pixels, [pixels.sums(variance[:, known].sum(0)) for variance in variances]
-
-
-def variance(values: Doubles, mask: Any) -> Doubles:
-    """The unbiased variance over members, ``(1 - 1/L) mean_k s_k^2 + var_k(m_k)`` over masks of L members each."""
-    n = len(values)
-    numbers, counts = (np.arange(1), np.array([n])) if mask is None else np.unique(mask, return_counts=True)
-    latents = int(counts[0])
-    if numbers.size == 1 or latents == 1 or (counts != latents).any():
-        pooled: Doubles = values.var(0, ddof=1)
-        return pooled
-    groups = np.stack([values[mask == k] for k in numbers])
-    within: Doubles = groups.var(1, ddof=1).mean(0)
-    between: Doubles = groups.mean(1).var(0, ddof=1)
-    return (1 - 1 / latents) * within + between

@@ -17,6 +17,7 @@ import bayesr
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.sampling import replaying
+from bayesr.sampling.products import open_product
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -99,7 +100,7 @@ def components(
     >>> found["components"].sizes["component"]
     2
     """
-    ds = replaying.product_in(ds_or_img)
+    ds = open_product(ds_or_img)
     if ds is None:
         _check_k(k, options.get("n", 32))
         if model is not None:

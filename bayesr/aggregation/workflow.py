@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 import bayesr
 from bayesr import images, product
 from bayesr.aggregation import regions as areas
-from bayesr.aggregation.measuring import Part, of_bands, variance
+from bayesr.aggregation.measuring import Part, of_bands
 from bayesr.aggregation.regions import Regions
 from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
+from bayesr.sampling.moments import raw_variance
+from bayesr.sampling.products import open_product, product_of
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -146,7 +148,7 @@ def aggregate(
     {'region': 4, 'band': 3}
     """
     found = chosen(statistic, threshold, all_bands)
-    ds = replaying.product_in(ds_or_img)
+    ds = open_product(ds_or_img)
     n = options.get("n", 32) if ds is None else ds.sizes.get("realization", ds.attrs.get("n"))
     _check_level(level, n)
     if ds is not None and calibrated:
@@ -161,7 +163,7 @@ def aggregate(
     }  # fmt: skip
     how |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
     with tempfile.TemporaryDirectory() as folder:
-        ds = replaying.drawn_from(ds_or_img, Path(folder), model, progress, options)
+        ds = product_of(ds_or_img, Path(folder), model, progress, options)
         _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], inside)
         members = replaying.members(ds, img, model, Path(folder), progress)
         columns = [[band] for band in range(members.sizes["band"])]
@@ -214,7 +216,7 @@ def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
     """(y, x, scale, quantisation step) of a product."""
     scale, step = ds.attrs.get("scale"), ds.attrs.get("quantum")
     if step is None and img is not None:
-        step = 0.0 if replaying.image_of(ds, img).bounds is None else 1.0
+        step = 0.0 if replaying.image_of(product.Provenance.from_dataset(ds), img).bounds is None else 1.0
     return ds["y"], ds["x"], None if scale is None else int(scale), float(step or 0)
 
 
@@ -257,7 +259,7 @@ def _dataset(
     reach = how["quantum"] / 2 * np.stack([statistic.shift(part.counts) for part in parts], -1)
     arrays: dict[str, tuple[Any, dict[str, Any]]] = {
         "value": (values.mean(0), described(what, "mean", ancillary_variables="std lower upper")),
-        "std": (np.sqrt(variance(values, mask)), described(f"standard deviation of the {what}", "standard_deviation")),
+        "std": (np.sqrt(raw_variance(values, mask)), described(f"standard deviation of the {what}", "standard_deviation")),
         "lower": (lower - reach, described(f"lower bound of the credible interval of the {what}")),
         "upper": (upper + reach, described(f"upper bound of the credible interval of the {what}")),
     }

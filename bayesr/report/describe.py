@@ -19,6 +19,7 @@ from bayesr.report.evidence import Reference, held_against
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
+from bayesr.sampling.products import open_product
 from bayesr.store.layout import NEXT, PROGRESS, Store
 from bayesr.store.places import place_of
 
@@ -63,7 +64,7 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
         return given, None
     if not isinstance(given, str | os.PathLike):
         raise InvalidProduct(f"A product is a Dataset of bayesr.sample or the path of its store, not {type(given)!r}.")
-    ds = replaying.product_in(given)
+    ds = open_product(given)
     place, store = place_of(given), Store(place_of(given))
     if ds is None or PROGRESS in store.root:
         if not Path(place).exists() and "://" not in place:
@@ -103,7 +104,7 @@ def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, s
 def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
     """The low-resolution image, from its store or as given; None without one, or where the product is a part."""
     if img is not None:
-        low: images.Image = replaying.image_of(ds, img)
+        low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
         bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
         nodata = panels.json_of(ds, "input").get("nodata")
@@ -137,7 +138,7 @@ def _members(
 
     def draw(i: int) -> Array:
         if job is None:
-            from bayesr.sampling.workflow import replay
+            from bayesr.sampling.replaying import replay
 
             return panels.reduced(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
         out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), np.float32)

@@ -10,21 +10,17 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from bayesr.errors import EngineUnavailable, InvalidArgument
+from bayesr.errors import EngineUnavailable
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.stochastic import BackboneFeatures
-
-if TYPE_CHECKING:
-    from bayesr.model.model import Model
 
 NAME = "openvino"
 """The device that asks for it."""
@@ -205,48 +201,3 @@ def compiled(network: Generator) -> Compiled:
     if kept is None or kept.versions != _versions(network):
         kept = _COMPILED[network] = Compiled(network)
     return kept
-
-
-def resolved(device: str) -> str:
-    """The device that is meant, by a name that means the same elsewhere.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"``, ``"openvino"``, or what torch calls a device.
-
-    Raises
-    ------
-    EngineUnavailable
-        When OpenVINO is asked for and not installed.
-    InvalidArgument
-        When there is no such device.
-    """
-    if device == NAME:
-        openvino()
-        return NAME
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return str(torch.empty(0, device=device).device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidArgument(
-            f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
-        ) from error
-
-
-def place(model: Model, device: str) -> tuple[Model, torch.device]:
-    """A model with its network where it is to run, and where images lie then; `device` is as of `resolved`."""
-    device = resolved(device)
-    if device == NAME:
-        where = torch.device("cpu")
-        return replace(model, generator=compiled(model.on(where).generator)), where
-    where = torch.device(device)
-    return model.on(where), where
-
-
-def describe(device: str) -> dict[str, str]:
-    """What runs networks on a device as `resolved` names it, by name and version, for the attribute `engine`."""
-    if device == NAME:
-        return {"device": NAME, "torch": torch.__version__, NAME: openvino().__version__.split("-")[0]}
-    return {"device": device.partition(":")[0], "torch": torch.__version__}

@@ -1,27 +1,28 @@
-"""All that decides a product's values, in one picklable object, and the arrays of any tile of it."""
+"""A job: everything that decides the values of a product, in one picklable object that draws any of its tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import product
+from bayesr.calibration.inputs import InputCheck
+from bayesr.errors import TilesDiffer, warn
 from bayesr.grid import Tile, tiles
 from bayesr.images import Image
 from bayesr.model.model import Model
-from bayesr.sampling import engine
-from bayesr.sampling.members import Drawn, Moments, Plan, draw, members_of
-
-Arrays = Mapping[str, NDArray[np.float32]]
-
-MASK_MEANS = "mask_means"
-"""Beside the product's variables: by how much the means of masks differ from the mean, in network units."""
+from bayesr.product import MASK_MEANS, SAMPLES, Arrays, Provenance
+from bayesr.sampling import device as devices
+from bayesr.sampling.members import Drawn, draw, members_of
+from bayesr.sampling.moments import Moments
+from bayesr.sampling.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ class Job:
     image : Image
     plan : Plan
     device : str
-        As of `bayesr.sample`.
+        As in `bayesr.sampling.device.resolve`.
     level : float
-        Of the interval.
+        Level of the interval, in (0, 1).
     variables : tuple of str
-        What is wanted, from the product's variables, ``samples`` and `MASK_MEANS`.
+        Variables to compute: some of `bayesr.product.MAPS`, ``samples`` and `MASK_MEANS`.
+    dims : tuple of str or None
+        Names of the axes of the image, as they were given.
+    nodata : float or None
+        Value of missing pixels, as it was given.
     """
 
     model: Model
@@ -47,84 +52,190 @@ class Job:
     device: str
     level: float
     variables: tuple[str, ...]
+    dims: tuple[str, ...] | None = None
+    nodata: float | None = None
+
+    @classmethod
+    def again(
+        cls,
+        provenance: Provenance,
+        model: Model,
+        image: Image,
+        variables: tuple[str, ...] = (),
+        *,
+        n: int | None = None,
+        first: int = 0,
+        device: str | None = None,
+    ) -> Job:
+        """Return the job of a product, from its provenance.
+
+        Parameters
+        ----------
+        provenance : Provenance
+        model : Model
+        image : Image
+            The image that was sampled.
+        variables : tuple of str
+            Variables to compute.
+        n : int, optional
+            Number of members, if other than in the product.
+        first : int
+            The first member to draw.
+        device : str, optional
+            By default the recorded one.
+        """
+        plan = Plan(provenance.n if n is None else n, provenance.masks, provenance.seed, provenance.tile, first)
+        return cls(model, image, plan, devices.resolve(device or provenance.device), provenance.level, variables)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the network in its place, which every process makes for itself."""
+        """Return the state without the network on its device, which every process makes for itself."""
         return {name: value for name, value in vars(self).items() if name != "_placed"}
+
+    # -- the product -----------------------------------------------------------------------------
+
+    @cached_property
+    def frame(self) -> product.Frame:
+        """The high-resolution grid."""
+        return product.frame(self.image.data, self.model.scale)
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a variable on the whole grid."""
+        return self.frame.shape_of(name, self.plan.n, self.plan.masks)
+
+    @cached_property
+    def input_check(self) -> InputCheck:
+        """Whether the image is in the distribution of the images that the model was calibrated on."""
+        return self.model.check(self.image.overview())
+
+    def warn(self) -> None:
+        """Warn where the image is out of distribution, or where tiles would show."""
+        self.input_check.warn(self.model.name)
+        _, height, width = self.image.data.shape
+        if not self.model.promises["one_image"] and self.plan.tile < max(height, width):
+            warn(
+                f"{self.model.name} sees all of an image, and {height} x {width} pixels are drawn in tiles of "
+                f"{self.plan.tile}: members depend on where tiles lie. Give tile={max(height, width)} if memory "
+                "allows, or use a model that keeps the promise 'one_image'.",
+                TilesDiffer,
+            )
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Everything that is needed to draw the product again."""
+        model, plan, image = self.model, self.plan, self.image
+        low, high = image.value_range
+        return Provenance(
+            model=model.name,
+            model_sha256=model.sha256,
+            input_sha256=image.sha256,
+            scale=model.scale,
+            n=plan.n,
+            masks=plan.masks,
+            seed=plan.seed,
+            level=self.level,
+            value_range=(low, high),
+            quantisation_step=0.0 if image.bounds is None else 1.0,
+            observation=model.observation.describe(),
+            engine={"tile": plan.tile} | devices.describe(self.device),
+            calibration_source=model.calibration.source,
+            input={"dims": None if self.dims is None else list(self.dims), "nodata": self.nodata},
+            input_check=str(self.input_check),
+            history=product.history_entry(f"sample(n={plan.n}, model={model.name}, seed={plan.seed})"),
+        )
+
+    def dataset(self, arrays: Arrays) -> xr.Dataset:
+        """Return the product of arrays on the whole grid."""
+        return product.dataset(self.frame, arrays, self.provenance.attrs(), self.plan.n, self.plan.masks)
+
+    def template(self) -> xr.Dataset:
+        """Return the product without its values, backed by dask."""
+        import dask.array  # slow to import, and only stores need it
+
+        return self.dataset(
+            {
+                name: dask.array.zeros(self.shape_of(name), dtype=np.float32, chunks=-1)
+                for name in self.variables
+                if name != MASK_MEANS
+            }
+        )
+
+    # -- its tiles -------------------------------------------------------------------------------
+
+    @property
+    def cost(self) -> float:
+        """The total of the amounts that `draw` reports for a tile: the number of members to draw."""
+        return self.plan.drawn
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield all tiles, row by row."""
+        _, height, width = self.image.data.shape
+        return tiles(height, width, self.plan.tile, self.model.halo, self.model.generator.multiple)
 
     @cached_property
     def _placed(self) -> tuple[Model, torch.device]:
-        return engine.place(self.model, self.device)
+        return devices.place(self.model, self.device)
 
     @cached_property
     def half_width(self) -> float:
         """Half the width of the interval, in standard deviations; NaN for one member."""
         return self.model.calibration.half_width(self.level, self.plan.n) if self.plan.n > 1 else np.nan
 
-    @property
-    def cost(self) -> float:
-        """What `draw` advances by for a tile: the members that are drawn."""
-        return self.plan.n - self.plan.first
-
-    def tiles(self) -> Iterator[Tile]:
-        """All tiles, row by row."""
-        _, height, width = self.image.data.shape
-        return tiles(height, width, self.plan.tile, self.model.halo, self.model.generator.multiple)
-
     def draw(self, tile: Tile, advance: Callable[[float], None], before: Moments | None = None) -> Arrays:
-        """The wanted variables on a tile, in the units of the image; NaN where the image has no data.
+        """Return the variables on a tile, in the units of the image; NaN where the image has no data.
 
         Parameters
         ----------
         tile : Tile
         advance : callable
-            Told how much was just done, of `cost`.
+            Called with the amount of work just done, of `cost`.
         before : Moments, optional
-            Of the members before ``plan.first``, which the variables then describe as well; ``samples`` does not.
+            Moments of the members before ``plan.first``. The variables then describe these members as well, but for
+            ``samples``, which holds new members only.
         """
-        network, device = self._placed
+        model, device = self._placed
         pixels, missing = self.image.window(*tile.window)
-        hole = None if missing is None else missing[tile.crop(1)]
-        if hole is not None and hole.all():
+        nodata = None if missing is None else missing[tile.crop(1)]
+        if nodata is not None and nodata.all():
             advance(self.cost)
-            return self._nothing(tile)
-        wanted = {"samples": "samples" in self.variables, "mask_means": MASK_MEANS in self.variables}
-        y = torch.from_numpy(pixels).to(device)
-        drawn = draw(network, y, self._bounds, tile, self.plan, advance, **wanted, before=before)
+            return self._nodata(tile)
+        drawn = draw(
+            model, torch.from_numpy(pixels).to(device), self._bounds, tile, self.plan, advance,
+            samples=SAMPLES in self.variables, mask_means=MASK_MEANS in self.variables, before=before,
+        )  # fmt: skip
         arrays = self._describe(drawn)
-        if hole is not None:
-            high = hole.repeat(network.scale, 0).repeat(network.scale, 1)
+        if nodata is not None:
+            high = nodata.repeat(model.scale, 0).repeat(model.scale, 1)
             for values in arrays.values():
                 values[..., high] = np.nan
         return arrays
 
     def member(self, i: int, tile: Tile) -> NDArray[np.float32]:
-        """Member `i` on a tile, `band x y x x`, in the units of the image."""
-        network, device = self._placed
+        """Return member `i` on a tile, `band x y x x`, in the units of the image."""
+        model, device = self._placed
         pixels, missing = self.image.window(*tile.window)
         y = torch.from_numpy(pixels).to(device)
         parts = []
-        for band in range(0, len(y), network.bands):
-            batches = members_of(network, y[band : band + network.bands], self._bounds, tile, self.plan, only=i)
-            parts += [x[members.index(i)][(..., *tile.crop(network.scale))].cpu().numpy() for members, x in batches]
+        for band in range(0, len(y), model.bands):
+            batches = members_of(model, y[band : band + model.bands], self._bounds, tile, self.plan, only=i)
+            parts += [x[members.index(i)][(..., *tile.crop(model.scale))].cpu().numpy() for members, x in batches]
         values = self.image.to_units(np.concatenate(parts))
         if missing is not None:
-            values[:, missing[tile.crop(1)].repeat(network.scale, 0).repeat(network.scale, 1)] = np.nan
+            values[:, missing[tile.crop(1)].repeat(model.scale, 0).repeat(model.scale, 1)] = np.nan
         return values
 
     @property
     def _bounds(self) -> tuple[float, float] | None:
-        """What a pixel can be, in network units."""
+        """The smallest and the largest value of a pixel, in network units."""
         bounds = self.image.bounds
         return None if bounds is None else (self.image.to_network(bounds[0]), self.image.to_network(bounds[1]))
 
     def _describe(self, drawn: Drawn) -> dict[str, NDArray[np.float32]]:
-        image = self.image
+        image, variances = self.image, drawn.variances
         width = np.float32(image.value_range[1] - image.value_range[0])
-        raw_std = np.sqrt(drawn.raw)
+        raw_std = np.sqrt(variances.raw)
         factor = self.model.calibration.factors(raw_std)
         std = factor * raw_std * width
-        mean = image.to_units(drawn.mean)
+        mean = image.to_units(variances.mean)
         reach = np.float32(self.half_width) * std + np.float32(0 if image.bounds is None else 0.5)
         lower, upper = mean - reach, mean + reach
         if image.bounds is not None:
@@ -134,60 +245,25 @@ class Job:
             "mean": mean,
             "variance": std * std,
             "std": std,
-            "aleatoric": drawn.aleatoric * width**2,
-            "epistemic": (drawn.raw - drawn.aleatoric) * width**2,
+            "aleatoric": variances.aleatoric * width**2,
+            "epistemic": (variances.raw - variances.aleatoric) * width**2,
             "calibration": factor,
             "lower": lower,
             "upper": upper,
+            MASK_MEANS: variances.mask_means,
         }
         if drawn.samples is not None:
             for member in drawn.samples:  # one by one: all of them may take as much memory as there is
                 member[...] = image.to_units(member)
-            arrays["samples"] = drawn.samples
-        if drawn.mask_means is not None:
-            arrays[MASK_MEANS] = drawn.mask_means
+            arrays[SAMPLES] = drawn.samples
         return {name: values for name, values in arrays.items() if name in self.variables}
 
-    def _nothing(self, tile: Tile) -> Arrays:
-        """NaN for all variables, in hardly any memory."""
-        top, bottom, left, right = (self.model.scale * edge for edge in tile.core)
-        shape = (len(self.image.data), bottom - top, right - left)
-        lead = {"samples": (int(self.cost),), MASK_MEANS: (self.plan.masks - 1,)}
+    def _nodata(self, tile: Tile) -> Arrays:
+        """Return NaN for all variables, in hardly any memory."""
+        rows, columns = tile.high(self.model.scale)
+        shape = (len(self.image.data), rows.stop - rows.start, columns.stop - columns.start)
         nan = np.float32(np.nan)
-        return {name: np.broadcast_to(nan, (*lead.get(name, ()), *shape)) for name in self.variables}
-
-
-def before(job: Job, arrays: Arrays, n: int) -> Moments:
-    """The moments of the first `n` members, from what the product says of them on a tile.
-
-    With `K` masks of `L` latents each: ``sum_k sum_i (x_ki - m_k)^2 = K (L - 1) aleatoric``, or ``(L - 1)`` times
-    the raw variance ``(std / calibration)^2`` where there is one mask.
-
-    Parameters
-    ----------
-    job : Job
-    arrays : mapping
-        ``mean``, ``aleatoric``, ``std``, ``calibration`` and `MASK_MEANS`.
-    n : int
-    """
-    low, high = job.image.value_range
-    width = np.float32(high - low)
-    masks = job.plan.masks
-    latents = n // masks
-    mean = (arrays["mean"] - np.float32(low)) / width
-    apart = arrays.get(MASK_MEANS, np.empty((0, *mean.shape), np.float32))
-    means = mean + np.concatenate([apart, -apart.sum(0, keepdims=True)])
-    if latents == 1:
-        within = np.zeros_like(mean)
-    elif masks > 1:
-        within = np.float32(masks * (latents - 1)) * arrays["aleatoric"] / width**2
-    else:
-        within = np.float32(latents - 1) * (arrays["std"] / arrays["calibration"] / width) ** 2
-    return Moments(n, np.nan_to_num(means), np.nan_to_num(within))
-
-
-NEEDED = ("mean", "aleatoric", "std", "calibration")
-"""What `before` looks at, beside `MASK_MEANS`."""
-
-ALL = tuple(product.VARIABLES)
-"""The product's variables, but for the members."""
+        return {
+            name: np.broadcast_to(nan, (*product.leading_shape(name, self.plan.drawn, self.plan.masks), *shape))
+            for name in self.variables
+        }

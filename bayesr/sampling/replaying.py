@@ -1,170 +1,153 @@
-"""What a product was drawn from, checked, and its members: its own, or drawn again."""
+"""Draw members of a product again, from what its attributes record."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct
-from bayesr.store.places import files, place_of
-
-if TYPE_CHECKING:
-    from bayesr.model.model import Model
-    from bayesr.sampling.job import Job
-    from bayesr.store.layout import Store
-
-
-def product_in(given: Any) -> xr.Dataset | None:
-    """A product, from memory or from the path or URL of its store; None for everything else, which may be an image."""
-    if isinstance(given, str | os.PathLike):
-        place = place_of(given)
-        system, path = files(place)
-        if not system.exists(f"{path}/zarr.json"):
-            return None
-        try:
-            given = xr.open_zarr(place, consolidated=False)
-        except Exception:  # zarr raises its own kinds for what is no group; it may still be an image
-            return None
-    known = isinstance(given, xr.Dataset) and ("samples" in given or "std" in given or "model_sha256" in given.attrs)
-    return given if known else None
+from bayesr.model.model import Model, load
+from bayesr.product import SAMPLES, Provenance
+from bayesr.sampling.job import Job
+from bayesr.sampling.workflow import sample
+from bayesr.store.layout import Store
 
 
-def drawn_from(
-    ds_or_img: Any, folder: Path, model: str | Path | Model | None, progress: bool | None, options: dict[str, Any]
-) -> xr.Dataset:
-    """A product as it is; of an image the product of `bayesr.sample`, with its members, in a store in `folder`.
+def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
+    """Draw member `i` of a finished product again.
 
-    Raises
-    ------
-    InvalidArgument
-        When there are options of `bayesr.sample` for a product, which is drawn already.
-    """
-    ds = product_in(ds_or_img)
-    if ds is None:
-        from bayesr.sampling.workflow import sample
+    The result is the same bit for bit on the same machine with the same versions, and to 1e-5 of the value range
+    elsewhere.
 
-        given: dict[str, Any] = {"keep_samples": True, "store": folder / "product.zarr", "progress": progress}
-        given |= options if model is None else options | {"model": model}
-        return sample(ds_or_img, **given)
-    if options:
-        raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
-    return ds
+    Parameters
+    ----------
+    ds : Dataset
+        A product of `bayesr.sample`, in memory or opened from its store.
+    i : int
+        The member, 0 to n - 1.
+    img : path, ndarray, Tensor, PIL image or DataArray
+        The image that was sampled. Its checksum is compared with the recorded one.
+    model : str, Path or Model, optional
+        The model, if it is not found under its recorded name.
 
-
-def image_of(ds: xr.Dataset, img: Any) -> images.Image:
-    """The image that was sampled, read as it was then.
+    Returns
+    -------
+    DataArray
+        ``(band, y, x)``, float32, in the units of the image.
 
     Raises
     ------
     InvalidProduct
-        When it is another one.
+        When the attributes are not those of a product, or the image or the model is another one.
+    InvalidArgument
+        When there is no member `i`.
+    EngineUnavailable
+        When the product was drawn in OpenVINO, which is not installed here.
     """
-    how = json.loads(product.attribute(ds, "input"))
-    value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
-    array = images.source(img, how["dims"])
-    image = images.survey(array, nodata=how["nodata"], value_range=value_range)  # type: ignore[arg-type]
-    if image.sha256 != product.attribute(ds, "input_sha256"):
+    provenance = Provenance.from_dataset(ds)
+    if not 0 <= i < provenance.n:
+        raise InvalidArgument(f"There is no member {i}: the product has members 0 to {provenance.n - 1}.")
+    found = model_of(provenance, model)
+    job = Job.again(provenance, found, image_of(provenance, img))
+    out = np.empty(job.frame.shape, np.float32)
+    for tile in job.tiles():
+        out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
+    return xr.DataArray(out, dims=product.DIMS, coords=job.frame.coords, name=SAMPLES).assign_coords(realization=i)
+
+
+def image_of(provenance: Provenance, img: Any) -> images.Image:
+    """Read the image that was sampled, in the same way as then.
+
+    Raises
+    ------
+    InvalidProduct
+        When it is another image.
+    """
+    dims = provenance.input["dims"]
+    image = images.survey(images.source(img, dims), nodata=provenance.nodata, value_range=provenance.value_range)
+    if image.sha256 != provenance.input_sha256:
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
 
 
-def network_of(ds: xr.Dataset, model: str | Path | Model | None) -> Model:
-    """The model that a product was drawn from, at its recorded name or at `model`.
+def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
+    """Load the model that a product was drawn from, by its recorded name or from `model`.
 
     Raises
     ------
     InvalidProduct
-        When it is another one.
+        When it is another model.
     """
-    from bayesr.model.model import load
-
-    network = load(model or product.attribute(ds, "model"))
-    if network.sha256 != product.attribute(ds, "model_sha256"):
-        raise InvalidProduct(f"The product was drawn from another version of {network.name}: give that file as model=.")
-    return network
+    found = load(model or provenance.model)
+    if found.sha256 != provenance.model_sha256:
+        raise InvalidProduct(f"The product was drawn from another version of {found.name}: give that file as model=.")
+    return found
 
 
-def job_of(target: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
-    """What draws the tiles of a store, from the store itself.
+def job_of(store: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
+    """Return the job that draws the tiles of a store, from the store itself.
 
     Raises
     ------
     InvalidProduct
         When the model is another one.
     """
-    from bayesr.sampling import engine
-    from bayesr.sampling.job import Job
-    from bayesr.sampling.members import Plan
-
-    attributes, metadata = target.attributes, target.metadata
-    network = network_of(xr.Dataset(attrs=attributes), model)
-    data = target.input()
-    low, high = attributes["value_range"]
+    provenance = Provenance.from_attrs(store.attributes)
+    found, data = model_of(provenance, model), store.input()
     info = np.iinfo(data.dtype) if data.dtype.kind in "ui" else None
-    image = images.Image(
-        data,
-        (float(low), float(high)),
-        (float(info.min), float(info.max)) if info else None,
-        json.loads(metadata["nodata"]),
-        attributes["input_sha256"],
-    )
-    ran = json.loads(attributes["engine"])
-    plan = Plan(n, int(attributes["masks"]), int(attributes["seed"]), int(ran["tile"]), first)
-    device = engine.resolved(device or ran["device"])
-    return Job(network, image, plan, device, float(attributes["level"]), tuple(target.variables))
+    bounds = (float(info.min), float(info.max)) if info else None
+    nodata = json.loads(store.metadata["nodata"])
+    image = images.Image(data, provenance.value_range, bounds, nodata, provenance.input_sha256)
+    return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
 
 
 def members(
     ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None = None
 ) -> xr.DataArray:
-    """The members of a product, ``(realization, band, y, x)``, lazy where they are many.
+    """Return the members of a product, ``(realization, band, y, x)``, lazy where they are many.
 
     Parameters
     ----------
     ds : Dataset
         A product of `bayesr.sample`, or a part of one.
     img : path, ndarray, Tensor, PIL image, DataArray or None
-        The image that was sampled, whole; only looked at where the product does not hold its members.
+        The whole image that was sampled. It is read only where the product does not hold its members.
     model : str, Path, Model or None
-        Where the model lies, if not under its recorded name.
+        The model, if it is not found under its recorded name.
     folder : Path
-        Where members that are drawn again are kept, in a store that is the caller's to remove.
+        Where members that are drawn again are kept, in a store that the caller removes.
+    progress : bool, optional
+        As in `bayesr.sample`.
 
     Raises
     ------
     InvalidProduct
-        When members are missing and there is no image to draw them from, or another one or another
-        model than was used.
+        When members are missing, and the image is missing too, or the image or the model is another one.
     """
-    if "samples" in ds:
-        return ds["samples"].transpose("realization", *product.DIMS)
-    n = int(product.attribute(ds, "n"))
+    if SAMPLES in ds:
+        return ds[SAMPLES].transpose("realization", *product.DIMS)
+    provenance = Provenance.from_dataset(ds)
     if img is None:
         raise InvalidProduct(
             "The product does not hold its members: give the image that was sampled as img= to draw them again, or "
             "sample it with keep_samples=True."
         )
-    from bayesr.sampling.workflow import sample
-
-    image, network = image_of(ds, img), network_of(ds, model)
-    engine, nodata = json.loads(product.attribute(ds, "engine")), json.loads(product.attribute(ds, "input"))["nodata"]
-    seed, masks, level = (product.attribute(ds, name) for name in ("seed", "masks", "level"))
+    image = image_of(provenance, img)
     drawn = sample(
-        image.data, n, model=network, seed=int(seed), masks=int(masks), level=float(level), nodata=nodata,
-        value_range=image.value_range, tile=engine["tile"], store=folder / "members.zarr", variables=["samples"],
-        progress=progress,
-    )["samples"]  # fmt: skip
+        image.data, provenance.n, model=model_of(provenance, model), seed=provenance.seed, masks=provenance.masks,
+        level=provenance.level, nodata=provenance.nodata, value_range=image.value_range, tile=provenance.tile,
+        store=folder / "members.zarr", variables=[SAMPLES], progress=progress,
+    )[SAMPLES]  # fmt: skip
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})
 
 
 def _part(ds: xr.Dataset, drawn: xr.DataArray, dim: str) -> slice:
-    """Where a part of a product lies in the whole one."""
+    """Return the place of a part of a product in the whole product."""
     if dim in ds.dims and dim in ds.indexes:
         places = drawn.indexes[dim].get_indexer(ds.indexes[dim])
         if len(places) and places[0] >= 0 and (np.diff(places) == 1).all():

@@ -22,6 +22,7 @@ from bayesr.model.model import Model
 from bayesr.observe import from_description
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
+from bayesr.sampling.products import open_product
 from bayesr.scoring import comparison
 from bayesr.scoring.comparison import Case
 
@@ -258,7 +259,7 @@ def _dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[s
 
 
 def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    ds = given if isinstance(given, xr.Dataset) else replaying.product_in(given)
+    ds = given if isinstance(given, xr.Dataset) else open_product(given)
     if ds is None:
         raise StoreFailed(f"{given} is no store of a product: check the path (the working directory is {Path.cwd()}).")
     product.require(ds, "mean", "variance", "std", "lower", "upper")
@@ -319,7 +320,7 @@ def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
     """The image that was sampled, and no other; None where the product is a part of what it was."""
     if img is None:
         return None
-    low = replaying.image_of(ds, img)
+    low = replaying.image_of(product.Provenance.from_dataset(ds), img)
     whole = all(low.data.sizes[dim] * int(product.attribute(ds, "scale")) == ds.sizes[dim] for dim in ("y", "x"))
     return low if whole else None
 
@@ -331,7 +332,7 @@ def half_widths_of(
     own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}
     try:
-        network = replaying.network_of(ds, model)
+        network = replaying.model_of(product.Provenance.from_dataset(ds), model)
         calibration, source = network.calibration, f"the calibration of {network.name}"
     except BayesrError:
         if model is not None:

@@ -16,6 +16,7 @@ from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
+from bayesr.sampling.products import open_product, product_of
 from bayesr.segmentation.adapters import Segment, adapt
 from bayesr.segmentation.cache import SegmentationCache
 from bayesr.segmentation.description import dataset
@@ -169,7 +170,7 @@ def segment(
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
-        ds = replaying.drawn_from(ds_or_img, Path(folder), model, progress, options)
+        ds = product_of(ds_or_img, Path(folder), model, progress, options)
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
         product.require(ds, "mean")
         n = 1 if members is None else members.size
@@ -188,7 +189,7 @@ def segment(
 
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
     """Refuse, before anything is drawn, what a trained segmenter cannot take."""
-    ds = replaying.product_in(given)
+    ds = open_product(given)
     bands = (images.source(given, options.get("dims")) if ds is None else ds).sizes["band"]
     if bands != takes:
         raise BandMismatch(

@@ -8,7 +8,7 @@ import xarray as xr
 
 import bayesr
 from bayesr.errors import InvalidProduct, StoreFailed
-from bayesr.sampling.job import ALL, MASK_MEANS
+from bayesr.product import MAPS, MASK_MEANS
 from bayesr.store.layout import Store
 
 
@@ -29,7 +29,7 @@ def flipped(raw):
 @pytest.mark.parametrize("harm", [flipped, lambda raw: raw[: len(raw) // 2], None])
 def test_any_one_damaged_shard_is_found(path, harm):
     assert bayesr.check(path).sound
-    for name in (*ALL, "samples", MASK_MEANS):
+    for name in (*MAPS, "samples", MASK_MEANS):
         lead = {"samples": "2/0/", MASK_MEANS: "0/0/"}.get(name, "0/")
         shard = path / ("progress" if name == MASK_MEANS else "") / name / "c" / f"{lead}1/1"
         raw = shard.read_bytes()

@@ -10,8 +10,6 @@ import xarray as xr
 import bayesr
 from bayesr import product
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidProduct, NotStochastic, TooLarge
-from bayesr.sampling import members
-from bayesr.sampling import workflow as sampling
 from tests.conftest import make_model
 
 
@@ -61,25 +59,6 @@ def test_intervals(ds, model):
     np.testing.assert_allclose(ds["upper"], upper, atol=1e-3)
 
 
-def test_variance_split_is_unbiased():
-    """Mask and latent effects of known variances, through the very sums that sampling uses."""
-    rng, masks, latents, cases = np.random.default_rng(0), 8, 4, 40_000
-    for of_mask, of_latent in ((0.0, 1.0), (2.0, 0.5)):
-        x = np.sqrt(of_mask) * rng.standard_normal((masks, 1, cases))
-        x = (x + np.sqrt(of_latent) * rng.standard_normal((masks, latents, cases))).astype(np.float32)
-        running = members._Running(members.Plan(masks * latents, masks, 0, 8), None, False)
-        for of in x:
-            running.add(torch.from_numpy(of).view(latents, 1, 1, cases))
-        _, raw, aleatoric, _ = running.moments()
-        epistemic = raw - aleatoric
-        error = 4 / np.sqrt(cases)
-        assert abs(aleatoric.mean() - of_latent) < error * of_latent
-        assert abs(epistemic.mean() - of_mask) < error * (of_mask + of_latent)
-        assert abs(raw.mean() - of_mask - of_latent) < error * (of_mask + of_latent)
-        assert (raw >= 0).all()
-        assert (epistemic < 0).any(), "never clamped"
-
-
 @pytest.mark.parametrize(("n", "masks"), [(1, 1), (2, 1), (3, 3), (5, 1), (6, 3)])
 def test_small_ensembles(model, photo, n, masks):
     ds = model.sample(photo, n, masks=masks)
@@ -90,10 +69,6 @@ def test_small_ensembles(model, photo, n, masks):
     if n > 1 and not split:
         raw = ds["samples"].var("realization", ddof=1)
         np.testing.assert_allclose(ds["variance"], ds["calibration"] ** 2 * raw, rtol=1e-3, atol=1e-3)
-
-
-def test_default_masks():
-    assert [sampling.default_masks(n) for n in (1, 2, 3, 4, 6, 8, 16, 32, 128, 7)] == [1, 1, 1, 2, 3, 4, 8, 8, 8, 1]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

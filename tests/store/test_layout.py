@@ -9,8 +9,10 @@ import zarr
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidPixels, StoreExists, StoreFailed
 from bayesr.grid import tiles
+from bayesr.product import MAPS
 from bayesr.sampling import job
 from bayesr.store import places
+from bayesr.store.creation import begin
 from bayesr.store.layout import Store
 
 
@@ -111,7 +113,7 @@ def test_a_write_that_fails_says_how_to_go_on(model, photo, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "settle", full)
+        patch.setattr(Store, "finish_tile", full)
         with pytest.raises(StoreFailed, match="resume=True"):
             model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
     ds = model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr", resume=True)
@@ -146,7 +148,7 @@ def test_what_was_stopped_while_it_was_made_begins_again(model, photo, tmp_path,
     if stop == "group":
         zarr.open_group(path, mode="w")
     elif stop == "image":
-        Store(str(path)).begin(xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+        begin(Store(str(path)), xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
     elif stop == "template":
         with monkeypatch.context() as patch:
 
@@ -181,7 +183,7 @@ def test_significant_bits_are_those_nearest(model, photo, tmp_path, bits):
     whole = model.sample(photo, 4)
     kept = model.sample(photo, 4, store=tmp_path / "a.zarr", keepbits=bits, keep_samples=True)
     np.testing.assert_array_equal(kept["samples"], whole["samples"])
-    for name in job.ALL:
+    for name in MAPS:
         assert (np.abs(kept[name] - whole[name]) <= np.abs(whole[name]) * 2.0 ** -(bits + 1)).all(), name
         assert not (kept[name].to_numpy().view(np.uint32) & ((1 << (23 - bits)) - 1)).any()
     assert bayesr.check(tmp_path / "a.zarr").sound

@@ -1,4 +1,4 @@
-"""The product: names, dimensions, units and attributes of the Dataset. The only place that knows them."""
+"""The high-resolution grid of a product, and the Dataset of variables on this grid."""
 
 from __future__ import annotations
 
@@ -8,31 +8,25 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from bayesr.errors import InvalidProduct
 from bayesr.grid import Axis
-
-Array = NDArray[np.floating]
-
-DIMS = ("band", "y", "x")
-
-# name: (power of the input's unit, long_name, cell_methods)
-VARIABLES: dict[str, tuple[int, str, str | None]] = {
-    "mean": (1, "posterior mean", "realization: mean"),
-    "variance": (2, "calibrated predictive variance", "realization: variance"),
-    "std": (1, "calibrated predictive standard deviation", "realization: standard_deviation"),
-    "aleatoric": (2, "raw variance between latents: what the input cannot tell", None),
-    "epistemic": (2, "raw variance between dropout masks: what the model has not learnt", None),
-    "calibration": (0, "factor on the raw standard deviation", None),
-    "lower": (1, "lower bound of the calibrated central interval", None),
-    "upper": (1, "upper bound of the calibrated central interval", None),
-}
+from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The high-resolution grid of a product: its axes, coordinates and georeference."""
+    """The high-resolution grid of a product.
+
+    Attributes
+    ----------
+    y, x : Axis
+        The high-resolution axes.
+    coords : dict of str to DataArray
+        Coordinates, among them ``band`` and, for georeferenced images, ``spatial_ref``.
+    units : str or None
+        Units of the image.
+    """
 
     y: Axis
     x: Axis
@@ -41,14 +35,31 @@ class Frame:
 
     @property
     def bands(self) -> int:
+        """Number of bands."""
         return int(self.coords["band"].size)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Sizes along ``(band, y, x)``."""
+        return self.bands, self.y.size, self.x.size
+
+    def shape_of(self, name: str, n: int, masks: int) -> tuple[int, ...]:
+        """Return the shape of a variable, for `n` members of `masks` dropout masks."""
+        return (*leading_shape(name, n, masks), *self.shape)
 
 
 def frame(image: xr.DataArray, scale: int) -> Frame:
-    """The grid that `scale` times as many pixels make of the image's own.
+    """Return the grid with `scale` times as many pixels along both axes as an image.
 
-    In the input's coordinates where it has any, else in input pixels, the first centre at 0.5.
-    CRS and transform are written anew.
+    The coordinates are those of the image where it has any, else input pixels, with the first centre at 0.5. CRS and
+    transform are updated.
+
+    Parameters
+    ----------
+    image : DataArray
+        The low-resolution image, ``(band, y, x)``.
+    scale : int
+        Scale factor.
     """
     axes = {}
     coords: dict[str, xr.DataArray] = {}
@@ -74,7 +85,7 @@ def frame(image: xr.DataArray, scale: int) -> Frame:
 
 
 def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
-    """The coordinate ``realization`` and, along it, the dropout ``mask`` of every member."""
+    """Return the coordinate ``realization`` and, along it, the dropout ``mask`` of each member."""
     numbers = np.arange(n)
     return {
         "realization": xr.DataArray(numbers, dims="realization", attrs={"standard_name": "realization"}),
@@ -83,26 +94,39 @@ def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
 
 
 def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, Any], n: int, masks: int) -> xr.Dataset:
-    """The Dataset of these arrays, some of `VARIABLES` and ``samples``; NumPy or dask, it does not look inside."""
+    """Return the product that consists of some arrays.
+
+    Parameters
+    ----------
+    frame : Frame
+        The grid of the arrays.
+    arrays : mapping of str to array
+        NumPy or dask arrays by variable, some of `VARIABLES` and ``samples``. Other names are left out.
+    attributes : mapping
+        Attributes of the Dataset, see `bayesr.product.Provenance`.
+    n, masks : int
+        Number of members and of dropout masks.
+    """
     variables: dict[str, Any] = {}
     for name, (power, long_name, methods) in VARIABLES.items():
         if name not in arrays:
             continue
-        attrs = {"long_name": long_name} | _units(frame.units, power)
+        attrs = {"long_name": long_name} | units_of(frame.units, power)
         if methods:
             attrs["cell_methods"] = methods
         if "spatial_ref" in frame.coords:
             attrs["grid_mapping"] = "spatial_ref"
         variables[name] = (DIMS, arrays[name], attrs)
     coords = dict(frame.coords)
-    if "samples" in arrays:
-        attrs = {"long_name": "members, each of which reproduces the input"} | _units(frame.units, 1)
-        variables["samples"] = (("realization", *DIMS), arrays["samples"], attrs)
+    if SAMPLES in arrays:
+        attrs = {"long_name": "members, each of which reproduces the input"} | units_of(frame.units, 1)
+        variables[SAMPLES] = (("realization", *DIMS), arrays[SAMPLES], attrs)
         coords |= realizations(n, masks)
     return xr.Dataset(variables, coords, {"Conventions": "CF-1.11"} | dict(attributes))
 
 
-def _units(units: str | None, power: int) -> dict[str, str]:
+def units_of(units: str | None, power: int) -> dict[str, str]:
+    """Return the attribute ``units`` of a quantity in the given power of an image's units, if they are known."""
     if power == 0:
         return {"units": "1"}
     if units is None:
@@ -111,11 +135,12 @@ def _units(units: str | None, power: int) -> dict[str, str]:
 
 
 def require(ds: xr.Dataset, *names: str) -> None:
-    """Refuse a Dataset that lacks variables.
+    """Check that a Dataset holds some variables.
 
     Raises
     ------
     InvalidProduct
+        When one of them is missing.
     """
     lacking = [name for name in names if name not in ds]
     if lacking:
@@ -126,7 +151,7 @@ def require(ds: xr.Dataset, *names: str) -> None:
 
 
 def attribute(ds: xr.Dataset, name: str) -> Any:
-    """An attribute that a product must have."""
+    """Deprecated within the package: read `Provenance` instead."""
     try:
         return ds.attrs[name]
     except KeyError:

@@ -1,0 +1,165 @@
+"""The provenance of a product: everything that is needed to draw it again, as attributes of the Dataset."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from bayesr.errors import InvalidProduct
+from bayesr.version import __version__
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a product was drawn from, and how.
+
+    Attributes
+    ----------
+    model, model_sha256 : str
+        Name of the model, and checksum of its weights.
+    input_sha256 : str
+        Checksum of the low-resolution image.
+    scale : int
+        Scale factor: high-resolution pixels per low-resolution pixel along an axis.
+    n, masks : int
+        Number of members and of dropout masks.
+    seed : int
+    level : float
+        Level of the interval, in (0, 1).
+    value_range : (float, float)
+        Values of the image that the network sees as 0 and 1.
+    quantisation_step : float
+        1 for integer images, 0 for others; the attribute ``quantum``.
+    observation : mapping
+        Description of the forward operator.
+    engine : mapping
+        ``tile``, the side of a tile in low-resolution pixels, ``device``, and versions of what ran the network.
+    calibration_source : str
+        The images that the model was calibrated on.
+    input : mapping
+        How the image was read: ``dims`` and ``nodata``.
+    input_check : str
+        The verdict of the check for out-of-distribution images.
+    history : str
+        One line for each step that changed the product.
+    bayesr_version : str
+        Version that wrote the product.
+    """
+
+    model: str
+    model_sha256: str
+    input_sha256: str
+    scale: int
+    n: int
+    masks: int
+    seed: int
+    level: float
+    value_range: tuple[float, float]
+    quantisation_step: float
+    observation: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    calibration_source: str
+    input: Mapping[str, Any]
+    input_check: str
+    history: str
+    bayesr_version: str = __version__
+
+    @property
+    def tile(self) -> int:
+        """Side of a tile, in low-resolution pixels."""
+        return int(self.engine["tile"])
+
+    @property
+    def device(self) -> str:
+        """The device that the network ran on."""
+        return str(self.engine["device"])
+
+    @property
+    def nodata(self) -> float | None:
+        """The value of missing pixels that was given, if any."""
+        nodata: float | None = self.input["nodata"]
+        return nodata
+
+    def attrs(self) -> dict[str, Any]:
+        """Return the attributes of the Dataset: strings, numbers and lists of numbers."""
+        return {
+            "history": self.history,
+            "bayesr_version": self.bayesr_version,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "input_sha256": self.input_sha256,
+            "scale": self.scale,
+            "n": self.n,
+            "masks": self.masks,
+            "seed": self.seed,
+            "level": self.level,
+            "value_range": list(self.value_range),
+            "quantum": self.quantisation_step,
+            "observation": json.dumps(dict(self.observation)),
+            "engine": json.dumps(dict(self.engine)),
+            "calibration_source": self.calibration_source,
+            "input": json.dumps(dict(self.input)),
+            "input_check": self.input_check,
+        }
+
+    @classmethod
+    def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
+        """Read the attributes of a product.
+
+        Raises
+        ------
+        InvalidProduct
+            When an attribute is missing or damaged.
+        """
+        try:
+            low, high = attrs["value_range"]
+            return cls(
+                model=str(attrs["model"]),
+                model_sha256=str(attrs["model_sha256"]),
+                input_sha256=str(attrs["input_sha256"]),
+                scale=int(attrs["scale"]),
+                n=int(attrs["n"]),
+                masks=int(attrs["masks"]),
+                seed=int(attrs["seed"]),
+                level=float(attrs["level"]),
+                value_range=(float(low), float(high)),
+                quantisation_step=float(attrs["quantum"]),
+                observation=json.loads(attrs["observation"]),
+                engine=json.loads(attrs["engine"]),
+                calibration_source=str(attrs["calibration_source"]),
+                input=json.loads(attrs["input"]),
+                input_check=str(attrs["input_check"]),
+                history=str(attrs["history"]),
+                bayesr_version=str(attrs["bayesr_version"]),
+            )
+        except KeyError as error:
+            raise InvalidProduct(
+                f"The Dataset lacks the attribute {error}, so it is no (unchanged) product of bayesr.sample. "
+                "Keep attributes in computations with xr.set_options(keep_attrs=True)."
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise InvalidProduct(
+                f"The attributes of the Dataset are not those that bayesr.sample writes ({error}). "
+                "Open the product again from its store."
+            ) from error
+
+    @classmethod
+    def from_dataset(cls, ds: xr.Dataset) -> Provenance:
+        """Read the attributes of a product; see `from_attrs`."""
+        return cls.from_attrs(ds.attrs)
+
+
+def history_entry(call: str) -> str:
+    """Return the line of the attribute ``history`` for a call: time in UTC, version, call."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{now} bayesr {__version__}: {call}"
+
+
+def extended_history(attrs: Mapping[Any, Any], call: str) -> str:
+    """Return the ``history`` of attributes with one more line, for a call."""
+    return "\n".join(filter(None, [attrs.get("history"), history_entry(call)]))

@@ -1,0 +1,56 @@
+"""Where networks run: devices of torch, and OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from bayesr.errors import InvalidArgument
+from bayesr.model.model import Model
+from bayesr.sampling.engine import NAME, compiled, openvino
+
+
+def resolve(device: str) -> str:
+    """Return the name of a device that means the same on other machines.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"openvino"``, or the name of a torch device.
+
+    Raises
+    ------
+    EngineUnavailable
+        When OpenVINO is asked for and not installed.
+    InvalidArgument
+        When there is no such device.
+    """
+    if device == NAME:
+        openvino()
+        return NAME
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.empty(0, device=device).device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgument(
+            f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
+        ) from error
+
+
+def place(model: Model, device: str) -> tuple[Model, torch.device]:
+    """Return a model whose network runs on a device (see `resolve`), and the torch device for its images."""
+    device = resolve(device)
+    if device == NAME:
+        cpu = torch.device("cpu")
+        return replace(model, generator=compiled(model.on(cpu).generator)), cpu
+    target = torch.device(device)
+    return model.on(target), target
+
+
+def describe(device: str) -> dict[str, str]:
+    """Return name and versions of what runs networks on a device, for the attribute ``engine``."""
+    if device == NAME:
+        return {"device": NAME, "torch": torch.__version__, NAME: openvino().__version__.split("-")[0]}
+    return {"device": device.partition(":")[0], "torch": torch.__version__}

@@ -1,0 +1,231 @@
+"""Where the product of a job goes: into memory, or into a store.
+
+`bayesr.sample` uses both in the same way: it calls `Sink.check`, `Sink.read` for the image, and `Sink.begin` for the
+job, writes tiles to `Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside,
+and is cleared when it could not be begun.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import psutil
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesr import images
+from bayesr.errors import InvalidArgument, TooLarge
+from bayesr.grid import Tile
+from bayesr.product import MASK_MEANS, Arrays
+from bayesr.progress import progress as show_progress
+from bayesr.sampling.drawing import Target
+from bayesr.sampling.job import Job
+from bayesr.store import creation, places
+from bayesr.store.layout import Store
+from bayesr.store.locking import lock
+
+Reading = Mapping[str, Any]
+"""The arguments ``nodata`` and ``value_range`` of `bayesr.images.survey`."""
+
+
+class Sink(ABC):
+    """Where a product goes."""
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    @abstractmethod
+    def check(self, array: xr.DataArray, needed: int) -> None:
+        """Refuse, before any work, a product of `needed` bytes that cannot be held."""
+
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """Where tiles are written."""
+
+    @abstractmethod
+    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
+        """Read an image once, and keep its pixels where tiles can be drawn from."""
+
+    @abstractmethod
+    def begin(self, job: Job) -> Job:
+        """Make room for a product; return the job, with the image where tiles are drawn from."""
+
+    @abstractmethod
+    def missing(self, job: Job) -> list[Tile]:
+        """Return the tiles that are not written yet."""
+
+    @abstractmethod
+    def finish(self) -> xr.Dataset:
+        """Return the product, when all tiles are written."""
+
+
+class MemorySink(Sink):
+    """A product in memory."""
+
+    def __init__(self) -> None:
+        self._job: Job
+        self._arrays: dict[str, NDArray[np.float32]] = {}
+
+    def check(self, array: xr.DataArray, needed: int) -> None:
+        """Check that the product fits into memory.
+
+        Raises
+        ------
+        TooLarge
+            When it does not.
+        """
+        free = psutil.virtual_memory().available
+        if needed > free:
+            raise TooLarge(
+                f"The result takes {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free: give "
+                "store= to write it tile by tile, keep_samples=False, or a smaller n."
+            )
+
+    @property
+    def target(self) -> Target:
+        """This sink itself."""
+        return self
+
+    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
+        """Load the image."""
+        return images.survey(images.loaded(array), **reading)
+
+    def begin(self, job: Job) -> Job:
+        """Return the job as it is."""
+        self._job = job
+        return job
+
+    def missing(self, job: Job) -> list[Tile]:
+        """Return all tiles."""
+        return list(job.tiles())
+
+    def is_done(self, tile: Tile, n: int) -> bool:
+        """Return False: only clusters ask, which do not write into memory."""
+        return False
+
+    def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
+        """Write a tile into the arrays of the whole product; a tile that is all of it is not copied."""
+        for name, values in arrays.items():
+            shape = self._job.shape_of(name)
+            if values.shape == shape and name not in self._arrays:
+                self._arrays[name] = values
+                continue
+            if name not in self._arrays:
+                self._arrays[name] = np.empty(shape, np.float32)
+            self._arrays[name][(..., *tile.high(self._job.model.scale))] = values
+
+    def finish(self) -> xr.Dataset:
+        """Return the product."""
+        return self._job.dataset(self._arrays)
+
+
+class StoreSink(Sink):
+    """A product in a store, which holds a copy of the image as well.
+
+    Parameters
+    ----------
+    place : str
+        A path or a URL.
+    overwrite, resume, keepbits, progress
+        As in `bayesr.sample`.
+    """
+
+    def __init__(
+        self, place: str, *, overwrite: bool, resume: bool, keepbits: int | None, progress: bool | None
+    ) -> None:
+        self.place, self.keepbits, self.progress = place, keepbits, progress
+        self.overwrite, self.resume = overwrite, resume
+        self._store = Store(place)
+        self._exit = ExitStack()
+        self._goes_on = self._begun = False
+
+    def check(self, array: xr.DataArray, needed: int) -> None:
+        """Refuse, before any work, a place where a product of `needed` bytes cannot be written.
+
+        Raises
+        ------
+        InvalidArgument
+            When the image itself would be overwritten, or arguments contradict each other.
+        StoreExists, StoreFailed
+            See `bayesr.store.places.check`.
+        """
+        if self.overwrite and places.same(array.encoding.get("source"), self.place):
+            raise InvalidArgument(f"{self.place} is the image itself: write the product to another store.")
+        places.check(self.place, needed, overwrite=self.overwrite, resume=self.resume)
+
+    def __enter__(self) -> Sink:
+        self._exit.enter_context(lock(self.place))
+        try:
+            if self.resume:
+                self._store.tidy()
+            self._goes_on = self.resume and self._store.declared
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._exit:
+            if error is not None and self._begun:
+                self._store.clear()
+
+    @property
+    def target(self) -> Target:
+        """The store."""
+        return self._store
+
+    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
+        """Read the image once, and copy it to a new store."""
+        if self._goes_on:
+            return self._survey(array, reading, keep=None)
+        if self.overwrite:  # what is there goes only once the image is known to be one
+            self._survey(array, reading, keep=None)
+        self._begun = True
+        creation.begin(self._store, array)
+        return self._survey(array, reading, keep=self._store.keep)
+
+    def begin(self, job: Job) -> Job:
+        """Write the template of the product, or compare it with the one that is there.
+
+        Raises
+        ------
+        StoreFailed
+            When the store cannot be written, or is resumed with another job.
+        """
+        attributes = job.provenance.attrs()
+        metadata = {"tile": job.plan.tile, "nodata": json.dumps(job.image.nodata), "keepbits": self.keepbits}
+        if self._goes_on:
+            creation.compare(self._store, attributes, metadata, list(job.variables))
+        else:
+            mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
+            creation.declare(self._store, job.template(), metadata, mask_means)
+        self._begun = False  # from now on what is there can be resumed
+        return replace(job, image=replace(job.image, data=self._store.input()))
+
+    def missing(self, job: Job) -> list[Tile]:
+        """Return the tiles that are not done."""
+        done = self._store.finished()
+        return [tile for tile in job.tiles() if not done[self._store.at(tile)]]
+
+    def finish(self) -> xr.Dataset:
+        """Return the product, opened lazily."""
+        return self._store.finish()
+
+    def _survey(self, array: xr.DataArray, reading: Reading, keep: Any) -> images.Image:
+        with show_progress("reading", array.size, self.progress) as advance:
+            return images.survey(array, **reading, keep=keep, advance=advance)

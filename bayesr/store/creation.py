@@ -1,0 +1,126 @@
+"""Create a store: first room for the image, then the template of the product and of what is beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from bayesr.errors import StoreFailed
+from bayesr.images import lazy
+from bayesr.product import DIMS, MASK_MEANS
+from bayesr.store.layout import CODEC, NEXT, PROGRESS, Store
+
+# Attributes that must be equal for a store to be resumed.
+_IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
+
+
+def begin(store: Store, image: xr.DataArray) -> None:
+    """Replace whatever is there by an empty store with room for an image, ``(band, y, x)``.
+
+    Raises
+    ------
+    StoreFailed
+        When it cannot be written; nothing is left behind.
+    """
+    store.clear()
+    try:
+        root = zarr.open_group(store.place, mode="a", zarr_format=3)
+        bands = image.shape[0]
+        root.create_group(PROGRESS).create_array(
+            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=CODEC,
+            chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(bands, lazy.BLOCK, lazy.BLOCK),
+        )  # fmt: skip
+    except OSError as error:
+        store.clear()
+        raise store.not_created(error) from error
+
+
+def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int) -> None:
+    """Declare all arrays of a store, without data.
+
+    Parameters
+    ----------
+    store : Store
+        With room for the image, see `begin`.
+    template : Dataset
+        The product, backed by dask arrays, which are never computed.
+    metadata : mapping
+        Of the work: ``tile``, the side of a tile in low-resolution pixels; ``nodata``; ``keepbits``.
+    mask_means : int
+        Number of maps per band in `MASK_MEANS`; 0 for none.
+
+    Raises
+    ------
+    StoreFailed
+        When it cannot be written.
+    """
+    side = int(metadata["tile"]) * int(template.attrs["scale"])
+    chunk = side // 2 if side % 2 == 0 else side
+    try:
+        _declare_progress(store.progress, template, side, chunk, mask_means)
+        template.to_zarr(
+            store.root.store, mode="a", compute=False, encoding=_encoding(template, side, chunk), zarr_format=3,
+            consolidated=False,
+        )  # fmt: skip
+        del store.root  # it was opened before xarray wrote its arrays
+        store.progress.attrs.update(metadata)  # last: they tell that the template is complete
+    except OSError as error:
+        raise store.not_created(error) from error
+
+
+def _encoding(template: xr.Dataset, side: int, chunk: int) -> dict[str, Any]:
+    encoding = {}
+    for name, variable in template.data_vars.items():
+        leading = (1,) * (variable.ndim - 2)
+        encoding[str(name)] = {
+            "chunks": (*leading, chunk, chunk),
+            "shards": (*leading, side, side),
+            "fill_value": np.nan,
+            "compressors": (CODEC,),
+        }
+    return encoding
+
+
+def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, chunk: int, mask_means: int) -> None:
+    """Declare the arrays of the group beside the product."""
+    shape = tuple(template.sizes[dim] for dim in DIMS)
+    grid = tuple(-(-edge // side) for edge in shape[1:])
+    names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]
+    tiles: dict[str, Any] = {"dimension_names": ("tile_y", "tile_x"), "fill_value": 0, "dtype": "uint32"}
+    if mask_means:
+        progress.create_array(
+            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, chunk, chunk), fill_value=np.nan,
+            shards=(mask_means, 1, side, side), dtype="float32", dimension_names=("mask", *DIMS),
+            compressors=CODEC,
+        )  # fmt: skip
+    progress.create_array("done", shape=grid, chunks=(1, 1), compressors=None, **tiles)
+    progress.create_array(
+        "checksum", shape=(*grid, len(names)), chunks=(1, 1, len(names)), compressors=None,
+        **(tiles | {"dimension_names": ("tile_y", "tile_x", "variable")}),
+        attributes={"variables": json.dumps(names)},
+    )  # fmt: skip
+
+
+def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any], variables: list[str]) -> None:
+    """Check that a store was begun with the same model, image and settings.
+
+    Raises
+    ------
+    StoreFailed
+        The message names the first difference.
+    """
+    known = store.attributes | {"variables": sorted(store.variables)} | store.metadata
+    asked = {name: attributes[name] for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    if NEXT in known:
+        raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
+    for name, new in asked.items():
+        if known.get(name) != new:
+            raise StoreFailed(
+                f"{store.place} was begun with another {name}: {known.get(name)!r}, not {new!r}. "
+                "Use overwrite=True, or another store."
+            )
