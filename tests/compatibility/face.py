@@ -86,8 +86,8 @@ def _option(parameter: click.Parameter) -> dict[str, Any]:
     default = parameter.default
     plain = isinstance(default, str | int | float | bool | tuple)
     # Versions of click differ in how they say that there is no default.
-    found["default"] = default if plain and default not in (False, ()) else None
-    return found
+    found["default"] = default if plain and default is not False and default != () else None
+    return {key: value for key, value in found.items() if value is not None and value is not False and value != []}
 
 
 def _product(ds: xr.Dataset) -> dict[str, Any]:
