@@ -84,6 +84,8 @@ def _option(parameter: click.Parameter) -> dict[str, Any]:
     if isinstance(kind, click.Choice):
         found["choices"] = sorted(map(str, kind.choices))
     default = parameter.default
+    if default == float("inf"):  # JSON has none
+        default = "inf"
     plain = isinstance(default, str | int | float | bool | tuple)
     # Versions of click differ in how they say that there is no default.
     found["default"] = default if plain and default is not False and default != () else None
