@@ -1,0 +1,85 @@
+"""Model files and segmenter files of 0.1.0 are read, and give what they gave, to 1e-5 of the value range."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import bayesr
+from tests.compatibility.conftest import FIXTURES
+
+PRODUCTS = json.loads((FIXTURES / "facts.json").read_text())["products"]
+BUNDLED = [name for name in PRODUCTS if name.endswith("-x4") and name != "residual-full-x4"]
+RANGE = 255.0
+ATOL = 1e-5 * RANGE
+
+
+def tolerance(variable: str, expected: np.ndarray) -> float:
+    """What 1e-5 of the range in the members makes of a variable."""
+    if variable in ("variance", "aleatoric", "epistemic"):  # d(s^2) = 2 s ds
+        return ATOL * (1 + 2 * float(np.sqrt(np.abs(expected).max())))
+    return 1e-3 if variable == "calibration" else ATOL
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_model_file_gives_the_product_that_it_gave(name, model_files, expected, facts):
+    model = name if name in BUNDLED else model_files / f"{name}.safetensors"
+    attributes = facts["products"][name]
+    ds = bayesr.sample(
+        expected[f"{name}/input"], attributes["n"], dims=("y", "x", "band"), model=model, seed=7, device="cpu"
+    )
+    assert {k: v for k, v in ds.attrs.items() if k not in ("history", "bayesr_version")} == attributes
+    for key, values in expected.items():
+        of, _, variable = key.rpartition("/")
+        if of != name or variable == "input":
+            continue
+        found = ds[variable].to_numpy()
+        if variable == "samples" and len(found) > 1:
+            found = found[[0, -1]]
+        atol = tolerance(variable, values)
+        np.testing.assert_allclose(found, values, rtol=0, atol=atol, err_msg=f"{variable} of {name}")
+
+
+@pytest.mark.parametrize("name", ["residual-full-x4", "ensemble", "mc-dropout", "quantile", "fluorescence-x4"])
+def test_a_product_of_before_is_replayed(name, model_files, expected, facts):
+    """From its attributes alone, as a product that lies in a file of long ago."""
+    image = expected[f"{name}/input"]
+    model = None if name in BUNDLED else model_files / f"{name}.safetensors"
+    ds = bayesr.sample(image, 1, dims=("y", "x", "band"), model=model or name, seed=1)
+    ds.attrs = facts["products"][name]
+    last = ds.attrs["n"] - 1
+    member = bayesr.replay(ds, last, image, model=model)
+    np.testing.assert_allclose(member, expected[f"{name}/samples"][-1], rtol=0, atol=ATOL)
+    assert int(member["realization"]) == last
+
+
+@pytest.mark.parametrize("name", [name for name in PRODUCTS if name not in BUNDLED])
+def test_a_model_that_is_saved_again_keeps_its_checksum_and_members(name, model_files, expected, tmp_path):
+    """The checksum is over the stored names and values of weights: neither may change."""
+    before = bayesr.load(model_files / f"{name}.safetensors")
+    again = bayesr.load(before.save(tmp_path / f"{name}.safetensors"))
+    assert again.sha256 == before.sha256 and again.card == before.card and again.promises == before.promises
+    image = expected[f"{name}/input"]
+    n = len(expected[f"{name}/samples"])
+    first, second = (
+        bayesr.sample(image, n, dims=("y", "x", "band"), model=model, level=0.5) for model in (before, again)
+    )
+    np.testing.assert_array_equal(first["samples"], second["samples"])
+    np.testing.assert_array_equal(first["lower"], second["lower"])
+
+
+def test_bundled_models_keep_their_halos(facts):
+    assert {info.name: bayesr.load(info.name).halo for info in bayesr.models()} == facts["halo"]
+
+
+@pytest.mark.parametrize("name", ["unet", "unet-borders", "probabilistic-unet", "annotators"])
+def test_a_segmenter_file_finds_what_it_found(name, model_files, expected):
+    ds = bayesr.sample(expected["segmenters/input"], 4, model="fluorescence-x4", seed=7, device="cpu")
+    found = bayesr.segment(ds, model_files / f"segmenter-{name}.safetensors")
+    for variable in ("probability", "mutual_information"):
+        values = expected[f"segmenters/{name}/{variable}"]
+        # Entropies have an infinite slope at 0 and 1, and members differ by 1e-5 of the range between processors.
+        atol = 1e-4 if variable == "probability" else 1e-3
+        np.testing.assert_allclose(found[variable], values, rtol=0, atol=atol, err_msg=variable)
