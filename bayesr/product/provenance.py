@@ -111,6 +111,8 @@ class Provenance:
     def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
         """Read the attributes of a product.
 
+        Attributes that only describe, such as ``history``, may be missing.
+
         Raises
         ------
         InvalidProduct
@@ -131,11 +133,11 @@ class Provenance:
                 quantisation_step=float(attrs["quantum"]),
                 observation=json.loads(attrs["observation"]),
                 engine=json.loads(attrs["engine"]),
-                calibration_source=str(attrs["calibration_source"]),
+                calibration_source=str(attrs.get("calibration_source", "")),
                 input=json.loads(attrs["input"]),
-                input_check=str(attrs["input_check"]),
-                history=str(attrs["history"]),
-                bayesr_version=str(attrs["bayesr_version"]),
+                input_check=str(attrs.get("input_check", "")),
+                history=str(attrs.get("history", "")),
+                bayesr_version=str(attrs.get("bayesr_version", "")),
             )
         except KeyError as error:
             raise InvalidProduct(
