@@ -1,8 +1,8 @@
-"""Networks compiled by OpenVINO for CPUs: the same members to float accuracy, with less work around the arithmetic.
+"""Networks compiled by OpenVINO for CPUs: the same members to float accuracy, with less overhead.
 
-What is compiled is the network itself, traced by OpenVINO's own converter: once for what members share, once for a
-batch of members. Images go in and out as `n x y x x x channel`, which is how channels_last tensors lie in memory, so
-that nothing is copied on the way. OpenVINO is imported when it is asked for, and only then.
+OpenVINO's converter traces the network twice: for the features that members share, and for a batch of members. Images
+are passed as `n x y x x x channel`, the memory layout of channels_last tensors, so that nothing is copied. OpenVINO is
+an optional package, and is imported only when this device is used.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.heads.stochastic import BackboneFeatures
 
 NAME = "openvino"
-"""The device that asks for it."""
+"""Name of the device."""
 
 _KEPT = 8
-"""Shapes that a network stays compiled for: the windows of a row of tiles are of three."""
+"""Number of shapes that a network stays compiled for: the windows in a row of tiles have three."""
 
 
 @lru_cache(maxsize=1)
 def openvino() -> Any:
-    """The package.
+    """Return the package ``openvino``.
 
     Raises
     ------
     EngineUnavailable
         When it is not installed.
     """
-    # Its import sends a message to its makers through this package, unless that is missing.
+    # OpenVINO reports its import through this package, unless it is missing.
     telemetry = "openvino_telemetry"
     present = telemetry in sys.modules
     if not present:
         sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
-        import openvino
+        import openvino  # optional
     except ImportError as error:
         raise EngineUnavailable(
             f"The device {NAME!r} needs OpenVINO: pip install 'bayesr[engine]', or use device='cpu'."
@@ -56,13 +56,13 @@ def openvino() -> Any:
 
 
 class Graph:
-    """A module that runs in OpenVINO: converted at the first call, compiled for every shape of its inputs.
+    """A module that runs in OpenVINO. It is converted at the first call, and compiled for each shape of its inputs.
 
     Parameters
     ----------
     module : nn.Module
-        Takes tensors and returns a tensor or a tuple of them. Values that it derives from its inputs must not steer
-        it. Its weights are what they are when it is converted.
+        Takes tensors and returns a tensor or a tuple of tensors. Its control flow must not depend on values of its
+        inputs. Later changes of its weights have no effect.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -72,9 +72,9 @@ class Graph:
         self._request = lru_cache(maxsize=_KEPT)(self._compile)
 
     def __call__(self, inputs: Sequence[Tensor], out: Tensor | None = None) -> list[Tensor]:
-        """The outputs, each in memory of its own; a single one is written to `out` where that is given.
+        """Return the outputs, each in its own memory; a single output is written to `out` if given.
 
-        Inputs and `out` are float32 and on the CPU. Those that are contiguous are not copied.
+        Inputs and `out` are float32 tensors on the CPU. Contiguous ones are not copied.
         """
         given = [part.contiguous() for part in inputs]
         with self._lock:
@@ -93,7 +93,7 @@ class Graph:
         library, modes = openvino(), [(part, part.training) for part in self._module.modules()]
         try:
             with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # how the converter looks into torch is its own business
+                warnings.simplefilter("ignore")  # the converter uses deprecated parts of torch
                 return library.convert_model(self._module, example_input=tuple(example))
         except Exception as error:
             reason = " ".join(str(error).rpartition("Summary:")[2].split())
@@ -141,7 +141,7 @@ class _Draw(nn.Module):
 
 
 def _rows(images: Tensor) -> Tensor:
-    """`n x channel x y x x` to `n x y x x x channel`."""
+    """Permute `n x channel x y x x` to `n x y x x x channel`."""
     return images.permute(0, 2, 3, 1)
 
 
@@ -150,7 +150,7 @@ def _images(rows: Tensor) -> Tensor:
 
 
 class Compiled(Generator):
-    """A network whose `prepare` and `draw` run in OpenVINO; weights and modules are those of the one it is made of."""
+    """A network whose `prepare` and `draw` run in OpenVINO. It shares weights and modules with the original."""
 
     def __init__(self, network: Generator) -> None:
         nn.Module.__init__(self)
@@ -159,17 +159,17 @@ class Compiled(Generator):
         self._graphs = Graph(_Prepare(self)), Graph(_Draw(self))
 
     def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
-        """As `Generator.prepare`, of float32 on the CPU."""
+        """Run `Generator.prepare` on float32 tensors on the CPU."""
         parts = [_images(part) for part in self._graphs[0]([_rows(y)])]
         return parts[0] if self.head is None else BackboneFeatures(*parts)
 
     def draw(
         self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
-        """As `Generator.draw`; a member by itself is drawn in PyTorch.
+        """Run `Generator.draw`; a single member is drawn in PyTorch.
 
-        With nothing to broadcast OpenVINO merges products with what members share into the convolutions, in a layout
-        that slows them down by half.
+        For a single member, OpenVINO merges products with shared features into the convolutions, in a layout that makes
+        them half as fast.
         """
         if z is None or len(z) == 1 or not isinstance(shared, BackboneFeatures):
             return super().draw(shared, z, masks, out)
@@ -178,7 +178,7 @@ class Compiled(Generator):
 
 
 def _versions(network: nn.Module) -> list[int]:
-    """How often each weight was changed; what inference mode made cannot be asked."""
+    """Return how often each weight was changed; tensors of inference mode do not record it."""
     weights = [*network.parameters(), *network.buffers()]
     return [0 if weight.is_inference() else weight._version for weight in weights]
 
@@ -187,7 +187,7 @@ _COMPILED: WeakKeyDictionary[Generator, Compiled] = WeakKeyDictionary()
 
 
 def compiled(network: Generator) -> Compiled:
-    """The network in OpenVINO: compiled when first used, the same one as long as `network` lives and stays as it is.
+    """Return the network in OpenVINO. It is compiled when first used, and kept until `network` changes or is deleted.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Latents from (seed, member, absolute pixel), dropout masks from (seed, mask): no state, no order.
+"""Random numbers as pure functions: latents of (seed, member, absolute pixel), dropout masks of (seed, mask).
 
-The latent field of a member is drawn in blocks of 64 x 64 low-resolution pixels, each from a
-Philox generator whose key is (seed, member) and whose counter is the block's place. Any window of
-the field can so be had without the rest of it, and is the same whoever asks.
+The latent field of a member is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox generator whose
+key is (seed, member) and whose counter is the position of the block. So any window of the field can be computed
+without the rest, and always has the same values.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 64
-_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # the last word of the counter keeps the kinds of noise apart
+_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # the last word of the counter: kinds of noise differ
 
 
 @lru_cache(maxsize=1)
 def _quantiles() -> NDArray[np.float32]:
-    """Standard normal quantiles of the 65,536 values of 16 random bits, scaled to variance one."""
-    from scipy.special import ndtri
+    """Return the standard normal quantiles of the 65,536 values of 16 random bits, scaled to variance one."""
+    from scipy.special import ndtri  # slow to import
 
     values = ndtri((np.arange(65536) + 0.5) / 65536)
     scaled: NDArray[np.float32] = (values / values.std()).astype(np.float32)
@@ -43,24 +43,24 @@ def latent(
     channels: int,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Independent standard normal values, `y x x x channel`, for a window of the low-resolution grid.
+    """Return independent standard normal values, `y x x x channel`, for a window of the low-resolution grid.
 
     Parameters
     ----------
     seed : int
         In [0, 2**64).
     member : int
-        The member's number, at least 0.
+        Number of the member, at least 0.
     window : tuple of int
         (top, bottom, left, right) in absolute low-resolution pixels, ends excluded.
     channels : int
-        Latent channels.
+        Number of latent channels.
     out : ndarray, optional
-        Where to write them.
+        Array that the values are written to.
 
     Notes
     -----
-    16 random bits a value: the tails end at 4.2 standard deviations.
+    Each value uses 16 random bits, so that the distribution ends at 4.2 standard deviations.
     """
     top, bottom, left, right = window
     out = np.empty((bottom - top, right - left, channels), np.float32) if out is None else out
@@ -78,13 +78,13 @@ def latent(
 
 
 def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
-    """Channel masks, `layer x channel`: 0 with the layer's dropout rate `p`, else ``1 / (1 - p)``."""
+    """Return channel masks, `layer x channel`: 0 with the dropout rate p of the layer, else ``1 / (1 - p)``."""
     uniform = (_raw(seed, mask, (0, 0, _MASK), rates.size * width) >> np.uint64(11)) * 2.0**-53
     rate = np.asarray(rates, np.float64)[:, None]
     return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
 
 
 def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-    """Standard normal values that masks are made of, one array a layer."""
+    """Return the standard normal values of a Gaussian dropout mask, one array per layer."""
     bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4)).astype("<u8", copy=False).view("<u2")
     return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])

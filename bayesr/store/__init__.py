@@ -1,11 +1,13 @@
-"""Products as sharded Zarr: the template first, then whole shards, each marked done after its data.
+"""Products as sharded Zarr stores. The template is written first, then whole shards, each marked done after its data.
 
-A tile is one shard of every variable, so no two writers ever share a shard. Beside the product lies the group
-``progress`` with all that is needed to go on:
+A tile is one shard of every variable, so that no two writers share a shard. Beside the product, the group ``progress``
+holds everything that is needed to continue:
 
-- ``input``, the image itself: whoever draws a tile, wherever, reads its window from here;
-- ``done``, for every tile the number of its members, 0 where it is not drawn, written after its data;
-- ``checksum``, for every tile and variable the CRC-32 of its values;
-- ``mask_means``, what more members need to know of the first ones;
-- ``next``, while members are added, tiles that are about to replace others.
+- ``input``, a copy of the image, from which workers read the windows of their tiles;
+- ``done``, the number of members of every tile, written after its data; 0 where it is not drawn;
+- ``checksum``, the CRC-32 of the values of every tile and variable;
+- ``mask_means``, deviations of the means of dropout masks, which are needed to add members;
+- ``next``, tiles that are about to replace others, while members are added.
+
+This room knows neither torch nor models.
 """

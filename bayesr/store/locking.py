@@ -1,4 +1,4 @@
-"""One writer per store: a kernel's lock on a local directory, a lease that is renewed everywhere else."""
+"""One writer per store: the kernel locks a local directory, and a renewed lease guards any other place."""
 
 from __future__ import annotations
 
@@ -23,37 +23,36 @@ if sys.platform != "win32":
     import fcntl
 
 LEASE = ".writer.json"
-"""Ends the name of the object, beside a store that no kernel can lock, that says who writes to it."""
+"""Suffix of the object that names the writer, beside a store that the kernel cannot lock."""
 
 _RENEWED = 10.0
 _VALID = 60.0
-"""Seconds: a lease that was not renewed for so long is taken over."""
+"""Seconds after which a lease that was not renewed is taken over."""
 
 _SETTLE = 1.0
-"""Seconds until a lease is read back: of two that take one over at once, the later one keeps it."""
+"""Seconds until a lease is read back: of two writers that take one over at once, the later one keeps it."""
 
 
 @contextmanager
 def lock(place: str) -> Iterator[None]:
-    """Hold a store for writing; its readers are not concerned.
+    """Lock a store for writing. Readers are not affected.
 
-    A directory on a local disk is locked by the kernel, which lets go when the process ends in whatever way, and
-    leaves no trace. Object stores, network file systems without locks, and Windows have no such thing: there a small
-    object beside the store names the writer, who renews it every 10 seconds; one that was not renewed for 60 seconds,
-    or whose process is known to be dead, is taken over. Clocks of machines that share a store must agree to the
-    minute.
+    The kernel locks a directory on a local disk, and unlocks it when the process ends, however it ends. Object stores,
+    network file systems without locks, and Windows have no such lock. There, a small object beside the store names the
+    writer, which renews it every 10 seconds. A lease that was not renewed for 60 seconds, or whose process is known to
+    be dead, is taken over. The clocks of machines that share a store must agree to the minute.
 
     Parameters
     ----------
     place : str
-        A path, or a URL that fsspec knows. A directory that is not there is made. It may be emptied while it is
-        locked, but not replaced.
+        A path, or a URL that fsspec knows. A missing directory is created. It may be emptied while it is locked, but
+        not replaced.
 
     Raises
     ------
     StoreBusy
-        When another writer holds it, this process's own other threads included; or when the lease was lost to another
-        one, because this process was halted for more than a minute.
+        When another writer holds the store, another thread of this process included; or when another writer took the
+        lease over, because this process was halted for more than a minute.
     StoreFailed
         When the place cannot be reached.
     """
@@ -65,13 +64,13 @@ def lock(place: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # it is only removed where nothing came to be in it
+        with suppress(OSError):  # an empty directory is removed, and no other
             Path(place).rmdir()
         _unlock(folder)
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor of the locked directory, or None where directories cannot be locked."""
+    """Return a descriptor of the locked directory, or None where directories cannot be locked."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +79,7 @@ def _locked(path: Path) -> int | None:
             if sys.platform == "win32":
                 return None
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # removed by another writer that had nothing to leave
+        except FileNotFoundError:  # another writer removed it, because it was empty
             continue
         except OSError as error:
             raise StoreFailed(f"{path} cannot be written to: {error}.") from error
@@ -106,7 +105,7 @@ def _unlock(folder: int) -> None:
 
 
 def _holder(directory: os.stat_result) -> str:
-    """Who has locked a directory, as far as the kernel tells."""
+    """Return the process that has locked a directory, if the kernel tells."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/locks").read_text().splitlines():
             # 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
@@ -124,7 +123,7 @@ def _busy(place: str, holder: str) -> StoreBusy:
 
 
 class _Lease:
-    """An object beside a store that says who writes to it, renewed by a thread."""
+    """An object beside a store that names its writer, and that a thread renews."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -162,14 +161,14 @@ class _Lease:
             )
 
     def _claim(self) -> None:
-        there = self._refuse()
-        if there is None:
+        current = self._refuse()
+        if current is None:
             try:
-                self._write(mode="create")  # of several that do so at once one succeeds
+                self._write(mode="create")  # of several writers at the same time, one succeeds
                 return
             except FileExistsError:
                 pass
-            except (OSError, NotImplementedError, TypeError, ValueError):  # not everywhere can it be asked for
+            except (OSError, NotImplementedError, TypeError, ValueError):  # some file systems have no such mode
                 pass
             self._refuse()
         self._write()
@@ -177,36 +176,36 @@ class _Lease:
         self._refuse()
 
     def _refuse(self) -> dict[str, Any] | None:
-        """The lease there is, but for one that somebody else holds."""
-        there = self._read()
-        if there is not None and there["id"] != self._me["id"] and _alive(there):
-            raise _busy(self._place, f"process {there['pid']} on {there['host']}")
-        return there
+        """Return the current lease, if any; raise where another writer holds it."""
+        current = self._read()
+        if current is not None and current["id"] != self._me["id"] and _alive(current):
+            raise _busy(self._place, f"process {current['pid']} on {current['host']}")
+        return current
 
     def _renew(self) -> None:
         while not self._over.wait(_RENEWED):
-            with suppress(Exception):  # whatever a connection that is lost for a while makes a client raise
-                there = self._read()
-                if there is not None and there["id"] != self._me["id"]:
-                    self._lost = f"Process {there['pid']} on {there['host']}"
+            with suppress(Exception):  # clients raise many kinds of errors while a connection is lost
+                current = self._read()
+                if current is not None and current["id"] != self._me["id"]:
+                    self._lost = f"Process {current['pid']} on {current['host']}"
                     return
                 self._write()
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            there = json.loads(self._files.cat_file(self._path))
-            return there if isinstance(there, dict) and there.keys() >= {*self._me, "time"} else None
-        except (FileNotFoundError, ValueError):  # ValueError: cut short by a full disk
+            current = json.loads(self._files.cat_file(self._path))
+            return current if isinstance(current, dict) and current.keys() >= {*self._me, "time"} else None
+        except (FileNotFoundError, ValueError):  # ValueError: a full disk cut the object short
             return None
 
     def _write(self, **how: str) -> None:
-        if "file" in self._files.protocol:  # object stores need no directories, and must be asked to make no bucket
+        if "file" in self._files.protocol:  # object stores have no directories, and no bucket is to be created
             self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
         self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
 
 
 def _alive(lease: dict[str, Any]) -> bool:
-    """Whether its writer may still be at work."""
+    """Whether the writer of a lease may still be running."""
     if time.time() - lease["time"] > _VALID:
         return False
     if lease["host"] != socket.gethostname():

@@ -1,4 +1,4 @@
-"""Where stores lie: paths, and URLs that fsspec knows; and whether one may be written there."""
+"""The places of stores: paths, and URLs that fsspec knows; and the check whether a store can be written there."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 
 
 def place_of(store: Any) -> str:
-    """Where a store lies: a URL as it is, a path with its home directory filled in."""
+    """Return the place of a store: a URL as it is, a path with ``~`` expanded."""
     text = str(store)
     return text if "://" in text else str(Path(text).expanduser())
 
 
 def same(one: Any, other: str) -> bool:
-    """Whether a place is another one, or the store that it lies in."""
+    """Whether two places are the same, or `one` lies inside `other`."""
     if one is None or "://" in other or "://" in str(one):
         return str(one) == other
     return Path(other).resolve() in (Path(one).resolve(), *Path(one).resolve().parents)
 
 
 def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
-    """Refuse, before any work, a place where the product could not be written.
+    """Check, before any work, that a product can be written to a place.
 
     Parameters
     ----------
     place : str
         A path or a URL that fsspec knows.
     needed : int
-        Bytes; only looked at where free space is known, on disks.
+        Bytes that the product takes; compared with the free space of local disks.
 
     Raises
     ------
     StoreExists
-        When something is there, and neither `overwrite` nor `resume` was asked for.
+        When something exists there, and neither `overwrite` nor `resume` is set.
     StoreFailed
-        When there is no room, or something is there that is no Zarr store.
+        When there is too little space, or something exists there that is no Zarr store.
     """
     if overwrite and resume:
         raise InvalidArgument("overwrite and resume contradict each other: choose one.")
@@ -71,12 +71,12 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
 
 
 def files(place: str) -> tuple[Any, str]:
-    """The file system of a place, and the path on it.
+    """Return the file system of a place, and the path on it.
 
     Raises
     ------
     StoreFailed
-        When nothing here knows such URLs.
+        When no installed package knows such URLs.
     """
     try:
         system, path = fsspec.core.url_to_fs(place, use_listings_cache=False)

@@ -1,4 +1,4 @@
-"""Numbers as they are stored: so that equal ones are of equal bytes, and with the bits that are worth keeping."""
+"""The stored form of numbers: equal numbers have equal bytes, and only significant bits are kept."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ BITS = 23
 
 
 def plain(values: NDArray[np.float32], bits: int | None = None) -> NDArray[np.float32]:
-    """Contiguous, little-endian, rounded, and NaN of one kind; the values themselves where nothing is to be changed.
+    """Return values contiguous, little-endian and rounded, with one kind of NaN; not copied if nothing changes.
 
     Parameters
     ----------
     values : ndarray of float32
     bits : int, optional
-        Significant bits that are kept, of `BITS`: to the nearest, ties to even. By default all.
+        Bits of the significand to keep, at most `BITS`. Values are rounded to nearest, ties to even. By default all.
     """
     found = np.ascontiguousarray(values, "<f4")
     rounding = bits is not None and bits < BITS
-    if rounding or np.isnan(found.min()):  # else there is no reason to take memory
+    if rounding or np.isnan(found.min()):  # else no copy is needed
         found = np.array(found)
         if bits is not None and rounding:
             raw, drop = found.view("<u4"), BITS - bits
