@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from skimage.measure import label
+from torch import nn
 
 from bayesr.errors import InvalidArgument, SegmenterFailed
+from bayesr.segmentation.registry import CLASSICAL
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
@@ -49,19 +54,15 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
     InvalidArgument
         When it is nothing that segments.
     """
-    import torch
-
     inputs: tuple[str, ...] = ("member",)
     bands: int | None = None
     call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
-    if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL:
-        given = load(Path(given))
+    if isinstance(given, str | os.PathLike):
+        given = CLASSICAL[str(given)] if str(given) in CLASSICAL else load(Path(given))
     if isinstance(given, Segmenter):
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
         bands = given.bands // len(inputs)
-    elif isinstance(given, str):
-        name, call = given, _of_array(CLASSICAL[given])
-    elif isinstance(given, torch.nn.Module):
+    elif isinstance(given, nn.Module):
         name, call = type(given).__name__, _of_module(given)
     elif callable(given):
         name, call = getattr(given, "__qualname__", type(given).__name__), _of_array(given)
@@ -130,8 +131,6 @@ def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise SegmenterFailed(f"{int((~np.isfinite(values)).sum())} values are NaN or infinite.")
     if logits:
-        from scipy.special import expit, softmax
-
         found: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
         return found
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
@@ -160,10 +159,8 @@ def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
 
 
 def _parts(mask: NDArray[np.bool_]) -> NDArray[Any]:
-    from skimage.measure import label
-
-    found: NDArray[Any] = label(mask, connectivity=1)
-    return found
+    components: NDArray[Any] = label(mask, connectivity=1)
+    return components
 
 
 # -- kinds -----------------------------------------------------------------------------------------
@@ -175,8 +172,6 @@ def _of_array(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., A
 
 def _of_module(module: Any) -> Callable[..., Any]:
     """A torch module on `1 x band x y x x`, scaled to [0, 1]: a copy in evaluation mode, so that the caller's stays."""
-    import torch
-
     network = copy.deepcopy(module).eval()
     weight = next((p for p in network.parameters()), torch.zeros(()))
 
@@ -187,45 +182,3 @@ def _of_module(module: Any) -> Callable[..., Any]:
             return network(x).float().cpu().numpy()
 
     return call
-
-
-def otsu(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels brighter than Otsu's threshold on the mean over bands; none in an image of one value.
-
-    References
-    ----------
-    N. Otsu, "A threshold selection method from gray-level histograms", 1979, doi:10.1109/TSMC.1979.4310076.
-    """
-    from skimage.filters import threshold_otsu
-
-    grey = image.mean(0)
-    if grey.min() == grey.max():
-        return np.zeros(grey.shape, np.bool_)
-    found: NDArray[np.bool_] = grey > threshold_otsu(grey)
-    return found
-
-
-def watershed(image: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Otsu's foreground, parted where it narrows: a watershed of the distance to the background, smoothed.
-
-    Seeds are the maxima of the distance, after a Gaussian of standard deviation 1 pixel, at least 5 pixels apart.
-
-    References
-    ----------
-    F. Meyer, "Topographic distance and watershed lines", 1994, doi:10.1016/0165-1684(94)90060-4.
-    """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed as flood
-
-    mask = otsu(image)
-    distance = gaussian_filter(distance_transform_edt(mask), 1.0)
-    seeds = np.zeros(mask.shape, np.int32)
-    peaks = peak_local_max(distance, min_distance=5, labels=_parts(mask), exclude_border=False)
-    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    found: NDArray[np.int32] = flood(-distance, seeds, mask=mask)
-    return found
-
-
-CLASSICAL: dict[str, Callable[[NDArray[np.float32]], Any]] = {"otsu": otsu, "watershed": watershed}
-"""Segmenters that learn nothing, by name."""

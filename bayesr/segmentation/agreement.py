@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from bayesr.errors import BandMismatch, InvalidArgument
+from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice
-
-if TYPE_CHECKING:
-    from bayesr.segmentation.cases import Case
-    from bayesr.segmentation.segmenter import Segmenter
+from bayesr.segmentation.scaling import scaled
+from bayesr.segmentation.segmenter import Segmenter
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -232,13 +232,9 @@ def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int
     BandMismatch
         When a case has another number of bands than the segmenter takes.
     """
-    import torch
-
-    from bayesr.segmentation.segmenter import scaled
-
     if n < 1:
         raise InvalidArgument(f"At least one plausible map is needed, not {n}.")
-    network: Any = segmenter.network
+    network = segmenter.network
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     rows = []

@@ -6,16 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+import xarray as xr
 from numpy.typing import NDArray
+from skimage.transform import resize
 
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
+from bayesr.images import read as read_image
+from bayesr.model.model import Model
 from bayesr.segmentation.masks import check_sizes, image_files, mask_files, mask_of, read_mask
-
-if TYPE_CHECKING:
-    from bayesr.model.model import Model
+from bayesr.segmentation.nifti import read_slice
 
 _DERIVED = "_superpixels"
 
@@ -139,8 +141,6 @@ def qubiq(folder: str | Path, task: int = 1) -> list[Case]:
     H. B. Li et al., "QUBIQ: Uncertainty quantification for biomedical image segmentation challenge", 2024,
     arXiv:2405.18435.
     """
-    from bayesr.segmentation.nifti import read_slice
-
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageNotFound(f"There is no folder {folder}.")
@@ -209,9 +209,6 @@ def with_uncertainty(
 
 
 def _uncertain(case: Case, model: Model, n: int, kind: str, seed: int) -> Case:
-    import torch
-    import xarray as xr
-
     s = model.scale
     height, width = (size // s * s for size in case.masks.shape[1:])
     low, high = case.value_range
@@ -235,10 +232,8 @@ def _uncertain(case: Case, model: Model, n: int, kind: str, seed: int) -> Case:
 
 
 def _case(file: Path, masks: Sequence[Path]) -> Case:
-    from bayesr import images
-
     try:
-        image = images.read(file)
+        image = read_image(file)
     except NotAnImage as error:
         raise type(error)(f"{file.name}: {error}") from error
     pixels = image.data.to_numpy().astype(np.float32)
@@ -255,8 +250,6 @@ def _shrunk(case: Case, longest: int | None) -> Case:
     height, width = case.image.shape[1:]
     if longest is None or max(height, width) <= longest:
         return case
-    from skimage.transform import resize
-
     shape = tuple(max(1, round(size * longest / max(height, width))) for size in (height, width))
     image = resize(case.image, (len(case.image), *shape), order=1, anti_aliasing=True, preserve_range=True)
     rows, columns = ((np.arange(n) + 0.5) * size / n for n, size in zip(shape, (height, width), strict=True))

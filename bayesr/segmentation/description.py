@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-import bayesr
 from bayesr.segmentation.objects import interval
+from bayesr.version import __version__
 
 Array = NDArray[Any]
 
@@ -63,7 +63,7 @@ def dataset(
     else:
         variables = {key: value for key, value in variables.items() if "realization" not in value[0]}
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = [ds.attrs.get("history"), f"{now} bayesr {bayesr.__version__}: segment({name})"]
+    history = [ds.attrs.get("history"), f"{now} bayesr {__version__}: segment({name})"]
     attributes = {"Conventions": "CF-1.11"} | dict(ds.attrs) | {"history": "\n".join(filter(None, history))}
     attributes |= {"segmenter": name, "segmentation": json.dumps(dict(settings)), "level": settings["level"]}
     return xr.Dataset(variables, coords, attributes)

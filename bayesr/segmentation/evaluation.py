@@ -141,7 +141,7 @@ def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float]
     if not all(0 < t <= 1 for t in thresholds):
         raise InvalidArgument(f"thresholds must lie above 0 and be at most 1 (0.5: half overlaps), not {thresholds!r}.")
     p, t = _labels(predicted, "predicted"), _labels(true, "true")
-    _same_shape(p, t)
+    check_same_shape(p, t)
     overlap = _overlaps(p, t)
     found, there = overlap.shape
     if found + there == 0:
@@ -172,113 +172,6 @@ def count_error(predicted: ArrayLike, true: ArrayLike) -> int:
     return int(counts[0] - counts[1])
 
 
-def brier(p: ArrayLike, truth: ArrayLike) -> float:
-    """The Brier score of a probability map.
-
-    ``mean (p - truth)^2`` over pixels: a proper score, so that its expectation is least at the true probability.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-
-    Returns
-    -------
-    float
-        In [0, 1]; lower is better, and 1/4 is what p = 1/2 everywhere has.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-
-    References
-    ----------
-    G. W. Brier, "Verification of forecasts expressed in terms of probability", 1950,
-    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
-    """
-    p, truth = _forecast(p, truth)
-    return float(np.mean((p - truth) ** 2))
-
-
-def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
-    """The expected calibration error of a probability map.
-
-    ``sum_b n_b / N |predicted_b - found_b|`` over bins of equal width; see `reliability`. It is of
-    the probability of the foreground, not of the more probable class. Sampling alone makes it about
-    sqrt(bins p (1 - p) / N) for N independent pixels, and it says nothing of sharpness: a constant map of
-    the right mean has 0. Read it beside `brier`.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-    bins : int
-        Of equal width, 1 or more.
-
-    Returns
-    -------
-    float
-        In [0, 1]; lower is better.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-
-    References
-    ----------
-    M. Pakdaman Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using
-    Bayesian binning", 2015, doi:10.1609/aaai.v29i1.9602. C. Guo et al., "On calibration of modern
-    neural networks", 2017, arXiv:1706.04599.
-    """
-    predicted, found, pixels = reliability(p, truth, bins)
-    full = pixels > 0
-    return float(np.abs(predicted - found)[full] @ pixels[full] / pixels.sum())
-
-
-def reliability(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[Doubles, Doubles, NDArray[np.int64]]:
-    """The reliability diagram: how often is there what is predicted?
-
-    Bin b holds the pixels whose p lies in [b / bins, (b + 1) / bins), the last one those of p = 1 too. To
-    pool images, weight their bins by `pixels`.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-    bins : int
-        Of equal width, 1 or more.
-
-    Returns
-    -------
-    predicted, found : ndarray
-        Mean probability, and share of pixels that are there, of every bin; in [0, 1], NaN where it is empty.
-    pixels : ndarray
-        Pixels in the bin.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-    """
-    p, truth = _forecast(p, truth)
-    if bins < 1:
-        raise InvalidArgument(f"bins must be 1 or more, not {bins!r}.")
-    where = np.minimum((p.ravel() * bins).astype(np.int64), bins - 1)
-    pixels = np.bincount(where, minlength=bins)
-    sums = [np.bincount(where, values.ravel(), bins) for values in (p, truth)]
-    with np.errstate(invalid="ignore"):
-        predicted, found = (values / pixels for values in sums)
-    return predicted, found, pixels
-
-
 def _overlaps(predicted: NDArray[Any], true: NDArray[Any]) -> Doubles:
     """Intersection over union of every predicted and every true object."""
     (names, p), (others, t) = (np.unique(v, return_inverse=True) for v in (predicted, true))
@@ -293,12 +186,12 @@ def _share(part: np.integer | int, whole: np.integer | int) -> float:
     return float(part / whole) if whole else 1.0
 
 
-def _same_shape(a: NDArray[Any], b: NDArray[Any]) -> None:
+def check_same_shape(a: NDArray[Any], b: NDArray[Any]) -> None:
     if a.shape != b.shape:
         raise InvalidArgument(f"The two have the shapes {a.shape} and {b.shape}: give arrays of one shape.")
 
 
-def _boolean(given: ArrayLike) -> Mask:
+def as_mask(given: ArrayLike) -> Mask:
     array = np.asarray(given)
     if array.dtype != bool:
         raise InvalidArgument(
@@ -308,8 +201,8 @@ def _boolean(given: ArrayLike) -> Mask:
 
 
 def _masks(a: ArrayLike, b: ArrayLike) -> tuple[Mask, Mask]:
-    first, second = _boolean(a), _boolean(b)
-    _same_shape(first, second)
+    first, second = as_mask(a), as_mask(b)
+    check_same_shape(first, second)
     return first, second
 
 
@@ -321,16 +214,3 @@ def _labels(given: ArrayLike, name: str) -> NDArray[Any]:
             "parts of a mask, skimage.measure.label(mask) gives them."
         )
     return array
-
-
-def _forecast(p: ArrayLike, truth: ArrayLike) -> tuple[Doubles, Mask]:
-    probability, there = np.asarray(p, np.float64), _boolean(truth)
-    _same_shape(probability, there)
-    if not probability.size:
-        raise InvalidArgument("There are no pixels to score: give a map of one pixel or more.")
-    if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails both
-        raise InvalidArgument(
-            f"Probabilities must lie in [0, 1]; these run from {np.min(probability):g} to {np.max(probability):g}. "
-            "Logits become probabilities by 1 / (1 + exp(-x))."
-        )
-    return probability, there

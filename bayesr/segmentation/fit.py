@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice, jaccard, precision
 from bayesr.segmentation.losses import LOSSES
 from bayesr.segmentation.patches import Patches
+from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 from bayesr.segmentation.segmenter import Segmenter
 from bayesr.segmentation.stepping import OPTIMISERS, Training
 
@@ -34,7 +34,7 @@ _EVERY = 100
 
 def fit(
     cases: Sequence[Case],
-    network: nn.Module,
+    network: SegmentationNetwork,
     *,
     loss: str = "bce_dice",
     steps: int = 1000,
@@ -61,9 +61,8 @@ def fit(
     Parameters
     ----------
     cases : sequence of Case
-    network : nn.Module
-        Where training starts: a U-Net, a Probabilistic U-Net, an ensemble of annotators, or what has their members
-        ``loss``, ``probability`` and ``architecture``. A copy is trained.
+    network : SegmentationNetwork
+        A copy of it is trained, from its weights: a U-Net, a Probabilistic U-Net, an ensemble of annotators, or your own.
     loss : str
         One of `LOSSES`.
     steps, batch, patch : int
@@ -101,10 +100,10 @@ def fit(
     settings = dict(loss=loss, steps=steps, batch=batch, patch=patch, rate=rate, optimiser=optimiser, scaling=scaling)
     settings |= dict(inputs=list(inputs), blur=blur, noise=noise, seed=seed, cases=len(cases))
     _check(settings, cases, network)
-    network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.train().requires_grad_(True)
-    architecture: dict[str, Any] = network.architecture  # type: ignore[assignment]
-    patches = Patches(cases, architecture["outputs"], patch, scaling, inputs, blur, noise)
+    network = copy.deepcopy(network)
+    module = as_module(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.train().requires_grad_(True)
+    patches = Patches(cases, network.architecture["outputs"], patch, scaling, inputs, blur, noise)
     training = Training(network, settings)
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
@@ -128,23 +127,23 @@ def fit(
             break
     known = settings | {"steps": training.step, "seconds": round(training.seconds, 1)}
     known["parameters"] = sum(p.numel() for p in network.parameters())
-    network.eval().requires_grad_(False)
+    module.eval().requires_grad_(False)
     return Segmenter(name, network, inputs, scaling, card=dict(card or {}) | known)
 
 
-def _check(settings: Mapping[str, Any], cases: Sequence[Case], network: nn.Module) -> None:
+def _check(settings: Mapping[str, Any], cases: Sequence[Case], network: SegmentationNetwork) -> None:
     for key, choices in (("loss", LOSSES), ("optimiser", OPTIMISERS)):
         if settings[key] not in choices:
             raise InvalidArgument(f"{key} must be one of {', '.join(choices)}, not {settings[key]!r}.")
     if min(settings["steps"], settings["batch"], settings["patch"]) < 1 or settings["rate"] <= 0:
         raise InvalidArgument("steps, batch, patch and rate must be positive.")
-    coarse = -(-settings["patch"] // int(network.multiple))  # type: ignore[arg-type]
+    coarse = -(-settings["patch"] // network.multiple)
     if settings["batch"] * coarse**2 < 2:
         raise InvalidArgument(
             f"One patch of {settings['patch']} pixels is a single pixel to the deepest layer, which normalises over "
             "many: use larger patches or batches."
         )
-    bands = network.architecture["bands"]  # type: ignore[index]
+    bands = network.architecture["bands"]
     if cases and len(cases[0].image) != bands:
         raise BandMismatch(
             f"The network takes {bands} band(s), the cases have {len(cases[0].image)}: make it for them."
@@ -189,7 +188,7 @@ def measure(segmenter: Segmenter, cases: Sequence[Case]) -> dict[str, float]:
 
 def cross_validate(
     cases: Sequence[Case],
-    make_network: Callable[[], nn.Module],
+    make_network: Callable[[], SegmentationNetwork],
     losses: Sequence[str] = tuple(LOSSES),
     count: int = 5,
     *,
@@ -254,7 +253,7 @@ def cross_validate(
 
 def _one(
     ways: Sequence[tuple[Sequence[Case], Sequence[Case]]],
-    make_network: Callable[[], nn.Module],
+    make_network: Callable[[], SegmentationNetwork],
     seed: int,
     folder: Path | None,
     options: Mapping[str, Any],

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
+import tifffile
 from numpy.typing import NDArray
 
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
-from bayesr.training.data import SUFFIXES
+from bayesr.images.sources import SUFFIXES
 
 _SUFFIXES = SUFFIXES | {".gif"}
 _LOSSY = {".jpg", ".jpeg"}
@@ -89,11 +91,7 @@ def read_mask(path: Path) -> NDArray[np.int32]:
 def _pixels(path: Path) -> NDArray[Any]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
             return np.asarray(tifffile.imread(path))
-        import PIL.Image
-
         with PIL.Image.open(path) as picture:
             plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
             return np.asarray(plain)

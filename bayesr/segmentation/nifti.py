@@ -26,7 +26,7 @@ def read_slice(path: Path) -> NDArray[np.float32]:
         When the file cannot be read, has more than one slice, or values that are not finite.
     """
     try:
-        import nibabel
+        import nibabel  # optional package
     except ImportError as error:
         raise InvalidArgument(f"Reading {path.name} needs nibabel: pip install 'bayesr[medical]'.") from error
     try:

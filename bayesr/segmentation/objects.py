@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 Array = NDArray[Any]
 Box = tuple[int, int, int, int]
@@ -152,8 +153,6 @@ def interval(values: NDArray[np.float64], level: float) -> tuple[NDArray[np.floa
 
 def _regions(labels: NDArray[np.int32]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
     """(box, mask in it) of every label but 0."""
-    from scipy.ndimage import find_objects
-
     if labels.max(initial=0) > labels.size:  # find_objects lists every number up to the largest
         values, inverse = np.unique(labels, return_inverse=True)
         labels = (inverse + (0 if values[0] == 0 else 1)).reshape(labels.shape).astype(np.int32)

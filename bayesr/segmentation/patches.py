@@ -8,11 +8,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from skimage.segmentation import expand_labels, find_boundaries
 from torch import Tensor
 
 from bayesr.errors import BandMismatch, InvalidArgument
 from bayesr.segmentation.cases import Case
-from bayesr.segmentation.segmenter import scaled
+from bayesr.segmentation.scaling import scaled
 
 _GAIN, _OFFSET, _GAMMA = 0.25, 0.08, 0.2
 """Largest changes: of the logarithm of the contrast, of the level, of the logarithm of gamma."""
@@ -105,9 +107,6 @@ def borders(labels: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bo
     Borders are the outermost pixels of objects, the pixels of background that touch them, and gaps: pixels of which
     two different objects lie within `_NEAR` pixels.
     """
-    from scipy.ndimage import binary_dilation
-    from skimage.segmentation import expand_labels, find_boundaries
-
     wide = expand_labels(labels, _NEAR)
     # A boundary of the widened labels that is not one of their union lies between two objects.
     inside = (wide > 0) & ~find_boundaries(wide > 0, mode="inner")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 Array = NDArray[np.float32]
 
 
 def entropy(probability: Array) -> Array:
     """Entropy in nats of foreground probabilities `y x x`, or of classes `class x y x x`: ``-sum_c p_c log p_c``."""
-    from scipy.special import entr
-
     found: Array = entr(probability[0] if probability.ndim == 3 else probability)
     for other in probability[1:] if probability.ndim == 3 else [1 - probability]:
         found += entr(other)

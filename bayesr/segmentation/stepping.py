@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.segmentation.losses import LOSSES
 from bayesr.segmentation.patches import Patches
+from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
 _WARM = 50
@@ -24,7 +24,7 @@ _WARM = 50
 class Training:
     """A network in training: its optimiser, random state and step, which a checkpoint holds all of."""
 
-    def __init__(self, network: nn.Module, settings: dict[str, Any]) -> None:
+    def __init__(self, network: SegmentationNetwork, settings: dict[str, Any]) -> None:
         self.network, self.settings = network, settings
         self.optimiser = OPTIMISERS[settings["optimiser"]](network.parameters(), lr=settings["rate"])
         self.generator = torch.Generator().manual_seed(settings["seed"])
@@ -38,9 +38,7 @@ class Training:
         x, targets, weight = patches.batch(settings["batch"], self.generator)
         device = next(self.network.parameters()).device
         x = x.to(device, memory_format=torch.channels_last)
-        loss: torch.Tensor = self.network.loss(  # type: ignore[operator]
-            x, targets.to(device), weight.to(device), LOSSES[settings["loss"]], self.generator
-        )
+        loss = self.network.loss(x, targets.to(device), weight.to(device), LOSSES[settings["loss"]], self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -50,7 +48,7 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Replace the checkpoint at `path`, whole or not at all."""
-        arrays = checkpoints.of_module("network", self.network)
+        arrays = checkpoints.of_module("network", as_module(self.network))
         arrays |= checkpoints.of_optimiser("optimiser", self.optimiser)
         arrays["random"] = self.generator.get_state().numpy()
         facts = {"settings": self.settings, "network": self.network.architecture}
@@ -66,7 +64,7 @@ class Training:
                     f"{path} is of another training: its {key} are {facts.get(key)}, here {value}. Give another "
                     "checkpoint file, or the same settings."
                 )
-        checkpoints.restore(path, self.network, checkpoints.part("network", arrays))
+        checkpoints.restore(path, as_module(self.network), checkpoints.part("network", arrays))
         checkpoints.restore_optimiser(self.optimiser, checkpoints.part("optimiser", arrays))
         self.generator.set_state(torch.from_numpy(arrays["random"]))
         self.step, self.seconds = facts["step"], facts["seconds"]

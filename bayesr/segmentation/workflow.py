@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.model.model import Model
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
 from bayesr.segmentation.adapters import Segment, adapt
@@ -23,9 +24,6 @@ from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places
-
-if TYPE_CHECKING:
-    from bayesr.model.model import Model
 
 Frame = Callable[[int], NDArray[np.float32]]
 """The i-th image that is segmented, `band x y x x`."""
