@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import InvalidArgument, SegmenterFailed, UnknownModel
-from bayesr.segmentation.adapters import adapt, checked, otsu, watershed
+from bayesr.segmentation.adapters import adapt, checked
 from bayesr.segmentation.segmenter import Segmentation
 
 SPOTS = np.zeros((1, 24, 30), np.float32)
@@ -104,17 +104,6 @@ def test_small_objects_go_and_others_stay(seed, smallest):
     for number in range(1, 6):
         here = labels == number
         assert (found[here] == (number if here.sum() >= smallest else 0)).all()
-
-
-def test_an_image_of_one_value_has_no_foreground():
-    flat = np.full((2, 8, 9), 5, np.float32)
-    assert not otsu(flat).any() and not watershed(flat).any()
-
-
-def test_watershed_parts_what_touches():
-    rows, columns = np.mgrid[:40, :60]
-    touching = ((rows - 20) ** 2 + (columns - 20) ** 2 < 121) | ((rows - 20) ** 2 + (columns - 39) ** 2 < 121)
-    assert len(np.unique(watershed(touching[None].astype(np.float32)))) == 3
 
 
 @pytest.mark.parametrize("what", [3, None, np.zeros(3)])

@@ -3,19 +3,15 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.bench import losses as table
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import cross_validate, fit, folds, measure
-from bayesr.segmentation.patches import Patches, borders
 from bayesr.segmentation.segmenter import Segmenter
 
 tiny = partial(MobileUNet, 1, 1, 0.25, 2)
@@ -140,41 +136,6 @@ def test_cases_that_do_not_go_together(cases):
         fit(cases, network(outputs=3), **QUICK)
 
 
-# -- patches ---------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
-def test_patches_keep_image_and_masks_together(side, seed):
-    """Of an image that is its own mask, whatever is cut, turned and mirrored, larger patches than images too."""
-    labels = np.random.default_rng(seed).integers(0, 2, (1, 20, 33)).astype(np.int32)
-    case = Case("itself", labels.astype(np.float32), labels, (0.0, 1.0), weight=1 + labels[0].astype(np.float32))
-    patches, generator = Patches([case], 1, side, "range"), torch.Generator().manual_seed(seed)
-    x, targets, weight = patches.batch(3, generator)
-    assert x.shape == (3, 1, side, side) and targets.shape == (3, 1, 1, side, side)
-    assert torch.equal(weight[:, 0], 1 + targets[:, 0, 0])
-    for image, target in zip(x[:, 0], targets[:, 0, 0], strict=True):
-        values = [image[target == k] for k in (0, 1)]
-        assert all((v == v[0]).all() for v in values if v.numel())  # contrast and level change, places do not
-        if all(v.numel() for v in values):
-            assert values[1][0] > values[0][0]
-
-
-def test_borders_and_gaps():
-    """Two squares, two pixels apart, and one far away: the gap lies between the two."""
-    labels = np.zeros((30, 60), np.int32)
-    labels[10:20, 10:20], labels[10:20, 22:32], labels[10:20, 45:55] = 1, 2, 3
-    border, gaps = borders(labels)
-    assert gaps[10:20, 20:22].all() and not gaps[:, 35:].any() and not gaps[:, :18].any()
-    assert border[gaps].all()
-    far = border[5:25, 38:58]
-    expected = np.zeros((20, 20), bool)
-    expected[4:16, 6:18] = True
-    expected[6:14, 8:16] = False
-    expected[[4, 4, 15, 15], [6, 17, 6, 17]] = far[[4, 4, 15, 15], [6, 17, 6, 17]]  # corners may go either way
-    np.testing.assert_array_equal(far, expected)
-    assert not borders(np.zeros((5, 5), np.int32))[0].any()
-
-
 # -- cross-validation ------------------------------------------------------------------------
 
 
@@ -223,22 +184,3 @@ def test_workers_change_nothing(cases):
     assert len(told) == 4
     for a, b in zip(one, two, strict=True):
         assert a["dice"] == pytest.approx(b["dice"], abs=0.01)
-
-
-def test_the_table_of_losses(tmp_path, monkeypatch, capsys):
-    for i in range(5):
-        case = discs(i)
-        for name, pixels in (("images", case.image[0].clip(0, 255)), ("labels", case.masks[0])):
-            (tmp_path / name).mkdir(exist_ok=True)
-            PIL.Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{i}.png")
-    PIL.Image.fromarray(np.full((40, 40), 200, np.uint8)).save(tmp_path / "images" / "bright.png")
-    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "labels" / "bright.png")
-    assert len(table.fluorescence(tmp_path)) == 5
-    arguments = "--folds 2 --steps 2 --batch 2 --patch 16 --width 0.25 --depth 2 --losses dice --losses bce"
-    done = CliRunner().invoke(
-        table.command, ["--train", str(tmp_path), "--out", str(tmp_path / "out"), *arguments.split()]
-    )
-    assert done.exit_code == 0, done.output
-    rows = json.loads((tmp_path / "out" / "losses.json").read_text())["rows"]
-    assert [row["loss"] for row in rows] == ["dice", "bce"] and all(row["folds"] == 2 for row in rows)
-    assert all(" ± " in row[figure] for row in rows for figure in table.FIGURES)
