@@ -1,4 +1,4 @@
-"""Anything that segments an image, as one kind of function; and what it returns, checked."""
+"""One interface for all segmenters, and checks of their results."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bayesr.segmentation.registry import CLASSICAL
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
-"""From an image `band x y x x`, in its units, and its value range, to a checked segmentation."""
+"""Takes an image `band x y x x`, in its units, and its value range; returns a checked segmentation."""
 
-_SLACK = 1e-3
-"""How far probabilities may miss [0, 1], and those of all classes the sum 1."""
+_TOLERANCE = 1e-3
+"""Tolerance with which probabilities must lie in [0, 1], and those of all classes sum to 1."""
 
 
 class Adapted(NamedTuple):
@@ -32,12 +32,13 @@ class Adapted(NamedTuple):
     Attributes
     ----------
     segment : callable
+        See `Segment`.
     name : str
-        With the checksum of a trained one.
+        With the checksum of the weights if it is a `Segmenter`.
     inputs : tuple of str
-        What it is fed with: ``"member"``, or variables of the product.
+        ``("member",)``, or variables of the product that it takes as bands.
     bands : int or None
-        Bands that it takes of each input; None where it is not known.
+        Number of bands that it takes of each input, or None if it is not known.
     """
 
     segment: Segment
@@ -47,12 +48,25 @@ class Adapted(NamedTuple):
 
 
 def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapted:
-    """Anything that segments, by what it is.
+    """Adapt a segmenter of any kind to one interface.
+
+    Parameters
+    ----------
+    given : str, Path, Segmenter, torch.nn.Module or callable
+        See `bayesr.segment`.
+    threshold, smallest, logits : float, int, bool
+        See `checked`.
+
+    Returns
+    -------
+    Adapted
 
     Raises
     ------
     InvalidArgument
-        When it is nothing that segments.
+        If it is not a segmenter.
+    UnknownModel, InvalidModel
+        If the name or the file of a trained segmenter cannot be used.
     """
     inputs: tuple[str, ...] = ("member",)
     bands: int | None = None
@@ -63,9 +77,9 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
         bands = given.bands // len(inputs)
     elif isinstance(given, nn.Module):
-        name, call = type(given).__name__, _of_module(given)
+        name, call = type(given).__name__, _module_function(given)
     elif callable(given):
-        name, call = getattr(given, "__qualname__", type(given).__name__), _of_array(given)
+        name, call = getattr(given, "__qualname__", type(given).__name__), _array_function(given)
     else:
         raise InvalidArgument(
             "A segmenter is a function of an image (band, y, x), a torch module, the name of a bundled one or the path "
@@ -81,15 +95,30 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
 def checked(
     raw: Any, size: tuple[int, ...], threshold: float = 0.5, smallest: int = 0, logits: bool = False
 ) -> Segmentation:
-    """What a segmenter returned, as a `Segmentation` of an image of `size`.
+    """Check the result of a segmenter and convert it to a `Segmentation`.
 
-    Boolean and floating-point arrays are probabilities, whose connected parts at or above `threshold` are objects;
-    integers are labels; a pair is (probability, labels).
+    Parameters
+    ----------
+    raw : array, tuple or Segmentation
+        A boolean or floating-point array holds probabilities, and the connected components of the pixels that reach
+        `threshold` are objects. An array of integers holds labels. A pair is (probability, labels).
+    size : tuple of int
+        Size of the image, (y, x).
+    threshold : float
+        Probability from which a pixel belongs to an object.
+    smallest : int
+        Objects with fewer pixels are dropped.
+    logits : bool
+        Whether floating-point values are logits.
+
+    Returns
+    -------
+    Segmentation
 
     Raises
     ------
     SegmenterFailed
-        When it is none of these: of another size, NaN, no probability, negative.
+        If the size differs from the image's, or values are NaN, not probabilities, or not labels.
     """
     if isinstance(raw, Segmentation):
         raw = raw.probability if raw.labels is None else (raw.probability, raw.labels)
@@ -107,7 +136,7 @@ def checked(
     probability = _probability(values, logits)
     if probability.ndim == 3:
         return Segmentation(probability, None)
-    return Segmentation(probability, _labels(_parts(probability >= threshold), smallest))
+    return Segmentation(probability, _labels(_components(probability >= threshold), smallest))
 
 
 def _array(raw: Any, size: tuple[int, ...]) -> NDArray[Any]:
@@ -131,15 +160,15 @@ def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise SegmenterFailed(f"{int((~np.isfinite(values)).sum())} values are NaN or infinite.")
     if logits:
-        found: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
-        return found
+        probability: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
+        return probability
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if low < -_SLACK or high > 1 + _SLACK:
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise SegmenterFailed(
             f"Values run from {low:.3g} to {high:.3g}, where probabilities in [0, 1] are expected: these look like "
             "logits, for which there is logits=True."
         )
-    if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _SLACK * len(values):
+    if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _TOLERANCE * len(values):
         raise SegmenterFailed("The probabilities of the classes do not sum to 1 at every pixel.")
     return values if low >= 0 and high <= 1 else np.clip(values, 0, 1)
 
@@ -158,7 +187,7 @@ def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
     return labels
 
 
-def _parts(mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _components(mask: NDArray[np.bool_]) -> NDArray[Any]:
     components: NDArray[Any] = label(mask, connectivity=1)
     return components
 
@@ -166,12 +195,12 @@ def _parts(mask: NDArray[np.bool_]) -> NDArray[Any]:
 # -- kinds -----------------------------------------------------------------------------------------
 
 
-def _of_array(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
+def _array_function(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
     return lambda image, value_range: function(image)
 
 
-def _of_module(module: Any) -> Callable[..., Any]:
-    """A torch module on `1 x band x y x x`, scaled to [0, 1]: a copy in evaluation mode, so that the caller's stays."""
+def _module_function(module: Any) -> Callable[..., Any]:
+    """A function that gives a copy of a torch module, in evaluation mode, `1 x band x y x x` scaled to [0, 1]."""
     network = copy.deepcopy(module).eval()
     weight = next((p for p in network.parameters()), torch.zeros(()))
 

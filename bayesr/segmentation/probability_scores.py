@@ -1,7 +1,7 @@
 """Scores of probability maps against the truth.
 
-Probabilities lie in [0, 1], masks are boolean arrays. Scores are of one image: average them over images, which are the
-independent units of a study.
+Probabilities lie in [0, 1], masks are boolean arrays. Scores are of one image: average them over images, which are
+the independent units of a study.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from bayesr.segmentation.evaluation import Doubles, Mask, as_mask, check_same_sh
 
 
 def brier(p: ArrayLike, truth: ArrayLike) -> float:
-    """The Brier score of a probability map.
+    """Compute the Brier score of a probability map.
 
-    ``mean (p - truth)^2`` over pixels: a proper score, so that its expectation is least at the true probability.
+    ``mean (p - truth)^2`` over pixels. It is a proper score: its expectation is smallest for the true probability.
 
     Parameters
     ----------
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        What is there, boolean, of the same shape.
+        The true mask, boolean, of the same shape.
 
     Returns
     -------
     float
-        In [0, 1]; lower is better, and 1/4 is what p = 1/2 everywhere has.
+        In [0, 1]; lower is better. The constant map p = 1/2 has 1/4.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
+        If shapes differ, there are no pixels, or values are out of range.
 
     References
     ----------
@@ -45,21 +45,21 @@ def brier(p: ArrayLike, truth: ArrayLike) -> float:
 
 
 def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
-    """The expected calibration error of a probability map.
+    """Compute the expected calibration error of a probability map.
 
-    ``sum_b n_b / N |predicted_b - found_b|`` over bins of equal width; see `reliability`. It is of
-    the probability of the foreground, not of the more probable class. Sampling alone makes it about
-    sqrt(bins p (1 - p) / N) for N independent pixels, and it says nothing of sharpness: a constant map of
-    the right mean has 0. Read it beside `brier`.
+    ``sum_b n_b / N |predicted_b - observed_b|`` over bins of equal width, see `reliability`. It concerns the
+    probability of the foreground, not that of the more probable class. Sampling alone contributes about
+    sqrt(bins p (1 - p) / N) for N independent pixels. It does not measure sharpness: a constant map with the right
+    mean has 0. Report it with `brier`.
 
     Parameters
     ----------
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        What is there, boolean, of the same shape.
+        The true mask, boolean, of the same shape.
     bins : int
-        Of equal width, 1 or more.
+        Number of bins of equal width, 1 or more.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
     Raises
     ------
     InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
+        If shapes differ, there are no pixels, or values are out of range.
 
     References
     ----------
@@ -77,57 +77,57 @@ def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
     Bayesian binning", 2015, doi:10.1609/aaai.v29i1.9602. C. Guo et al., "On calibration of modern
     neural networks", 2017, arXiv:1706.04599.
     """
-    predicted, found, pixels = reliability(p, truth, bins)
+    predicted, observed, pixels = reliability(p, truth, bins)
     full = pixels > 0
-    return float(np.abs(predicted - found)[full] @ pixels[full] / pixels.sum())
+    return float(np.abs(predicted - observed)[full] @ pixels[full] / pixels.sum())
 
 
 def reliability(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[Doubles, Doubles, NDArray[np.int64]]:
-    """The reliability diagram: how often is there what is predicted?
+    """Compute the reliability diagram: observed frequencies against predicted probabilities.
 
-    Bin b holds the pixels whose p lies in [b / bins, (b + 1) / bins), the last one those of p = 1 too. To
-    pool images, weight their bins by `pixels`.
+    Bin b holds the pixels with p in [b / bins, (b + 1) / bins); the last bin includes p = 1. To pool images, weight
+    their bins by `pixels`.
 
     Parameters
     ----------
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        What is there, boolean, of the same shape.
+        The true mask, boolean, of the same shape.
     bins : int
-        Of equal width, 1 or more.
+        Number of bins of equal width, 1 or more.
 
     Returns
     -------
-    predicted, found : ndarray
-        Mean probability, and share of pixels that are there, of every bin; in [0, 1], NaN where it is empty.
+    predicted, observed : ndarray
+        Mean probability and fraction of foreground pixels of every bin, in [0, 1]; NaN for empty bins.
     pixels : ndarray
-        Pixels in the bin.
+        Number of pixels in every bin.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
+        If shapes differ, there are no pixels, or values are out of range.
     """
     p, truth = _forecast(p, truth)
     if bins < 1:
         raise InvalidArgument(f"bins must be 1 or more, not {bins!r}.")
-    where = np.minimum((p.ravel() * bins).astype(np.int64), bins - 1)
-    pixels = np.bincount(where, minlength=bins)
-    sums = [np.bincount(where, values.ravel(), bins) for values in (p, truth)]
+    indices = np.minimum((p.ravel() * bins).astype(np.int64), bins - 1)
+    pixels = np.bincount(indices, minlength=bins)
+    sums = [np.bincount(indices, values.ravel(), bins) for values in (p, truth)]
     with np.errstate(invalid="ignore"):
-        predicted, found = (values / pixels for values in sums)
-    return predicted, found, pixels
+        predicted, observed = (values / pixels for values in sums)
+    return predicted, observed, pixels
 
 
 def _forecast(p: ArrayLike, truth: ArrayLike) -> tuple[Doubles, Mask]:
-    probability, there = np.asarray(p, np.float64), as_mask(truth)
-    check_same_shape(probability, there)
+    probability, foreground = np.asarray(p, np.float64), as_mask(truth)
+    check_same_shape(probability, foreground)
     if not probability.size:
         raise InvalidArgument("There are no pixels to score: give a map of one pixel or more.")
     if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails both
         raise InvalidArgument(
             f"Probabilities must lie in [0, 1]; these run from {np.min(probability):g} to {np.max(probability):g}. "
-            "Logits become probabilities by 1 / (1 + exp(-x))."
+            "Logits are converted to probabilities by 1 / (1 + exp(-x))."
         )
-    return probability, there
+    return probability, foreground

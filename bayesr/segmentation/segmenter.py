@@ -132,7 +132,7 @@ class Segmenter:
         return Segmentation(maps[0].copy() if len(maps) > 1 else maps[0], labels)
 
     def save(self, path: str | Path) -> Path:
-        """Write the segmenter to a file, with weights as fp16. An existing file is replaced only when all is written."""
+        """Write the segmenter to a file, with weights as fp16. A file is replaced only when all is written."""
         return write(
             path,
             as_module(self.network),
