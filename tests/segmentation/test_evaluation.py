@@ -15,7 +15,7 @@ labels = hnp.arrays(np.int32, SHAPE, elements=st.integers(0, 4))
 
 
 @given(masks, masks)
-def test_dice_and_jaccard_are_of_one_kind(a, b):
+def test_dice_and_jaccard_determine_each_other(a, b):
     d, j = dice(a, b), jaccard(a, b)
     assert j == pytest.approx(d / (2 - d)) and 0 <= j <= d <= 1
     assert d == dice(b, a) and (d == 1) == bool((a == b).all())
@@ -36,7 +36,7 @@ def test_empty_masks():
 
 
 def naive_f1(predicted, true, threshold):
-    """By trying every way of matching."""
+    """F1 by trying every matching."""
     ours, theirs = ([values == i for i in np.unique(values) if i] for values in (predicted, true))
     if not ours and not theirs:
         return 1.0
@@ -49,12 +49,12 @@ def naive_f1(predicted, true, threshold):
 
 
 @given(labels, labels, st.sampled_from([0.1, 0.3, 0.5, 0.75, 1.0]))
-def test_f1_is_that_of_the_best_matching(predicted, true, threshold):
+def test_f1_uses_the_best_matching(predicted, true, threshold):
     assert object_f1(predicted, true, (threshold,))[0] == pytest.approx(naive_f1(predicted, true, threshold))
 
 
 @given(labels)
-def test_f1_does_not_look_at_the_numbers(true):
+def test_f1_does_not_depend_on_the_numbers_of_labels(true):
     names = np.array([0, 90, 7, 1000, 2])
     assert (object_f1(names[true], true) == 1).all() and count_error(names[true], true) == 0
 
@@ -67,7 +67,7 @@ def test_f1_falls_with_the_threshold(predicted, true):
 
 
 def test_f1_of_a_split_object():
-    """Half of a predicted pair is matched: one true positive, one false."""
+    """One of two predicted halves is matched: one true positive, one false positive."""
     true, predicted = np.ones((4, 4), int), np.ones((4, 4), int)
     predicted[2:] = 2
     assert object_f1(predicted, true, (0.5, 0.6)) == pytest.approx([2 / 3, 0])

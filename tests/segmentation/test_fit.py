@@ -44,8 +44,8 @@ def network(**options: int) -> MobileUNet:
 # -- training --------------------------------------------------------------------------------
 
 
-def test_it_learns(cases):
-    """Discs that it never saw, in another number of them; untrained it finds none of this."""
+def test_training_learns(cases):
+    """Discs in images outside the training set are segmented, unlike by an untrained network."""
     told = []
     options = dict(steps=60, batch=4, patch=32, rate=5e-3, scaling="percentiles", card={"data": "discs"})
     segmenter = fit(cases[:6], network(), progress=lambda *now: told.append(now), name="discs", **options)
@@ -57,8 +57,8 @@ def test_it_learns(cases):
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "nadam"])
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(cases, tmp_path, optimiser):
-    """Bit for bit, wherever it stops."""
+def test_a_resumed_training_equals_an_uninterrupted_one(cases, tmp_path, optimiser):
+    """They are equal bit for bit, wherever training stops."""
     options = QUICK | dict(optimiser=optimiser, blur=1.0, noise=0.05)
     whole = fit(cases, network(), **options)
     stopped = tmp_path / "stopped.npz"
@@ -75,7 +75,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(cases, tmp_path, optim
         fit(cases, network(depth=1), checkpoint=stopped, **options)
 
 
-def test_nothing_of_the_caller_changes(cases):
+def test_training_changes_neither_the_given_network_nor_the_random_state(cases):
     given_, state = network(), torch.get_rng_state()
     before = {name: value.clone() for name, value in given_.state_dict().items()}
     a, b = (fit(cases, given_, **QUICK) for _ in range(2))
@@ -85,14 +85,14 @@ def test_nothing_of_the_caller_changes(cases):
         assert torch.equal(a.network.state_dict()[name], b.network.state_dict()[name])
 
 
-def test_annotators_and_borders_train_too(cases):
+def test_training_with_several_annotators_and_borders(cases):
     both = [discs(seed, annotators=3) for seed in range(2)]
     segmenter = fit(both, network(outputs=2), loss="tversky", **QUICK)
     assert segmenter(both[0].image, (0, 100)).labels.shape == (40, 40)
 
 
-def test_pixels_without_weight_teach_nothing(cases):
-    """Whatever is drawn where the weight is 0, training is the same."""
+def test_pixels_without_weight_do_not_influence_training(cases):
+    """Training does not depend on masks where the weight is 0."""
     half = np.ones((40, 40), np.float32)
     half[:, 20:] = 0
     weighted = [replace(case, weight=half) for case in cases]
@@ -114,12 +114,12 @@ def test_pixels_without_weight_teach_nothing(cases):
         ({"rate": 1e30, "steps": 100}, TrainingFailed),
     ],
 )
-def test_settings_that_cannot_be(cases, options, error):
+def test_invalid_settings_are_refused(cases, options, error):
     with pytest.raises(error):
         fit(cases, network(), **(QUICK | options))
 
 
-def test_cases_that_do_not_go_together(cases):
+def test_cases_that_do_not_agree_are_refused(cases):
     colour = replace(cases[0], image=np.repeat(cases[0].image, 3, 0))
     for given_, error, message in (
         ([], InvalidArgument, "no case"),
@@ -142,7 +142,7 @@ def test_cases_that_do_not_go_together(cases):
 @given(
     st.lists(st.sampled_from("abcdefg") | st.just(""), min_size=7, max_size=30), st.integers(2, 5), st.integers(0, 99)
 )
-def test_folds_part_no_group(groups, count, seed):
+def test_folds_do_not_divide_groups(groups, count, seed):
     cases = [Case(f"{i}", np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), (0, 1), group=g) for i, g in enumerate(groups)]
     known = len(set(groups) - {""}) + groups.count("")
     if known < count:
@@ -157,7 +157,7 @@ def test_folds_part_no_group(groups, count, seed):
     assert [[c.name for c in held] for _, held in folds(cases, count, seed)] == [[c.name for c in h] for _, h in ways]
 
 
-def test_cross_validation_goes_on_from_what_is_kept(cases, tmp_path):
+def test_cross_validation_resumes_from_stored_results(cases, tmp_path):
     told = []
     options = QUICK | dict(count=2, seed=3, keep=tmp_path, report=told.append)
     rows = cross_validate(cases, tiny, ("bce", "dice"), **options)
@@ -174,8 +174,8 @@ def test_cross_validation_goes_on_from_what_is_kept(cases, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_change_nothing(cases):
-    """But the order in which rows are told; threads differ, and with them the last digits."""
+def test_results_do_not_depend_on_the_number_of_workers(cases):
+    """Rows are reported in another order, and last digits differ because of the number of threads."""
     told = []
     options = QUICK | dict(count=2, losses=("bce", "dice"), seed=1)
     one = cross_validate(cases, tiny, **options)

@@ -13,7 +13,7 @@ def discs(*centres: tuple[int, int], radius: float = 6, shape: tuple[int, int] =
 
 
 @given(arrays(np.float32, (1, 9, 11), elements=st.floats(0, 1, width=32)), st.floats(0.1, 0.9))
-def test_one_map_makes_connected_parts(maps, threshold):
+def test_one_map_gives_connected_components(maps, threshold):
     expected = label(maps[0] >= threshold, connectivity=2)
     np.testing.assert_array_equal(label_objects(maps, threshold), expected)
     sizes = np.bincount(expected.ravel())[1:]
@@ -30,8 +30,8 @@ def test_every_pixel_of_the_foreground_belongs_to_an_object(maps):
         assert np.unique(parts[labels == number]).size == 1
 
 
-def test_borders_part_what_touches():
-    """Two discs that overlap are one part of the foreground, and two objects where a border runs between."""
+def test_borders_separate_touching_objects():
+    """Two overlapping discs are one component of the foreground, and two objects if a border runs between them."""
     both = discs((20, 15), (20, 26))
     foreground = both.any(0).astype(np.float32)
     border = np.zeros_like(foreground)
@@ -42,7 +42,7 @@ def test_borders_part_what_touches():
     assert left != right and (apart[both[0] & ~both[1]] == left).mean() > 0.9
 
 
-def test_what_is_border_all_over_is_an_object():
+def test_a_component_without_interior_is_an_object():
     small, large = discs((10, 10), radius=1)[0], discs((25, 30), radius=8)[0]
     maps = np.stack([(small | large), small]).astype(np.float32)
     assert label_objects(maps).max() == 2

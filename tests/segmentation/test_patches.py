@@ -9,7 +9,7 @@ from bayesr.segmentation.patches import Patches, borders
 
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_patches_keep_image_and_masks_together(side, seed):
-    """Of an image that is its own mask, whatever is cut, turned and mirrored, larger patches than images too."""
+    """Patches of an image that equals its mask still agree, also if they are larger than the image."""
     labels = np.random.default_rng(seed).integers(0, 2, (1, 20, 33)).astype(np.int32)
     case = Case("itself", labels.astype(np.float32), labels, (0.0, 1.0), weight=1 + labels[0].astype(np.float32))
     patches, generator = Patches([case], 1, side, "range"), torch.Generator().manual_seed(seed)

@@ -23,7 +23,7 @@ def test_reliability_counts_every_pixel_once(p, truth, bins):
     assert ece(p, truth, bins) >= ece(p, truth, 1) - 1e-12
 
 
-def test_calibrated_draws_have_next_to_no_ece():
+def test_calibrated_probabilities_have_a_small_ece():
     rng = np.random.default_rng(0)
     p = rng.beta(0.5, 0.5, 100_000)
     truth = rng.random(p.size) < p
@@ -32,8 +32,8 @@ def test_calibrated_draws_have_next_to_no_ece():
 
 
 @given(hnp.arrays(float, 30, elements=st.floats(0, 1)), st.floats(-0.3, 0.3))
-def test_brier_is_least_at_the_true_probability(p, shift):
-    """In expectation: over the truth's two values, weighted."""
+def test_brier_is_smallest_for_the_true_probability(p, shift):
+    """The expectation is over the two values of the truth."""
 
     def expected(q):
         yes, no = (np.array([brier(v[None], np.array([t])) for v in q]) for t in (True, False))

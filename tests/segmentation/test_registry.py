@@ -1,4 +1,4 @@
-"""Every entry of the registry does what the registry promises."""
+"""Every entry of the registry can be used."""
 
 import json
 

@@ -8,7 +8,7 @@ from bayesr.segmentation.scaling import SCALINGS, scaled
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 @given(st.floats(0.01, 100), st.floats(-1000, 1000))
-def test_units_do_not_matter(scaling, gain, offset):
+def test_scaling_does_not_depend_on_units(scaling, gain, offset):
     image = np.random.default_rng(1).gamma(2, size=(2, 9, 11)).astype(np.float32)
     given_ = scaled(image, (0.0, 8.0), scaling)
     other = scaled((gain * image + offset).astype(np.float32), (offset, 8 * gain + offset), scaling)

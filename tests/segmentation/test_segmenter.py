@@ -30,7 +30,7 @@ def test_a_segmentation(segmenter, image):
     assert (again.probability == found.probability).all() and (again.labels == found.labels).all()
 
 
-def test_a_file_says_all(segmenter, image, tmp_path):
+def test_a_segmenter_is_saved_and_loaded(segmenter, image, tmp_path):
     path = segmenter.save(tmp_path / "cells.safetensors")
     again = load(path)
     assert load(again) is again and load(str(path)) is again
@@ -42,7 +42,7 @@ def test_a_file_says_all(segmenter, image, tmp_path):
     assert not any(p.requires_grad for p in again.network.parameters()) and not again.network.training
 
 
-def test_files_that_are_none(segmenter, grey_model, tmp_path):
+def test_invalid_files_are_refused(segmenter, grey_model, tmp_path):
     with pytest.raises(UnknownModel, match="nowhere"):
         load("nowhere")
     with pytest.raises(InvalidModel, match="no segmenter"):
@@ -57,7 +57,7 @@ def test_files_that_are_none(segmenter, grey_model, tmp_path):
         load(tmp_path / "pickle.safetensors")
 
 
-def test_what_cannot_be_segmented(segmenter, image):
+def test_invalid_images_are_refused(segmenter, image):
     with pytest.raises(BandMismatch, match="1 band"):
         segmenter(np.concatenate([image, image]))
     with pytest.raises(BandMismatch):
@@ -69,6 +69,6 @@ def test_what_cannot_be_segmented(segmenter, image):
 @pytest.mark.parametrize(
     "options", [{"scaling": "none"}, {"threshold": 1.0}, {"inputs": ("mean", "std")}, {"inputs": ()}]
 )
-def test_settings_that_cannot_be(options):
+def test_invalid_settings_are_refused(options):
     with pytest.raises(InvalidArgument):
         Segmenter("tiny", MobileUNet(1, 1, 0.25, 1), **options)

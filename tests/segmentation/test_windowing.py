@@ -8,7 +8,7 @@ from bayesr.segmentation.windowing import probability_maps, windows
 from tests.segmentation.helpers import noise, unet
 
 
-def test_windows_change_nothing():
+def test_maps_do_not_depend_on_windows():
     network = unet(outputs=2)
     x = scaled(noise(), (0, 255), "percentiles")
     assert len(list(windows(x.shape[1:], network, 64))) > 4
