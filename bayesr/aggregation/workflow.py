@@ -259,7 +259,10 @@ def _dataset(
     reach = how["quantum"] / 2 * np.stack([statistic.shift(part.counts) for part in parts], -1)
     arrays: dict[str, tuple[Any, dict[str, Any]]] = {
         "value": (values.mean(0), described(what, "mean", ancillary_variables="std lower upper")),
-        "std": (np.sqrt(raw_variance(values, mask)), described(f"standard deviation of the {what}", "standard_deviation")),
+        "std": (
+            np.sqrt(raw_variance(values, mask)),
+            described(f"standard deviation of the {what}", "standard_deviation"),
+        ),
         "lower": (lower - reach, described(f"lower bound of the credible interval of the {what}")),
         "upper": (upper + reach, described(f"upper bound of the credible interval of the {what}")),
     }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import tifffile
     import zarr
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+"""Suffixes of image files that are looked for in folders."""
 _MUCH_SMALLER = 4
 """A compressed TIFF is read by window if its image is at least so many times as large as what is decoded at once."""
 

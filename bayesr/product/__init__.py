@@ -1,6 +1,6 @@
 """The product: names, axes, units and attributes of the Dataset. It knows neither torch nor zarr."""
 
-from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of
+from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
 from bayesr.product.provenance import Provenance, extended_history, history_entry
 from bayesr.product.variables import (
     DIMS,
@@ -34,4 +34,5 @@ __all__ = [
     "realizations",
     "require",
     "units_of",
+    "value_range_of",
 ]

@@ -151,7 +151,13 @@ def require(ds: xr.Dataset, *names: str) -> None:
 
 
 def attribute(ds: xr.Dataset, name: str) -> Any:
-    """Deprecated within the package: read `Provenance` instead."""
+    """Return one attribute that a product must have; `Provenance` reads all of them.
+
+    Raises
+    ------
+    InvalidProduct
+        When it is missing.
+    """
     try:
         return ds.attrs[name]
     except KeyError:
@@ -159,3 +165,15 @@ def attribute(ds: xr.Dataset, name: str) -> Any:
             f"The Dataset lacks the attribute {name!r}, so it is no (unchanged) product of bayesr.sample. "
             "Keep attributes in computations with xr.set_options(keep_attrs=True)."
         ) from None
+
+
+def value_range_of(ds: xr.Dataset) -> tuple[float, float]:
+    """Return the values of the image that the network sees as 0 and 1.
+
+    Raises
+    ------
+    InvalidProduct
+        When the attribute is missing.
+    """
+    low, high = attribute(ds, "value_range")
+    return float(low), float(high)

@@ -1,1 +1,1 @@
-"""From members to what is measured on them: segmenters, their training, and what stays sure of their masks."""
+"""Segmentation of ensembles: segmenters, their training, and the uncertainty of masks and objects."""

@@ -1,4 +1,4 @@
-"""Anything that segments an image, as one kind of function; and what it returns, checked."""
+"""One interface for all segmenters, and checks of their results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from skimage.measure import label
+from torch import nn
 
 from bayesr.errors import InvalidArgument, SegmenterFailed
+from bayesr.segmentation.registry import CLASSICAL
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
-"""From an image `band x y x x`, in its units, and its value range, to a checked segmentation."""
+"""Takes an image `band x y x x`, in its units, and its value range; returns a checked segmentation."""
 
-_SLACK = 1e-3
-"""How far probabilities may miss [0, 1], and those of all classes the sum 1."""
+_TOLERANCE = 1e-3
+"""Tolerance with which probabilities must lie in [0, 1], and those of all classes sum to 1."""
 
 
 class Adapted(NamedTuple):
@@ -27,12 +32,13 @@ class Adapted(NamedTuple):
     Attributes
     ----------
     segment : callable
+        See `Segment`.
     name : str
-        With the checksum of a trained one.
+        With the checksum of the weights if it is a `Segmenter`.
     inputs : tuple of str
-        What it is fed with: ``"member"``, or variables of the product.
+        ``("member",)``, or variables of the product that it takes as bands.
     bands : int or None
-        Bands that it takes of each input; None where it is not known.
+        Number of bands that it takes of each input, or None if it is not known.
     """
 
     segment: Segment
@@ -42,29 +48,38 @@ class Adapted(NamedTuple):
 
 
 def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapted:
-    """Anything that segments, by what it is.
+    """Adapt a segmenter of any kind to one interface.
+
+    Parameters
+    ----------
+    given : str, Path, Segmenter, torch.nn.Module or callable
+        See `bayesr.segment`.
+    threshold, smallest, logits : float, int, bool
+        See `checked`.
+
+    Returns
+    -------
+    Adapted
 
     Raises
     ------
     InvalidArgument
-        When it is nothing that segments.
+        If it is not a segmenter.
+    UnknownModel, InvalidModel
+        If the name or the file of a trained segmenter cannot be used.
     """
-    import torch
-
     inputs: tuple[str, ...] = ("member",)
     bands: int | None = None
     call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
-    if isinstance(given, str | os.PathLike) and str(given) not in CLASSICAL:
-        given = load(Path(given))
+    if isinstance(given, str | os.PathLike):
+        given = CLASSICAL[str(given)] if str(given) in CLASSICAL else load(Path(given))
     if isinstance(given, Segmenter):
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
         bands = given.bands // len(inputs)
-    elif isinstance(given, str):
-        name, call = given, _of_array(CLASSICAL[given])
-    elif isinstance(given, torch.nn.Module):
-        name, call = type(given).__name__, _of_module(given)
+    elif isinstance(given, nn.Module):
+        name, call = type(given).__name__, _module_function(given)
     elif callable(given):
-        name, call = getattr(given, "__qualname__", type(given).__name__), _of_array(given)
+        name, call = getattr(given, "__qualname__", type(given).__name__), _array_function(given)
     else:
         raise InvalidArgument(
             "A segmenter is a function of an image (band, y, x), a torch module, the name of a bundled one or the path "
@@ -80,15 +95,30 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
 def checked(
     raw: Any, size: tuple[int, ...], threshold: float = 0.5, smallest: int = 0, logits: bool = False
 ) -> Segmentation:
-    """What a segmenter returned, as a `Segmentation` of an image of `size`.
+    """Check the result of a segmenter and convert it to a `Segmentation`.
 
-    Boolean and floating-point arrays are probabilities, whose connected parts at or above `threshold` are objects;
-    integers are labels; a pair is (probability, labels).
+    Parameters
+    ----------
+    raw : array, tuple or Segmentation
+        A boolean or floating-point array holds probabilities, and the connected components of the pixels that reach
+        `threshold` are objects. An array of integers holds labels. A pair is (probability, labels).
+    size : tuple of int
+        Size of the image, (y, x).
+    threshold : float
+        Probability from which a pixel belongs to an object.
+    smallest : int
+        Objects with fewer pixels are dropped.
+    logits : bool
+        Whether floating-point values are logits.
+
+    Returns
+    -------
+    Segmentation
 
     Raises
     ------
     SegmenterFailed
-        When it is none of these: of another size, NaN, no probability, negative.
+        If the size differs from the image's, or values are NaN, not probabilities, or not labels.
     """
     if isinstance(raw, Segmentation):
         raw = raw.probability if raw.labels is None else (raw.probability, raw.labels)
@@ -106,7 +136,7 @@ def checked(
     probability = _probability(values, logits)
     if probability.ndim == 3:
         return Segmentation(probability, None)
-    return Segmentation(probability, _labels(_parts(probability >= threshold), smallest))
+    return Segmentation(probability, _labels(_components(probability >= threshold), smallest))
 
 
 def _array(raw: Any, size: tuple[int, ...]) -> NDArray[Any]:
@@ -130,17 +160,15 @@ def _probability(values: NDArray[Any], logits: bool) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise SegmenterFailed(f"{int((~np.isfinite(values)).sum())} values are NaN or infinite.")
     if logits:
-        from scipy.special import expit, softmax
-
-        found: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
-        return found
+        probability: NDArray[np.float32] = expit(values) if values.ndim == 2 else softmax(values, axis=0)
+        return probability
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if low < -_SLACK or high > 1 + _SLACK:
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise SegmenterFailed(
             f"Values run from {low:.3g} to {high:.3g}, where probabilities in [0, 1] are expected: these look like "
             "logits, for which there is logits=True."
         )
-    if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _SLACK * len(values):
+    if values.ndim == 3 and np.abs(values.sum(0) - 1).max() > _TOLERANCE * len(values):
         raise SegmenterFailed("The probabilities of the classes do not sum to 1 at every pixel.")
     return values if low >= 0 and high <= 1 else np.clip(values, 0, 1)
 
@@ -159,24 +187,20 @@ def _labels(values: NDArray[Any], smallest: int) -> NDArray[np.int32]:
     return labels
 
 
-def _parts(mask: NDArray[np.bool_]) -> NDArray[Any]:
-    from skimage.measure import label
-
-    found: NDArray[Any] = label(mask, connectivity=1)
-    return found
+def _components(mask: NDArray[np.bool_]) -> NDArray[Any]:
+    components: NDArray[Any] = label(mask, connectivity=1)
+    return components
 
 
 # -- kinds -----------------------------------------------------------------------------------------
 
 
-def _of_array(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
+def _array_function(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
     return lambda image, value_range: function(image)
 
 
-def _of_module(module: Any) -> Callable[..., Any]:
-    """A torch module on `1 x band x y x x`, scaled to [0, 1]: a copy in evaluation mode, so that the caller's stays."""
-    import torch
-
+def _module_function(module: Any) -> Callable[..., Any]:
+    """A function that gives a copy of a torch module, in evaluation mode, `1 x band x y x x` scaled to [0, 1]."""
     network = copy.deepcopy(module).eval()
     weight = next((p for p in network.parameters()), torch.zeros(()))
 
@@ -187,45 +211,3 @@ def _of_module(module: Any) -> Callable[..., Any]:
             return network(x).float().cpu().numpy()
 
     return call
-
-
-def otsu(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels brighter than Otsu's threshold on the mean over bands; none in an image of one value.
-
-    References
-    ----------
-    N. Otsu, "A threshold selection method from gray-level histograms", 1979, doi:10.1109/TSMC.1979.4310076.
-    """
-    from skimage.filters import threshold_otsu
-
-    grey = image.mean(0)
-    if grey.min() == grey.max():
-        return np.zeros(grey.shape, np.bool_)
-    found: NDArray[np.bool_] = grey > threshold_otsu(grey)
-    return found
-
-
-def watershed(image: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Otsu's foreground, parted where it narrows: a watershed of the distance to the background, smoothed.
-
-    Seeds are the maxima of the distance, after a Gaussian of standard deviation 1 pixel, at least 5 pixels apart.
-
-    References
-    ----------
-    F. Meyer, "Topographic distance and watershed lines", 1994, doi:10.1016/0165-1684(94)90060-4.
-    """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed as flood
-
-    mask = otsu(image)
-    distance = gaussian_filter(distance_transform_edt(mask), 1.0)
-    seeds = np.zeros(mask.shape, np.int32)
-    peaks = peak_local_max(distance, min_distance=5, labels=_parts(mask), exclude_border=False)
-    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    found: NDArray[np.int32] = flood(-distance, seeds, mask=mask)
-    return found
-
-
-CLASSICAL: dict[str, Callable[[NDArray[np.float32]], Any]] = {"otsu": otsu, "watershed": watershed}
-"""Segmenters that learn nothing, by name."""

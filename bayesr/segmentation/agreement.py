@@ -1,52 +1,52 @@
-"""How well predicted masks spread as those of several annotators do.
+"""Scores of predicted masks against the masks of several annotators.
 
-What is predicted of an image is a set of plausible maps, of probabilities in [0, 1], and one map that sums them up;
-what is true are the masks of its annotators. `agreement` has all figures of one image, `evaluate` those of many.
+The prediction for an image is a set of plausible probability maps, in [0, 1], and one map that summarises them. The
+truth is the set of the annotators' masks. `agreement` computes all scores of one image, `evaluate` those of many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from bayesr.errors import BandMismatch, InvalidArgument
+from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice
-
-if TYPE_CHECKING:
-    from bayesr.segmentation.cases import Case
-    from bayesr.segmentation.segmenter import Segmenter
+from bayesr.segmentation.scaling import scaled
+from bayesr.segmentation.segmenter import Segmenter
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Masks = NDArray[np.bool_]
 
 THRESHOLDS = tuple(level / 10 for level in range(1, 10))
-"""Those of the QUBIQ challenge."""
+"""Thresholds of the QUBIQ challenge."""
 _ROUNDING = 1e-6
-"""A mean over annotators that is a threshold, but for rounding, reaches it."""
+"""Tolerance with which a mean over annotators reaches a threshold."""
 
 
 def qubiq_dice(probability: ArrayLike, masks: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> float:
-    """``mean_t Dice(p >= t, q >= t)``, q the mean of the annotators' masks: the score of the QUBIQ challenge.
+    """Compute the score of the QUBIQ challenge: ``mean_t Dice(p >= t, q >= t)``, q the mean of the annotators' masks.
 
-    Where no pixel of either reaches a threshold, its Dice is 1.
+    The Dice coefficient is 1 at thresholds that no pixel of p or q reaches.
 
     Parameters
     ----------
     probability : array_like
-        p, `y x x`, in [0, 1].
+        The map p, `y x x`, in [0, 1].
     masks : array_like
-        `annotator x y x x`; what is not 0 is marked.
+        `annotator x y x x`; pixels that are not 0 are marked.
     thresholds : sequence of float
 
     Raises
     ------
     InvalidArgument
-        Sizes differ, or p is not in [0, 1].
+        If sizes differ, or p is not in [0, 1].
 
     References
     ----------
@@ -60,46 +60,47 @@ def qubiq_dice(probability: ArrayLike, masks: ArrayLike, thresholds: Sequence[fl
 
 
 def overlaps(first: ArrayLike, second: ArrayLike) -> Doubles:
-    """``IoU = |a and b| / |a or b|`` of every mask with every other, `n x m`; 1 where both are empty.
+    """Compute ``IoU = |a and b| / |a or b|`` of every mask with every other, `n x m`; 1 if both are empty.
 
     Parameters
     ----------
     first, second : array_like
-        `n x y x x` and `m x y x x`; what is not 0 is marked.
+        `n x y x x` and `m x y x x`; pixels that are not 0 are marked.
     """
     a, b = _masks(first), _masks(second)
     _same_size(a, b)
-    kind = np.float32 if a[0].size < 2**24 else np.float64  # whole numbers are exact up to there
+    kind = np.float32 if a[0].size < 2**24 else np.float64  # float32 counts exactly up to 2^24
     flat, other = (masks.reshape(len(masks), -1).astype(kind) for masks in (a, b))
     both: Doubles = np.matmul(flat, other.T).astype(np.float64)
     either = flat.sum(1, dtype=np.float64)[:, None] + other.sum(1, dtype=np.float64) - both
-    found: Doubles = np.divide(both, either, out=np.ones_like(both), where=either > 0)
-    return found
+    iou: Doubles = np.divide(both, either, out=np.ones_like(both), where=either > 0)
+    return iou
 
 
 def energy_distance(drawn: ArrayLike, masks: ArrayLike, fair: bool = False) -> float:
-    """``D^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y')``, the generalised energy distance, with ``d = 1 - IoU``.
+    """Compute the generalised energy distance ``D^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y')`` with ``d = 1 - IoU``.
 
-    S, S' are predicted masks, Y, Y' annotators'. Lower is better; 0 says that both have the same distribution.
+    S and S' are predicted masks, Y and Y' those of annotators. Lower is better; 0 means equal distributions.
 
-    By default expectations are means over all pairs, those of a mask with itself too, as published: the distance
-    of the two finite sets, never negative, since 1 - IoU is a metric of negative type. It charges a predictor for
-    being drawn from only n times, `E d(S, S') / n` on average, which one that always says the same is spared. With
-    `fair`, pairs are of different masks: unbiased for the distributions that n masks, and the annotators as a
-    sample of all annotators, were drawn from; so it may be negative.
+    By default, expectations are means over all pairs, including pairs of a mask with itself, as published. This is the
+    distance between the two finite sets; it is never negative, since 1 - IoU is a metric of negative type. For n drawn
+    masks it is too large by `E d(S, S') / n` on average, except for a predictor whose masks are all equal. With `fair`,
+    only pairs of different masks are used. The result is then unbiased for the distributions from which the masks and
+    the annotators were drawn, and may be negative.
 
     Parameters
     ----------
     drawn : array_like
-        `n x y x x`; what is not 0 is marked.
+        `n x y x x`; pixels that are not 0 are marked.
     masks : array_like
         `annotator x y x x`, likewise.
     fair : bool
+        Whether to use pairs of different masks only.
 
     Raises
     ------
     InvalidArgument
-        Sizes differ, or there are fewer than two masks of a kind to be fair with.
+        If sizes differ, or if `fair` is used with fewer than two masks of either set.
 
     References
     ----------
@@ -118,31 +119,33 @@ def energy_distance(drawn: ArrayLike, masks: ArrayLike, fair: bool = False) -> f
 
 
 def _within(masks: Masks, fair: bool) -> float:
-    """``E d`` of two masks of the set."""
+    """``E d`` of two masks of a set."""
     n = len(masks)
     total = float((1 - overlaps(masks, masks)).sum())
     return total / (n * (n - 1) if fair else n**2)
 
 
 def disagreement(maps: ArrayLike) -> Doubles:
-    """``p (1 - p)``, `y x x`, p the mean of the maps: the variance of a pixel's label, at most 1/4.
+    """Compute ``p (1 - p)``, `y x x`, with the mean p of the maps: the variance of a pixel's label, at most 1/4.
 
     Parameters
     ----------
     maps : array_like
-        `n x y x x`, in [0, 1]: masks of annotators, plausible maps, or one map of probabilities.
+        `n x y x x`, in [0, 1]: masks of annotators, plausible maps, or one probability map.
     """
     p: Doubles = np.asarray(maps, np.float64).mean(0)
     return p * (1 - p)
 
 
 def differing(masks: ArrayLike) -> float:
-    """The share of pixels in which two different annotators differ, in [0, 1], the mean over their pairs.
+    """Compute the fraction of pixels in which two annotators differ, in [0, 1], averaged over pairs of annotators.
+
+    It is NaN for a single annotator.
 
     Parameters
     ----------
     masks : array_like
-        `annotator x y x x`; what is not 0 is marked. NaN for a single annotator.
+        `annotator x y x x`; pixels that are not 0 are marked.
     """
     marked = _masks(masks)
     pairs = [float((a != b).mean()) for a, b in combinations(marked, 2)]
@@ -150,7 +153,7 @@ def differing(masks: ArrayLike) -> float:
 
 
 def correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Pearson's correlation of two maps, or of any two arrays of one shape; NaN where one of them is constant."""
+    """Compute Pearson's correlation of two arrays of the same shape; NaN if one of them is constant."""
     a, b = (np.asarray(one, np.float64).ravel() for one in (first, second))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
@@ -160,47 +163,48 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float:
 def agreement(
     maps: ArrayLike, masks: ArrayLike, probability: ArrayLike | None = None, drawn: ArrayLike | None = None
 ) -> dict[str, float]:
-    """How what is predicted of an image agrees with its annotators, by the names of the figures.
-
-    ``qubiq_dice``
-        See `qubiq_dice`.
-    ``dice``
-        Of the probability from 0.5 on with an annotator's mask, the mean over annotators.
-    ``energy_distance``, ``energy_distance_fair``
-        Of the drawn masks, see `energy_distance`; NaN where it is not defined.
-    ``correlation``, ``correlation_marked``
-        Of predicted with true `disagreement` over the pixels of the image, and over those alone that an annotator
-        marked: the others are so many, and agreed on, that any segmentation correlates somewhat.
-    ``predicted_share``, ``true_share``
-        ``mean 2 p (1 - p)``, the share of pixels in which two annotators are expected to differ, and in which they do.
+    """Compute all scores of the prediction for an image against its annotators.
 
     Parameters
     ----------
     maps : array_like
         Plausible maps, `n x y x x`, in [0, 1].
     masks : array_like
-        The annotators', `annotator x y x x`; what is not 0 is marked.
+        Masks of the annotators, `annotator x y x x`; pixels that are not 0 are marked.
     probability : array_like, optional
-        The one map that sums up, `y x x`; by default the mean of the maps.
+        The map that summarises the plausible maps, `y x x`; by default their mean.
     drawn : array_like, optional
-        Masks, `n x y x x`; by default the maps from 0.5 on.
+        Drawn masks, `n x y x x`; by default the maps thresholded at 0.5.
+
+    Returns
+    -------
+    dict of str to float
+        - ``qubiq_dice``: see `qubiq_dice`.
+        - ``dice``: Dice coefficient of the probability thresholded at 0.5 with an annotator's mask, averaged over
+          annotators.
+        - ``energy_distance``, ``energy_distance_fair``: see `energy_distance`, for the drawn masks; NaN if undefined.
+        - ``correlation``, ``correlation_marked``: correlation of predicted with true `disagreement`, over all pixels,
+          and over the pixels that an annotator marked. The other pixels are many and undisputed, so that any
+          segmentation has some correlation over all pixels.
+        - ``predicted_share``: ``mean 2 p (1 - p)``, the expected fraction of pixels in which two annotators differ.
+        - ``true_share``: the fraction of pixels in which two annotators differ.
 
     Raises
     ------
     InvalidArgument
-        Sizes differ, or values are not in [0, 1].
+        If sizes differ, or values are not in [0, 1].
     """
     true = _masks(masks)
-    found = _maps(maps, true)
-    p = found.mean(0) if probability is None else _maps(np.asarray(probability)[None], true)[0]
-    chosen = found >= 0.5 if drawn is None else _masks(drawn)
+    plausible = _maps(maps, true)
+    p = plausible.mean(0) if probability is None else _maps(np.asarray(probability)[None], true)[0]
+    masks_drawn = plausible >= 0.5 if drawn is None else _masks(drawn)
     predicted, actual, marked = disagreement(p[None]), disagreement(true), true.any(0)
-    several = min(len(chosen), len(true)) > 1
+    several = min(len(masks_drawn), len(true)) > 1
     return {
         "qubiq_dice": qubiq_dice(p, true),
         "dice": float(np.mean([dice(p >= 0.5, mask) for mask in true])),
-        "energy_distance": energy_distance(chosen, true),
-        "energy_distance_fair": energy_distance(chosen, true, fair=True) if several else float("nan"),
+        "energy_distance": energy_distance(masks_drawn, true),
+        "energy_distance_fair": energy_distance(masks_drawn, true, fair=True) if several else float("nan"),
         "correlation": correlation(predicted, actual),
         "correlation_marked": correlation(predicted[marked], actual[marked]) if marked.any() else float("nan"),
         "predicted_share": float(2 * predicted.mean()),
@@ -209,36 +213,37 @@ def agreement(
 
 
 def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int = 0) -> list[dict[str, Any]]:
-    """`agreement` of what a segmenter says of each case with its annotators: a dict per case, in their order.
+    """Compute `agreement` of a segmenter with the annotators of each case.
 
-    Beside the figures, ``case`` is its name and ``group`` its group. Average figures over cases; cases of one group
-    are no independent evidence. Networks of several outputs are compared in the first, the foreground.
+    Average the scores over cases. Cases of the same group are not independent. Of networks with several outputs, the
+    first is evaluated, the foreground.
 
     Parameters
     ----------
     segmenter : Segmenter
-        As `bayesr.segmentation.segmenter.load` reads it, or a training returns it.
+        See `bayesr.segmentation.segmenter.load` and `bayesr.segmentation.fit.fit`.
     cases : sequence of Case
-        Such as `bayesr.segmentation.cases.qubiq` reads.
+        See `bayesr.segmentation.cases`.
     n : int
-        Plausible maps, at least 1.
+        Number of plausible maps, at least 1.
     seed : int
-        Of the maps, where they are drawn.
+        Seed of the plausible maps, for networks that draw them.
+
+    Returns
+    -------
+    list of dict
+        For each case in order, its name as ``case``, its ``group``, and the scores of `agreement`.
 
     Raises
     ------
     InvalidArgument
-        When n is less than 1.
+        If n is less than 1.
     BandMismatch
-        When a case has another number of bands than the segmenter takes.
+        If a case has another number of bands than the segmenter takes.
     """
-    import torch
-
-    from bayesr.segmentation.segmenter import scaled
-
     if n < 1:
         raise InvalidArgument(f"At least one plausible map is needed, not {n}.")
-    network: Any = segmenter.network
+    network = segmenter.network
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     rows = []
@@ -264,21 +269,21 @@ def _masks(masks: ArrayLike) -> Masks:
 
 
 def _maps(maps: ArrayLike, masks: Masks) -> Doubles:
-    found = np.asarray(maps, np.float64)
-    if found.ndim != 3 or not len(found):
-        raise InvalidArgument(f"Maps are `n x y x x`, not of shape {found.shape}: stack them first.")
-    _same_size(found, masks)
-    if not (found.min() >= -_ROUNDING and found.max() <= 1 + _ROUNDING):
+    array = np.asarray(maps, np.float64)
+    if array.ndim != 3 or not len(array):
+        raise InvalidArgument(f"Maps are `n x y x x`, not of shape {array.shape}: stack them first.")
+    _same_size(array, masks)
+    if not (array.min() >= -_ROUNDING and array.max() <= 1 + _ROUNDING):
         raise InvalidArgument(
-            f"Maps hold probabilities in [0, 1], not values from {found.min():.3g} to {found.max():.3g}: logits go "
-            "through a sigmoid first."
+            f"Maps hold probabilities in [0, 1], not values from {array.min():.3g} to {array.max():.3g}: apply a "
+            "sigmoid to logits first."
         )
-    return found
+    return array
 
 
 def _same_size(first: Array, second: Array) -> None:
     if first.shape[-2:] != second.shape[-2:]:
         raise InvalidArgument(
-            f"What is predicted has {first.shape[-2]} x {first.shape[-1]} pixels, the masks {second.shape[-2]} x "
+            f"The prediction has {first.shape[-2]} x {first.shape[-1]} pixels, the masks {second.shape[-2]} x "
             f"{second.shape[-1]}: bring both to one grid first."
         )

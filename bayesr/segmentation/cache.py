@@ -1,4 +1,4 @@
-"""What a segmenter said of each member, on disk: a failure loses nothing, and a resumed run asks no member twice."""
+"""A Zarr store that holds the segmentations of members, so that a run can be resumed after a failure."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ _IDENTITY, _FINISHED = "identity", "finished"
 
 
 class SegmentationCache:
-    """Segmentations of members in a Zarr store, written one by one, each marked done after its data.
+    """The segmentations of members in a Zarr store. Each is marked as done after its data are written.
 
     Parameters
     ----------
     path : Path
     n : int
-        Members.
+        Number of members.
     identity : dict
-        What must be equal for the store to be gone on with.
+        Settings that must be equal for a run to be resumed.
     overwrite, resume : bool
-        Replace a store that is there, or go on with it.
+        Replace an existing store, or resume it.
     public : bool
-        Whether they stay, as ``member_probability`` and ``member_labels``; else they go when all is done.
+        Whether the segmentations of members stay in the store, as ``member_probability`` and ``member_labels``.
+        Otherwise they are deleted at the end.
 
     Raises
     ------
     StoreExists, StoreFailed
-        When the place cannot be used.
+        If the store cannot be used.
     """
 
     def __init__(
@@ -47,59 +48,61 @@ class SegmentationCache:
     ) -> None:
         places.check(str(path), 0, overwrite=overwrite, resume=resume)
         self.path, self.n, self._public, self._overwrite, self._identity = path, n, public, overwrite, identity
-        self._known: zarr.Group | None = None
+        self._group: zarr.Group | None = None
         if resume:
             try:
-                self._known = zarr.open_group(path, mode="r+")
+                self._group = zarr.open_group(path, mode="r+")
                 self._compare(identity)
             except KeyError as error:
-                raise StoreFailed(f"{path} is no store of bayesr.segment that can be resumed ({error}).") from error
+                raise StoreFailed(f"{path} is not a store of bayesr.segment that can be resumed ({error}).") from error
 
     @property
     def _root(self) -> zarr.Group:
-        """The store, which begins with the first member, so that a failure before it leaves nothing behind."""
-        if self._known is None:
+        """The store. It is created with the first member, so that an earlier failure leaves nothing behind."""
+        if self._group is None:
             try:
-                self._known = zarr.open_group(self.path, mode="w" if self._overwrite else "w-")
-                progress = self._known.create_group("progress", attributes={_IDENTITY: json.dumps(self._identity)})
+                self._group = zarr.open_group(self.path, mode="w" if self._overwrite else "w-")
+                progress = self._group.create_group("progress", attributes={_IDENTITY: json.dumps(self._identity)})
                 progress.create_array("done", shape=(self.n,), chunks=(1,), dtype="uint8", fill_value=0)
             except OSError as error:
                 raise StoreFailed(f"{self.path} could not be created ({error}).") from error
-        return self._known
+        return self._group
 
     @property
     def _done(self) -> zarr.Array[Any]:
-        found = self._root["progress/done"]
-        assert isinstance(found, zarr.Array)
-        return found
+        done = self._root["progress/done"]
+        assert isinstance(done, zarr.Array)
+        return done
 
     @property
     def begun(self) -> bool:
-        """Whether something is on disk."""
-        return self._known is not None
+        """Whether anything is on disk."""
+        return self._group is not None
 
     def _compare(self, identity: dict[str, Any]) -> None:
-        known = json.loads(str(self._root["progress"].attrs[_IDENTITY]))
+        stored = json.loads(str(self._root["progress"].attrs[_IDENTITY]))
         for name, value in identity.items():
-            if known.get(name) != value:
+            if stored.get(name) != value:
                 raise StoreFailed(
-                    f"{self.path} was begun with another {name}: {known.get(name)!r}, not {value!r}. Use "
+                    f"{self.path} was created with another {name}: {stored.get(name)!r}, not {value!r}. Use "
                     "overwrite=True, or another store."
                 )
 
     def get(self, i: int) -> Segmentation | None:
-        """What was said of member `i`, if it was."""
+        """Return the segmentation of member `i`, or None if it is not done."""
         if not self.begun or not int(np.asarray(self._done[i])):
             return None
         probability, labels = (self._root.get(self._name(part)) for part in ("probability", "labels"))
         assert isinstance(probability, zarr.Array)
-        found = np.asarray(probability[i], np.float32)
-        return Segmentation(found, np.asarray(labels[i], np.int32) if isinstance(labels, zarr.Array) else None)
+        return Segmentation(
+            np.asarray(probability[i], np.float32),
+            np.asarray(labels[i], np.int32) if isinstance(labels, zarr.Array) else None,
+        )
 
-    def put(self, i: int, found: Segmentation) -> None:
-        """Write what is said of member `i`, then mark it done."""
+    def put(self, i: int, segmentation: Segmentation) -> None:
+        """Write the segmentation of member `i`, then mark it as done."""
         try:
-            for part, values in (("probability", found.probability), ("labels", found.labels)):
+            for part, values in (("probability", segmentation.probability), ("labels", segmentation.labels)):
                 if values is not None:
                     self._array(part, values)[i] = values
             self._done[i] = 1
@@ -107,9 +110,9 @@ class SegmentationCache:
             raise self._failed(error) from error
 
     def finish(self, ds: xr.Dataset) -> xr.Dataset:
-        """Write what all members say together, drop what each said unless it is public, and open the store."""
+        """Write the result, delete the segmentations of members unless they are public, and open the store."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
+            warnings.simplefilter("ignore")  # consolidated metadata is not part of the Zarr v3 specification
             try:
                 ds.to_zarr(self.path, mode="a", zarr_format=3, consolidated=False)
                 for part in ("probability", "labels"):
@@ -122,19 +125,19 @@ class SegmentationCache:
 
     @property
     def finished(self) -> bool:
-        """Whether `finish` ran to its end."""
+        """Whether `finish` was completed."""
         return self.begun and bool(self._root["progress"].attrs.get(_FINISHED, False))
 
     def read(self) -> xr.Dataset:
-        """What was finished, lazily."""
+        """Open the finished result lazily."""
         ds: xr.Dataset = xr.open_zarr(self.path)
         maps = [name for name in MAPS if name in ds]
         return ds[[*maps, *(name for name in ds if name not in maps)]]
 
     def _failed(self, error: OSError) -> StoreFailed:
         return StoreFailed(
-            f"Writing to {self.path} failed ({error}). What was finished stays: mend the cause (free some space) and "
-            "call again with resume=True."
+            f"Writing to {self.path} failed ({error}). Finished members are kept: remove the cause (free some space) "
+            "and call again with resume=True."
         )
 
     def _name(self, part: str) -> str:
@@ -151,6 +154,6 @@ class SegmentationCache:
                 name, shape=shape, chunks=chunks, dtype=values.dtype, fill_value=fill, dimension_names=dims,
                 attributes={"long_name": f"{part} of every member"},
             )  # fmt: skip
-        found = self._root[name]
-        assert isinstance(found, zarr.Array)
-        return found
+        array = self._root[name]
+        assert isinstance(array, zarr.Array)
+        return array

@@ -1,4 +1,4 @@
-"""Intervals that members give, widened until they hold the truth as often as they say: split conformal prediction."""
+"""Split conformal prediction: intervals of members, widened until they have the promised coverage."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Conformal:
-    """How much intervals are widened.
+    """A fitted widening of intervals.
 
     Attributes
     ----------
     level : float
-        Share of images whose truth the widened interval holds, on average over images like those of the fit.
+        Coverage of the widened intervals, on average over images exchangeable with those of the fit.
     margin : float
-        In units of the scale; negative where intervals were too wide.
+        In units of the scale; negative if the intervals were too wide.
     images : int
-        That it was fitted on.
+        Number of images of the fit.
     """
 
     level: float
@@ -33,39 +33,39 @@ class Conformal:
     images: int
 
     def apply(self, lower: ArrayLike, upper: ArrayLike, scale: ArrayLike | None = None) -> tuple[Doubles, Doubles]:
-        """``[lower - margin scale, upper + margin scale]``; an interval that would turn inside out is its middle."""
-        low, high, unit = _given(lower, upper, scale)
+        """Return ``lower - margin scale`` and ``upper + margin scale``, or the midpoint twice if these would cross."""
+        low, high, unit = _checked(lower, upper, scale)
         low, high = low - self.margin * unit, high + self.margin * unit
-        middle = (low + high) / 2
-        return np.minimum(low, middle), np.maximum(high, middle)
+        midpoint = (low + high) / 2
+        return np.minimum(low, midpoint), np.maximum(high, midpoint)
 
 
 def fit(
     lower: ArrayLike, upper: ArrayLike, truth: ArrayLike, *, level: float = 0.9, scale: ArrayLike | None = None
 ) -> Conformal:
-    """Fit the margin on images whose truth is known, one value an image: counts, areas, regional means.
+    """Fit the margin on images with known truth, with one value per image: a count, an area, a regional mean.
 
     With ``s_i = max(lower_i - truth_i, truth_i - upper_i) / scale_i``, the margin is the ``ceil((N + 1) level)``-th
-    smallest of the N values s_i. The interval of one more image, exchangeable with these, holds its truth with a
-    probability of at least `level` (and at most level + 1/(N + 1), where no two s_i are equal). It is no promise for
-    images of another kind.
+    smallest of the N values s_i. The widened interval of one more image, exchangeable with these, contains its truth
+    with a probability of at least `level` (and at most level + 1/(N + 1) if no two s_i are equal). Nothing is promised
+    for images of another kind.
 
     Parameters
     ----------
     lower, upper : array_like
-        Of N images: intervals of members, as `bayesr.segment` and `bayesr.aggregate` give them.
+        Intervals of N images, as `bayesr.segment` and `bayesr.aggregate` return them.
     truth : array_like
-        Of the same images.
+        True values of the same images.
     level : float
-        In (0, 1).
+        Coverage, in (0, 1).
     scale : array_like, optional
-        Positive: in proportion to the errors that are expected. By default the root of 1 + the middle of the
-        interval, or of 1 where that is negative: right for counts.
+        Positive values proportional to the expected errors. By default the square root of 1 + the midpoint of the
+        interval, or 1 if the midpoint is negative, which suits counts.
 
     Raises
     ------
     InvalidArgument
-        For a level outside (0, 1), values that are not finite or of different lengths, or too few images.
+        If the level lies outside (0, 1), values are not finite or differ in length, or there are too few images.
 
     References
     ----------
@@ -74,16 +74,16 @@ def fit(
     Examples
     --------
     >>> from bayesr.segmentation import conformal
-    >>> found = conformal.fit([9] * 19, [11] * 19, range(1, 20), level=0.9, scale=[1] * 19)
-    >>> found.margin, found.apply(9, 11, 1)
+    >>> widening = conformal.fit([9] * 19, [11] * 19, range(1, 20), level=0.9, scale=[1] * 19)
+    >>> widening.margin, widening.apply(9, 11, 1)
     (8.0, (np.float64(1.0), np.float64(19.0)))
     """
     if not 0 < level < 1:
         raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for 90% intervals), not {level!r}.")
-    low, high, unit = _given(lower, upper, scale)
+    low, high, unit = _checked(lower, upper, scale)
     true = np.asarray(truth, np.float64)
     if true.shape != low.shape or true.ndim != 1 or not np.isfinite(true).all():
-        raise InvalidArgument(f"There must be one finite truth an interval, not {true.shape} for {low.shape}.")
+        raise InvalidArgument(f"There must be one finite truth per interval, not {true.shape} for {low.shape}.")
     count = true.size
     rank = math.ceil((count + 1) * level - 1e-9)
     if rank > count:
@@ -94,10 +94,10 @@ def fit(
     return Conformal(level, float(scores[rank - 1]), count)
 
 
-def _given(lower: ArrayLike, upper: ArrayLike, scale: ArrayLike | None) -> tuple[Doubles, Doubles, Doubles]:
+def _checked(lower: ArrayLike, upper: ArrayLike, scale: ArrayLike | None) -> tuple[Doubles, Doubles, Doubles]:
     low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
     if low.shape != high.shape or not (np.isfinite(low).all() and np.isfinite(high).all()) or (low > high).any():
-        raise InvalidArgument("Intervals must be finite, their lower ends at most their upper ends, one an image.")
+        raise InvalidArgument("Intervals must be finite, their lower ends at most their upper ends, one per image.")
     unit: Any = np.sqrt(1 + np.maximum((low + high) / 2, 0)) if scale is None else np.asarray(scale, np.float64)
     if not (np.isfinite(unit) & (unit > 0)).all():
         raise InvalidArgument("The scale must be finite and positive.")

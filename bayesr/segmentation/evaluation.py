@@ -1,8 +1,7 @@
-"""How good a segmentation is against the truth: arrays in, figures out.
+"""Scores of masks and labels against the truth.
 
-Masks are boolean arrays of any shape, labels whole numbers of any shape (0 is background, every
-object has a number of its own), probabilities lie in [0, 1]. Figures are of one image: average them
-over images, which are what a study has independent draws of.
+Masks are boolean arrays of any shape. Labels are integer arrays of any shape: 0 is background, and every object has its
+own number. Scores are of one image: average them over images, which are the independent units of a study.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from bayesr.errors import InvalidArgument
 
@@ -19,56 +20,56 @@ Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Overlaps from which on an object counts as found."""
+"""Values of the intersection over union from which an object counts as detected."""
 
 
 def dice(a: ArrayLike, b: ArrayLike) -> float:
-    r"""The Dice coefficient of two masks.
+    r"""Compute the Dice coefficient of two masks.
 
-    ``D = 2 |a and b| / (|a| + |b|)``, which is 2 J / (1 + J) of the Jaccard index J.
+    ``D = 2 |a and b| / (|a| + |b|)``, which equals 2 J / (1 + J) for the Jaccard index J.
 
     Parameters
     ----------
     a, b : array_like
-        Masks of one shape, boolean.
+        Masks of the same shape, boolean.
 
     Returns
     -------
     float
-        In [0, 1]: 1 where they are equal (two empty masks are), 0 where they share no pixel.
+        In [0, 1]: 1 for equal masks, also if both are empty; 0 for masks without a common pixel.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, or values are not boolean.
+        If shapes differ or values are not boolean.
 
     References
     ----------
     L. R. Dice, "Measures of the amount of ecologic association between species", 1945, doi:10.2307/1932409.
     """
     a, b = _masks(a, b)
-    return _share(2 * np.count_nonzero(a & b), np.count_nonzero(a) + np.count_nonzero(b))
+    return _ratio(2 * np.count_nonzero(a & b), np.count_nonzero(a) + np.count_nonzero(b))
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> float:
-    """The Jaccard index of two masks: intersection over union.
+    """Compute the Jaccard index of two masks: intersection over union.
 
-    ``J = |a and b| / |a or b|``, which is D / (2 - D) of the Dice coefficient D.
+    ``J = |a and b| / |a or b|``, which equals D / (2 - D) for the Dice coefficient D.
 
     Parameters
     ----------
     a, b : array_like
-        Masks of one shape, boolean.
+        Masks of the same shape, boolean.
 
     Returns
     -------
     float
-        In [0, 1]: 1 where they are equal (two empty masks are), 0 where they share no pixel.
+        In [0, 1]: 1 for equal masks, also if both are empty; 0 for masks without a common pixel.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, or values are not boolean.
+        If shapes differ or values are not boolean.
 
     References
     ----------
@@ -76,58 +77,58 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> float:
     doi:10.1111/j.1469-8137.1912.tb05611.x.
     """
     a, b = _masks(a, b)
-    return _share(np.count_nonzero(a & b), np.count_nonzero(a | b))
+    return _ratio(np.count_nonzero(a & b), np.count_nonzero(a | b))
 
 
 def precision(predicted: ArrayLike, true: ArrayLike) -> float:
-    """The share of predicted pixels that are true.
+    """Compute the precision of a mask: the fraction of predicted pixels that are true.
 
     ``TP / (TP + FP)``
 
     Parameters
     ----------
     predicted, true : array_like
-        Masks of one shape, boolean.
+        Masks of the same shape, boolean.
 
     Returns
     -------
     float
-        In [0, 1]. Where nothing is predicted: 1 if nothing is there, else 0.
+        In [0, 1]. If the prediction is empty: 1 if the truth is empty, else 0.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, or values are not boolean.
+        If shapes differ or values are not boolean.
     """
     predicted, true = _masks(predicted, true)
     if not predicted.any():
         return 0.0 if true.any() else 1.0
-    return _share(np.count_nonzero(predicted & true), np.count_nonzero(predicted))
+    return _ratio(np.count_nonzero(predicted & true), np.count_nonzero(predicted))
 
 
 def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> Doubles:
-    """F1 of objects, matched one to one by their overlap.
+    """Compute the F1 score of objects, matched one to one by their overlap.
 
-    ``F1(t) = 2 TP / (2 TP + FP + FN)``, where TP is the largest number of pairs (predicted, true)
-    whose intersection over union is at least t, every object in one pair at most; FP predicted and FN true
-    objects are left over.
+    ``F1(t) = 2 TP / (2 TP + FP + FN)``, where TP is the largest number of pairs (predicted, true) whose
+    intersection over union is at least t, with every object in at most one pair. FP predicted and FN true objects
+    remain.
 
     Parameters
     ----------
     predicted, true : array_like
-        Labels of one shape, whole numbers; 0 is background. Numbers need not be consecutive.
+        Labels of the same shape, integers; 0 is background. Numbers need not be consecutive.
     thresholds : sequence of float
         t, in (0, 1].
 
     Returns
     -------
     ndarray
-        F1 at every threshold, in [0, 1], float64; 1 where neither has an object.
+        F1 at every threshold, in [0, 1], float64; 1 if neither has an object.
 
     Raises
     ------
     InvalidArgument
-        When shapes differ, labels are not whole numbers of 0 or more, or a threshold lies outside (0, 1].
+        If shapes differ, labels are not integers of 0 or more, or a threshold lies outside (0, 1].
 
     References
     ----------
@@ -135,170 +136,62 @@ def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float]
     2019, doi:10.1038/s41592-019-0612-7. U. Schmidt et al., "Cell detection with star-convex polygons",
     2018, arXiv:1806.03535.
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
     if not all(0 < t <= 1 for t in thresholds):
         raise InvalidArgument(f"thresholds must lie above 0 and be at most 1 (0.5: half overlaps), not {thresholds!r}.")
     p, t = _labels(predicted, "predicted"), _labels(true, "true")
-    _same_shape(p, t)
+    check_same_shape(p, t)
     overlap = _overlaps(p, t)
-    found, there = overlap.shape
-    if found + there == 0:
+    n_predicted, n_true = overlap.shape
+    if n_predicted + n_true == 0:
         return np.ones(len(thresholds))
     matched = []
     for threshold in thresholds:
-        # At most two objects reach half of an object's union, so that few entries are left to match.
+        # Few entries remain to be matched: at most two objects reach half of the union with another one.
         pairs = maximum_bipartite_matching(csr_array(overlap >= threshold)) if overlap.size else np.empty(0)
         matched.append(np.count_nonzero(pairs >= 0))
-    scores: Doubles = 2 * np.array(matched, np.float64) / (found + there)
+    scores: Doubles = 2 * np.array(matched, np.float64) / (n_predicted + n_true)
     return scores
 
 
 def count_error(predicted: ArrayLike, true: ArrayLike) -> int:
-    """How many objects too many are predicted: ``N_predicted - N_true``, negative where too few.
+    """Compute the error of the number of objects: ``N_predicted - N_true``, negative if there are too few.
 
     Parameters
     ----------
     predicted, true : array_like
-        Labels, whole numbers; 0 is background.
+        Labels, integers; 0 is background.
 
     Raises
     ------
     InvalidArgument
-        When labels are not whole numbers of 0 or more.
+        If labels are not integers of 0 or more.
     """
     counts = [np.count_nonzero(np.unique(_labels(v, name))) for v, name in ((predicted, "predicted"), (true, "true"))]
     return int(counts[0] - counts[1])
 
 
-def brier(p: ArrayLike, truth: ArrayLike) -> float:
-    """The Brier score of a probability map.
-
-    ``mean (p - truth)^2`` over pixels: a proper score, so that its expectation is least at the true probability.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-
-    Returns
-    -------
-    float
-        In [0, 1]; lower is better, and 1/4 is what p = 1/2 everywhere has.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-
-    References
-    ----------
-    G. W. Brier, "Verification of forecasts expressed in terms of probability", 1950,
-    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
-    """
-    p, truth = _forecast(p, truth)
-    return float(np.mean((p - truth) ** 2))
-
-
-def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
-    """The expected calibration error of a probability map.
-
-    ``sum_b n_b / N |predicted_b - found_b|`` over bins of equal width; see `reliability`. It is of
-    the probability of the foreground, not of the more probable class. Sampling alone makes it about
-    sqrt(bins p (1 - p) / N) for N independent pixels, and it says nothing of sharpness: a constant map of
-    the right mean has 0. Read it beside `brier`.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-    bins : int
-        Of equal width, 1 or more.
-
-    Returns
-    -------
-    float
-        In [0, 1]; lower is better.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-
-    References
-    ----------
-    M. Pakdaman Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using
-    Bayesian binning", 2015, doi:10.1609/aaai.v29i1.9602. C. Guo et al., "On calibration of modern
-    neural networks", 2017, arXiv:1706.04599.
-    """
-    predicted, found, pixels = reliability(p, truth, bins)
-    full = pixels > 0
-    return float(np.abs(predicted - found)[full] @ pixels[full] / pixels.sum())
-
-
-def reliability(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[Doubles, Doubles, NDArray[np.int64]]:
-    """The reliability diagram: how often is there what is predicted?
-
-    Bin b holds the pixels whose p lies in [b / bins, (b + 1) / bins), the last one those of p = 1 too. To
-    pool images, weight their bins by `pixels`.
-
-    Parameters
-    ----------
-    p : array_like
-        Probabilities in [0, 1].
-    truth : array_like
-        What is there, boolean, of the same shape.
-    bins : int
-        Of equal width, 1 or more.
-
-    Returns
-    -------
-    predicted, found : ndarray
-        Mean probability, and share of pixels that are there, of every bin; in [0, 1], NaN where it is empty.
-    pixels : ndarray
-        Pixels in the bin.
-
-    Raises
-    ------
-    InvalidArgument
-        When shapes differ, there are no pixels, or values are out of range.
-    """
-    p, truth = _forecast(p, truth)
-    if bins < 1:
-        raise InvalidArgument(f"bins must be 1 or more, not {bins!r}.")
-    where = np.minimum((p.ravel() * bins).astype(np.int64), bins - 1)
-    pixels = np.bincount(where, minlength=bins)
-    sums = [np.bincount(where, values.ravel(), bins) for values in (p, truth)]
-    with np.errstate(invalid="ignore"):
-        predicted, found = (values / pixels for values in sums)
-    return predicted, found, pixels
-
-
 def _overlaps(predicted: NDArray[Any], true: NDArray[Any]) -> Doubles:
-    """Intersection over union of every predicted and every true object."""
-    (names, p), (others, t) = (np.unique(v, return_inverse=True) for v in (predicted, true))
-    both = np.bincount(p.ravel() * others.size + t.ravel(), minlength=names.size * others.size)
-    both = both.reshape(names.size, others.size)
+    """Intersection over union of every predicted with every true object."""
+    (predicted_labels, p), (true_labels, t) = (np.unique(v, return_inverse=True) for v in (predicted, true))
+    both = np.bincount(p.ravel() * true_labels.size + t.ravel(), minlength=predicted_labels.size * true_labels.size)
+    both = both.reshape(predicted_labels.size, true_labels.size)
     union = both.sum(1, keepdims=True) + both.sum(0) - both
-    share: Doubles = both / np.maximum(union, 1)
-    return np.compress(others != 0, np.compress(names != 0, share, 0), 1)
+    overlap: Doubles = both / np.maximum(union, 1)
+    return np.compress(true_labels != 0, np.compress(predicted_labels != 0, overlap, 0), 1)
 
 
-def _share(part: np.integer | int, whole: np.integer | int) -> float:
+def _ratio(part: np.integer | int, whole: np.integer | int) -> float:
     return float(part / whole) if whole else 1.0
 
 
-def _same_shape(a: NDArray[Any], b: NDArray[Any]) -> None:
+def check_same_shape(a: NDArray[Any], b: NDArray[Any]) -> None:
+    """Raise InvalidArgument if two arrays differ in shape."""
     if a.shape != b.shape:
         raise InvalidArgument(f"The two have the shapes {a.shape} and {b.shape}: give arrays of one shape.")
 
 
-def _boolean(given: ArrayLike) -> Mask:
+def as_mask(given: ArrayLike) -> Mask:
+    """Convert to a boolean array, or raise InvalidArgument if values are not boolean."""
     array = np.asarray(given)
     if array.dtype != bool:
         raise InvalidArgument(
@@ -308,8 +201,8 @@ def _boolean(given: ArrayLike) -> Mask:
 
 
 def _masks(a: ArrayLike, b: ArrayLike) -> tuple[Mask, Mask]:
-    first, second = _boolean(a), _boolean(b)
-    _same_shape(first, second)
+    first, second = as_mask(a), as_mask(b)
+    check_same_shape(first, second)
     return first, second
 
 
@@ -317,20 +210,7 @@ def _labels(given: ArrayLike, name: str) -> NDArray[Any]:
     array = np.asarray(given)
     if array.dtype.kind not in "iu" or (array.size and array.min() < 0):
         raise InvalidArgument(
-            f"{name} must be labels: whole numbers, 0 for background and a number for every object. For the connected "
-            "parts of a mask, skimage.measure.label(mask) gives them."
+            f"{name} must be labels: integers, 0 for background and a number for every object. For the connected "
+            "components of a mask, use skimage.measure.label(mask)."
         )
     return array
-
-
-def _forecast(p: ArrayLike, truth: ArrayLike) -> tuple[Doubles, Mask]:
-    probability, there = np.asarray(p, np.float64), _boolean(truth)
-    _same_shape(probability, there)
-    if not probability.size:
-        raise InvalidArgument("There are no pixels to score: give a map of one pixel or more.")
-    if not ((probability >= 0) & (probability <= 1)).all():  # NaN fails both
-        raise InvalidArgument(
-            f"Probabilities must lie in [0, 1]; these run from {np.min(probability):g} to {np.max(probability):g}. "
-            "Logits become probabilities by 1 / (1 + exp(-x))."
-        )
-    return probability, there

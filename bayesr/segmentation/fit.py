@@ -1,4 +1,4 @@
-"""The trainer of segmentation networks, and cross-validation."""
+"""Training of segmentation networks, and cross-validation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice, jaccard, precision
 from bayesr.segmentation.losses import LOSSES
 from bayesr.segmentation.patches import Patches
+from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 from bayesr.segmentation.segmenter import Segmenter
 from bayesr.segmentation.stepping import OPTIMISERS, Training
 
 Progress = Callable[[int, float], None]
-"""Called now and then with the steps done and the mean loss of the last ones."""
+"""Called every 100 steps and at the end with the number of steps done and the mean loss of the last ones."""
 
-_EVERY = 100
+_CHECKPOINT_STEPS = 100
 """Steps between two checkpoints."""
 
 
 def fit(
     cases: Sequence[Case],
-    network: nn.Module,
+    network: SegmentationNetwork,
     *,
     loss: str = "bce_dice",
     steps: int = 1000,
@@ -55,36 +55,37 @@ def fit(
 ) -> Segmenter:
     """Train a segmentation network on patches of cases.
 
-    Patches are turned, mirrored, and changed in contrast, level and gamma; with `blur` and `noise` they are
-    degraded too. The learning rate rises for a few steps and falls along a cosine to zero.
+    Patches are rotated, mirrored, and changed in contrast, level and gamma; `blur` and `noise` degrade them as well.
+    The learning rate rises for a few steps, then falls to zero as a cosine.
 
     Parameters
     ----------
     cases : sequence of Case
-    network : nn.Module
-        Where training starts: a U-Net, a Probabilistic U-Net, an ensemble of annotators, or what has their members
-        ``loss``, ``probability`` and ``architecture``. A copy is trained.
+    network : SegmentationNetwork
+        The network from whose weights training starts: a U-Net, a Probabilistic U-Net, an ensemble of annotators, or
+        your own. A copy of it is trained.
     loss : str
-        One of `LOSSES`.
+        Pixel loss, one of `bayesr.segmentation.losses.LOSSES`.
     steps, batch, patch : int
-        Steps in all, patches a step, pixels along a patch's side.
+        Number of steps, patches per step, and pixels along a side of a patch.
     rate : float
-        The highest learning rate.
+        Highest learning rate.
     optimiser : {"adam", "nadam"}
     scaling, inputs : str, tuple of str
-        As of `Segmenter`.
+        See `bayesr.segmentation.segmenter.Segmenter`.
     blur, noise : float
-        As of `Patches`.
+        See `bayesr.segmentation.patches.Patches`.
     seed : int
-        Of patches and of what the network draws.
+        Seed of the patches and of the random numbers of the network.
     time_limit : float
-        Seconds of this call after which training ends early, between two steps.
+        Seconds after which this call ends training early, between two steps.
     checkpoint : path, optional
-        Where training writes how far it is, every 100 steps and at the end. Where the file is there, training
-        goes on from it, bit for bit as if it had never stopped on a CPU.
+        File to which training writes its state, every 100 steps and at the end. If the file exists, training resumes
+        from it. On a CPU, the result is then bit for bit that of an uninterrupted training.
     name, card : str, mapping
-        Of the segmenter. The card gets what training knows besides: loss, steps, seconds, seed, number of cases.
+        Name and card of the segmenter. Training adds its settings, steps and seconds to the card.
     progress : callable, optional
+        See `Progress`.
 
     Returns
     -------
@@ -94,26 +95,26 @@ def fit(
     Raises
     ------
     InvalidArgument, BandMismatch
-        For settings or cases that do not go together, before any step.
+        If settings or cases do not agree, before the first step.
     TrainingFailed
-        When the loss is no longer finite, or the checkpoint is another training's.
+        If the loss is no longer finite, or the checkpoint belongs to another training.
     """
     settings = dict(loss=loss, steps=steps, batch=batch, patch=patch, rate=rate, optimiser=optimiser, scaling=scaling)
     settings |= dict(inputs=list(inputs), blur=blur, noise=noise, seed=seed, cases=len(cases))
     _check(settings, cases, network)
-    network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.train().requires_grad_(True)
-    architecture: dict[str, Any] = network.architecture  # type: ignore[assignment]
-    patches = Patches(cases, architecture["outputs"], patch, scaling, inputs, blur, noise)
+    network = copy.deepcopy(network)
+    module = as_module(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.train().requires_grad_(True)
+    patches = Patches(cases, network.architecture["outputs"], patch, scaling, inputs, blur, noise)
     training = Training(network, settings)
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         training.load(path)
-    started, said, total = time.monotonic(), training.step, 0.0
+    started, reported, total = time.monotonic(), training.step, 0.0
     while training.step < steps:
         total += training.advance(patches)
-        late = time.monotonic() - started > time_limit
-        if late or training.step % _EVERY == 0 or training.step == steps:
+        time_is_up = time.monotonic() - started > time_limit
+        if time_is_up or training.step % _CHECKPOINT_STEPS == 0 or training.step == steps:
             if not math.isfinite(total):
                 raise TrainingFailed(
                     f"The loss is not finite at step {training.step}: choose a lower rate (now {rate:g}), or look for "
@@ -122,46 +123,51 @@ def fit(
             if path is not None:
                 training.save(path)
             if progress is not None:
-                progress(training.step, total / (training.step - said))
-            said, total = training.step, 0.0
-        if late:
+                progress(training.step, total / (training.step - reported))
+            reported, total = training.step, 0.0
+        if time_is_up:
             break
-    known = settings | {"steps": training.step, "seconds": round(training.seconds, 1)}
-    known["parameters"] = sum(p.numel() for p in network.parameters())
-    network.eval().requires_grad_(False)
-    return Segmenter(name, network, inputs, scaling, card=dict(card or {}) | known)
+    facts = settings | {"steps": training.step, "seconds": round(training.seconds, 1)}
+    facts["parameters"] = sum(p.numel() for p in network.parameters())
+    module.eval().requires_grad_(False)
+    return Segmenter(name, network, inputs, scaling, card=dict(card or {}) | facts)
 
 
-def _check(settings: Mapping[str, Any], cases: Sequence[Case], network: nn.Module) -> None:
+def _check(settings: Mapping[str, Any], cases: Sequence[Case], network: SegmentationNetwork) -> None:
     for key, choices in (("loss", LOSSES), ("optimiser", OPTIMISERS)):
         if settings[key] not in choices:
             raise InvalidArgument(f"{key} must be one of {', '.join(choices)}, not {settings[key]!r}.")
     if min(settings["steps"], settings["batch"], settings["patch"]) < 1 or settings["rate"] <= 0:
         raise InvalidArgument("steps, batch, patch and rate must be positive.")
-    coarse = -(-settings["patch"] // int(network.multiple))  # type: ignore[arg-type]
-    if settings["batch"] * coarse**2 < 2:
+    coarsest = -(-settings["patch"] // network.multiple)
+    if settings["batch"] * coarsest**2 < 2:
         raise InvalidArgument(
-            f"One patch of {settings['patch']} pixels is a single pixel to the deepest layer, which normalises over "
-            "many: use larger patches or batches."
+            f"One patch of {settings['patch']} pixels is a single pixel in the deepest layer, which normalises over "
+            "pixels: use larger patches or batches."
         )
-    bands = network.architecture["bands"]  # type: ignore[index]
+    bands = network.architecture["bands"]
     if cases and len(cases[0].image) != bands:
         raise BandMismatch(
-            f"The network takes {bands} band(s), the cases have {len(cases[0].image)}: make it for them."
+            f"The network takes {bands} band(s), the cases have {len(cases[0].image)}: build it with that number."
         )
-    Segmenter("trained", network, tuple(settings["inputs"]), settings["scaling"])  # which checks the two
+    Segmenter("trained", network, tuple(settings["inputs"]), settings["scaling"])  # checks inputs and scaling
 
 
 def folds(cases: Sequence[Case], count: int, seed: int = 0) -> list[tuple[list[Case], list[Case]]]:
-    """(training, held out) of every fold; every case is held out once, those of a group together.
+    """Divide cases into folds for cross-validation.
 
-    Groups are shuffled by `seed`, and each goes to the fold that has the fewest cases so far. A case without a group
-    is one of its own.
+    Every case is held out once, and cases of the same group are held out together. Groups are shuffled by `seed`, and
+    each is added to the fold with the fewest cases so far. A case without a group is a group by itself.
+
+    Returns
+    -------
+    list of (list of Case, list of Case)
+        Training cases and held-out cases of every fold.
 
     Raises
     ------
     InvalidArgument
-        For fewer than two folds, or more folds than groups.
+        If there are fewer than two folds, or more folds than groups.
     """
     groups: dict[str, list[int]] = {}
     for i, case in enumerate(cases):
@@ -176,20 +182,20 @@ def folds(cases: Sequence[Case], count: int, seed: int = 0) -> list[tuple[list[C
 
 
 def measure(segmenter: Segmenter, cases: Sequence[Case]) -> dict[str, float]:
-    """Dice, Jaccard and precision of the foreground, averaged over annotators, then over cases; in [0, 1]."""
-    figures: dict[str, list[float]] = {"dice": [], "jaccard": [], "precision": []}
+    """Compute Dice, Jaccard and precision of the foreground, averaged over annotators, then over cases; in [0, 1]."""
+    scores: dict[str, list[float]] = {"dice": [], "jaccard": [], "precision": []}
     for case in cases:
-        found = segmenter(case.image, case.value_range).probability >= segmenter.threshold
+        predicted = segmenter(case.image, case.value_range).probability >= segmenter.threshold
         true = [mask > 0 for mask in case.masks]
-        figures["dice"].append(float(np.mean([dice(found, t) for t in true])))
-        figures["jaccard"].append(float(np.mean([jaccard(found, t) for t in true])))
-        figures["precision"].append(float(np.mean([precision(found, t) for t in true])))
-    return {key: float(np.mean(values)) for key, values in figures.items()}
+        scores["dice"].append(float(np.mean([dice(predicted, t) for t in true])))
+        scores["jaccard"].append(float(np.mean([jaccard(predicted, t) for t in true])))
+        scores["precision"].append(float(np.mean([precision(predicted, t) for t in true])))
+    return {key: float(np.mean(values)) for key, values in scores.items()}
 
 
 def cross_validate(
     cases: Sequence[Case],
-    make_network: Callable[[], nn.Module],
+    make_network: Callable[[], SegmentationNetwork],
     losses: Sequence[str] = tuple(LOSSES),
     count: int = 5,
     *,
@@ -199,95 +205,95 @@ def cross_validate(
     report: Callable[[dict[str, Any]], None] | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Train once per loss and fold, and measure on what the fold holds out.
+    """Train once per loss and fold, and measure on the held-out cases of the fold.
 
-    Folds are the same for all losses, and so are the network's first weights in a fold and the patches that it sees.
+    Folds are the same for all losses. So are, in each fold, the initial weights of the network and the patches.
 
     Parameters
     ----------
     cases : sequence of Case
     make_network : callable
-        Makes a network with random weights; picklable where there are several workers.
+        Returns a network with random weights. It must be picklable if there are several workers.
     losses : sequence of str
-        Names of `LOSSES`.
+        Names in `bayesr.segmentation.losses.LOSSES`.
     count : int
-        Folds.
+        Number of folds.
     seed : int
-        Of folds, weights and patches.
+        Seed of folds, weights and patches.
     workers : int
-        Trainings at a time, each in a process of its own.
+        Number of trainings that run at a time, each in its own process.
     keep : path, optional
-        A folder where every result and every checkpoint stays: what is done is not done again.
+        Folder in which results and checkpoints are stored. Stored results are not computed again.
     report : callable, optional
-        Called with every row as it is done.
+        Called with every row when it is done.
     **options
-        As of `fit`.
+        Further arguments of `fit`.
 
     Returns
     -------
     list of dict
-        ``loss``, ``fold``, ``dice``, ``jaccard``, ``precision``, ``held_out`` (cases), ``steps``, ``seconds``,
-        ``parameters``; loss by loss.
+        Rows with ``loss``, ``fold``, ``dice``, ``jaccard``, ``precision``, ``held_out`` (number of cases), ``steps``,
+        ``seconds`` and ``parameters``, sorted by loss.
 
     Raises
     ------
     InvalidArgument
-        For an unknown loss, and as of `fit` and `folds`.
+        If a loss is unknown, and as in `fit` and `folds`.
     """
     unknown = [loss for loss in losses if loss not in LOSSES]
     if unknown:
         raise InvalidArgument(f"No loss {unknown[0]!r}: choose from {', '.join(LOSSES)}.")
-    ways = folds(cases, count, seed)
+    splits = folds(cases, count, seed)
     folder = None if keep is None else Path(keep)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    # Fold by fold, so that losses can be compared before all is done.
+    # Fold by fold, so that losses can be compared early.
     jobs = [(loss, fold) for fold in range(count) for loss in losses]
-    run = partial(_one, ways, make_network, seed, folder, options)
+    run = partial(_run_fold, splits, make_network, seed, folder, options)
     rows = []
-    for row in _mapped(run, jobs, workers):
+    for row in _run_jobs(run, jobs, workers):
         rows.append(row)
         if report is not None:
             report(row)
     return sorted(rows, key=lambda row: (list(losses).index(row["loss"]), row["fold"]))
 
 
-def _one(
-    ways: Sequence[tuple[Sequence[Case], Sequence[Case]]],
-    make_network: Callable[[], nn.Module],
+def _run_fold(
+    splits: Sequence[tuple[Sequence[Case], Sequence[Case]]],
+    make_network: Callable[[], SegmentationNetwork],
     seed: int,
     folder: Path | None,
     options: Mapping[str, Any],
     job: tuple[str, int],
 ) -> dict[str, Any]:
-    """The row of a loss and a fold: read where it is kept, else trained for."""
+    """Return the row of a loss and a fold, from its file if it exists."""
     loss, fold = job
-    kept = None if folder is None else folder / f"{loss}-{fold}.json"
-    if kept is not None and kept.exists():
-        row: dict[str, Any] = json.loads(kept.read_text())
+    stored = None if folder is None else folder / f"{loss}-{fold}.json"
+    if stored is not None and stored.exists():
+        row: dict[str, Any] = json.loads(stored.read_text())
         return row
-    training, held_out = ways[fold]
+    training, held_out = splits[fold]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + fold)
         network = make_network()
-    checkpoint = None if kept is None else kept.with_suffix(".npz")
+    checkpoint = None if stored is None else stored.with_suffix(".npz")
     segmenter = fit(training, network, loss=loss, seed=seed + fold, checkpoint=checkpoint, **options)
     facts = {key: segmenter.card[key] for key in ("steps", "seconds", "parameters")}
     row = {"loss": loss, "fold": fold, **measure(segmenter, held_out), "held_out": len(held_out), **facts}
-    if kept is not None:
-        partial = kept.with_suffix(".partial")
+    if stored is not None:
+        partial = stored.with_suffix(".partial")
         partial.write_text(json.dumps(row))
-        partial.replace(kept)
+        partial.replace(stored)
     return row
 
 
-def _mapped(run: Callable[[tuple[str, int]], dict[str, Any]], jobs: Sequence[tuple[str, int]], workers: int) -> Any:
-    """Rows as they are done, by several processes where there are several workers."""
+def _run_jobs(run: Callable[[tuple[str, int]], dict[str, Any]], jobs: Sequence[tuple[str, int]], workers: int) -> Any:
+    """Yield rows when they are done, computed by several processes if there are several workers."""
     if workers <= 1:
         yield from map(run, jobs)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    # A forked process would share the locks of torch's threads.
+    # Forked processes would share the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,)) as pool:
         for done in as_completed([pool.submit(run, job) for job in jobs]):

@@ -1,9 +1,9 @@
-"""Pixel losses, differentiable and soft: ``loss(logits, targets, weight) -> scalar``.
+"""Differentiable pixel losses: ``loss(logits, targets, weight) -> scalar``.
 
-Every loss takes logits `n x outputs x h x w`, targets in [0, 1] of the same shape, and weights `n x 1 x h x w`, 0 or
-more (1 for a pixel that counts once). Below, p is the sigmoid of the logits, t the targets, w the weights. Sums
-run over the pixels of all images of the batch, output by output, so that a patch without an object is no special
-case; what is left is the mean over outputs. Overlap losses are in [0, 1].
+Every loss takes logits `n x outputs x h x w`, targets in [0, 1] of the same shape, and weights `n x 1 x h x w`, which
+are 0 or larger (1 for a pixel that counts once). In the formulas, p is the sigmoid of the logits, t the targets and w
+the weights. Sums run over the pixels of all images of the batch, for each output separately, so that a patch without
+objects is not a special case. The loss is the mean over outputs. Overlap losses lie in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from torch import Tensor
 PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SMOOTH = 1.0
-"""Pixels added to both sides of a fraction: what is empty and predicted empty has loss 0."""
+"""Pixels added to numerator and denominator, so that the loss of an empty mask predicted as empty is 0."""
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7
-"""Tversky's weights of pixels too many and pixels missed; Salehi et al. found these best where objects are small."""
+"""Weights of false positives and false negatives in the Tversky loss; best for small objects in Salehi et al."""
 
 
 def bce(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Binary cross-entropy: ``sum w (-t log p - (1 - t) log(1 - p)) / sum w``.
+    """Compute the binary cross-entropy: ``sum w (-t log p - (1 - t) log(1 - p)) / sum w``.
 
-    A proper score, so that p aims at the probability of the foreground. Nats; 0 or more.
+    It is a proper score, minimised by the probability of the foreground. In nats, 0 or larger.
     """
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (loss * weight).sum() / (weight.sum() * logits.shape[1]).clamp_min(1e-8)
 
 
 def dice(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Soft Dice loss: ``1 - 2 sum w p t / (sum w p + sum w t)``.
+    """Compute the soft Dice loss: ``1 - 2 sum w p t / (sum w p + sum w t)``.
 
     References
     ----------
-    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net", 2016, arXiv:1606.04797 (which squares p and t in the denominator;
-    without squares, as here, the loss of a certain p is that of the mask).
+    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net", 2016, arXiv:1606.04797 (with p and t squared in the denominator;
+    without squares, as here, the loss of a p of 0 or 1 is that of the mask).
     """
     both, extra, missed = _counts(logits, targets, weight)
     return (1 - (2 * both + _SMOOTH) / (2 * both + extra + missed + _SMOOTH)).mean()
 
 
 def tversky(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Soft Tversky loss: ``1 - sum w p t / (sum w p t + a sum w p (1 - t) + b sum w (1 - p) t)``.
+    """Compute the soft Tversky loss: ``1 - sum w p t / (sum w p t + a sum w p (1 - t) + b sum w (1 - p) t)``.
 
-    With a = 0.3 and b = 0.7 a missed pixel costs more than one too many; a = b = 1/2 is Dice, a = b = 1 Jaccard.
+    With a = 0.3 and b = 0.7, a false negative costs more than a false positive. With a = b = 1/2 it is the Dice loss,
+    with a = b = 1 the Jaccard loss.
 
     References
     ----------
@@ -59,7 +60,7 @@ def tversky(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def jaccard(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Soft Jaccard loss: ``1 - sum w p t / (sum w p + sum w t - sum w p t)``.
+    """Compute the soft Jaccard loss: ``1 - sum w p t / (sum w p + sum w t - sum w p t)``.
 
     References
     ----------
@@ -71,7 +72,7 @@ def jaccard(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def bce_dice(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy plus soft Dice: ``bce + dice``, probabilities from the one and overlap from the other.
+    """Compute the sum of binary cross-entropy and soft Dice loss: ``bce + dice``.
 
     References
     ----------
@@ -90,7 +91,7 @@ LOSSES: dict[str, PixelLoss] = {
 
 
 def _counts(logits: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Soft numbers of pixels in both, too many and missed, one of each per output."""
+    """Soft numbers of true positives, false positives and false negatives, for each output."""
     p = torch.sigmoid(logits)
     over = (0, 2, 3)
     both = (weight * p * targets).sum(over)

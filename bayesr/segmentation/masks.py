@@ -1,4 +1,4 @@
-"""Files of masks: found by the names of images, read, and compared with them in size."""
+"""Mask files: matching them with images by name, reading them, and comparing sizes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
+import tifffile
 from numpy.typing import NDArray
 
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
-from bayesr.training.data import SUFFIXES
+from bayesr.images.sources import SUFFIXES
 
 _SUFFIXES = SUFFIXES | {".gif"}
 _LOSSY = {".jpg", ".jpeg"}
 
 
 def image_files(folder: Path, pattern: str = "*") -> list[Path]:
-    """The images of a folder whose names match a pattern, in the order of names.
+    """List the images in a folder whose names match a pattern, sorted by name.
 
     Raises
     ------
-    ImageNotFound, InvalidArgument
-        When there is no such folder, or no image in it.
+    ImageNotFound
+        If there is no such folder.
+    InvalidArgument
+        If there is no image in it.
     """
     if not folder.is_dir():
         raise ImageNotFound(f"There is no folder {folder}.")
@@ -32,7 +36,7 @@ def image_files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def mask_files(given: Path) -> dict[str, list[Path]]:
-    """Mask files by stem, of a folder or of a pattern in one."""
+    """List mask files by stem, in a folder or matching a pattern such as ``folder/*_1stHO``."""
     files = image_files(given.parent, given.name) if "*" in given.name else image_files(given)
     by_stem: dict[str, list[Path]] = {}
     for file in files:
@@ -41,36 +45,48 @@ def mask_files(given: Path) -> dict[str, list[Path]]:
 
 
 def mask_of(stem: str, images: set[str], candidates: dict[str, list[Path]]) -> Path | None:
-    """The mask of an image: by its own name, else by its name and a suffix that makes no other image's name.
+    """Find the mask of an image, or None.
+
+    A mask has the name of the image, or else its name, ``_`` and a suffix. Names of other images are not masks.
+
+    Parameters
+    ----------
+    stem : str
+        Name of the image's file without its suffix.
+    images : set of str
+        Such names of all images.
+    candidates : dict of str to list of Path
+        See `mask_files`.
 
     Raises
     ------
     InvalidArgument
-        When there are several.
+        If there are several.
     """
-    own = candidates.get(stem) or [
+    matching = candidates.get(stem) or [
         file
         for name, files in candidates.items()
         if name.startswith(f"{stem}_") and name not in images
         for file in files
     ]
-    if len(own) > 1:
+    if len(matching) > 1:
         raise InvalidArgument(
-            f"{stem} has {len(own)} masks in {own[0].parent} ({', '.join(p.name for p in own[:3])}): give one folder "
-            "for each annotator, or a pattern such as masks/*_1stHO."
+            f"{stem} has {len(matching)} masks in {matching[0].parent} ({', '.join(p.name for p in matching[:3])}): "
+            "give one folder for each annotator, or a pattern such as masks/*_1stHO."
         )
-    return own[0] if own else None
+    return matching[0] if matching else None
 
 
 def read_mask(path: Path) -> NDArray[np.int32]:
-    """A mask `y x x`: one value beside 0 becomes 1, several stay as they are.
+    """Read a mask `y x x`. A single value other than 0 becomes 1; several values are labels and stay as they are.
 
     Raises
     ------
     InvalidArgument
-        For colours, for other than whole numbers, and for numbers in a JPEG, which changes them.
+        If the mask is coloured, has values other than integers, or is a JPEG with several labels, which compression
+        changes.
     NotAnImage
-        When the file cannot be read.
+        If the file cannot be read.
     """
     pixels = _pixels(path)
     if pixels.ndim == 3:
@@ -89,11 +105,7 @@ def read_mask(path: Path) -> NDArray[np.int32]:
 def _pixels(path: Path) -> NDArray[Any]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
             return np.asarray(tifffile.imread(path))
-        import PIL.Image
-
         with PIL.Image.open(path) as picture:
             plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
             return np.asarray(plain)
@@ -102,7 +114,7 @@ def _pixels(path: Path) -> NDArray[Any]:
 
 
 def check_sizes(name: str, image: NDArray[Any], masks: NDArray[Any]) -> None:
-    """That masks `annotator x y x x` are as large as the image `band x y x x`; else InvalidArgument."""
+    """Raise InvalidArgument unless masks `annotator x y x x` are as large as the image `band x y x x`."""
     if image.shape[1:] != masks.shape[1:]:
         raise InvalidArgument(
             f"{name}: the mask has {masks.shape[1]} x {masks.shape[2]} pixels (y x x), the image {image.shape[1]} x "

@@ -1,4 +1,4 @@
-"""One slice of a NIfTI file as an image; nibabel, which reads it, is optional."""
+"""Reading of NIfTI files that hold one slice. The package nibabel is optional."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument, NotAnImage
 
-_MODALITIES = 8
-"""A third axis that is longer is one of slices."""
+_MAX_BANDS = 8
+"""Largest number of bands: a longer third axis is taken for slices."""
 
 
 def read_slice(path: Path) -> NDArray[np.float32]:
-    """The bands of a NIfTI file, `band x y x x`, in its units.
+    """Read the bands of a NIfTI file, `band x y x x`, in its units.
 
-    Axes of one value are dropped. A third axis is one of bands, which are first or last.
+    Axes of length 1 are dropped. A third axis holds bands and is the first or the last.
 
     Raises
     ------
     InvalidArgument
-        When nibabel is not installed.
+        If nibabel is not installed.
     NotAnImage
-        When the file cannot be read, has more than one slice, or values that are not finite.
+        If the file cannot be read, has more than one slice, or has values that are not finite.
     """
     try:
-        import nibabel
+        import nibabel  # optional package
     except ImportError as error:
         raise InvalidArgument(f"Reading {path.name} needs nibabel: pip install 'bayesr[medical]'.") from error
     try:
@@ -34,13 +34,13 @@ def read_slice(path: Path) -> NDArray[np.float32]:
     except Exception as error:  # readers of damaged files raise nearly anything
         raise NotAnImage(f"{path} cannot be read as NIfTI ({error}).") from error
     values = values.reshape([size for size in values.shape if size > 1] or [1])
-    if values.ndim == 3:  # modalities come first or last
-        fewest = int(np.argmin(values.shape))
-        if values.shape[fewest] > _MODALITIES:
+    if values.ndim == 3:  # bands are first or last
+        band_axis = int(np.argmin(values.shape))
+        if values.shape[band_axis] > _MAX_BANDS:
             raise NotAnImage(f"{path} has the shape {values.shape}: cut it into images of one slice first.")
-        values = np.moveaxis(values, fewest, 0)
+        values = np.moveaxis(values, band_axis, 0)
     elif values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or not np.isfinite(values).all():
-        raise NotAnImage(f"{path} is no image of one slice with finite values; its shape is {values.shape}.")
+        raise NotAnImage(f"{path} is not an image of one slice with finite values; its shape is {values.shape}.")
     return np.ascontiguousarray(values.transpose(0, 2, 1))

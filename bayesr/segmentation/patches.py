@@ -1,4 +1,4 @@
-"""Patches of cases for training: cut, turned, mirrored, and changed as microscopes and cameras change images."""
+"""Training patches of cases: random crops with augmentation."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from skimage.segmentation import expand_labels, find_boundaries
 from torch import Tensor
 
 from bayesr.errors import BandMismatch, InvalidArgument
 from bayesr.segmentation.cases import Case
-from bayesr.segmentation.segmenter import scaled
+from bayesr.segmentation.scaling import scaled
 
 _GAIN, _OFFSET, _GAMMA = 0.25, 0.08, 0.2
-"""Largest changes: of the logarithm of the contrast, of the level, of the logarithm of gamma."""
-_NEAR = 2
-"""Pixels of background around an object that still count as border where another object is as near."""
+"""Largest changes of the logarithm of the contrast, of the level, and of the logarithm of gamma."""
+_GAP_DISTANCE = 2
+"""Largest distance in pixels between a gap and each of the two objects that it separates."""
 _GAP_WEIGHT = 4.0
-"""How much a pixel between two objects counts in the loss: there are few, and they part the objects."""
+"""Weight in the loss of pixels between two objects, which are few but separate the objects."""
 
 
 class Patches:
-    """Draws patches of cases, as tensors.
+    """Draws random patches of cases, as tensors.
+
+    Patches are rotated by multiples of 90 degrees, mirrored, and changed in contrast, level and gamma.
 
     Parameters
     ----------
     cases : sequence of Case
-        All with equally many bands and annotators.
+        All with the same number of bands and of annotators.
     outputs : int
-        1: targets are foregrounds; 2: and borders, see `borders`.
+        1 for the foreground as target, 2 for the foreground and the `borders`.
     side : int
-        Pixels along a side of a patch; images that are smaller go on as their mirror image.
+        Pixels along a side of a patch. Smaller images are extended by reflection.
     scaling, inputs : str, tuple of str
-        As of `Segmenter`.
+        See `Segmenter`.
     blur, noise : float
-        Up to what standard deviations patches are blurred (pixels) and noise is added (of the range); a third of
-        the patches get neither.
+        Largest standard deviations of the blur in pixels, and of the noise relative to the value range. A third of the
+        patches get neither.
 
     Raises
     ------
     InvalidArgument, BandMismatch
-        When there is no case, or cases do not go together.
+        If there are no cases, or if their shapes or values do not agree.
     """
 
     def __init__(
@@ -71,22 +75,32 @@ class Patches:
             self.weights.append(torch.from_numpy(weight.astype(np.float32))[None])
 
     def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(images `n x bands x h x w`, targets `n x annotator x outputs x h x w`, weights `n x 1 x h x w`)."""
+        """Draw a batch of patches.
+
+        Returns
+        -------
+        images : Tensor
+            `n x bands x h x w`.
+        targets : Tensor
+            `n x annotator x outputs x h x w`, in {0, 1}.
+        weights : Tensor
+            `n x 1 x h x w`.
+        """
         drawn = [self._patch(int(i), generator) for i in torch.randint(len(self.images), (count,), generator=generator)]
         x, targets, weight = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return x, targets.float(), weight
 
     def _patch(self, i: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         image, targets, weight = self.images[i], self.targets[i], self.weights[i]
-        rows, columns = (_cut(size, self.side, generator) for size in image.shape[-2:])
-        turns, mirrored = torch.randint(4, (), generator=generator), torch.rand((), generator=generator) < 0.5
+        rows, columns = (_crop_indices(size, self.side, generator) for size in image.shape[-2:])
+        rotations, mirrored = torch.randint(4, (), generator=generator), torch.rand((), generator=generator) < 0.5
         parts = []
         for part in (image, targets, weight):
-            cut = part.index_select(-2, rows).index_select(-1, columns).rot90(int(turns), (-2, -1))
+            cut = part.index_select(-2, rows).index_select(-1, columns).rot90(int(rotations), (-2, -1))
             parts.append(cut.flip(-1) if mirrored else cut)
-        return self._changed(parts[0], generator), parts[1], parts[2]
+        return self._augmented(parts[0], generator), parts[1], parts[2]
 
-    def _changed(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _augmented(self, x: Tensor, generator: torch.Generator) -> Tensor:
         u = torch.rand((6, len(x), 1, 1), generator=generator) * 2 - 1
         gamma = torch.exp(_GAMMA * u[0])
         x = torch.where(x > 0, x.clamp_min(1e-6) ** gamma, x)
@@ -100,18 +114,25 @@ class Patches:
 
 
 def borders(labels: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(borders, gaps) of labels `y x x`.
+    """Find the borders of objects and the gaps between them.
 
-    Borders are the outermost pixels of objects, the pixels of background that touch them, and gaps: pixels of which
-    two different objects lie within `_NEAR` pixels.
+    Borders are the outermost pixels of objects, the background pixels that touch them, and gaps. Gaps are pixels with
+    two different objects within 2 pixels.
+
+    Parameters
+    ----------
+    labels : ndarray
+        `y x x`.
+
+    Returns
+    -------
+    borders, gaps : ndarray
+        `y x x`, boolean.
     """
-    from scipy.ndimage import binary_dilation
-    from skimage.segmentation import expand_labels, find_boundaries
-
-    wide = expand_labels(labels, _NEAR)
-    # A boundary of the widened labels that is not one of their union lies between two objects.
-    inside = (wide > 0) & ~find_boundaries(wide > 0, mode="inner")
-    gaps = binary_dilation(find_boundaries(wide, mode="inner") & inside)
+    expanded = expand_labels(labels, _GAP_DISTANCE)
+    # A boundary of the expanded labels that is not a boundary of their union lies between two objects.
+    inside = (expanded > 0) & ~find_boundaries(expanded > 0, mode="inner")
+    gaps = binary_dilation(find_boundaries(expanded, mode="inner") & inside)
     return find_boundaries(labels, mode="thick") | gaps, gaps
 
 
@@ -124,7 +145,7 @@ def _targets(mask: NDArray[np.int32], outputs: int) -> tuple[NDArray[np.uint8], 
 
 def _check(cases: Sequence[Case]) -> None:
     if not cases:
-        raise InvalidArgument("There is no case to train on.")
+        raise InvalidArgument("There are no cases to train on.")
     first = cases[0]
     for case in cases:
         if case.image.ndim != 3 or case.masks.ndim != 3 or case.image.shape[1:] != case.masks.shape[1:]:
@@ -148,19 +169,19 @@ def _check(cases: Sequence[Case]) -> None:
             raise InvalidArgument(f"{case.name} has values that are NaN or infinite: fill them, or take it out.")
 
 
-def _cut(size: int, side: int, generator: torch.Generator) -> Tensor:
-    """The pixels of a patch along an axis; mirrored beyond the end where the image is smaller."""
+def _crop_indices(size: int, side: int, generator: torch.Generator) -> Tensor:
+    """Random indices of a patch along an axis, reflected at the end if the image is smaller."""
     first = int(torch.randint(max(size - side, 0) + 1, (), generator=generator))
     folded = torch.arange(first, first + side) % (2 * size)
     return torch.minimum(folded, 2 * size - 1 - folded)
 
 
 def _blurred(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of `band x y x x`, mirrored at the edges."""
+    """Blur `band x y x x` by a Gaussian, with reflection at the edges."""
     radius = min(int(3 * sigma + 0.5), min(x.shape[-2:]) - 1)
     if radius < 1:
         return x
-    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    line = (line / line.sum()).expand(len(x), 1, 1, -1)
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(len(x), 1, 1, -1)
     padded = F.pad(x[None], (radius,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, line, groups=len(x)), line.mT, groups=len(x))[0]
+    return F.conv2d(F.conv2d(padded, kernel, groups=len(x)), kernel.mT, groups=len(x))[0]

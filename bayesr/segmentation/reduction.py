@@ -1,25 +1,24 @@
-"""From the segmentations of all members to what they say together, one member at a time."""
+"""Reduction of the segmentations of all members to maps, one member at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 Array = NDArray[np.float32]
 
 
 def entropy(probability: Array) -> Array:
-    """Entropy in nats of foreground probabilities `y x x`, or of classes `class x y x x`: ``-sum_c p_c log p_c``."""
-    from scipy.special import entr
-
-    found: Array = entr(probability[0] if probability.ndim == 3 else probability)
+    """Compute the entropy ``-sum_c p_c log p_c`` in nats, of foreground `y x x` or of classes `class x y x x`."""
+    total: Array = entr(probability[0] if probability.ndim == 3 else probability)
     for other in probability[1:] if probability.ndim == 3 else [1 - probability]:
-        found += entr(other)
-    return found
+        total += entr(other)
+    return total
 
 
 class Agreement:
-    """Probabilities of the members so far: their mean, and the mean of their entropies."""
+    """Accumulates the mean of the members' probabilities and the mean of their entropies."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -27,7 +26,7 @@ class Agreement:
         self._entropies: Array | None = None
 
     def add(self, probability: Array) -> None:
-        """One member's, `y x x` or `class x y x x`; NaN where there is no data."""
+        """Add the probabilities of a member, `y x x` or `class x y x x`; NaN marks pixels without data."""
         if self._sum is None or self._entropies is None:
             self._sum, self._entropies = np.zeros_like(probability), np.zeros(probability.shape[-2:], np.float32)
         self._sum += probability
@@ -35,7 +34,7 @@ class Agreement:
         self.n += 1
 
     def variables(self, threshold: float) -> dict[str, NDArray[np.generic]]:
-        """``probability``, ``mask``, ``entropy`` and ``mutual_information``, ``H(mean p) - mean H(p)`` >= 0."""
+        """Return ``probability``, ``mask``, ``entropy`` and ``mutual_information``, ``H(mean p) - mean H(p)`` >= 0."""
         assert self._sum is not None and self._entropies is not None
         mean = np.clip(self._sum / np.float32(self.n), 0, 1)
         total = entropy(mean)

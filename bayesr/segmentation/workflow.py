@@ -1,4 +1,4 @@
-"""The public ``segment``: every member through a segmenter, and what they say together."""
+"""The public function ``segment``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.model.model import Model
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product, product_of
@@ -25,11 +26,8 @@ from bayesr.segmentation.reduction import Agreement
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places
 
-if TYPE_CHECKING:
-    from bayesr.model.model import Model
-
 Frame = Callable[[int], NDArray[np.float32]]
-"""The i-th image that is segmented, `band x y x x`."""
+"""Returns the i-th image to segment, `band x y x x`."""
 
 
 def segment(
@@ -50,7 +48,7 @@ def segment(
     progress: bool | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    r"""Segment every member of a product, and say what stays sure and what does not.
+    r"""Segment every member of a product and measure the uncertainty of masks and objects.
 
     With p_i the foreground probability that the segmenter gives a pixel in member i of n, and
     H(p) = -p log p - (1 - p) log(1 - p):
@@ -58,90 +56,88 @@ def segment(
     ``probability = mean_i p_i``, ``entropy = H(probability)``,
     ``mutual_information = entropy - mean_i H(p_i)``.
 
-    The mutual information is what the members disagree about, which a better image would tell; the rest
-    of the entropy is the segmenter's own doubt. Objects are matched across members by the overlap of
-    their masks; each has the share of members that see it, and an interval for its area and intensity.
+    The mutual information measures the disagreement of members, which an image of higher resolution would resolve.
+    The rest of the entropy is the uncertainty of the segmenter itself. Objects are matched across members by the
+    overlap of their masks. Each has the fraction of members that detect it, and intervals for its area and intensity.
 
-    Members are segmented one at a time, from the store or as they are drawn again; they are never all in
-    memory.
+    Members are segmented one at a time, read from the store or drawn again. They are never all in memory.
 
     Parameters
     ----------
     ds_or_img : Dataset, path, ndarray, Tensor, PIL image or DataArray
-        A product of `bayesr.sample`, or a part of it, or the path of its store; or a low-resolution
-        image, which is sampled first.
+        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image, which is
+        sampled first.
     segmenter : str, Path, Segmenter, torch.nn.Module or callable
-        - ``"nuclei"``, which is bundled, or the file of one that `bayesr.segmentation.fit` trained;
-        - ``"otsu"`` or ``"watershed"``, which learn nothing (`bayesr.segmentation.adapters`);
-        - a torch module on ``1 x band x y x x``, values scaled to [0, 1] by `value_range`. A copy of it runs in
-          evaluation mode;
+        - ``"nuclei"``, which is bundled, or the file of a segmenter trained by `bayesr.segmentation.fit.fit`;
+        - ``"otsu"`` or ``"watershed"``, which need no training (`bayesr.segmentation.classical`);
+        - a torch module that takes ``1 x band x y x x``, with values scaled to [0, 1] by `value_range`. A copy of it
+          runs in evaluation mode;
         - a function of an array ``band x y x x``, float32, in the units of the product.
 
-        What it returns, of the size ``y x x`` of what it is given: probabilities in [0, 1] or a boolean mask;
-        integers, which are labels of objects, 0 the background; the pair (probabilities, labels); or
-        probabilities ``class x y x x`` that sum to 1, of which there are no objects.
-        A trained segmenter whose inputs are ("mean", "std") sees these once instead of the members.
+        It returns an array of the size ``y x x`` of its input: probabilities in [0, 1], a boolean mask, or integers,
+        which are labels of objects with 0 as background; the pair (probabilities, labels); or probabilities
+        ``class x y x x`` that sum to 1, for which there are no objects.
+        A trained segmenter with the inputs ("mean", "std") is given these variables once, instead of the members.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The image that was sampled, from which members that the product does not hold are drawn again.
+        The image that was sampled. Members that the product does not contain are drawn again from it.
     level : float
-        Of the intervals of areas, intensities and counts, in (0, 1).
+        Level of the intervals of areas, intensities and counts, in (0, 1).
     threshold : float
-        Probability from which a pixel belongs to `mask`, and to an object where the segmenter labels none.
+        Probability from which a pixel belongs to `mask`, and to an object if the segmenter returns no labels.
     overlap : float
-        A region of a member is a known object if their intersection over union is more than this; in (0, 1).
+        A region of a member is matched with an object if their intersection over union is larger; in (0, 1).
     smallest : int
-        Pixels below which a region is no object.
+        Regions with fewer pixels are not objects.
     logits : bool
-        Whether the segmenter returns logits, of which probabilities are then made.
+        Whether the segmenter returns logits, which are then converted to probabilities.
     keep_members : bool
-        Keep ``member_probability`` and ``member_labels`` too.
+        Whether to keep ``member_probability`` and ``member_labels``.
     store : path, optional
-        Write the result to this Zarr store. What the segmenter said of each member is on disk as soon as it is
-        said: after a failure, `resume` goes on there.
+        Write the result to this Zarr store. The segmentation of each member is written when it is computed; after a
+        failure, `resume` continues from there.
     overwrite, resume : bool
-        Replace a store that is there, or go on with it.
+        Replace an existing store, or resume it.
     model, progress
-        As in `bayesr.sample`; with a product, where the model lies if not under its recorded name.
+        See `bayesr.sample`. For a product, `model` is needed only if the model is not found under its recorded name.
     **options
-        Others of `bayesr.sample`, for an image: ``n``, ``seed``, ``dims``, ...
+        Further options of `bayesr.sample` if an image is given: ``n``, ``seed``, ``dims``, ...
 
     Returns
     -------
     Dataset
-        Maps ``(y, x)``, with ``class`` before them where there are classes:
+        Maps ``(y, x)``, or ``(class, y, x)`` for a segmenter of classes:
 
-        - ``probability``, float32 in [0, 1]; NaN without data, as the next two;
-        - ``entropy``, ``mutual_information``: in nats, 0 to log 2 (or log of the number of classes);
-        - ``mask``, uint8: 1 from `threshold` on; the likeliest class where there are classes;
-        - ``labels``, int32: the objects that at least half of the members see, by their number.
+        - ``probability``, float32 in [0, 1]; NaN in pixels without data, as for the next two;
+        - ``entropy``, ``mutual_information``: in nats, 0 to log 2 (or the logarithm of the number of classes);
+        - ``mask``, uint8: 1 if the probability reaches `threshold`; for classes, the most probable one;
+        - ``labels``, int32: number of the object, for objects that at least half of the members detect.
 
-        Over ``object``, numbered from 1, every object that any member sees:
+        Variables over ``object``, which numbers from 1 every object that any member detects:
 
-        - ``existence``: the share of members that see it, in [0, 1];
-        - ``area``, ``area_lower``, ``area_upper``: in high-resolution pixels, over the members that see it;
-        - ``intensity(object, band)`` and its bounds, in the units of the image: the mean over the object, in the
-          member itself;
+        - ``existence``: fraction of members that detect it, in [0, 1];
+        - ``area``, ``area_lower``, ``area_upper``: in high-resolution pixels, over the members that detect it;
+        - ``intensity(object, band)`` and its bounds, in the units of the image: mean of the member over the object;
         - ``centre_y``, ``centre_x``: coordinates of its centre;
         - ``member_area(realization, object)``, ``member_intensity(realization, object, band)``: NaN
-          in members that do not see it.
+          in members that do not detect it.
 
         ``count``, ``count_lower``, ``count_upper`` and ``member_count(realization)``: the number of objects.
-        Intervals are those that one more member falls into with probability `level`, as far as n members
-        can tell; they are those of the members, to be conformalised on images whose truth is known
-        (`bayesr.segmentation.conformal`).
+        An interval contains one more member with probability `level`, as estimated from n members. Intervals of members
+        can be conformalised with images of known truth (`bayesr.segmentation.conformal`).
 
     Raises
     ------
     InvalidArgument
-        For a level, threshold or overlap out of range, and for what is no segmenter.
+        If level, threshold or overlap are out of range, or the segmenter is not of one of these kinds.
     SegmenterFailed
-        When the segmenter raises, or returns another size, NaN, or no probability; the message names the member.
+        If the segmenter raises an error, or returns another size, NaN, or values that are not probabilities. The
+        message names the member.
     InvalidProduct
-        When members are missing and there is no `img`, or another one than was sampled.
+        If members are missing and `img` is not given, or is not the image that was sampled.
     BandMismatch
-        When a trained segmenter takes another number of bands.
+        If a trained segmenter takes another number of bands.
     StoreExists, StoreFailed
-        When the store cannot be used.
+        If the store cannot be used.
 
     References
     ----------
@@ -153,20 +149,20 @@ def segment(
     >>> import bayesr, numpy as np
     >>> y, x = np.mgrid[:16, :16]
     >>> spot = (200 * np.exp(-((y - 8) ** 2 + (x - 8) ** 2) / 18)).astype(np.uint8)
-    >>> found = bayesr.segment(spot, "otsu", model="fluorescence-x4", n=4)
-    >>> found["probability"].sizes["x"], int(found["count"])
+    >>> result = bayesr.segment(spot, "otsu", model="fluorescence-x4", n=4)
+    >>> result["probability"].sizes["x"], int(result["count"])
     (64, 1)
     """
-    for what, value in (("level", level), ("threshold", threshold), ("overlap", overlap)):
+    for argument, value in (("level", level), ("threshold", threshold), ("overlap", overlap)):
         if not 0 < value < 1:
-            raise InvalidArgument(f"{what} must lie between 0 and 1, not {value!r}.")
+            raise InvalidArgument(f"{argument} must lie between 0 and 1, not {value!r}.")
     call, name, inputs, bands = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
     if bands is not None:
         _check_bands(name, bands, ds_or_img, options)
     if store is not None:
         places.check(str(store), 0, overwrite=overwrite, resume=resume)
         if isinstance(ds_or_img, str | os.PathLike) and places.same(ds_or_img, str(store)):
-            raise InvalidArgument(f"{store} is what is segmented: write the result to another store.")
+            raise InvalidArgument(f"{store} is the product to segment: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
     with tempfile.TemporaryDirectory() as folder:
@@ -174,40 +170,40 @@ def segment(
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
         product.require(ds, "mean")
         n = 1 if members is None else members.size
-        kept = None
+        cache = None
         if store is not None:
             identity = {key: ds.attrs.get(key) for key in ("model_sha256", "input_sha256", "seed", "masks")}
             identity |= dict(segmenter=name, n=n, sizes=[ds.sizes[dim] for dim in product.DIMS], **settings)
-            kept = SegmentationCache(Path(store), n, identity, overwrite=overwrite, resume=resume, public=keep_members)
-            if kept.finished:
-                return kept.read()
-        low, high = (float(v) for v in product.attribute(ds, "value_range"))
-        variables = _reduce(frame, n, ds.sizes["band"], call, (low, high), kept, keep_members, settings, progress)
-        found = dataset(ds, variables, members, name, settings)
-    return found if kept is None else kept.finish(found)
+            cache = SegmentationCache(Path(store), n, identity, overwrite=overwrite, resume=resume, public=keep_members)
+            if cache.finished:
+                return cache.read()
+        low, high = product.value_range_of(ds)
+        variables = _reduce(frame, n, ds.sizes["band"], call, (low, high), cache, keep_members, settings, progress)
+        result = dataset(ds, variables, members, name, settings)
+    return result if cache is None else cache.finish(result)
 
 
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
-    """Refuse, before anything is drawn, what a trained segmenter cannot take."""
+    """Raise BandMismatch, before anything is drawn, if a trained segmenter takes another number of bands."""
     ds = open_product(given)
     bands = (images.source(given, options.get("dims")) if ds is None else ds).sizes["band"]
     if bands != takes:
         raise BandMismatch(
-            f"The segmenter {name} takes {takes} band(s), and there are {bands}: give it those, as "
-            "ds.isel(band=[0]), or write a function that chooses from (band, y, x)."
+            f"The segmenter {name} takes {takes} band(s), and there are {bands}: select them, as in "
+            "ds.isel(band=[0]), or write a function that selects from (band, y, x)."
         )
 
 
 def _frames(
     ds: xr.Dataset, inputs: tuple[str, ...], img: Any, model: Any, folder: Path, progress: bool | None
 ) -> tuple[Frame, xr.DataArray | None]:
-    """The images that are segmented, one by one, and the members' coordinate; None where there is one image."""
+    """Return the images to segment, and the coordinate of the members, or None if a single image is segmented."""
     if inputs == ("member",):
         members = replaying.members(ds, img, model, folder, progress)
         return lambda i: members.isel(realization=i).to_numpy(), members["realization"]
-    lacking = [name for name in inputs if name not in ds]
-    if lacking:
-        raise InvalidProduct(f"The segmenter needs {', '.join(lacking)}, which the product does not hold.")
+    missing = [name for name in inputs if name not in ds]
+    if missing:
+        raise InvalidProduct(f"The segmenter needs {', '.join(missing)}, which the product does not hold.")
     maps = [ds[name].transpose(*product.DIMS) for name in inputs]
     return lambda i: np.concatenate([one.to_numpy() for one in maps]), None
 
@@ -218,62 +214,62 @@ def _reduce(
     bands: int,
     call: Segment,
     value_range: tuple[float, float],
-    kept: SegmentationCache | None,
+    cache: SegmentationCache | None,
     keep: bool,
     settings: dict[str, Any],
     progress: bool | None,
 ) -> dict[str, Any]:
-    """Segment image after image, and return maps and the table of objects."""
+    """Segment the images one by one, and return the maps and the table of objects."""
     agreement, objects = Agreement(), Objects(settings["overlap"])
-    own: dict[str, list[NDArray[Any]]] = {"member_probability": [], "member_labels": []}
+    kept: dict[str, list[NDArray[Any]]] = {"member_probability": [], "member_labels": []}
 
-    def take(i: int) -> tuple[int, ...]:
-        """One image, of which nothing stays in memory but what is summed up; returns the size of its labels."""
+    def add(i: int) -> tuple[int, ...]:
+        """Segment and accumulate one image, release it, and return the shape of its labels."""
         image = np.ascontiguousarray(frame(i), np.float32)
-        known = kept.get(i) if kept else None
-        found = known or _one(call, image, value_range, i, kept)
-        if kept and known is None:
-            kept.put(i, found)
-        agreement.add(found.probability)
-        if keep and not kept:
-            own["member_probability"].append(found.probability)
-            own["member_labels"] += [] if found.labels is None else [found.labels]
-        if found.labels is None:
+        stored = cache.get(i) if cache else None
+        segmentation = stored or _segment_member(call, image, value_range, i, cache)
+        if cache and stored is None:
+            cache.put(i, segmentation)
+        agreement.add(segmentation.probability)
+        if keep and not cache:
+            kept["member_probability"].append(segmentation.probability)
+            kept["member_labels"] += [] if segmentation.labels is None else [segmentation.labels]
+        if segmentation.labels is None:
             return ()
-        objects.add(i, found.labels, image[:bands])
-        return found.labels.shape
+        objects.add(i, segmentation.labels, image[:bands])
+        return segmentation.labels.shape
 
     with show_progress("segmenting", n, progress) as advance:
         for i in range(n):
-            size = take(i)
+            size = add(i)
             advance(1)
     variables: dict[str, Any] = agreement.variables(settings["threshold"])
-    variables |= {name: np.stack(values) for name, values in own.items() if values}
+    variables |= {name: np.stack(values) for name, values in kept.items() if values}
     return variables | (objects.table(n, bands, (size[0], size[1])) if size else {})
 
 
-def _one(
+def _segment_member(
     call: Segment,
     image: NDArray[np.float32],
     value_range: tuple[float, float],
     i: int,
-    kept: SegmentationCache | None,
+    cache: SegmentationCache | None,
 ) -> Segmentation:
-    """A member's segmentation, unknown where there is no data; what goes wrong names the member, and what is left."""
-    stays = "Give store= to keep what is done."
-    if kept is not None:
-        stays = f"What was done stays in {kept.path}: resume=True." if kept.begun else "Nothing was written yet."
-    hole = np.isnan(image).any(0)
-    filled = np.where(hole, np.float32(value_range[0]), image) if hole.any() else image.view()
+    """Segment a member, with NaN in pixels without data. Errors name the member and say what has been stored."""
+    advice = "Give store= to keep finished members."
+    if cache is not None:
+        advice = f"Finished members are in {cache.path}: resume=True." if cache.begun else "Nothing was written yet."
+    nodata = np.isnan(image).any(0)
+    filled = np.where(nodata, np.float32(value_range[0]), image) if nodata.any() else image.view()
     filled.flags.writeable = False
     try:
-        found = call(filled, value_range)
+        segmentation = call(filled, value_range)
     except SegmenterFailed as error:
-        raise SegmenterFailed(f"Member {i}: {error} {stays}") from error
-    except Exception as error:  # it is the caller's own function: anything may come
-        raise SegmenterFailed(f"Member {i}: the segmenter raised {type(error).__name__}: {error}. {stays}") from error
-    if not hole.any():
-        return found
-    probability = found.probability.copy()
-    probability[..., hole] = np.nan
-    return Segmentation(probability, None if found.labels is None else np.where(hole, 0, found.labels))
+        raise SegmenterFailed(f"Member {i}: {error} {advice}") from error
+    except Exception as error:  # the caller's own function may raise anything
+        raise SegmenterFailed(f"Member {i}: the segmenter raised {type(error).__name__}: {error}. {advice}") from error
+    if not nodata.any():
+        return segmentation
+    probability = segmentation.probability.copy()
+    probability[..., nodata] = np.nan
+    return Segmentation(probability, None if segmentation.labels is None else np.where(nodata, 0, segmentation.labels))

@@ -30,7 +30,7 @@ def run(*args):
     return CliRunner().invoke(main, ["train-segmenter", *map(str, args)])
 
 
-def test_training_stops_when_time_is_up_and_goes_on(folders):
+def test_training_stops_at_the_time_limit_and_resumes(folders):
     given = [folders / "images", folders / "narrow", "--out", folders / "s.safetensors", *SMALL, "--steps", 3]
     stopped = run(*given, "--time-limit", 0)
     assert stopped.exit_code == 3 and "Time is up at step 1 of 3" in stopped.output
@@ -52,7 +52,7 @@ def test_several_annotators(folders, kind):
     assert load(folders / "s.safetensors").card["held_out"]["cases"] == 1
 
 
-def test_uncertainty_enters_as_channels_and_as_weight(folders, grey_model):
+def test_uncertainty_as_channels_and_as_weight(folders, grey_model):
     grey_model.save(folders / "tiny.safetensors")
     low = np.asarray(PIL.Image.open(folders / "images" / "0.png"))[::4, ::4]
     ds = bayesr.sample(low, 2, model=folders / "tiny.safetensors")
@@ -71,7 +71,7 @@ def test_uncertainty_enters_as_channels_and_as_weight(folders, grey_model):
             bayesr.segment(ds.drop_vars("mean"), out)
 
 
-def test_what_cannot_be_trained_on_is_said_before(folders):
+def test_invalid_arguments_are_refused_before_training(folders):
     given = [folders / "images", "--out", folders / "s.safetensors"]
     assert "at least one folder of masks" in run(*given).output
     assert "cannot be held out" in run(*given[:1], folders / "narrow", *given[1:], "--held-out", 4).output

@@ -8,7 +8,7 @@ from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.segmenters.annotators import AnnotatorEnsemble
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.losses import LOSSES
-from bayesr.segmentation.segmenter import build
+from bayesr.segmentation.registry import build
 from tests.networks.test_probabilistic_unet import discs
 
 SMALL = {"width": 0.1, "depth": 2, "decoder": (8, 8)}

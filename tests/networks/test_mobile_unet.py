@@ -11,7 +11,7 @@ from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.networks.vision import torchvision
 from bayesr.segmentation.losses import bce
-from bayesr.segmentation.segmenter import build
+from bayesr.segmentation.registry import build
 
 
 def make(seed: int = 0, **options: object) -> MobileUNet:

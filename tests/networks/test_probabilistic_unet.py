@@ -12,7 +12,7 @@ from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.networks.segmenters.probabilistic_unet import ProbabilisticUNet
 from bayesr.segmentation.agreement import energy_distance, overlaps
 from bayesr.segmentation.losses import LOSSES
-from bayesr.segmentation.segmenter import build
+from bayesr.segmentation.registry import build
 
 
 def network(**options):

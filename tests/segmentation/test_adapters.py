@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import InvalidArgument, SegmenterFailed, UnknownModel
-from bayesr.segmentation.adapters import adapt, checked, otsu, watershed
+from bayesr.segmentation.adapters import adapt, checked
 from bayesr.segmentation.segmenter import Segmentation
 
 SPOTS = np.zeros((1, 24, 30), np.float32)
@@ -30,14 +30,14 @@ def run(segmenter, image=SPOTS, threshold=0.5, smallest=0, logits=False, value_r
         "watershed",
     ],
 )
-def test_whatever_segments_is_one_kind_of_function(segmenter):
+def test_every_kind_of_segmenter_gives_the_same_segmentation(segmenter):
     found = run(segmenter)
     assert found.probability.dtype == np.float32 and found.labels.dtype == np.int32
     np.testing.assert_array_equal(found.probability > 0.5, SPOTS[0] > 50)
     np.testing.assert_array_equal(found.labels > 0, SPOTS[0] > 50)
 
 
-def test_probabilities_become_objects_by_their_connected_parts():
+def test_connected_components_of_probabilities_are_objects():
     assert run(lambda image: image[0] / 100).labels.max() == 2
     assert run(lambda image: image[0] / 100, smallest=40).labels.max() == 2
     assert np.unique(run(lambda image: image[0] / 100, smallest=40).labels).size == 2  # the smaller one is gone
@@ -45,7 +45,7 @@ def test_probabilities_become_objects_by_their_connected_parts():
     assert run(lambda image: image[0] / 300, threshold=0.4).labels.max() == 0
 
 
-def test_logits_become_probabilities_where_that_is_said():
+def test_logits_are_converted_to_probabilities_on_request():
     found = run(lambda image: (image[0] - 50) / 10, logits=True)
     np.testing.assert_allclose(found.probability, 1 / (1 + np.exp(-(SPOTS[0] - 50) / 10)), rtol=1e-5)
     classes = run(lambda image: np.stack([image[0], -image[0]]) / 10, logits=True)
@@ -67,7 +67,7 @@ class Net(torch.nn.Module):
         return self.norm(x).clamp(0, 1)
 
 
-def test_a_module_sees_scaled_values_and_stays_as_it_was():
+def test_a_module_is_given_scaled_values_and_is_not_changed():
     net = Net().train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     found = run(net, SPOTS + 7, value_range=(7.0, 107.0))
@@ -92,13 +92,13 @@ def test_a_module_sees_scaled_values_and_stays_as_it_was():
         ((1, 2, 3), "tuple"),
     ],
 )
-def test_what_is_no_segmentation_is_refused(raw, what):
+def test_invalid_results_are_refused(raw, what):
     with pytest.raises(SegmenterFailed, match=what):
         checked(raw, (24, 30))
 
 
 @given(seed=st.integers(0, 99), smallest=st.integers(2, 30))
-def test_small_objects_go_and_others_stay(seed, smallest):
+def test_small_objects_are_dropped(seed, smallest):
     labels = np.kron(np.random.default_rng(seed).integers(0, 6, (6, 6)), np.ones((3, 2), int))
     found = checked(labels, (18, 12), smallest=smallest).labels
     for number in range(1, 6):
@@ -106,19 +106,8 @@ def test_small_objects_go_and_others_stay(seed, smallest):
         assert (found[here] == (number if here.sum() >= smallest else 0)).all()
 
 
-def test_an_image_of_one_value_has_no_foreground():
-    flat = np.full((2, 8, 9), 5, np.float32)
-    assert not otsu(flat).any() and not watershed(flat).any()
-
-
-def test_watershed_parts_what_touches():
-    rows, columns = np.mgrid[:40, :60]
-    touching = ((rows - 20) ** 2 + (columns - 20) ** 2 < 121) | ((rows - 20) ** 2 + (columns - 39) ** 2 < 121)
-    assert len(np.unique(watershed(touching[None].astype(np.float32)))) == 3
-
-
 @pytest.mark.parametrize("what", [3, None, np.zeros(3)])
-def test_what_is_no_segmenter_is_refused(what):
+def test_invalid_segmenters_are_refused(what):
     with pytest.raises(InvalidArgument, match="A segmenter is"):
         run(what)
 

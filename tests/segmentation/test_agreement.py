@@ -29,7 +29,7 @@ def sets(least=1):
 
 
 def crowd(random, n, inclusive):
-    """Masks of n annotators of one disc, of whom a share draws it larger."""
+    """Masks of a disc by n annotators, a fraction of whom draw it larger."""
     y, x = np.mgrid[:40, :40] - 20
     radius = np.where(random.random(n) < inclusive, 12, 8)
     return np.hypot(y, x) < radius[:, None, None]
@@ -39,13 +39,13 @@ def crowd(random, n, inclusive):
 
 
 @given(sets())
-def test_the_annotators_mean_map_has_the_best_score_and_one_annotator_dice(masks):
+def test_the_mean_of_annotators_has_the_best_score_and_a_single_mask_its_dice(masks):
     assert qubiq_dice(masks.mean(0), masks) == 1
     assert qubiq_dice(masks[0], masks[-1:]) == pytest.approx(dice(masks[0], masks[-1]))
 
 
 def test_thresholds_see_how_many_annotators_agree():
-    """Three of ten drew the pixel: a tenth more or less changes the Dice of one threshold in nine, from 1 to 0."""
+    """Three of ten annotators marked the pixel: 0.1 more or less changes one of nine Dice coefficients from 1 to 0."""
     masks = (np.arange(10) < 3)[:, None, None]
     assert qubiq_dice(np.array([[0.3]]), masks) == 1
     assert qubiq_dice(np.array([[0.4]]), masks) == pytest.approx(8 / 9)
@@ -53,7 +53,7 @@ def test_thresholds_see_how_many_annotators_agree():
 
 
 @given(hnp.arrays(np.float64, (3, 4), elements=st.floats(0, 1)), sets())
-def test_the_score_is_what_its_formula_says(p, masks):
+def test_the_score_follows_its_formula(p, masks):
     total = 0.0
     for t in range(1, 10):  # in whole numbers, where those of annotators have no rounding
         true = 10 * masks.sum(0) >= t * len(masks)
@@ -72,20 +72,20 @@ def test_overlaps_are_those_of_each_pair(a, b):
 
 
 @given(sets(), sets())
-def test_the_distance_is_symmetric_not_negative_and_none_to_itself(a, b):
+def test_the_distance_is_symmetric_not_negative_and_zero_to_itself(a, b):
     assert energy_distance(a, b) == pytest.approx(energy_distance(b, a))
     assert energy_distance(a, b) >= -1e-12
     assert energy_distance(a, a[::-1]) == pytest.approx(0, abs=1e-12)
     assert energy_distance(a, np.concatenate([a, a])) == pytest.approx(0, abs=1e-12)  # the same distribution
 
 
-def test_empty_masks_agree_with_empty_masks_alone():
+def test_empty_masks_agree_only_with_empty_masks():
     empty, full = np.zeros((1, 3, 3), bool), np.ones((1, 3, 3), bool)
     assert energy_distance(empty, empty) == 0
     assert energy_distance(empty, full) == 2
 
 
-def test_fair_is_unbiased_and_the_default_charges_for_small_samples():
+def test_fair_is_unbiased_and_the_default_is_too_large_for_small_samples():
     """Both sets from one distribution: the true distance is 0."""
     random = np.random.default_rng(0)
     plain, fair = [], []
@@ -100,7 +100,7 @@ def test_fair_is_unbiased_and_the_default_charges_for_small_samples():
         energy_distance(s[:1], y, fair=True)
 
 
-def test_annotators_who_differ_are_nearer_to_who_differs_too_than_to_the_mean():
+def test_masks_that_differ_are_closer_to_differing_annotators_than_their_mean():
     masks = crowd(np.random.default_rng(1), 20, 0.5)
     middle = masks.mean(0)[None] >= 0.5
     assert energy_distance(crowd(np.random.default_rng(2), 20, 0.5), masks) < 0.2 * energy_distance(middle, masks)
@@ -110,12 +110,12 @@ def test_annotators_who_differ_are_nearer_to_who_differs_too_than_to_the_mean():
 
 
 @given(sets(2))
-def test_disagreement_is_the_chance_that_two_differ(masks):
+def test_disagreement_is_the_probability_that_two_annotators_differ(masks):
     n = len(masks)
     assert 2 * disagreement(masks).mean() * n / (n - 1) == pytest.approx(differing(masks))
 
 
-def test_one_annotator_agrees_with_nobody_else():
+def test_scores_of_a_single_annotator_or_a_constant_map_are_nan():
     assert math.isnan(differing(np.ones((1, 2, 2)))) and math.isnan(correlation([1, 1], [0, 1]))
 
 
@@ -125,7 +125,7 @@ def test_correlation_is_that_of_numpy_whatever_the_units(values, factor, shift):
     assert correlation(factor * values + shift, other) == pytest.approx(np.corrcoef(values, other)[0, 1], abs=1e-6)
 
 
-def test_figures_of_a_perfect_and_of_a_sure_answer():
+def test_scores_of_a_perfect_and_of_a_constant_prediction():
     masks = crowd(np.random.default_rng(3), 8, 0.5)
     perfect, sure = agreement(masks, masks), agreement(masks[:1], masks)
     assert perfect["qubiq_dice"] == 1 and perfect["correlation"] == pytest.approx(1)
@@ -147,12 +147,12 @@ def test_figures_of_a_perfect_and_of_a_sure_answer():
         (np.zeros((1, 3, 3)), np.zeros((0, 3, 3)), "not empty"),
     ],
 )
-def test_what_cannot_be_compared_is_said(maps, masks, message):
+def test_invalid_arrays_are_refused(maps, masks, message):
     with pytest.raises(InvalidArgument, match=message):
         agreement(maps, masks)
 
 
-def test_a_segmenter_is_evaluated_case_by_case_and_drawn_the_same_again():
+def test_a_segmenter_is_evaluated_case_by_case_and_reproducibly():
     network = ProbabilisticUNet(width=0.1, depth=2, decoder=(4, 4)).eval()
     random = np.random.default_rng(0)
     cases = [

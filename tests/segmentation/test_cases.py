@@ -38,7 +38,7 @@ def test_nuclei_are_files_of_equal_names(tmp_path):
 
 
 def test_skin_lesions_have_masks_with_a_suffix(tmp_path):
-    """ISIC: colour JPEG, black and white masks; the superpixels of 2017 are no images."""
+    """ISIC has colour JPEGs and binary masks. The superpixels of 2017 are not images."""
     images, masks = tmp_path / "ISIC-2017_Training_Data", tmp_path / "ISIC-2017_Training_Part1_GroundTruth"
     for i in (0, 12):
         picture(images / f"ISIC_{i:07d}.jpg", np.full((8, 10, 3), i, np.uint8))
@@ -52,8 +52,8 @@ def test_skin_lesions_have_masks_with_a_suffix(tmp_path):
         np.testing.assert_array_equal(case.masks[0], labels(i, (8, 10)) > 1)
 
 
-def test_large_photographs_are_shrunk(tmp_path):
-    """What they show stays where it is; small ones stay as they are."""
+def test_large_photographs_are_downsampled(tmp_path):
+    """Image and mask stay aligned, and small images are not changed."""
     for name, shape in (("large", (60, 90)), ("small", (20, 30))):
         y, x = np.indices(shape) / shape[1]
         picture(tmp_path / "images" / f"{name}.png", np.repeat((200 * x).astype(np.uint8)[..., None], 3, 2))
@@ -68,7 +68,7 @@ def test_large_photographs_are_shrunk(tmp_path):
 
 
 def test_two_annotators_in_one_folder_are_patterns(tmp_path):
-    """CHASE_DB1, with 1-bit masks; annotators in the order of arguments."""
+    """CHASE_DB1 has 1-bit masks. Annotators are in the order of the arguments."""
     for name in ("Image_01L", "Image_01R"):
         picture(tmp_path / f"{name}.jpg", np.zeros((6, 7, 3), np.uint8))
         for who, drawn in (("1stHO", True), ("2ndHO", False)):
@@ -80,7 +80,7 @@ def test_two_annotators_in_one_folder_are_patterns(tmp_path):
         folders(tmp_path, tmp_path)
 
 
-def test_a_name_that_begins_another_is_not_confused_with_it(tmp_path):
+def test_a_name_that_is_a_prefix_of_another_is_not_confused_with_it(tmp_path):
     """The mask of ``a`` is not that of the image ``a_b``."""
     for name in ("a", "a_b"):
         picture(tmp_path / "images" / f"{name}.png", np.zeros((4, 4), np.uint8))
@@ -91,7 +91,7 @@ def test_a_name_that_begins_another_is_not_confused_with_it(tmp_path):
     assert [case.masks.max() for case in folders(tmp_path / "images", tmp_path / "masks")] == [0, 1]
 
 
-def test_what_does_not_go_together(tmp_path):
+def test_images_and_masks_that_do_not_match_are_refused(tmp_path):
     images, masks = nuclei(tmp_path)
     with pytest.raises(InvalidArgument, match="at least one folder"):
         folders(images)
@@ -132,7 +132,7 @@ def nifti(path, values):
 
 
 def challenge(folder, annotators=3, cases=("case2", "case10", "case1"), shape=(9, 7)):
-    """Arrays as they lie in the files, x before y."""
+    """Write cases, and return their arrays as stored, x before y."""
     rng = np.random.default_rng(0)
     written = {}
     for name in cases:
@@ -170,7 +170,7 @@ def test_modalities_are_bands(tmp_path, shape):
     np.testing.assert_array_equal(case.image[0], first.T)
 
 
-def test_what_is_no_case_of_qubiq(tmp_path):
+def test_invalid_cases_of_qubiq_are_refused(tmp_path):
     challenge(tmp_path)
     with pytest.raises(InvalidArgument, match="task03_seg01"):
         qubiq(tmp_path, task=3)
@@ -204,7 +204,7 @@ def seen():
 
 
 def test_mean_and_std_become_bands(seen, grey_model):
-    """In the image's units: what is observed of the mean is what was observed of the image."""
+    """Both are in the image's units, and the degraded mean equals the degraded image."""
     (case,) = with_uncertainty([seen], grey_model, n=4)
     assert case.image.shape == (2, 40, 36) and case.masks.shape == (1, 40, 36)
     assert (case.name, case.group, case.value_range) == ("waves", "sea", (200.0, 300.0))
@@ -224,7 +224,7 @@ def test_units_follow_the_image(seen, grey_model):
     np.testing.assert_allclose(b[1], 3 * a[1], rtol=1e-4)
 
 
-def test_pixels_count_less_where_they_are_uncertain(seen, grey_model):
+def test_uncertain_pixels_have_less_weight(seen, grey_model):
     (bands,), (case,) = (with_uncertainty([seen], grey_model, n=4, kind=kind) for kind in ("channels", "weight"))
     np.testing.assert_array_equal(case.image[0], bands.image[0])
     std = bands.image[1]
@@ -234,7 +234,7 @@ def test_pixels_count_less_where_they_are_uncertain(seen, grey_model):
     np.testing.assert_allclose(both.weight, case.weight * given[:40, :36], rtol=1e-6)
 
 
-def test_what_cannot_be_uncertain(seen, grey_model):
+def test_invalid_options_of_uncertainty_are_refused(seen, grey_model):
     for options in ({"kind": "colour"}, {"n": 1}):
         with pytest.raises(InvalidArgument):
             with_uncertainty([seen], grey_model, **options)

@@ -6,8 +6,8 @@ from bayesr.segmentation import conformal
 
 
 @pytest.mark.parametrize("level", [0.8, 0.9])
-def test_intervals_hold_the_truth_as_often_as_they_say(level):
-    """However wrong the members' intervals are: too narrow, too wide, biased."""
+def test_intervals_have_the_promised_coverage(level):
+    """Coverage holds for intervals that are too narrow, too wide or biased."""
     rng = np.random.default_rng(0)
     for width, bias in ((0.3, 0.0), (3.0, 0.0), (1.0, 4.0)):
         shares = []
@@ -22,7 +22,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(level):
         assert level - error < np.mean(shares) < level + 1 / 41 + 0.01 + error
 
 
-def test_intervals_that_were_too_wide_shrink():
+def test_intervals_that_are_too_wide_shrink():
     truth = np.arange(40.0)
     fitted = conformal.fit(truth - 10, truth + 10, truth, level=0.9, scale=np.ones(40))
     assert fitted.margin == -10
@@ -41,6 +41,6 @@ def test_intervals_that_were_too_wide_shrink():
         (dict(lower=[1.0] * 20, upper=[2.0] * 20, truth=[1.0] * 20, scale=[0.0] * 20), "positive"),
     ],
 )
-def test_what_cannot_be_fitted_is_said(given, what):
+def test_invalid_arguments_are_refused(given, what):
     with pytest.raises(InvalidArgument, match=what):
         conformal.fit(**given)

@@ -3,19 +3,15 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.bench import losses as table
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import cross_validate, fit, folds, measure
-from bayesr.segmentation.patches import Patches, borders
 from bayesr.segmentation.segmenter import Segmenter
 
 tiny = partial(MobileUNet, 1, 1, 0.25, 2)
@@ -48,8 +44,8 @@ def network(**options: int) -> MobileUNet:
 # -- training --------------------------------------------------------------------------------
 
 
-def test_it_learns(cases):
-    """Discs that it never saw, in another number of them; untrained it finds none of this."""
+def test_training_learns(cases):
+    """Discs in images outside the training set are segmented, unlike by an untrained network."""
     told = []
     options = dict(steps=60, batch=4, patch=32, rate=5e-3, scaling="percentiles", card={"data": "discs"})
     segmenter = fit(cases[:6], network(), progress=lambda *now: told.append(now), name="discs", **options)
@@ -61,8 +57,8 @@ def test_it_learns(cases):
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "nadam"])
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(cases, tmp_path, optimiser):
-    """Bit for bit, wherever it stops."""
+def test_a_resumed_training_equals_an_uninterrupted_one(cases, tmp_path, optimiser):
+    """They are equal bit for bit, wherever training stops."""
     options = QUICK | dict(optimiser=optimiser, blur=1.0, noise=0.05)
     whole = fit(cases, network(), **options)
     stopped = tmp_path / "stopped.npz"
@@ -79,7 +75,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(cases, tmp_path, optim
         fit(cases, network(depth=1), checkpoint=stopped, **options)
 
 
-def test_nothing_of_the_caller_changes(cases):
+def test_training_changes_neither_the_given_network_nor_the_random_state(cases):
     given_, state = network(), torch.get_rng_state()
     before = {name: value.clone() for name, value in given_.state_dict().items()}
     a, b = (fit(cases, given_, **QUICK) for _ in range(2))
@@ -89,14 +85,14 @@ def test_nothing_of_the_caller_changes(cases):
         assert torch.equal(a.network.state_dict()[name], b.network.state_dict()[name])
 
 
-def test_annotators_and_borders_train_too(cases):
+def test_training_with_several_annotators_and_borders(cases):
     both = [discs(seed, annotators=3) for seed in range(2)]
     segmenter = fit(both, network(outputs=2), loss="tversky", **QUICK)
     assert segmenter(both[0].image, (0, 100)).labels.shape == (40, 40)
 
 
-def test_pixels_without_weight_teach_nothing(cases):
-    """Whatever is drawn where the weight is 0, training is the same."""
+def test_pixels_without_weight_do_not_influence_training(cases):
+    """Training does not depend on masks where the weight is 0."""
     half = np.ones((40, 40), np.float32)
     half[:, 20:] = 0
     weighted = [replace(case, weight=half) for case in cases]
@@ -118,12 +114,12 @@ def test_pixels_without_weight_teach_nothing(cases):
         ({"rate": 1e30, "steps": 100}, TrainingFailed),
     ],
 )
-def test_settings_that_cannot_be(cases, options, error):
+def test_invalid_settings_are_refused(cases, options, error):
     with pytest.raises(error):
         fit(cases, network(), **(QUICK | options))
 
 
-def test_cases_that_do_not_go_together(cases):
+def test_cases_that_do_not_agree_are_refused(cases):
     colour = replace(cases[0], image=np.repeat(cases[0].image, 3, 0))
     for given_, error, message in (
         ([], InvalidArgument, "no case"),
@@ -140,48 +136,13 @@ def test_cases_that_do_not_go_together(cases):
         fit(cases, network(outputs=3), **QUICK)
 
 
-# -- patches ---------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
-def test_patches_keep_image_and_masks_together(side, seed):
-    """Of an image that is its own mask, whatever is cut, turned and mirrored, larger patches than images too."""
-    labels = np.random.default_rng(seed).integers(0, 2, (1, 20, 33)).astype(np.int32)
-    case = Case("itself", labels.astype(np.float32), labels, (0.0, 1.0), weight=1 + labels[0].astype(np.float32))
-    patches, generator = Patches([case], 1, side, "range"), torch.Generator().manual_seed(seed)
-    x, targets, weight = patches.batch(3, generator)
-    assert x.shape == (3, 1, side, side) and targets.shape == (3, 1, 1, side, side)
-    assert torch.equal(weight[:, 0], 1 + targets[:, 0, 0])
-    for image, target in zip(x[:, 0], targets[:, 0, 0], strict=True):
-        values = [image[target == k] for k in (0, 1)]
-        assert all((v == v[0]).all() for v in values if v.numel())  # contrast and level change, places do not
-        if all(v.numel() for v in values):
-            assert values[1][0] > values[0][0]
-
-
-def test_borders_and_gaps():
-    """Two squares, two pixels apart, and one far away: the gap lies between the two."""
-    labels = np.zeros((30, 60), np.int32)
-    labels[10:20, 10:20], labels[10:20, 22:32], labels[10:20, 45:55] = 1, 2, 3
-    border, gaps = borders(labels)
-    assert gaps[10:20, 20:22].all() and not gaps[:, 35:].any() and not gaps[:, :18].any()
-    assert border[gaps].all()
-    far = border[5:25, 38:58]
-    expected = np.zeros((20, 20), bool)
-    expected[4:16, 6:18] = True
-    expected[6:14, 8:16] = False
-    expected[[4, 4, 15, 15], [6, 17, 6, 17]] = far[[4, 4, 15, 15], [6, 17, 6, 17]]  # corners may go either way
-    np.testing.assert_array_equal(far, expected)
-    assert not borders(np.zeros((5, 5), np.int32))[0].any()
-
-
 # -- cross-validation ------------------------------------------------------------------------
 
 
 @given(
     st.lists(st.sampled_from("abcdefg") | st.just(""), min_size=7, max_size=30), st.integers(2, 5), st.integers(0, 99)
 )
-def test_folds_part_no_group(groups, count, seed):
+def test_folds_do_not_divide_groups(groups, count, seed):
     cases = [Case(f"{i}", np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), (0, 1), group=g) for i, g in enumerate(groups)]
     known = len(set(groups) - {""}) + groups.count("")
     if known < count:
@@ -196,7 +157,7 @@ def test_folds_part_no_group(groups, count, seed):
     assert [[c.name for c in held] for _, held in folds(cases, count, seed)] == [[c.name for c in h] for _, h in ways]
 
 
-def test_cross_validation_goes_on_from_what_is_kept(cases, tmp_path):
+def test_cross_validation_resumes_from_stored_results(cases, tmp_path):
     told = []
     options = QUICK | dict(count=2, seed=3, keep=tmp_path, report=told.append)
     rows = cross_validate(cases, tiny, ("bce", "dice"), **options)
@@ -213,8 +174,8 @@ def test_cross_validation_goes_on_from_what_is_kept(cases, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_change_nothing(cases):
-    """But the order in which rows are told; threads differ, and with them the last digits."""
+def test_results_do_not_depend_on_the_number_of_workers(cases):
+    """Rows are reported in another order, and last digits differ because of the number of threads."""
     told = []
     options = QUICK | dict(count=2, losses=("bce", "dice"), seed=1)
     one = cross_validate(cases, tiny, **options)
@@ -223,22 +184,3 @@ def test_workers_change_nothing(cases):
     assert len(told) == 4
     for a, b in zip(one, two, strict=True):
         assert a["dice"] == pytest.approx(b["dice"], abs=0.01)
-
-
-def test_the_table_of_losses(tmp_path, monkeypatch, capsys):
-    for i in range(5):
-        case = discs(i)
-        for name, pixels in (("images", case.image[0].clip(0, 255)), ("labels", case.masks[0])):
-            (tmp_path / name).mkdir(exist_ok=True)
-            PIL.Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{i}.png")
-    PIL.Image.fromarray(np.full((40, 40), 200, np.uint8)).save(tmp_path / "images" / "bright.png")
-    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "labels" / "bright.png")
-    assert len(table.fluorescence(tmp_path)) == 5
-    arguments = "--folds 2 --steps 2 --batch 2 --patch 16 --width 0.25 --depth 2 --losses dice --losses bce"
-    done = CliRunner().invoke(
-        table.command, ["--train", str(tmp_path), "--out", str(tmp_path / "out"), *arguments.split()]
-    )
-    assert done.exit_code == 0, done.output
-    rows = json.loads((tmp_path / "out" / "losses.json").read_text())["rows"]
-    assert [row["loss"] for row in rows] == ["dice", "bce"] and all(row["folds"] == 2 for row in rows)
-    assert all(" ± " in row[figure] for row in rows for figure in table.FIGURES)

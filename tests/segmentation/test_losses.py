@@ -24,7 +24,7 @@ def draw(seed: int, outputs: int = 2, side: int = 12) -> tuple[torch.Tensor, tor
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(seed=seeds)
-def test_the_truth_costs_nothing_and_its_contrary_most(name, seed):
+def test_the_loss_is_zero_for_the_truth_and_large_for_its_complement(name, seed):
     _, targets, weight = draw(seed)
     sure = SURE * (2 * targets - 1)
     assert float(LOSSES[name](sure, targets, weight)) < 1e-5
@@ -39,7 +39,7 @@ def test_overlap_losses_are_between_0_and_1(name, seed):
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(seed=seeds)
-def test_pixels_of_no_weight_do_not_matter(name, seed):
+def test_pixels_without_weight_do_not_influence_the_loss(name, seed):
     logits, targets, weight = draw(seed)
     ignored = torch.rand(weight.shape, generator=torch.Generator().manual_seed(seed)) < 0.3
     weight = weight.masked_fill(ignored, 0)
@@ -58,14 +58,14 @@ def test_gradients_are_finite(name, filled, logit):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_weightless_batches_cost_nothing_that_is_not_finite(name):
+def test_the_loss_of_a_batch_without_weight_is_finite(name):
     logits, targets, weight = draw(0)
     assert math.isfinite(float(LOSSES[name](logits, targets, 0 * weight)))
 
 
 @given(seed=seeds)
-def test_soft_overlaps_are_the_hard_ones_where_predictions_are_sure(seed):
-    """But for the pixel that is added above and below."""
+def test_soft_overlaps_equal_hard_overlaps_for_binary_predictions(seed):
+    """They differ by the pixel that is added to numerator and denominator."""
     logits, targets, _ = draw(seed, outputs=1, side=40)
     sure, plain = SURE * logits.sign(), torch.ones(3, 1, 40, 40)
     a, b = (logits > 0).numpy(), (targets > 0).numpy()
@@ -74,7 +74,7 @@ def test_soft_overlaps_are_the_hard_ones_where_predictions_are_sure(seed):
 
 
 @given(seed=seeds)
-def test_tversky_counts_errors_by_kind(seed):
+def test_tversky_weights_errors_by_kind(seed):
     logits, targets, weight = (part.double() for part in draw(seed, outputs=1))
     p = torch.sigmoid(logits)
     both, extra, missed = (float((weight * v).sum()) for v in (p * targets, p * (1 - targets), (1 - p) * targets))
@@ -83,8 +83,8 @@ def test_tversky_counts_errors_by_kind(seed):
 
 
 @given(seed=seeds, share=st.floats(0.05, 0.95))
-def test_cross_entropy_is_proper(seed, share):
-    """Of all constant predictions, the weighted share of the foreground costs least."""
+def test_cross_entropy_is_a_proper_score(seed, share):
+    """Among constant predictions, the weighted fraction of the foreground has the smallest loss."""
     _, _, weight = draw(seed, outputs=1)
     targets = (torch.rand(3, 1, 12, 12, generator=torch.Generator().manual_seed(seed)) < share).float()
     p = float((weight * targets).sum() / weight.sum())
@@ -98,7 +98,7 @@ def test_cross_entropy_is_proper(seed, share):
     assert best < min(others)
 
 
-def test_the_sum_is_the_sum():
+def test_bce_dice_is_the_sum_of_both():
     given_ = draw(3)
     total = LOSSES["bce"](*given_) + LOSSES["dice"](*given_)
     torch.testing.assert_close(LOSSES["bce_dice"](*given_), total)

@@ -26,7 +26,7 @@ THREE = disc(10, 10, 6, 1) + disc(10, 35, 5, 2) + disc(30, 20, 7, 3)
 
 
 @given(numbers=st.lists(st.permutations([1, 2, 3]), min_size=1, max_size=5), offset=st.sampled_from([0, 7, 10**8]))
-def test_numbers_of_members_do_not_matter(numbers, offset):
+def test_label_numbers_do_not_matter(numbers, offset):
     members = [np.where(THREE > 0, np.array([0, *order])[THREE] + offset, 0).astype(np.int32) for order in numbers]
     found, images = table(members)
     assert found["existence"].tolist() == [1, 1, 1] and (found["count"] == 3).all()
@@ -39,20 +39,20 @@ def test_numbers_of_members_do_not_matter(numbers, offset):
     np.testing.assert_allclose(found["centre"], [(10, 10), (10, 35), (30, 20)], atol=1e-9)
 
 
-def test_an_object_that_moves_a_little_stays_the_same():
+def test_an_object_that_moves_slightly_is_matched():
     found, _ = table([disc(20, 20 + shift, 6) for shift in (0, 1, 2, 1, 0)])
     assert found["existence"].tolist() == [1]
     assert np.unique(found["labels"]).tolist() == [0, 1]
 
 
-def test_an_object_that_is_elsewhere_is_another():
+def test_an_object_at_another_place_is_not_matched():
     found, _ = table([disc(20, 10, 5), disc(20, 40, 5), disc(20, 10, 5), disc(20, 10, 5)])
     assert found["existence"].tolist() == [0.75, 0.25]
     assert np.isnan(found["area"][1, 0]) and np.isfinite(found["area"][1, 1])
     np.testing.assert_array_equal(found["labels"] > 0, disc(20, 10, 5) > 0)  # what one in four sees is not shown
 
 
-def test_one_or_two_objects_are_told_with_their_shares():
+def test_one_or_two_objects_are_listed_with_their_existence():
     two = disc(20, 15, 6, 1) + disc(20, 28, 6, 2)
     one = (two > 0).astype(np.int32)
     found, _ = table([two, one, two, two, one])
@@ -61,7 +61,7 @@ def test_one_or_two_objects_are_told_with_their_shares():
     assert len(np.unique(found["labels"])) == 3
 
 
-def test_the_order_of_members_changes_nothing_where_objects_are_clear():
+def test_the_order_of_members_does_not_matter_for_clear_objects():
     rng = np.random.default_rng(1)
     members = [disc(10 + a, 12, 6, 1) + disc(28, 36 + b, 6, 2) for a, b in rng.integers(-1, 2, (7, 2))]
     order = rng.permutation(7)
@@ -77,14 +77,14 @@ def test_no_objects_at_all():
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8])
-def test_one_more_draw_falls_into_the_interval_as_often_as_said(level):
+def test_intervals_contain_one_more_draw_with_the_nominal_probability(level):
     draws = np.random.default_rng(2).standard_normal((20, 20000))
     lower, upper = interval(draws[:-1], level)
     share = np.mean((draws[-1] >= lower) & (draws[-1] <= upper))
     assert abs(share - level) < 4 * np.sqrt(level * (1 - level) / draws.shape[1])
 
 
-def test_intervals_leave_missing_draws_out():
+def test_intervals_ignore_missing_draws():
     values = np.array([[1.0, np.nan, np.nan], [2.0, 5.0, np.nan], [3.0, np.nan, np.nan], [4.0, 6.0, np.nan]])
     lower, upper = interval(values, 0.5)
     assert (lower[0], upper[0]) == pytest.approx((1.25, 3.75)) and (lower[1], upper[1]) == pytest.approx((5.0, 6.0))

@@ -16,7 +16,7 @@ def agreed(maps, threshold=0.5):
 
 
 @given(shares)
-def test_mutual_information_lies_between_nothing_and_the_entropy(maps):
+def test_mutual_information_lies_between_zero_and_the_entropy(maps):
     found = agreed(maps)
     assert (found["mutual_information"] >= 0).all()
     assert (found["mutual_information"] <= found["entropy"] + 1e-6).all()
@@ -25,12 +25,12 @@ def test_mutual_information_lies_between_nothing_and_the_entropy(maps):
 
 
 @given(shares)
-def test_members_that_agree_leave_no_mutual_information(maps):
+def test_equal_members_have_no_mutual_information(maps):
     found = agreed([maps[0]] * 4)
     np.testing.assert_allclose(found["mutual_information"], 0, atol=1e-6)
 
 
-def test_masks_that_disagree_leave_nothing_else():
+def test_entropy_of_binary_masks_is_mutual_information():
     found = agreed(np.array([[[0.0, 1.0]], [[1.0, 1.0]]], np.float32))
     np.testing.assert_allclose(found["entropy"], [[np.log(2), 0]], atol=1e-6)
     np.testing.assert_allclose(found["mutual_information"], found["entropy"], atol=1e-6)
@@ -45,7 +45,7 @@ def test_two_classes_are_foreground_and_background(maps):
     np.testing.assert_array_equal(binary["mask"][clear], classes["mask"][clear])
 
 
-def test_what_is_unknown_stays_unknown():
+def test_pixels_without_data_stay_nan():
     maps = np.full((2, 1, 2), 0.5, np.float32)
     maps[:, 0, 0] = np.nan
     found = agreed(maps)
@@ -53,6 +53,6 @@ def test_what_is_unknown_stays_unknown():
         assert np.isnan(found[name][0, 0]) and np.isfinite(found[name][0, 1])
 
 
-def test_entropy_is_that_of_its_formula():
+def test_entropy_follows_its_formula():
     p = np.array([[0.1, 0.5]])
     np.testing.assert_allclose(entropy(p), -p * np.log(p) - (1 - p) * np.log(1 - p))

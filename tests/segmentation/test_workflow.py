@@ -1,4 +1,4 @@
-"""`bayesr.segment`: what members say together is what they say one by one, and what goes wrong loses nothing."""
+"""`bayesr.segment`: the result is that of the single members, and failed runs can be resumed."""
 
 import json
 
@@ -36,7 +36,7 @@ def found(ds):
     return bayesr.segment(ds, bright, keep_members=True)
 
 
-def test_maps_are_those_of_the_members(ds, found):
+def test_maps_match_those_of_the_members(ds, found):
     masks = ds["samples"].to_numpy()[:, 0] > 1500
     p = masks.mean(0)
     np.testing.assert_allclose(found["probability"], p, atol=1e-6)
@@ -46,7 +46,7 @@ def test_maps_are_those_of_the_members(ds, found):
     assert found["member_labels"].dims == ("realization", "y", "x")
 
 
-def test_objects_are_those_of_the_members(ds, found):
+def test_objects_match_those_of_the_members(ds, found):
     members, labels = ds["samples"].to_numpy(), found["member_labels"].to_numpy()
     numbers = [len(np.unique(one[one > 0])) for one in labels]
     np.testing.assert_array_equal(found["member_count"], numbers)
@@ -74,7 +74,7 @@ def test_the_result_describes_itself(ds, found):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_store_holds_the_same(ds, found, tmp_path, keep):
+def test_a_store_contains_the_same_result(ds, found, tmp_path, keep):
     stored = bayesr.segment(ds, bright, store=tmp_path / "s.zarr", keep_members=keep)
     expected = found if keep else found.drop_vars(["member_probability", "member_labels"])
     assert set(stored.data_vars) == set(expected.data_vars)
@@ -90,7 +90,7 @@ def never(image):
     return np.zeros(image.shape[-2:], bool)
 
 
-def test_members_that_a_store_lacks_are_drawn_again(grey_model, low, found, tmp_path):
+def test_members_missing_in_a_store_are_drawn_again(grey_model, low, found, tmp_path):
     path = tmp_path / "product.zarr"
     grey_model.sample(low, 6, store=path)
     with pytest.raises(InvalidProduct, match="img="):
@@ -108,7 +108,7 @@ def test_an_image_is_sampled_first(grey_model, low, found):
 
 
 class Fails:
-    """Raises on its 4th call, once."""
+    """A segmenter that raises an error on its 4th call."""
 
     def __init__(self):
         self.calls = 0
@@ -120,7 +120,7 @@ class Fails:
         return bright(image)
 
 
-def test_a_failure_names_the_member_and_loses_nothing(ds, found, tmp_path):
+def test_a_failure_names_the_member_and_can_be_resumed(ds, found, tmp_path):
     segmenter, path = Fails(), tmp_path / "s.zarr"
     with pytest.raises(SegmenterFailed, match=r"Member 3: .*ValueError: the film tore.*resume=True") as raised:
         bayesr.segment(ds, segmenter, store=path)
@@ -146,12 +146,12 @@ def test_a_failure_names_the_member_and_loses_nothing(ds, found, tmp_path):
         (lambda image: None, r"Member 0: .*no segmentation"),
     ],
 )
-def test_what_is_no_segmentation_names_the_member(ds, segmenter, what):
+def test_errors_about_invalid_results_name_the_member(ds, segmenter, what):
     with pytest.raises(SegmenterFailed, match=what):
         bayesr.segment(ds, segmenter)
 
 
-def test_nothing_is_left_where_nothing_could_begin(ds, low, tmp_path):
+def test_invalid_arguments_leave_no_store(ds, low, tmp_path):
     with pytest.raises(InvalidArgument, match="A segmenter is"):
         bayesr.segment(ds, 3, store=tmp_path / "s.zarr")
     for wrong in (dict(level=1.0), dict(threshold=0.0), dict(overlap=1.0)):
@@ -166,14 +166,14 @@ def test_nothing_is_left_where_nothing_could_begin(ds, low, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_is_not_written_over_itself(grey_model, low, tmp_path):
+def test_a_product_is_not_overwritten_by_its_segmentation(grey_model, low, tmp_path):
     grey_model.sample(low, 2, store=tmp_path / "p.zarr", keep_samples=True)
     with pytest.raises(InvalidArgument, match="another store"):
         bayesr.segment(tmp_path / "p.zarr", bright, store=tmp_path / "p.zarr", overwrite=True)
     assert "samples" in xr.open_zarr(tmp_path / "p.zarr")
 
 
-def test_pixels_without_data_stay_without(grey_model, low):
+def test_pixels_without_data_have_no_segmentation(grey_model, low):
     holes = low.astype(np.float32)
     holes[2:6, 3:7] = np.nan
     found = bayesr.segment(holes, bright, model=grey_model, n=4, nodata=np.nan, value_range=(0, 4095))
@@ -193,7 +193,7 @@ def test_classes_have_maps_and_no_objects(ds):
     np.testing.assert_array_equal(found["mask"], found["probability"].argmax("class"))
 
 
-def test_a_georeferenced_product_keeps_its_place(grey_model, low):
+def test_a_georeferenced_product_keeps_its_coordinates(grey_model, low):
     image = xr.DataArray(low, dims=("y", "x"), coords={"y": 100.0 - 2 * np.arange(18), "x": 7.0 + 2 * np.arange(22)})
     found = bayesr.segment(image, bright, model=grey_model, n=2)
     assert found["y"][0] > found["y"][-1]
@@ -206,12 +206,12 @@ def test_a_georeferenced_product_keeps_its_place(grey_model, low):
     assert (found["labels"].to_numpy()[rows, columns][seen] == found["object"].to_numpy()[seen]).all()
 
 
-def test_the_members_coordinate_goes_along(ds, found):
+def test_the_coordinate_of_members_is_kept(ds, found):
     np.testing.assert_array_equal(found["realization"], ds["realization"])
     assert found["realization"].attrs["standard_name"] == "realization" and set(product.DIMS) <= set(found.dims)
 
 
-def test_the_command_does_the_same(grey_model, low, found, tmp_path):
+def test_the_command_gives_the_same_result(grey_model, low, found, tmp_path):
     path = tmp_path / "product.zarr"
     grey_model.sample(low, 6, store=path, keep_samples=True)
     result = CliRunner().invoke(main, ["segment", str(path), str(tmp_path / "s.zarr"), "--segmenter", "otsu"])

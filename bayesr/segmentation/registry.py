@@ -1,0 +1,52 @@
+"""The segmenters that bayesr knows by name.
+
+To plug in a segmenter, add one entry here: a function to `CLASSICAL`, which `bayesr.segment` then knows by its name, or
+a network to `NETWORKS`, which can then be trained, saved and loaded. Trained networks that come with the package are
+files in `bayesr.model.catalogue.SEGMENTERS`, named by `bundled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import InvalidModel
+from bayesr.model.catalogue import SEGMENTERS
+from bayesr.segmentation.classical import otsu, watershed
+from bayesr.segmentation.protocol import SegmentationNetwork
+
+CLASSICAL: dict[str, Callable[[NDArray[np.float32]], Any]] = {"otsu": otsu, "watershed": watershed}
+"""Methods without training by name: functions of an image `band x y x x`."""
+
+NETWORKS = {
+    "unet": "bayesr.networks.segmenters.mobile_unet:MobileUNet",
+    "probabilistic-unet": "bayesr.networks.segmenters.probabilistic_unet:ProbabilisticUNet",
+    "annotators": "bayesr.networks.segmenters.annotators:AnnotatorEnsemble",
+}
+"""Classes of networks by the kind that segmenter files record, each a `SegmentationNetwork`; imported when needed."""
+
+
+def bundled() -> list[str]:
+    """Return the names of the trained segmenters that come with the package."""
+    return [path.stem for path in sorted(SEGMENTERS.glob("*.safetensors"))]
+
+
+def build(architecture: Mapping[str, Any]) -> SegmentationNetwork:
+    """Build the network that an `architecture` describes, with random weights.
+
+    Raises
+    ------
+    InvalidModel
+        If the kind is not one of `NETWORKS`.
+    """
+    kind = architecture["kind"]
+    if kind not in NETWORKS:
+        raise InvalidModel(f"A segmentation network of kind {kind!r} is not known here: {', '.join(NETWORKS)} are.")
+    module, _, name = NETWORKS[kind].partition(":")
+    options = {key: value for key, value in architecture.items() if key != "kind"}
+    network: SegmentationNetwork = getattr(import_module(module), name)(**options)
+    return network

@@ -1,0 +1,34 @@
+"""How the values of an image are scaled before a segmentation network sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCALINGS = ("range", "percentiles", "roots")
+_PERCENTILES = (1.0, 99.8)
+
+
+def scaled(
+    image: NDArray[np.float32],
+    value_range: tuple[float, float],
+    scaling: str,
+    inputs: tuple[str, ...] = ("member",),
+) -> NDArray[np.float32]:
+    """Scale an image `band x y x x` to about [0, 1], the values that networks see. Nothing is clipped.
+
+    With ``"range"``, the bands of the input ``"std"`` are divided by the width of the range, so that a standard
+    deviation of 0 stays 0. With ``"percentiles"`` and ``"roots"``, constant bands become 0, because they have no
+    contrast to stretch. Roots keep the sign.
+    """
+    if scaling == "range":
+        low, high = value_range
+        lowest = np.repeat([0.0 if name == "std" else low for name in inputs], len(image) // len(inputs))
+        return (image - lowest.astype(np.float32)[:, None, None]) / np.float32(high - low)
+    ends = np.percentile(image, _PERCENTILES, axis=(1, 2)).astype(np.float32)[..., None, None]
+    contrast = ends[1] - ends[0]
+    x: NDArray[np.float32] = image - ends[0]
+    x *= np.where(contrast > 0, 1 / np.where(contrast > 0, contrast, 1), 0).astype(np.float32)
+    if scaling == "roots":
+        np.copysign(np.sqrt(np.abs(x)), x, out=x)
+    return x
