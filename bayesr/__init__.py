@@ -6,13 +6,13 @@ Names are loaded when they are first used, so that ``import bayesr`` stays quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bayesr.version import __version__ as __version__
 
 _HOMES = {
     "BayesrError": "errors",
     "Model": "model.model",
     "aggregate": "aggregation.workflow",
-    "calibrate": "training.workflow",
+    "calibrate": "training.calibrating",
     "check": "sampling.repairing",
     "components": "aggregation.variation",
     "extend": "sampling.extending",
@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from bayesr.sampling.workflow import replay, sample
     from bayesr.scoring.scores import score
     from bayesr.segmentation.workflow import segment
-    from bayesr.training.workflow import calibrate, train
+    from bayesr.training.calibrating import calibrate
+    from bayesr.training.workflow import train
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from bayesr.calibration.calibration import LAMBDAS, Calibration
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
 
 settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)

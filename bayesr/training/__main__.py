@@ -15,11 +15,12 @@ import torch
 from bayesr.errors import BayesrError
 from bayesr.model.checkpoint import network_of
 from bayesr.observe import Separable
-from bayesr.training.data import load_images, source
+from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import Trainer, with_steps
-from bayesr.training.processes import together
+from bayesr.training.pairs import pair_source
+from bayesr.training.processes import process_group
 from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 
@@ -57,8 +58,8 @@ def _train(args: argparse.Namespace) -> None:
     what = with_steps(recipe(args.recipe), steps)
     training, held_out = load_images(args.data, args.bands).split(args.held_out)
     validate = Validation(held_out, operator, degradation=degradation) if args.held_out else None
-    with together(args.device) as processes, table(what.name, processes.first) as show:
-        pairs = source(what, training, operator, str(processes.device), degradation)
+    with process_group(args.device) as processes, table(what.name, processes.first) as show:
+        pairs = pair_source(what, training, operator, str(processes.device), degradation)
         trainer = Trainer(what, pairs, args.seed, processes=processes)
         if args.resume:
             trainer.load(args.checkpoint)

@@ -51,7 +51,7 @@ class AdversarialLoss:
 
 
 def discriminator_step_loss(
-    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int
+    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, step: int
 ) -> Tensor:
     """What the discriminator minimises at its turn: its loss, and the penalty where it is due.
 
@@ -64,7 +64,7 @@ def discriminator_step_loss(
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
     loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
-    if adversarial_loss.penalty is None or turn % adversarial_loss.every:
+    if adversarial_loss.penalty is None or step % adversarial_loss.every:
         return loss
     return loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
 
@@ -105,7 +105,7 @@ def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def _slope(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
+def _gradient(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
     """The gradient of each image's mean logit by the image, of the shape of `x`."""
     x = x.detach().requires_grad_()
     logits = discriminator(x, context)[0].flatten(1).mean(1)
@@ -113,7 +113,7 @@ def _slope(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
     return slope
 
 
-def slope_at_real(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+def r1_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
     """``mean_i |grad_x D(x_i)|^2`` at real images: R1, which makes the game converge near its end.
 
     References
@@ -121,10 +121,10 @@ def slope_at_real(discriminator: Network, real: Tensor, fake: Tensor, context: T
     L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?",
     2018, arXiv:1801.04406.
     """
-    return _slope(discriminator, real, context).flatten(1).pow(2).sum(1).mean()
+    return _gradient(discriminator, real, context).flatten(1).pow(2).sum(1).mean()
 
 
-def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+def gradient_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
     """``mean_i (|grad_x D(x_i)| - 1)^2`` at ``x_i = e_i real_i + (1 - e_i) fake_i``: the gradient penalty.
 
     The shares ``e_i = (i + 1/2) / b`` are spread evenly over (0, 1), not drawn: images come in random order
@@ -137,7 +137,7 @@ def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: T
     share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
     # The root's own slope at zero is infinite, and zero is where a discriminator may well be flat.
     norm = (
-        _slope(discriminator, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12
+        _gradient(discriminator, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12
     ).sqrt()
     return (norm - 1).pow(2).mean()
 
@@ -153,7 +153,7 @@ I. Goodfellow et al., "Generative adversarial nets", 2014, arXiv:1406.2661. C. L
 image super-resolution using a generative adversarial network", 2017, arXiv:1609.04802.
 """
 
-LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=slope_at_real, weight=4.0, every=8)
+LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=r1_penalty, weight=4.0, every=8)
 """`PLAIN` with R1 at every eighth turn."""
 
 RELATIVISTIC = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, relative=True)
@@ -177,7 +177,7 @@ J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "
 networks", 2019, arXiv:1805.08318.
 """
 
-WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=slope_between, weight=10.0)
+WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=gradient_penalty, weight=10.0)
 """``mean f - mean r`` against ``-mean f``, with the gradient penalty at every turn; the discriminator of rcGAN.
 
 For discriminators whose layers do not mix the images of a batch (no batch normalisation): each image has its own slope.

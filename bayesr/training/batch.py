@@ -37,7 +37,7 @@ class TrainingBatch:
         Members that the stage draws of each patch; 0 for the deterministic path.
     normal : callable
         Of a size whose first axis is the batch's: standard normal values, from the trainer's random state.
-    kept : dict
+    cache : dict
         For terms that share what is dear to compute.
     """
 
@@ -49,7 +49,7 @@ class TrainingBatch:
     count: int
     draw: Draw
     normal: Callable[[Sequence[int]], Tensor] = torch.randn
-    kept: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Tensor:
@@ -69,6 +69,6 @@ class TrainingBatch:
         return self.draw(low, count, z)
 
 
-def member_against_truth(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+def truth_and_member(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """The truth, one member, and ``A+ y`` as their context."""
-    return scene.truth, scene.x[:, 0], scene.base
+    return batch.truth, batch.x[:, 0], batch.base

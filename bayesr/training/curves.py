@@ -22,7 +22,7 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
     Losses have colours, trainings line styles; vertical lines are where stages of the first training end.
     Needs Matplotlib (the extra ``report``).
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional: the extra `report`
 
     scores = [name for name in SCORES if any(name in record for records in runs.values() for record in records)]
     figure = Figure(figsize=(8, 2.6 * (1 + len(scores))), layout="constrained")

@@ -125,7 +125,7 @@ def blurred(x: Tensor, sigma: Tensor) -> Tensor:
     return x
 
 
-def observation(operator: ForwardOperator, degradation: Degradation) -> ForwardOperator:
+def effective_operator(operator: ForwardOperator, degradation: Degradation) -> ForwardOperator:
     """The operator as a model trained under `degradation` has to see it."""
     if degradation.exact:
         return operator

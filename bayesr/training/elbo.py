@@ -35,7 +35,7 @@ class Drawn(dist.Normal):
         return value
 
 
-def negative_elbo(scene: TrainingBatch) -> Tensor:
+def negative_elbo(batch: TrainingBatch) -> Tensor:
     """``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N``, z ~ q: nats per value, N = b bands sh sw values in all.
 
     The divergence is the analytic one, the expectation over q that of one draw. Noise of the covariance ``t^2 P`` has
@@ -48,22 +48,22 @@ def negative_elbo(scene: TrainingBatch) -> Tensor:
     universal probabilistic programming", 2019, arXiv:1810.09538. O. Rybkin, K. Daniilidis, S. Levine, "Simple and
     effective VAE training with calibrated decoders", 2021, arXiv:2006.13202.
     """
-    encoder = scene.networks["encoder"]
+    encoder = batch.networks["encoder"]
     assert isinstance(encoder, Encoder)
-    hidden = float(scene.operator.null_space_variance(*scene.low.shape[-2:]).mean())  # r / N
-    mean, std = encoder(scene.truth - scene.base, scene.low)
-    e = scene.normal(mean.shape)
+    hidden = float(batch.operator.null_space_variance(*batch.low.shape[-2:]).mean())  # r / N
+    mean, std = encoder(batch.truth - batch.base, batch.low)
+    e = batch.normal(mean.shape)
     normal: Any = dist.Normal  # Pyro's own are not annotated
     posterior: Any = Drawn(mean, std, e)
 
     def model() -> None:
         z = sample("z", normal(torch.zeros_like(mean), 1.0).to_event())
-        x = scene.generate(scene.low, 1, z)[:, 0]
+        x = batch.generate(batch.low, 1, z)[:, 0]
         with poutine.scale(scale=hidden):
-            sample("x", normal(x, hidden**0.5 * encoder.log_noise.exp()).to_event(), obs=scene.truth)
+            sample("x", normal(x, hidden**0.5 * encoder.log_noise.exp()).to_event(), obs=batch.truth)
 
     def guide() -> None:
         sample("z", posterior.to_event())
 
     loss: Tensor = TraceMeanField_ELBO().differentiable_loss(model, guide)
-    return loss / scene.truth.numel()
+    return loss / batch.truth.numel()

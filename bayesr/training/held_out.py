@@ -116,15 +116,15 @@ def gather(
         found = found.split(held_out)[1]
     if limit is not None and limit < len(found.names):
         found = found.split(limit)[1]
-    return pairs(found, network.observation)
+    return make_pairs(found, network.observation)
 
 
-def pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
+def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
     """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
-    return [observed(image, operator) for image in images.images]
+    return [make_pair(image, operator) for image in images.images]
 
 
-def observed(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def make_pair(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(low, high) of an 8-bit image, `y x x x band`, cropped to a multiple of the scale; low rounded to 8 bits."""
     height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
     high = image[:height, :width]

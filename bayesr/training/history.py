@@ -114,6 +114,7 @@ def table(what: str, show: bool | None) -> Iterator[Report]:
     if not terminal:
         yield lambda record: print(line(record), file=sys.stderr, flush=True)
         return
+    # Slow to import, and not there on machines that have torch and numpy alone.
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
@@ -142,7 +143,7 @@ def tensorboard(folder: Path, step: int) -> Iterator[Report]:
     if find_spec("tensorboard") is None:
         yield lambda record: None
         return
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # optional: needs TensorBoard
 
     writer = SummaryWriter(str(folder), purge_step=step + 1)
 

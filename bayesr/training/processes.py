@@ -86,7 +86,7 @@ def started() -> tuple[int, int]:
 
 
 @contextmanager
-def together(device: str) -> Iterator[Processes]:
+def process_group(device: str) -> Iterator[Processes]:
     """The processes that ``torchrun`` started, or this one alone.
 
     Parameters

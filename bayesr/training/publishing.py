@@ -15,7 +15,7 @@ from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
 
 
-def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
+def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
     """The network of a model or a checkpoint, and what a card says of where training started from."""
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
         path = Path(source)
@@ -37,7 +37,7 @@ def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, An
     """The model of a trainer's averaged weights, rounded as they will be stored, with its provenance."""
     generator = trainer.average.to("cpu")
     generator.load_state_dict({k: stored(v) for k, v in generator.state_dict().items()})
-    degradation = getattr(trainer.pairs, "degradation", None)
+    degradation = trainer.pairs.degradation
     facts = {
         "domain": "",
         "licence": "",

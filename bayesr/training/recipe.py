@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
-from bayesr.training.batch import TrainingBatch, member_against_truth
+from bayesr.training.batch import TrainingBatch, truth_and_member
 
 Term = Callable[[TrainingBatch], Tensor]
 """A loss of one's own: of a `TrainingBatch`, a scalar. Its name is what the history calls it."""
@@ -77,13 +77,13 @@ class Adversary:
     network : callable
         Of (bands, scale), a discriminator: it takes images and their context and returns logits and a list of features.
     game : Game
-    sides : callable
+    inputs : callable
         Of a `TrainingBatch`: what is real, what is not, and the context.
     """
 
     network: Callable[[int, int], nn.Module]
     adversarial_loss: AdversarialLoss = LOGISTIC
-    sides: Callable[[TrainingBatch], tuple[Tensor, Tensor, Tensor]] = member_against_truth
+    inputs: Callable[[TrainingBatch], tuple[Tensor, Tensor, Tensor]] = truth_and_member
 
 
 def patch_discriminator(bands: int, scale: int) -> PatchDiscriminator:

@@ -19,8 +19,8 @@ from bayesr.observe.blind import Blind
 from bayesr.training import losses
 from bayesr.training.adversarial import discriminator_step_loss
 from bayesr.training.batch import TrainingBatch
-from bayesr.training.data import PairSource
 from bayesr.training.history import Record
+from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Adversary, Recipe, Stage
 
@@ -55,8 +55,7 @@ class Stepper:
             torch.manual_seed(seed)
             generator = build(bands=bands, scale=scale, **self._network())
             networks = {name: adversary.network(bands, scale) for name, adversary in recipe.discriminators.items()}
-            classes = getattr(pairs, "classes", 1)
-            networks |= {name: make(bands, scale, classes) for name, make in recipe.helpers.items()}
+            networks |= {name: make(bands, scale, pairs.classes) for name, make in recipe.helpers.items()}
         to = dict(device=self.device, memory_format=torch.channels_last)
         self.generator = generator.to(**to)  # type: ignore[call-overload]
         self.networks = {name: network.to(**to) for name, network in networks.items()}  # type: ignore[call-overload]
@@ -120,9 +119,7 @@ class Stepper:
             group["lr"] = rate * group.get("share", 1.0)
         mine = self.processes.share(stage.batch)
         batch = self.pairs.batch(stage.batch, self.on_host)
-        known = getattr(self.pairs, "labels", None)
-        labels = known() if known else torch.zeros(stage.batch, dtype=torch.long)
-        low, high, labels = (part[mine].to(self.device) for part in (*batch, labels))
+        low, high, labels = (part[mine].to(self.device) for part in (*batch, self.pairs.labels()))
         scene = TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             record: Record = dict(self._losses(stage, done, scene))
@@ -154,11 +151,11 @@ class Stepper:
         """Stop before weights are touched, so that no checkpoint ever holds what is not finite."""
         if all(map(math.isfinite, values)):
             return
-        origin = getattr(self.pairs, "origin", None)
+        origin = self.pairs.origin()
         raise TrainingFailed(
             f"{what} or its gradient is not finite at step {self.step} (stage {self.position()[0].name}). The last "
             "checkpoint is kept; look at the batch, or resume with a lower learning rate."
-            + (f" The batch: {origin()}." if origin else "")
+            + (f" The batch: {origin}." if origin else "")
         )
 
     def members(
@@ -231,7 +228,7 @@ class Stepper:
         """A move of every discriminator, and then what the generator loses to them."""
         adversaries = [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
         verdicts = [
-            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.sides(scene), done)
+            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene), done)
             for discriminator, adversary in adversaries
         ]
         self.discriminator_optimiser.zero_grad(set_to_none=True)
@@ -292,7 +289,7 @@ class Stepper:
 
 def _lost(discriminator: nn.Module, adversary: Adversary, scene: TrainingBatch) -> Tensor:
     """What the generator loses in a game."""
-    real, fake, context = adversary.sides(scene)
+    real, fake, context = adversary.inputs(scene)
     on_real = on_fake = discriminator(fake, context)[0]
     if adversary.adversarial_loss.relative:
         with torch.no_grad():

@@ -7,7 +7,6 @@ Members `x` are of shape `b x P x band x y x x`, the truth `b x band x y x x`; `
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,28 +14,26 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.minivgg import MiniVGG
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.losses import rewarded_error
-
-if TYPE_CHECKING:
-    from bayesr.training.batch import TrainingBatch
 
 _SIDE = 96
 _DEPTHS = (1, 4)
 """Blocks whose ends `content` compares: SRGAN's two choices, the second (VGG 2,2) and the fifth (VGG 5,4)."""
 
 
-def classification(scene: TrainingBatch) -> Tensor:
+def classification(batch: TrainingBatch) -> Tensor:
     """Cross-entropy of what the network ``content`` says of true patches, against the classes of their images.
 
     Of large patches it takes the middle 96 x 96, the size that SRGAN's and mSRGAN's networks are trained on: more
     would cost in proportion, and tell little more of a class.
     """
-    top, left = (max(0, side - _SIDE) // 2 for side in scene.truth.shape[-2:])
-    middle = scene.truth[..., top : top + _SIDE, left : left + _SIDE]
-    return F.cross_entropy(scene.networks["content"](middle), scene.labels)
+    top, left = (max(0, side - _SIDE) // 2 for side in batch.truth.shape[-2:])
+    middle = batch.truth[..., top : top + _SIDE, left : left + _SIDE]
+    return F.cross_entropy(batch.networks["content"](middle), batch.labels)
 
 
-def content(scene: TrainingBatch) -> Tensor:
+def content(batch: TrainingBatch) -> Tensor:
     """``mean_d  var(x*) / var(phi_d(x*))  mean |phi_d(x) - phi_d(x*)|^2``: how alike the content network finds them.
 
     phi_d are features of the network ``content`` at depth d, x* the truth, and variances those over the whole
@@ -50,20 +47,20 @@ def content(scene: TrainingBatch) -> Tensor:
     arXiv:1603.08155. C. Ledig et al., "Photo-realistic single image super-resolution using a generative
     adversarial network", 2017, arXiv:1609.04802.
     """
-    network = scene.networks["content"]
+    network = batch.networks["content"]
     assert isinstance(network, MiniVGG)
     with torch.no_grad():
-        real = [depth.float() for depth in network.features(scene.truth)]
-    count = scene.x.shape[1]
-    found = [depth.float() for depth in network.features(scene.x.flatten(0, 1))]
-    total = torch.zeros((), device=scene.truth.device)
+        real = [depth.float() for depth in network.features(batch.truth)]
+    count = batch.x.shape[1]
+    found = [depth.float() for depth in network.features(batch.x.flatten(0, 1))]
+    total = torch.zeros((), device=batch.truth.device)
     for depth in _DEPTHS:
-        unit = scene.truth.var() / (real[depth].var() + 1e-12)
+        unit = batch.truth.var() / (real[depth].var() + 1e-12)
         total = total + unit * (found[depth] - real[depth].repeat_interleave(count, 0)).pow(2).mean()
     return total / len(_DEPTHS)
 
 
-def structure(scene: TrainingBatch) -> Tensor:
+def structure(batch: TrainingBatch) -> Tensor:
     """``mean[(1 + g) |e| + g (1 + c) |e_u| + g (1 - c) |e_v|]`` of ``e = x - x*``, with weights that the truth fixes.
 
     x* is the truth. At every pixel its structure tensor, the local mean of ``grad x* grad x*^T`` over bands and a
@@ -88,8 +85,8 @@ def structure(scene: TrainingBatch) -> Tensor:
     fixes: M. J. Ehrhardt, M. M. Betcke, "Multi-contrast MRI reconstruction with structure-guided total variation",
     2016, arXiv:1511.06631.
     """
-    strength, coherence, uy, ux = (part[:, None] for part in _structure_of(scene.truth.detach()))
-    error = scene.x - scene.truth.detach()[:, None]
+    strength, coherence, uy, ux = (part[:, None] for part in _structure_of(batch.truth.detach()))
+    error = batch.x - batch.truth.detach()[:, None]
     dy, dx = _steps(error)
     along, across = uy * dy + ux * dx, ux * dy - uy * dx
     change = (1 + coherence) * along.abs() + (1 - coherence) * across.abs()
@@ -122,9 +119,9 @@ def _steps(x: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(x.diff(dim=-2), (0, 0, 0, 1)), F.pad(x.diff(dim=-1), (0, 1))
 
 
-def rewarded(scene: TrainingBatch) -> Tensor:
+def rewarded(batch: TrainingBatch) -> Tensor:
     """rcGAN's regulariser with a weight that tunes itself: see `SpreadReward`, which is the network ``reward``."""
-    loss: Tensor = scene.networks["reward"](scene.x, scene.truth)
+    loss: Tensor = batch.networks["reward"](batch.x, batch.truth)
     return loss
 
 

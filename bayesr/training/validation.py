@@ -10,7 +10,8 @@ from bayesr.observe import ForwardOperator
 from bayesr.training import losses
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
-from bayesr.training.loop import Record, Trainer
+from bayesr.training.history import Record
+from bayesr.training.loop import Trainer
 
 
 class Validation:

@@ -13,8 +13,8 @@ from bayesr.training.adversarial import (
     RELATIVISTIC,
     WASSERSTEIN,
     discriminator_step_loss,
-    slope_at_real,
-    slope_between,
+    gradient_penalty,
+    r1_penalty,
 )
 
 
@@ -79,9 +79,9 @@ def test_gradient_penalty_is_that_of_the_slope():
     weight = torch.randn(2, 4, 4)
     unit = weight / weight.norm()
     for norm in (0.0, 0.4, 1.0, 3.0):
-        found = slope_between(linear(norm * unit), real, fake, real)
+        found = gradient_penalty(linear(norm * unit), real, fake, real)
         assert float(found) == pytest.approx((norm - 1) ** 2, abs=1e-5)
-        assert float(slope_at_real(linear(norm * unit), real, fake, real)) == pytest.approx(norm**2, abs=1e-5)
+        assert float(r1_penalty(linear(norm * unit), real, fake, real)) == pytest.approx(norm**2, abs=1e-5)
 
 
 def test_gradient_penalty_is_taken_between_real_and_fake():
@@ -89,15 +89,15 @@ def test_gradient_penalty_is_taken_between_real_and_fake():
     discriminator = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
     real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     expected = ((4 * 0.25 - 1) ** 2 + (4 * 0.75 - 1) ** 2) / 2
-    assert slope_between(discriminator, real, fake, real).item() == pytest.approx(expected)
-    assert slope_at_real(discriminator, real, fake, real).item() == pytest.approx(16)
+    assert gradient_penalty(discriminator, real, fake, real).item() == pytest.approx(expected)
+    assert r1_penalty(discriminator, real, fake, real).item() == pytest.approx(16)
 
 
 def test_penalties_teach_the_critic_and_flat_ones_too():
     x = torch.randn(2, 1, 4, 4)
     for start in (0.0, 0.5):
         weight = torch.full((1, 4, 4), start, requires_grad=True)
-        slope_between(linear(weight), x, x + 1, x).backward()
+        gradient_penalty(linear(weight), x, x + 1, x).backward()
         assert weight.grad.isfinite().all()
         assert bool((weight.grad != 0).all()) == (start > 0)
 
@@ -123,7 +123,7 @@ def test_a_turn_of_the_critic_reaches_the_critic_alone():
     images = [image.requires_grad_() for image in (real, fake, context)]
     for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
         discriminator.zero_grad()
-        discriminator_step_loss(adversarial_loss, discriminator, *images, turn=0).backward()
+        discriminator_step_loss(adversarial_loss, discriminator, *images, step=0).backward()
         # The slope does not know the last bias, and Wasserstein's discriminator does not either.
         assert all(p.grad.abs().sum() > 0 for name, p in discriminator.named_parameters() if name != "verdict.bias")
         assert all(image.grad is None for image in images)
@@ -131,7 +131,7 @@ def test_a_turn_of_the_critic_reaches_the_critic_alone():
         PLAIN.every = 2
 
 
-@pytest.mark.parametrize("game", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
+@pytest.mark.parametrize("adversarial_loss", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
 def test_critics_learn_to_tell_apart(adversarial_loss):
     torch.manual_seed(0)
     discriminator = PatchDiscriminator(1, width=8)

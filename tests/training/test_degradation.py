@@ -7,9 +7,10 @@ import torch
 
 from bayesr.errors import InvalidObservation
 from bayesr.observe import Separable, bicubic, gaussian
-from bayesr.training.data import Pairs, load_images
-from bayesr.training.degradation import Degradation, blurred, observation
+from bayesr.training.data import load_images
+from bayesr.training.degradation import Degradation, blurred, effective_operator
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs, PairSource
 from bayesr.training.validation import Validation
 from tests.conftest import TINY
 
@@ -26,7 +27,7 @@ def test_by_default_observations_are_rounded_and_nothing_is_drawn(operator):
     low, _ = Degradation().observe(operator, high, random)
     assert torch.equal(low, (operator.observe(high).clamp(0, 1) * 255).round() / 255)
     assert torch.equal(random.get_state(), generator().get_state())
-    assert observation(operator, Degradation()) is operator
+    assert effective_operator(operator, Degradation()) is operator
     bare, _ = Degradation(rounded=False).observe(operator, high * 3 - 1, random)
     assert torch.equal(bare, operator.observe(high * 3 - 1))
 
@@ -86,12 +87,12 @@ def test_noise_is_not_reproduced_by_members(folder):
 def test_a_network_learns_to_leave_noise_out(folder):
     """The residual of a constant scene under noise of one level: its size comes to be that of the noise."""
 
-    class Grey:
+    class Grey(PairSource):
         degradation = Degradation(noise=(0.1, 0.1), rounded=False)
-        operator, bands, low_pixels = observation(bicubic(4), degradation), 1, np.inf
+        operator, bands, low_pixels = effective_operator(bicubic(4), degradation), 1, np.inf
 
-        def batch(self, size, random):
-            high = torch.rand(size, 1, 1, 1, generator=random).expand(-1, -1, 32, 32)
+        def draw_pairs(self, count, random):
+            high = torch.rand(count, 1, 1, 1, generator=random).expand(-1, -1, 32, 32)
             return self.degradation.observe(self.operator, high, random)[0], high
 
     what = dataclasses.replace(TINY, network=TINY.network | {"blocks": 2})

@@ -13,9 +13,10 @@ import torch
 import bayesr
 from bayesr.errors import NotStochastic, TilesDiffer, TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import ImageSet, source
+from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import pair_source
 from bayesr.training.publishing import publish
 from bayesr.training.recipe import Recipe
 from bayesr.training.recipes import names, recipe
@@ -44,7 +45,7 @@ def pictures() -> ImageSet:
 
 def untrained(name: str) -> Trainer:
     what = small(name)
-    return Trainer(what, source(what, pictures(), bicubic(4), "cpu", Degradation()))
+    return Trainer(what, pair_source(what, pictures(), bicubic(4), "cpu", Degradation()))
 
 
 @cache

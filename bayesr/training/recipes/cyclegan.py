@@ -1,4 +1,4 @@
-"""CycleGAN: high-resolution images without a single pair, from two heaps of images of the same kind of scene.
+"""CycleGAN: high-resolution images without a single pair, from two heaps of images of the same kind of batch.
 
 G makes y look like the high-resolution images, B makes x look like the low-resolution ones, and what went there and
 back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither is told of the observation: G adds its
@@ -14,7 +14,7 @@ networks", 2017, arXiv:1703.10593.
 
 from bayesr.networks.backward import Backward
 from bayesr.training.adversarial import LEAST_SQUARES
-from bayesr.training.cycle import cycle, high_resolution, identity, low_resolution
+from bayesr.training.cycle import cycle, high_resolution_inputs, identity, low_resolution_inputs
 from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 
 
@@ -40,8 +40,8 @@ RECIPE = Recipe(
     ),
     consistent=False,
     discriminators={
-        "high": Adversary(patch_discriminator, LEAST_SQUARES, high_resolution),
-        "low": Adversary(patch_discriminator, LEAST_SQUARES, low_resolution),
+        "high": Adversary(patch_discriminator, LEAST_SQUARES, high_resolution_inputs),
+        "low": Adversary(patch_discriminator, LEAST_SQUARES, low_resolution_inputs),
     },
     helpers={"backward": backward},
     unpaired=True,

@@ -17,8 +17,8 @@ from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def absolute_error(scene: TrainingBatch) -> Tensor:
-    return losses.absolute_error(scene.x, scene.truth)
+def absolute_error(batch: TrainingBatch) -> Tensor:
+    return losses.absolute_error(batch.x, batch.truth)
 
 
 RECIPE = Recipe(

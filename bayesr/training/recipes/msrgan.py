@@ -19,8 +19,8 @@ from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def squared_error(scene: TrainingBatch) -> Tensor:
-    return losses.squared_error(scene.x, scene.truth)
+def squared_error(batch: TrainingBatch) -> Tensor:
+    return losses.squared_error(batch.x, batch.truth)
 
 
 RECIPE = Recipe(

@@ -25,10 +25,10 @@ def encoder(bands: int, scale: int, classes: int) -> Encoder:
     return Encoder(bands, scale, NETWORK["latent"] * NETWORK["head_blocks"])
 
 
-def negative_elbo(scene: TrainingBatch) -> Tensor:
-    from bayesr.training.elbo import negative_elbo  # needs Pyro, which nothing else here does
+def negative_elbo(batch: TrainingBatch) -> Tensor:
+    from bayesr.training.elbo import negative_elbo  # Pyro is slow to import
 
-    return negative_elbo(scene)
+    return negative_elbo(batch)
 
 
 RECIPE = Recipe(

@@ -12,9 +12,10 @@ from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.resampling import resize
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.cycle import cycle, identity
-from bayesr.training.data import ImageSet, Unpaired
+from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import Unpaired
 from bayesr.training.recipes import recipe
 
 OPTICS = dict(wavelength=0.52, pixel=0.2)
