@@ -1,4 +1,4 @@
-"""Photographs as training pairs: decoded once, kept on the device, cropped and observed there."""
+"""Sets of training images, read from folders or packed archives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Named 8-bit images, each an array of shape `y x x x band`."""
+    """A set of named 8-bit images, each an array of shape `y x x x band`."""
 
     names: tuple[str, ...]
     images: tuple[NDArray[np.uint8], ...]
@@ -30,9 +30,24 @@ class ImageSet:
         return int(self.images[0].shape[2])
 
     def split(self, held_out: int) -> tuple[ImageSet, ImageSet]:
-        """(training, held out): the images whose hashed names come first are held out.
+        """Split into training and held-out images.
 
-        The choice depends on names alone, so the same image is held out whatever else is there.
+        Images are held out in the order of their hashed names. The choice depends on names alone, so that the same
+        image is held out whatever other images the set has.
+
+        Parameters
+        ----------
+        held_out : int
+            Number of images to hold out.
+
+        Returns
+        -------
+        training, held_out : ImageSet
+
+        Raises
+        ------
+        TrainingFailed
+            If no image would be left for training.
         """
         if held_out >= len(self.names):
             raise TrainingFailed(
@@ -42,12 +57,12 @@ class ImageSet:
         return self._take(sorted(order[held_out:])), self._take(sorted(order[:held_out]))
 
     def as_large_as(self, side: int) -> ImageSet:
-        """The images of at least `side` pixels along both axes; a warning names those that are left out.
+        """Return the images with at least `side` pixels along both axes, and warn about those that are left out.
 
         Raises
         ------
         TrainingFailed
-            When no image is left.
+            If no image is left.
         """
         fit = [i for i, image in enumerate(self.images) if min(image.shape[:2]) >= side]
         small = sorted(set(range(len(self.images))) - set(fit))
@@ -71,28 +86,33 @@ class ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 
     def pack(self, path: str | Path) -> None:
-        """Write the set as one NumPy archive, for machines that have torch and numpy alone."""
+        """Write the set as one NumPy archive, for machines that have only torch and numpy."""
         arrays: dict[str, Any] = {f"image{i}": image for i, image in enumerate(self.images)}
         np.savez(path, names=np.array(self.names), **arrays)
 
 
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
-    """Every image in folders (searched recursively) and packed archives.
+    """Read all images in folders (searched recursively) and in packed archives.
 
     Parameters
     ----------
     sources : sequence of paths
+        Folders, or archives written by `ImageSet.pack`.
     bands : int
-        3 for colour; 1 for grey, when colour images count by their luminance.
+        3 for colour, 1 for grey. Colour images are converted to their luminance for 1 band.
+
+    Returns
+    -------
+    ImageSet
 
     Raises
     ------
     TrainingFailed
-        When a source is missing or holds no image, an image cannot be decoded or is not of 8 bits, or
-        grey images lie among colour ones.
+        If a source is missing or has no images, an image cannot be decoded or is not of 8 bits, or there are grey
+        images among colour images.
     """
     if bands not in (1, 3):
-        raise TrainingFailed(f"Images are read with 3 bands (colour) or 1 (grey), not {bands}.")
+        raise TrainingFailed(f"Images have 3 bands (colour) or 1 (grey), not {bands}.")
     names: list[str] = []
     images: list[NDArray[np.uint8]] = []
     grey: list[str] = []
@@ -136,7 +156,7 @@ def _packed(path: Path) -> ImageSet:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged ({error}).") from error
     if not images:
-        raise TrainingFailed(f"No images in {path}: pack some.")
+        raise TrainingFailed(f"No images in {path}: pack at least one.")
     if any(image.ndim != 3 or image.dtype != np.uint8 for image in images):
         raise TrainingFailed(f"{path} holds images that are not 8-bit arrays (y, x, band): pack them again.")
     return ImageSet(names, images)

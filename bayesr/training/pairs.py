@@ -18,7 +18,7 @@ from bayesr.training.recipe import Recipe
 
 
 class PairSource(ABC):
-    """Base class of what a trainer draws its batches from.
+    """Base class for sources of training pairs.
 
     A subclass sets the attributes and implements `draw_pairs`. The other methods have defaults for sources whose
     images belong to one class and have no recorded origin.

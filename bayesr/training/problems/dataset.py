@@ -14,20 +14,20 @@ from bayesr.observe import ForwardOperator
 def known_answers(
     low: NDArray[Any], high: NDArray[Any], probability: NDArray[Any], operator: ForwardOperator, card: dict[str, Any]
 ) -> xr.Dataset:
-    """One low-resolution image, many high-resolution ones: as one Dataset, which zarr and netCDF take as it is.
+    """Return low-resolution images and their high-resolution candidates as a Dataset, which zarr and netCDF can store.
 
     Parameters
     ----------
     low : ndarray
-        Observations, `scene x band x h x w`.
+        Low-resolution images, `scene x band x h x w`.
     high : ndarray
         Candidates, `scene x candidate x band x sh x sw`.
     probability : ndarray
-        Of every candidate, `scene x candidate`; rows sum to one.
-    operator : Observation
-        What observed them.
+        Probability of every candidate, `scene x candidate`; rows sum to one.
+    operator : ForwardOperator
+        Forward operator that makes `low` from `high`.
     card : dict
-        Plain values that say what the data are: title, licence, seed, parameters.
+        Metadata as plain values: title, licence, seed, parameters.
 
     Returns
     -------

@@ -18,27 +18,28 @@ from bayesr.training.problems.gaussian_field import DEVIATION, MIDDLE, GaussianF
 
 @dataclass(frozen=True)
 class Mixture(PairSource):
-    """A finite posterior: K candidates that share one observation exactly, with known probabilities.
+    """A finite posterior: K candidates with known probabilities that have the same low-resolution image.
 
-    A scene is a smooth background with a mark on one low-resolution pixel. What the mark stands for
-    cannot be seen: stripes in one of K orientations, under a Gaussian window around it, all in the null
-    space: ``x_k = A+ y + P d_k``. The probabilities depend on the background b at the mark,
-    ``p_k ~ exp(k slope b)`` for b in [-1.5, 1.5], so that they must be learnt, not only the candidates.
+    A scene is a smooth background with a mark on one low-resolution pixel. The mark stands for stripes in one of K
+    orientations, under a Gaussian window. The stripes lie in the null space of the forward operator and are
+    invisible at low resolution: ``x_k = A+ y + P d_k``. The probabilities depend on the background b at the mark,
+    ``p_k ~ exp(k slope b)`` for b in [-1.5, 1.5]. A model must therefore learn the probabilities as well as the
+    candidates.
 
     Parameters
     ----------
     operator : Separable
-        The observation A.
+        The forward operator A.
     size : int
         Low-resolution pixels along a side.
     candidates : int
-        K.
+        Number of candidates, K.
     contrast : float
         Amplitude of the stripes, in network units.
     slope : float
-        How much the probabilities depend on the background.
+        Strength of the dependence of the probabilities on the background.
     bands, low_pixels : int, float
-        1, and infinite: scenes never repeat.
+        1 band, and infinitely many pixels, because scenes never repeat.
     """
 
     operator: Separable = field(default_factory=bicubic)
@@ -51,11 +52,11 @@ class Mixture(PairSource):
 
     @cached_property
     def background(self) -> GaussianField:
-        """Where the low-resolution images come from."""
+        """Distribution of the backgrounds."""
         return GaussianField(self.operator, self.size, slope=4.0)
 
     def scenes(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(low, candidates, probability) of shapes `n x 1 x h x h`, `n x K x 1 x H x H` and `n x K`."""
+        """Draw (low, candidates, probability) of shapes `n x 1 x h x h`, `n x K x 1 x H x H` and `n x K`."""
         scale, side = self.operator.scale, self.size * self.operator.scale
         y = self.operator.observe(self.background.draw(count, random))
         row, column = torch.randint(2, self.size - 2, (2, count), generator=random)
@@ -73,19 +74,18 @@ class Mixture(PairSource):
         return y, self.operator.invert(y)[:, None] + detail, probability
 
     def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(low, high) of random scenes, one candidate each, drawn with its probability, as float32."""
-        low, found, probability = self.scenes(count, random)
+        low, candidates, probability = self.scenes(count, random)
         chosen = torch.multinomial(probability, 1, generator=random)[:, 0]
-        return low.float(), found[torch.arange(count), chosen].float()
+        return low.float(), candidates[torch.arange(count), chosen].float()
 
-    def posterior(self, found: Tensor, probability: Tensor, count: int, random: torch.Generator) -> Tensor:
-        """Exact posterior samples of scenes, `n x count x 1 x H x H`."""
+    def posterior(self, candidates: Tensor, probability: Tensor, count: int, random: torch.Generator) -> Tensor:
+        """Draw exact posterior samples of scenes, `n x count x 1 x H x H`."""
         chosen = torch.multinomial(probability, count, replacement=True, generator=random)
-        return found[torch.arange(len(found))[:, None], chosen]
+        return candidates[torch.arange(len(candidates))[:, None], chosen]
 
     def dataset(self, scenes: int, seed: int = 0) -> xr.Dataset:
-        """Random scenes with all their candidates; see `known_answers`."""
-        low, found, probability = self.scenes(scenes, torch.Generator().manual_seed(seed))
+        """Return random scenes with all their candidates; see `known_answers`."""
+        low, candidates, probability = self.scenes(scenes, torch.Generator().manual_seed(seed))
         card = {
             "title": "Finite mixtures: candidates that share one observation exactly",
             "description": "Smooth backgrounds with a mark, which stands for stripes in one of several orientations "
@@ -95,4 +95,4 @@ class Mixture(PairSource):
             "slope": self.slope,
             "seed": seed,
         }
-        return known_answers(low.float().numpy(), found.float().numpy(), probability.numpy(), self.operator, card)
+        return known_answers(low.float().numpy(), candidates.float().numpy(), probability.numpy(), self.operator, card)

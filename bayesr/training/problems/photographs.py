@@ -19,38 +19,38 @@ def equal_observations(
     images: ImageSet, operator: ForwardOperator, *, patch: int = 3, tolerance: float = 2.0, scenes: int = 100,
     candidates: int = 16, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
-    """Real patches, grouped by equal observation within a tolerance.
+    """Group patches of photographs whose low-resolution images are equal within a tolerance.
 
-    A scene is a random low-resolution patch; its candidates are the high-resolution patches under
-    the low-resolution ones nearest to it, in other images, whose root mean squared difference is at most
-    `tolerance`, the nearest of every image alone. They count as equally probable: an empirical
-    posterior, as good as the tolerance is small.
+    A scene is a random low-resolution patch. Its candidates are the high-resolution patches of the most similar
+    low-resolution patches in other images, one per image, with a root mean squared difference of at most
+    `tolerance`. They count as equally probable. This is an empirical posterior, which is the better the smaller the
+    tolerance is.
 
     Parameters
     ----------
     images : ImageSet
-        Where patches come from.
-    operator : Observation
-        The observation A, applied to whole images.
+        Images to take patches from.
+    operator : ForwardOperator
+        The forward operator A, applied to whole images.
     patch : int
         Low-resolution pixels along a side of a patch.
     tolerance : float
-        In grey levels.
+        Largest root mean squared difference, in grey levels.
     scenes, candidates : int
-        The most scenes, and the most candidates of a scene; scenes with fewer than two are left out.
+        Largest number of scenes, and of candidates of a scene. Scenes with fewer than two candidates are left out.
         Missing candidates are NaN and have probability 0.
     seed : int
-        Decides the scenes.
+        Seed of the choice of scenes.
 
     Returns
     -------
     Dataset
-        See `known_answers`; ``observed`` holds the observation of every candidate.
+        See `known_answers`. ``observed`` is the low-resolution image of every candidate.
 
     Raises
     ------
     InvalidArgument
-        When no two patches share an observation within the tolerance.
+        If no two patches are equal within the tolerance.
     """
     s = operator.scale
     lows, highs, owners = [], [], []
@@ -80,16 +80,16 @@ def equal_observations(
             break
     if not rows:
         raise InvalidArgument(
-            f"No two patches share an observation within {tolerance:g} grey levels: give more images, a larger "
+            f"No two low-resolution patches agree within {tolerance:g} grey levels: give more images, a larger "
             "tolerance, or a smaller patch."
         )
     shape = (len(rows), max(map(len, rows)))
-    found = np.full((*shape, *patches.shape[1:]), np.nan, np.float32)
-    seen = np.full((*shape, images.bands, patch, patch), np.nan, np.float32)
+    high = np.full((*shape, *patches.shape[1:]), np.nan, np.float32)
+    observed = np.full((*shape, images.bands, patch, patch), np.nan, np.float32)
     probability = np.zeros(shape)
     for i, row in enumerate(rows):
-        found[i, : len(row)], probability[i, : len(row)] = patches[row], 1 / len(row)
-        seen[i, : len(row)] = points[row].reshape(len(row), *seen.shape[2:])
+        high[i, : len(row)], probability[i, : len(row)] = patches[row], 1 / len(row)
+        observed[i, : len(row)] = points[row].reshape(len(row), *observed.shape[2:])
     card: dict[str, Any] = {
         "title": "Real patches grouped by equal observation",
         "description": "Patches of photographs whose observations differ by at most the tolerance (root mean square, "
@@ -100,5 +100,5 @@ def equal_observations(
         "images": len(images.names),
         "seed": seed,
     }
-    ds = known_answers(seen[:, 0], found, probability, operator, card)
-    return ds.assign(observed=(("scene", "candidate", "band", "y_low", "x_low"), seen))
+    ds = known_answers(observed[:, 0], high, probability, operator, card)
+    return ds.assign(observed=(("scene", "candidate", "band", "y_low", "x_low"), observed))
