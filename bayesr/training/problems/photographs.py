@@ -84,11 +84,11 @@ def equal_observations(
             "tolerance, or a smaller patch."
         )
     shape = (len(rows), max(map(len, rows)))
-    high = np.full((*shape, *patches.shape[1:]), np.nan, np.float32)
+    grouped = np.full((*shape, *patches.shape[1:]), np.nan, np.float32)
     observed = np.full((*shape, images.bands, patch, patch), np.nan, np.float32)
     probability = np.zeros(shape)
     for i, row in enumerate(rows):
-        high[i, : len(row)], probability[i, : len(row)] = patches[row], 1 / len(row)
+        grouped[i, : len(row)], probability[i, : len(row)] = patches[row], 1 / len(row)
         observed[i, : len(row)] = points[row].reshape(len(row), *observed.shape[2:])
     card: dict[str, Any] = {
         "title": "Real patches grouped by equal observation",
@@ -100,5 +100,5 @@ def equal_observations(
         "images": len(images.names),
         "seed": seed,
     }
-    ds = known_answers(observed[:, 0], high, probability, operator, card)
+    ds = known_answers(observed[:, 0], grouped, probability, operator, card)
     return ds.assign(observed=(("scene", "candidate", "band", "y_low", "x_low"), observed))
