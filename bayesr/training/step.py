@@ -17,12 +17,12 @@ from bayesr.networks.heads.stochastic import BackboneFeatures, StochasticHead
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training import losses
-from bayesr.training.adversarial import discriminator_step_loss
+from bayesr.training.adversarial import discriminator_step_loss, generator_step_loss
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.history import Record
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Adversary, Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 
 _DECAY = 0.999
 _DROPOUT_RATE = 20.0
@@ -246,7 +246,10 @@ class Stepper:
             energy = losses.feature_energy(adversaries[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
             yield "features", stage.features * energy
         if stage.adversarial:
-            lost = [_lost(discriminator, adversary, scene) for discriminator, adversary in adversaries]
+            lost = [
+                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene))
+                for discriminator, adversary in adversaries
+            ]
             yield "adversarial", stage.adversarial * torch.stack(lost).sum()
         for discriminator in self._discriminators():
             discriminator.requires_grad_(True)
@@ -285,13 +288,3 @@ class Stepper:
             0, offsets.shape[:2]
         )
         return losses.pinball(error, quantiles, torch.tensor(head.LEVELS, device=self.device))
-
-
-def _lost(discriminator: nn.Module, adversary: Adversary, scene: TrainingBatch) -> Tensor:
-    """What the generator loses in a game."""
-    real, fake, context = adversary.inputs(scene)
-    on_real = on_fake = discriminator(fake, context)[0]
-    if adversary.adversarial_loss.relative:
-        with torch.no_grad():
-            on_real = discriminator(real, context)[0]
-    return adversary.adversarial_loss.generator(on_real, on_fake)

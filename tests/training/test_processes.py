@@ -23,9 +23,9 @@ NETWORK = TINY.network | {"gaussian_dropout": True, "direct": True, "mix": 8}
 SHARED = dataclasses.replace(
     TINY, network=NETWORK, stages=tuple(dataclasses.replace(stage, batch=4, rate=1e-5) for stage in TINY.stages)
 )
-"""Everything whose mean over a batch matters: learnt masks, typical features, the unit of the discriminator's.
+"""A recipe with everything that needs a mean over the batch: learnt masks, typical features, features' scale.
 
-Slowly: Adam's first steps are of the learning rate's size however small a gradient is, rounding errors included.
+The learning rate is low, because Adam's first steps have its size however small the gradients are, rounding included.
 """
 
 TRAIN = """

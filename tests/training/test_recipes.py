@@ -103,7 +103,7 @@ def test_every_recipe_keeps_what_its_model_promises(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["srgan", "rcgan", "ensemble"])
-def test_recipes_resume_as_if_nothing_had_happened(name, tmp_path):
+def test_resumed_recipes_are_bit_identical(name, tmp_path):
     """Networks beside the generator, their buffers and moments included."""
     whole, other = untrained(name), untrained(name)
     while whole.step < whole.steps:

@@ -43,7 +43,7 @@ def test_train_from_a_folder_to_a_model_file(folder, tmp_path, tiny):
     assert np.isfinite(ds["std"]).all()
 
 
-def test_cards_tell_where_training_started(folder, tmp_path, tiny):
+def test_cards_record_the_start(folder, tmp_path, tiny):
     nothing = {"fidelity": 0, "score": 0, "critic": 0}
     first = bayesr.train(tiny, folder, out=tmp_path / "first.safetensors", held_out=0)
     second = bayesr.train(
@@ -69,7 +69,7 @@ def test_cards_tell_where_training_started(folder, tmp_path, tiny):
     assert fourth.card["start"]["checkpoint"] == "first.npz" and fourth.card["start"]["steps"] == 10
 
 
-def test_a_model_of_one_sampling_rate_starts_that_of_another_and_of_augmented_data(folder, tmp_path, tiny):
+def test_model_starts_from_one_of_another_scale_or_degradation(folder, tmp_path, tiny):
     first = bayesr.train(tiny, folder, out=tmp_path / "x2.safetensors", held_out=0, observation=observe.bicubic(2))
     for name, how in (
         ("x4", dict(observation=observe.bicubic(4))),
@@ -81,7 +81,7 @@ def test_a_model_of_one_sampling_rate_starts_that_of_another_and_of_augmented_da
         assert not any(layer.startswith("backbone") for layer in model.card["start"].get("fresh", []))
 
 
-def test_what_cannot_end_well_does_not_begin(folder, tmp_path, tiny, monkeypatch):
+def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny, monkeypatch):
     begun = []
     monkeypatch.setattr("bayesr.training.loop.Trainer.advance", lambda trainer: begun.append(trainer) or {})
     first = tmp_path / "first.safetensors"
