@@ -12,7 +12,7 @@ _HOMES = {
     "BayesrError": "errors",
     "Model": "model.model",
     "aggregate": "aggregation.workflow",
-    "calibrate": "training.workflow",
+    "calibrate": "training.calibrating",
     "check": "sampling.repairing",
     "components": "aggregation.variation",
     "extend": "sampling.extending",
@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from bayesr.sampling.workflow import sample
     from bayesr.scoring.scores import score
     from bayesr.segmentation.workflow import segment
-    from bayesr.training.workflow import calibrate, train
+    from bayesr.training.calibrating import calibrate
+    from bayesr.training.workflow import train
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,10 @@
-"""A network that is tiny and untrained, yet stochastic: what is tested holds for any weights."""
+"""Fixtures: a tiny, untrained, stochastic network, whose tested properties hold for any weights, and test images."""
 
 from __future__ import annotations
 
 import os
 
-# Threads would only wait for each other on tiny arrays; processes side by side (pytest -n 2) use the cores.
+# Threads do not help on tiny arrays; parallel processes (pytest -n 2) use the cores instead.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -17,8 +17,9 @@ from bayesr.calibration.calibration import LAMBDAS, Calibration
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
 
 settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)
@@ -34,7 +35,7 @@ TINY = Recipe(
     ),
     patch=8,
 )
-"""Every kind of stage, in ten steps."""
+"""A recipe with every kind of stage, in ten steps."""
 
 
 def make_model(bands: int = 3, head_blocks: int = 2, seed: int = 0, latent: int = 2, head: str = "stochastic") -> Model:
@@ -74,7 +75,7 @@ def grey_model() -> Model:
 
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
-    """What is seen of a scene with smooth parts, an edge, and saturated corners; `y x x x band`, uint8."""
+    """Low-resolution image with smooth parts, an edge and saturated corners, `y x x x band`, uint8."""
     y, x = np.mgrid[0:92, 0:120] / 120
     scene = np.stack([x + 0.2 * np.sin(9 * y), y * 1.4, 0.5 + 0.6 * np.sign(x - y) * x])
     scene = (np.clip(scene, 0, 1) * 255).round()

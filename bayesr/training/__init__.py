@@ -1,1 +1,4 @@
-"""Training: data, losses, recipes and the loop. Needs torch and numpy alone, so that any GPU machine will do."""
+"""Training: data, losses, recipes, the training loop, and calibration.
+
+The training loop needs only torch and numpy, so that it runs on any machine with a GPU.
+"""

@@ -1,7 +1,7 @@
-"""``python -m bayesr.training``: the loop alone, for a machine that has torch and numpy and nothing else.
+"""``python -m bayesr.training``: the training loop, for machines that have only torch and numpy.
 
-It leaves a checkpoint and a history; ``bayesr train --resume`` turns them into a calibrated model file. With
-``torchrun --nproc-per-node 2 -m bayesr.training ...`` processes train together.
+It writes a checkpoint and a history. ``bayesr train --resume`` then makes a calibrated model file of them. Several
+processes train together with ``torchrun --nproc-per-node 2 -m bayesr.training ...``.
 """
 
 from __future__ import annotations
@@ -15,33 +15,35 @@ import torch
 from bayesr.errors import BayesrError
 from bayesr.model.checkpoint import network_of
 from bayesr.observe import Separable
-from bayesr.training.data import load_images, source
+from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import Trainer, with_steps
-from bayesr.training.processes import together
+from bayesr.training.pairs import pair_source
+from bayesr.training.processes import process_group
 from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bayesr.training", description=__doc__)
-    parser.add_argument("data", nargs="+", help="folders of images, or archives packed by ImageSet.pack")
-    parser.add_argument("--recipe", default="bayes-srgan", help="a name, or a file with a RECIPE")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the history lies beside it, as .jsonl")
+    parser.add_argument("data", nargs="+", help="folders of images, or archives written by ImageSet.pack")
+    parser.add_argument("--recipe", default="bayes-srgan", help="a name, or a Python file that defines RECIPE")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the history is written next to it, as .jsonl")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="another training's checkpoint; what fits is taken")
+    parser.add_argument("--start", type=Path, help="checkpoint of another training; weights that fit are used")
     parser.add_argument("--held-out", type=int, default=120)
     parser.add_argument("--time-limit", type=float, default=float("inf"), help="seconds")
-    parser.add_argument("--patience", type=int, help="steps without a better validation score that end a stage")
+    parser.add_argument("--patience", type=int, help="steps without a better score after which a stage ends")
     parser.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
     parser.add_argument("--steps", default="", help="fidelity=12000,score=5000,...")
     parser.add_argument("--kernel", default="bicubic", help="bicubic, gaussian or box")
-    parser.add_argument("--sigma", type=float, default=0.0, help="of the gaussian kernel, high-resolution pixels")
+    parser.add_argument("--sigma", type=float, default=0.0, help="of the Gaussian kernel, in high-resolution pixels")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--bands", type=int, default=3, help="3 for colour, 1 for grey")
-    for name, what in (("blur", "further blur"), ("noise", "noise / value range"), ("photon", "variance per signal")):
-        parser.add_argument(f"--{name}", type=float, nargs=2, default=(0.0, 0.0), help=f"range of {what}")
+    ranges = {"blur": "further blur", "noise": "noise / value range", "photon": "variance per signal"}
+    for name, meaning in ranges.items():
+        parser.add_argument(f"--{name}", type=float, nargs=2, default=(0.0, 0.0), help=f"range of {meaning}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -54,12 +56,12 @@ def _train(args: argparse.Namespace) -> None:
     steps = {name: int(count) for name, _, count in (part.partition("=") for part in args.steps.split(",") if part)}
     operator = Separable(args.kernel, args.scale, args.sigma)
     degradation = Degradation(tuple(args.blur), tuple(args.noise), tuple(args.photon))
-    what = with_steps(recipe(args.recipe), steps)
+    chosen = with_steps(recipe(args.recipe), steps)
     training, held_out = load_images(args.data, args.bands).split(args.held_out)
     validate = Validation(held_out, operator, degradation=degradation) if args.held_out else None
-    with together(args.device) as processes, table(what.name, processes.first) as show:
-        pairs = source(what, training, operator, str(processes.device), degradation)
-        trainer = Trainer(what, pairs, args.seed, processes=processes)
+    with process_group(args.device) as processes, table(chosen.name, processes.first) as show:
+        pairs = pair_source(chosen, training, operator, str(processes.device), degradation)
+        trainer = Trainer(chosen, pairs, args.seed, processes=processes)
         if args.resume:
             trainer.load(args.checkpoint)
         elif args.start:

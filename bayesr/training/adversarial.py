@@ -1,6 +1,7 @@
-"""Games that a discriminator and the generator play: what each minimises, given the discriminator's logits of real and fake images.
+"""Adversarial losses: what the discriminator and the generator minimise, given the logits of real and fake images.
 
-Logits ``r`` of real and ``f`` of fake images may hold one value per image or one per patch; all are averaged.
+In all formulas ``r`` are the logits of real images and ``f`` those of fake images. A discriminator may return one
+logit per image or one per patch; losses are means over all of them.
 """
 
 from __future__ import annotations
@@ -13,31 +14,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of the logits of real and of fake images, a scalar."""
+"""Function of the logits of real and of fake images that returns a scalar."""
 
 Network = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
-"""A discriminator: of images and their context, logits and features."""
+"""A discriminator: takes images and their context, returns logits and a list of features."""
 
 Penalty = Callable[[Network, Tensor, Tensor, Tensor], Tensor]
-"""Of a discriminator, real and fake images and their context, a scalar that can be differentiated by the weights."""
+"""Function of a discriminator, real images, fake images and their context that returns a differentiable scalar."""
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Two losses, and what keeps the discriminator smooth.
+    """The losses of discriminator and generator, and a penalty that keeps the discriminator smooth.
 
     Parameters
     ----------
     discriminator, generator : callable
-        ``(real_logits, fake_logits) -> loss`` of either player. Real logits reach the generator without
-        their gradient, and only where `relative` asks for them.
+        ``(real_logits, fake_logits) -> loss``. The generator's loss receives the real logits without their
+        gradient, and only if `relative` is set.
     penalty : callable, optional
-        Of the discriminator; see `Penalty`.
+        Penalty on the discriminator; see `Penalty`.
     weight : float
-        Of the penalty.
+        Weight of the penalty.
     every : int
-        The penalty is taken at every so many of the discriminator's turns, which saves most of its cost and does not
-        raise its weight.
+        Interval between steps that compute the penalty. A longer interval saves most of its cost. The weight stays
+        the same.
     relative : bool
         Whether the generator's loss depends on the logits of real images too.
     """
@@ -51,22 +52,39 @@ class AdversarialLoss:
 
 
 def discriminator_step_loss(
-    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, turn: int
+    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor, step: int
 ) -> Tensor:
-    """What the discriminator minimises at its turn: its loss, and the penalty where it is due.
+    """Compute the loss of the discriminator at one step, with the penalty if it is due.
 
     Parameters
     ----------
     real, fake, context : Tensor
-        `b x band x y x x` each; none of them receives a gradient.
-    turn : int
-        Turns that the discriminator has had before.
+        Images of shape `b x band x y x x` each. None of them receives a gradient.
+    step : int
+        Number of steps that the discriminator has taken before.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
     loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
-    if adversarial_loss.penalty is None or turn % adversarial_loss.every:
+    if adversarial_loss.penalty is None or step % adversarial_loss.every:
         return loss
     return loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
+
+
+def generator_step_loss(
+    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor
+) -> Tensor:
+    """Compute the loss of the generator against a discriminator.
+
+    Parameters
+    ----------
+    real, fake, context : Tensor
+        Images of shape `b x band x y x x` each. Only `fake` receives a gradient.
+    """
+    on_real = on_fake = discriminator(fake, context)[0]
+    if adversarial_loss.relative:
+        with torch.no_grad():
+            on_real = discriminator(real, context)[0]
+    return adversarial_loss.generator(on_real, on_fake)
 
 
 def _logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -105,47 +123,48 @@ def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def _slope(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
-    """The gradient of each image's mean logit by the image, of the shape of `x`."""
+def _gradient(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
+    """Return the gradient of each image's mean logit with respect to the image, of the shape of `x`."""
     x = x.detach().requires_grad_()
     logits = discriminator(x, context)[0].flatten(1).mean(1)
-    slope: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
-    return slope
+    gradient: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
+    return gradient
 
 
-def slope_at_real(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
-    """``mean_i |grad_x D(x_i)|^2`` at real images: R1, which makes the game converge near its end.
+def r1_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+    """Compute the R1 penalty ``mean_i |grad_x D(x_i)|^2`` at real images, which makes training converge locally.
 
     References
     ----------
     L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?",
     2018, arXiv:1801.04406.
     """
-    return _slope(discriminator, real, context).flatten(1).pow(2).sum(1).mean()
+    return _gradient(discriminator, real, context).flatten(1).pow(2).sum(1).mean()
 
 
-def slope_between(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
-    """``mean_i (|grad_x D(x_i)| - 1)^2`` at ``x_i = e_i real_i + (1 - e_i) fake_i``: the gradient penalty.
+def gradient_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+    """Compute the gradient penalty ``mean_i (|grad_x D(x_i)| - 1)^2`` at ``x_i = e_i real_i + (1 - e_i) fake_i``.
 
-    The shares ``e_i = (i + 1/2) / b`` are spread evenly over (0, 1), not drawn: images come in random order
-    as it is, strata have less variance than draws, and training stays a function of its own seed.
+    The weights ``e_i = (i + 1/2) / b`` are spaced evenly over (0, 1) rather than drawn. Images are in random order
+    already, and evenly spaced weights have less variance than random ones. Training also stays a function of its
+    own seed.
 
     References
     ----------
     I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.00028.
     """
     share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
-    # The root's own slope at zero is infinite, and zero is where a discriminator may well be flat.
-    norm = (
-        _slope(discriminator, torch.lerp(fake, real, share.to(real)), context).flatten(1).pow(2).sum(1) + 1e-12
-    ).sqrt()
+    between = torch.lerp(fake, real, share.to(real))
+    # The derivative of the square root is infinite at zero, where the gradient of a flat discriminator lies.
+    norm = (_gradient(discriminator, between, context).flatten(1).pow(2).sum(1) + 1e-12).sqrt()
     return (norm - 1).pow(2).mean()
 
 
 PLAIN = AdversarialLoss(_logistic_discriminator, _logistic_generator)
-"""``softplus(-r) + softplus(f)`` against ``softplus(-f) = -log D(G)``, the non-saturating game of SRGAN.
+"""The non-saturating logistic loss of SRGAN.
 
-The discriminator's best logits are the logarithm of the densities' ratio, real over fake.
+Discriminator: ``softplus(-r) + softplus(f)``. Generator: ``softplus(-f) = -log D(G)``. The optimal logit is the
+logarithm of the ratio of the densities of real and fake images.
 
 References
 ----------
@@ -153,14 +172,15 @@ I. Goodfellow et al., "Generative adversarial nets", 2014, arXiv:1406.2661. C. L
 image super-resolution using a generative adversarial network", 2017, arXiv:1609.04802.
 """
 
-LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=slope_at_real, weight=4.0, every=8)
-"""`PLAIN` with R1 at every eighth turn."""
+LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=r1_penalty, weight=4.0, every=8)
+"""`PLAIN` with the R1 penalty at every eighth step."""
 
 RELATIVISTIC = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, relative=True)
-"""``softplus(-(r - mean f)) + softplus(f - mean r)`` against the same with real and fake swapped.
+"""The relativistic average loss of ESRGAN.
 
-Of the relativistic average discriminator, which says how much more real an image is than the other kind on average; so the
-generator learns from real images as well.
+Discriminator: ``softplus(-(r - mean f)) + softplus(f - mean r)``. Generator: the same with real and fake swapped. The
+discriminator rates how much more realistic an image is than the average image of the other kind, so the generator
+receives gradients through both terms.
 
 References
 ----------
@@ -169,7 +189,10 @@ arXiv:1807.00734. X. Wang et al., "ESRGAN", 2018, arXiv:1809.00219.
 """
 
 HINGE = AdversarialLoss(_hinge_discriminator, _minus_fake)
-"""``max(0, 1 - r) + max(0, 1 + f)`` against ``-f``: what is told apart by the margin teaches no more. Of SAGAN.
+"""The hinge loss of SAGAN.
+
+Discriminator: ``max(0, 1 - r) + max(0, 1 + f)``. Generator: ``-f``. Images beyond the margin contribute no gradient
+to the discriminator.
 
 References
 ----------
@@ -177,10 +200,12 @@ J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "
 networks", 2019, arXiv:1805.08318.
 """
 
-WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=slope_between, weight=10.0)
-"""``mean f - mean r`` against ``-mean f``, with the gradient penalty at every turn; the discriminator of rcGAN.
+WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=gradient_penalty, weight=10.0)
+"""The Wasserstein loss with gradient penalty, as in rcGAN.
 
-For discriminators whose layers do not mix the images of a batch (no batch normalisation): each image has its own slope.
+Discriminator: ``mean f - mean r``, and the gradient penalty at every step. Generator: ``-mean f``. The discriminator
+must not mix the images of a batch (no batch normalisation), because the penalty takes the gradient of each image
+separately.
 
 References
 ----------
@@ -189,7 +214,10 @@ I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.0
 """
 
 LEAST_SQUARES = AdversarialLoss(_least_squares_discriminator, _least_squares_generator)
-"""``(r - 1)^2 + f^2`` against ``(f - 1)^2``: what is far from the boundary still teaches. Of CycleGAN.
+"""The least-squares loss of CycleGAN.
+
+Discriminator: ``(r - 1)^2 + f^2``. Generator: ``(f - 1)^2``. Images far from the decision boundary still contribute
+gradients.
 
 References
 ----------

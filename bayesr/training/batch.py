@@ -1,4 +1,4 @@
-"""What losses see of a step of training: the batch, its members, and the networks that take part."""
+"""The data of one training step that losses work on."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from bayesr.observe import ForwardOperator
 
 
 class Draw(Protocol):
-    """Draws members of low-resolution images, with latents of its own where none are given."""
+    """Function that draws members of low-resolution images, with new latents if none are given."""
 
     def __call__(self, low: Tensor, count: int, z: Tensor | None = None) -> Tensor: ...
 
 
 @dataclass
 class TrainingBatch:
-    """A batch of `b` patches.
+    """A batch of `b` patches, its members, and the networks that are trained on it.
 
     Attributes
     ----------
     low, truth : Tensor
-        `b x band x h x w` and `b x band x sh x sw`, in about [0, 1].
+        Low- and high-resolution patches, `b x band x h x w` and `b x band x sh x sw`, in about [0, 1].
     labels : Tensor
-        The class of each patch's image, `b`.
-    operator : Observation
-        How `low` came about.
+        Class of the image that each patch comes from, of length `b`.
+    operator : ForwardOperator
+        Forward operator that relates `truth` and `low`.
     networks : mapping of str to Module
         The recipe's discriminators and helpers.
     count : int
-        Members that the stage draws of each patch; 0 for the deterministic path.
+        Number of members that the stage draws for each patch; 0 for the deterministic path.
     normal : callable
-        Of a size whose first axis is the batch's: standard normal values, from the trainer's random state.
-    kept : dict
-        For terms that share what is dear to compute.
+        Function that draws standard normal values of a given size from the trainer's random state. The first axis
+        is that of the batch.
+    cache : dict
+        Results that several terms share.
     """
 
     low: Tensor
@@ -49,26 +50,26 @@ class TrainingBatch:
     count: int
     draw: Draw
     normal: Callable[[Sequence[int]], Tensor] = torch.randn
-    kept: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Tensor:
-        """``A+ y``, of the shape of `truth`."""
+        """The pseudo-inverse ``A+ y``, of the shape of `truth`."""
         return self.operator.invert(self.low)
 
     @cached_property
     def x(self) -> Tensor:
-        """Members, `b x max(1, count) x band x sh x sw`, drawn when they are first asked for."""
+        """Members, `b x max(1, count) x band x sh x sw`. They are drawn when first used."""
         return self.draw(self.low, self.count)
 
     def generate(self, low: Tensor, count: int = 0, z: Tensor | None = None) -> Tensor:
-        """Members `b x max(1, count) x band x sh x sw` of other low-resolution images, or of latents `z`.
+        """Draw members `b x max(1, count) x band x sh x sw` of other low-resolution images, or from given latents.
 
-        `z` is of shape `b count x latent channels x h x w`.
+        Latents `z` have shape `b count x latent channels x h x w`.
         """
         return self.draw(low, count, z)
 
 
-def member_against_truth(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """The truth, one member, and ``A+ y`` as their context."""
-    return scene.truth, scene.x[:, 0], scene.base
+def truth_and_member(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs of a conditional discriminator: the truth, one member, and ``A+ y`` as context."""
+    return batch.truth, batch.x[:, 0], batch.base

@@ -1,4 +1,4 @@
-"""Curves of a training's history: losses, and scores on held-out images."""
+"""Plots of a training's history: losses, and scores on held-out images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ NOT_LOSSES = {"step", "stage", "seconds", *SCORES}
 
 
 def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
-    """Write the curves of one or more trainings, by name, as an image of the type that `path` ends with.
+    """Plot the curves of one or more trainings, and write them as an image.
 
-    Losses have colours, trainings line styles; vertical lines are where stages of the first training end.
-    Needs Matplotlib (the extra ``report``).
+    Colours distinguish losses, and line styles distinguish trainings. Vertical lines mark the ends of the stages of
+    the first training. Matplotlib must be installed (the extra ``report``).
+
+    Parameters
+    ----------
+    runs : mapping of str to sequence of dict
+        Histories by name of training.
+    path : path
+        Image file. Its suffix determines the format.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional: the extra `report`
 
     scores = [name for name in SCORES if any(name in record for records in runs.values() for record in records)]
     figure = Figure(figsize=(8, 2.6 * (1 + len(scores))), layout="constrained")

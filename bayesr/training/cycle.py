@@ -1,7 +1,7 @@
-"""Losses of a cycle between two kinds of images without pairs: there and back again is where one was.
+"""Cycle-consistency losses for training without pairs.
 
-G takes low-resolution images y to high resolution and is the recipe's generator; B takes high-resolution images x back
-and is its network ``backward``. The truths of a scene belong to other scenes than its low-resolution images.
+The recipe's generator G maps low-resolution images y to high resolution. The network ``backward``, called B, maps
+high-resolution images x to low resolution. The high- and low-resolution images of a batch show different scenes.
 
 References
 ----------
@@ -18,41 +18,42 @@ from torch import Tensor
 from bayesr.training.batch import TrainingBatch
 
 
-def seen(scene: TrainingBatch) -> Tensor:
-    """``B(x)``, what the truths would be seen as, `b x band x h x w`; one for all losses of a step."""
-    if "seen" not in scene.kept:
-        scene.kept["seen"] = scene.networks["backward"](scene.truth).float()
-    found: Tensor = scene.kept["seen"]
-    return found
+def predicted_low(batch: TrainingBatch) -> Tensor:
+    """Return ``B(x)``, `b x band x h x w`, computed once for all losses of a step."""
+    if "predicted_low" not in batch.cache:
+        batch.cache["predicted_low"] = batch.networks["backward"](batch.truth).float()
+    low: Tensor = batch.cache["predicted_low"]
+    return low
 
 
-def cycle(scene: TrainingBatch) -> Tensor:
-    """``mean |B(G(y)) - y| + mean |G(B(x)) - x|``."""
-    low_again = scene.networks["backward"](scene.x[:, 0])
-    high_again = scene.generate(seen(scene))[:, 0]
-    loss: Tensor = (low_again - scene.low).abs().mean() + (high_again - scene.truth).abs().mean()
+def cycle(batch: TrainingBatch) -> Tensor:
+    """Compute the cycle-consistency loss ``mean |B(G(y)) - y| + mean |G(B(x)) - x|``."""
+    low_again = batch.networks["backward"](batch.x[:, 0])
+    high_again = batch.generate(predicted_low(batch))[:, 0]
+    loss: Tensor = (low_again - batch.low).abs().mean() + (high_again - batch.truth).abs().mean()
     return loss
 
 
-def identity(scene: TrainingBatch) -> Tensor:
-    """``mean |D G(D x) - D x| + mean |B(U y) - y|``, D the mean of `s x s` pixels and U interpolation.
+def identity(batch: TrainingBatch) -> Tensor:
+    """Compute the identity loss ``mean |D G(D x) - D x| + mean |B(U y) - y|``.
 
-    At scale 1, where both kinds are of one size, D and U do nothing, and this is the published ``|G(x) - x| +
-    |B(y) - y|``: what is sharp already stays. At other scales it says the same of what both kinds have in common,
-    their means over a low-resolution pixel, so that the game is not won by other colours or another brightness.
+    D averages blocks of `s x s` pixels, and U is interpolation. At scale 1 both are the identity, and this is the
+    published ``|G(x) - x| + |B(y) - y|``: an image that is already of the target kind must not change. At other
+    scales the loss compares what both kinds have in common, the means over low-resolution pixels. It keeps the
+    networks from changing colours or brightness to satisfy the discriminators.
     """
-    coarse = F.avg_pool2d(scene.truth, scene.operator.scale)
-    kept = F.avg_pool2d(scene.generate(coarse)[:, 0], scene.operator.scale)
-    again = scene.networks["backward"](scene.base)
-    loss: Tensor = (kept - coarse).abs().mean() + (again - scene.low).abs().mean()
+    coarse = F.avg_pool2d(batch.truth, batch.operator.scale)
+    coarse_again = F.avg_pool2d(batch.generate(coarse)[:, 0], batch.operator.scale)
+    low_again = batch.networks["backward"](batch.base)
+    loss: Tensor = (coarse_again - coarse).abs().mean() + (low_again - batch.low).abs().mean()
     return loss
 
 
-def high_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the discriminator of high-resolution images is shown: x, G(y), which are no pair, and a blank context."""
-    return scene.truth, scene.x[:, 0], torch.zeros_like(scene.truth)
+def high_resolution_inputs(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs of the high-resolution discriminator: x, G(y), and an empty context."""
+    return batch.truth, batch.x[:, 0], torch.zeros_like(batch.truth)
 
 
-def low_resolution(scene: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the discriminator of low-resolution images is shown: y, B(x), and a blank context."""
-    return scene.low, seen(scene), torch.zeros_like(scene.low)
+def low_resolution_inputs(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs of the low-resolution discriminator: y, B(x), and an empty context."""
+    return batch.low, predicted_low(batch), torch.zeros_like(batch.low)

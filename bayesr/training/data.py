@@ -1,4 +1,4 @@
-"""Photographs as training pairs: decoded once, kept on the device, cropped and observed there."""
+"""Sets of training images, read from folders or packed archives."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bayesr.errors import TrainingFailed
-from bayesr.observe import ForwardOperator
-from bayesr.training.degradation import Degradation, observation
-from bayesr.training.labels import labels_of
-from bayesr.training.recipe import Recipe
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Named 8-bit images, each an array of shape `y x x x band`."""
+    """A set of named 8-bit images, each an array of shape `y x x x band`."""
 
     names: tuple[str, ...]
     images: tuple[NDArray[np.uint8], ...]
@@ -36,9 +30,24 @@ class ImageSet:
         return int(self.images[0].shape[2])
 
     def split(self, held_out: int) -> tuple[ImageSet, ImageSet]:
-        """(training, held out): the images whose hashed names come first are held out.
+        """Split into training and held-out images.
 
-        The choice depends on names alone, so the same image is held out whatever else is there.
+        Images are held out in the order of their hashed names. The choice depends on names alone, so that the same
+        image is held out whatever other images the set has.
+
+        Parameters
+        ----------
+        held_out : int
+            Number of images to hold out.
+
+        Returns
+        -------
+        training, held_out : ImageSet
+
+        Raises
+        ------
+        TrainingFailed
+            If no image would be left for training.
         """
         if held_out >= len(self.names):
             raise TrainingFailed(
@@ -48,12 +57,12 @@ class ImageSet:
         return self._take(sorted(order[held_out:])), self._take(sorted(order[:held_out]))
 
     def as_large_as(self, side: int) -> ImageSet:
-        """The images of at least `side` pixels along both axes; a warning names those that are left out.
+        """Return the images with at least `side` pixels along both axes, and warn about those that are left out.
 
         Raises
         ------
         TrainingFailed
-            When no image is left.
+            If no image is left.
         """
         fit = [i for i, image in enumerate(self.images) if min(image.shape[:2]) >= side]
         small = sorted(set(range(len(self.images))) - set(fit))
@@ -77,28 +86,33 @@ class ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 
     def pack(self, path: str | Path) -> None:
-        """Write the set as one NumPy archive, for machines that have torch and numpy alone."""
+        """Write the set as one NumPy archive, for machines that have only torch and numpy."""
         arrays: dict[str, Any] = {f"image{i}": image for i, image in enumerate(self.images)}
         np.savez(path, names=np.array(self.names), **arrays)
 
 
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
-    """Every image in folders (searched recursively) and packed archives.
+    """Read all images in folders (searched recursively) and in packed archives.
 
     Parameters
     ----------
     sources : sequence of paths
+        Folders, or archives written by `ImageSet.pack`.
     bands : int
-        3 for colour; 1 for grey, when colour images count by their luminance.
+        3 for colour, 1 for grey. Colour images are converted to their luminance for 1 band.
+
+    Returns
+    -------
+    ImageSet
 
     Raises
     ------
     TrainingFailed
-        When a source is missing or holds no image, an image cannot be decoded or is not of 8 bits, or
-        grey images lie among colour ones.
+        If a source is missing or has no images, an image cannot be decoded or is not of 8 bits, or there are grey
+        images among colour images.
     """
     if bands not in (1, 3):
-        raise TrainingFailed(f"Images are read with 3 bands (colour) or 1 (grey), not {bands}.")
+        raise TrainingFailed(f"Images have 3 bands (colour) or 1 (grey), not {bands}.")
     names: list[str] = []
     images: list[NDArray[np.uint8]] = []
     grey: list[str] = []
@@ -111,7 +125,7 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES) if source.is_dir() else []
         if not files:
             raise TrainingFailed(f"No images in {source}: give a folder with images, or a packed .npz archive.")
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, UnidentifiedImageError  # optional: machines that train on packed images lack it
 
         for file in files:
             try:
@@ -142,152 +156,7 @@ def _packed(path: Path) -> ImageSet:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged ({error}).") from error
     if not images:
-        raise TrainingFailed(f"No images in {path}: pack some.")
+        raise TrainingFailed(f"No images in {path}: pack at least one.")
     if any(image.ndim != 3 or image.dtype != np.uint8 for image in images):
         raise TrainingFailed(f"{path} holds images that are not 8-bit arrays (y, x, band): pack them again.")
     return ImageSet(names, images)
-
-
-class PairSource(Protocol):
-    """What a trainer draws from."""
-
-    @property
-    def operator(self) -> ForwardOperator:
-        """How low-resolution images come from high-resolution ones."""
-
-    @property
-    def bands(self) -> int:
-        """Bands of an image."""
-
-    @property
-    def low_pixels(self) -> float:
-        """Low-resolution pixels there are in all, infinite where scenes never repeat: dropout contracts with it."""
-
-    def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(low, high) of shapes `size x bands x h x w` and `size x bands x sh x sw`, in about [0, 1]."""
-
-
-class Pairs:
-    """Random (low, high) patch pairs: crop, flip, rotate, observe, round as users' files are rounded.
-
-    The pixels lie in one flat buffer on the device; a batch is one gather, whatever the images' sizes.
-
-    Parameters
-    ----------
-    images : ImageSet
-        Those smaller than a patch are left out, with a warning.
-    operator : Observation
-    patch : int
-        Low-resolution pixels along a side.
-    device : str
-    degradation : Degradation
-        What else happens to an observation; rounding to 8 bits alone by default.
-
-    Raises
-    ------
-    TrainingFailed
-        When no image is as large as a patch.
-    """
-
-    def __init__(
-        self,
-        images: ImageSet,
-        operator: ForwardOperator,
-        patch: int,
-        device: str = "cpu",
-        degradation: Degradation = Degradation(),  # noqa: B008
-    ) -> None:
-        self.operator, self.degradation = observation(operator, degradation), degradation
-        self.size, self.bands = patch * operator.scale, images.bands
-        used = images.as_large_as(self.size)
-        self.names, fit = used.names, used.images
-        self.device = torch.device(device)
-        self.pixels = torch.from_numpy(np.concatenate([image.reshape(-1, self.bands) for image in fit])).to(device)
-        shapes = torch.tensor([image.shape[:2] for image in fit])
-        self.heights, self.widths = shapes.unbind(1)
-        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
-        self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
-        of_images, self.class_names = labels_of(self.names, [image.shape[:2] for image in fit])
-        self._labels = torch.from_numpy(of_images)
-        self.low_pixels = float((self.heights * self.widths).sum()) / operator.scale**2
-
-    def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(low, high) of shapes `size x bands x p x p` and `size x bands x sp x sp`, in [0, 1]."""
-
-        def draw(limit: Tensor) -> Tensor:
-            return (torch.rand(size, generator=random, dtype=torch.float64) * limit).long()
-
-        which = draw(torch.full((size,), len(self.starts)))
-        top, left = draw(self.heights[which] - self.size + 1), draw(self.widths[which] - self.size + 1)
-        flips = torch.rand(3, size, generator=random) < 0.5
-        steps = torch.arange(self.size)
-        rows = torch.where(flips[0][:, None], steps.flip(0), steps) + top[:, None]
-        columns = torch.where(flips[1][:, None], steps.flip(0), steps) + left[:, None]
-        index = rows[:, :, None] * self.widths[which][:, None, None] + columns[:, None, :]
-        index = torch.where(flips[2][:, None, None], index.mT, index) + self.starts[which][:, None, None]
-        high = self.pixels[index.to(self.device)].permute(0, 3, 1, 2).float() / 255
-        low, drawn = self.degradation.observe(self.operator, high, random)
-        self._last = which, top, left, drawn
-        return low, high
-
-    @property
-    def classes(self) -> int:
-        """Classes of the images, as far as their folders or files tell (`bayesr.training.labels`)."""
-        return len(self.class_names)
-
-    def labels(self) -> Tensor:
-        """The class of each image of the last batch."""
-        return self._labels[self._last[0]]
-
-    def origin(self) -> str:
-        """Where the last batch came from: image, crop in high-resolution pixels, what it was degraded by."""
-        which, top, left, drawn = self._last
-        parts = []
-        for i, image in enumerate(which.tolist()):
-            crop = ", ".join(f"{int(edge[i])}:{int(edge[i]) + self.size}" for edge in (top, left))
-            how = "".join(f", {name} {float(drawn[name][i]):.3g}" for name in self.degradation.describe())
-            parts.append(f"{self.names[image]} [{crop}]{how}")
-        return "; ".join(parts)
-
-
-class Unpaired:
-    """Low-resolution patches of one half of the images, and high-resolution ones of the other: no pair among them.
-
-    Parameters are those of `Pairs`; at least two images are needed.
-
-    Raises
-    ------
-    TrainingFailed
-        When there are too few images, or none is as large as a patch.
-    """
-
-    def __init__(
-        self,
-        images: ImageSet,
-        operator: ForwardOperator,
-        patch: int,
-        device: str = "cpu",
-        degradation: Degradation = Degradation(),  # noqa: B008
-    ) -> None:
-        used = images.as_large_as(patch * operator.scale)
-        if len(used.names) < 2:
-            raise TrainingFailed("Training without pairs needs two images or more, each for one side.")
-        second, first = used.split(len(used.names) // 2)
-        self.low, self.high = (Pairs(half, operator, patch, device, degradation) for half in (first, second))
-        self.operator, self.bands, self.degradation = self.low.operator, self.low.bands, degradation
-        self.low_pixels = self.low.low_pixels
-
-    def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(low, high) as of `Pairs`, but of different images."""
-        return self.low.batch(size, random)[0], self.high.batch(size, random)[1]
-
-    def origin(self) -> str:
-        """Where the last batch came from."""
-        return f"low: {self.low.origin()}; high: {self.high.origin()}"
-
-
-def source(
-    recipe: Recipe, images: ImageSet, operator: ForwardOperator, device: str, degradation: Degradation
-) -> Pairs | Unpaired:
-    """What a recipe is trained on: pairs, or none for those that need none."""
-    return (Unpaired if recipe.unpaired else Pairs)(images, operator, recipe.patch, device, degradation)

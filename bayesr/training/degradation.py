@@ -1,4 +1,4 @@
-"""What instruments and files do to an observation: further blur, noise, rounding; drawn anew for every image."""
+"""Degradation beyond the forward operator: blur, noise and rounding, drawn anew for every image."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Degradation:
-    """``y = round(A (b * x) + sqrt(sigma^2 + k max(A (b * x), 0)) e)``, blur b, sigma and k drawn per image.
+    """Random degradation ``y = round(A (b * x) + sqrt(sigma^2 + k max(A (b * x), 0)) e)``.
+
+    The blur kernel b, sigma and k are drawn for every image, and e is standard normal noise.
 
     Parameters
     ----------
     blur : (float, float)
-        Range of the standard deviation of a Gaussian blur in front of the operator, high-resolution pixels.
+        Range of the standard deviation of a Gaussian blur before the operator, in high-resolution pixels.
     noise : (float, float)
-        Range of the standard deviation sigma of the noise that does not depend on the signal, over the
-        value range.
+        Range of sigma, the standard deviation of the signal-independent noise, relative to the value range.
     photon : (float, float)
-        Range of k, the variance of the noise per signal, both over the value range: k = 1 / N for a detector
-        that counts N photons at the top of the range (Poisson noise, as a normal distribution of its variance).
+        Range of k, the variance of the noise per unit of signal, both relative to the value range. A detector that
+        counts N photons at the top of the range has k = 1 / N (Poisson noise, approximated by a normal distribution
+        of the same variance).
     rounded : bool
-        Whether values are clipped to [0, 1] and rounded to 8 bits, as users' files have them.
+        Whether values are clipped to [0, 1] and rounded to 8 bits, as in image files.
 
     Raises
     ------
     InvalidObservation
-        For a range that is negative, not finite, or upside down.
+        If a range is negative, not finite, or reversed.
 
     References
     ----------
@@ -59,16 +61,29 @@ class Degradation:
 
     @property
     def exact(self) -> bool:
-        """Whether ``y = A x`` but for rounding."""
+        """Whether ``y = A x`` up to rounding."""
         return self.blur[1] == self.noise[1] == self.photon[1] == 0
 
     def observe(
         self, operator: ForwardOperator, high: Tensor, random: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(y, what was drawn): y of shape `n x band x h x w` from `n x band x sh x sw`, both in about [0, 1].
+        """Degrade high-resolution images.
 
-        `random` is a generator on the CPU, so that what is drawn is the same wherever `high` lies. What
-        was drawn is the blur, noise and photon values of every image.
+        Parameters
+        ----------
+        operator : ForwardOperator
+            The forward operator A.
+        high : Tensor
+            Images x of shape `n x band x sh x sw`, in about [0, 1].
+        random : torch.Generator
+            Random state on the CPU, so that the random values do not depend on the device of `high`.
+
+        Returns
+        -------
+        low : Tensor
+            Images y of shape `n x band x h x w`.
+        drawn : dict of str to Tensor
+            The values of blur, noise and photon of every image.
         """
         drawn = {name: self._draw(name, len(high), random) for name in ("blur", "noise", "photon")}
         low = operator.observe(blurred(high, drawn["blur"]) if self.blur[1] else high)
@@ -83,34 +98,34 @@ class Degradation:
     def pair(
         self, image: NDArray[np.uint8], operator: ForwardOperator, random: torch.Generator
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(low, high) of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
+        """Return the (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
 
-        Both are of 8 bits where observations are rounded, else floats with the value range [0, 1].
+        Both have 8 bits if values are rounded. Otherwise they are floats with the value range [0, 1].
         """
         height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
         high = torch.from_numpy(image[:height, :width].astype(np.float32)).permute(2, 0, 1)[None] / 255
         low, _ = self.observe(operator, high, random)
-        found = [part[0].permute(1, 2, 0).numpy() for part in (low, high)]
+        images = [part[0].permute(1, 2, 0).numpy() for part in (low, high)]
         if self.rounded:
-            found = [(part * 255).round().astype(np.uint8) for part in found]
-        return found[0], found[1]
+            images = [(image * 255).round().astype(np.uint8) for image in images]
+        return images[0], images[1]
 
     def _draw(self, name: str, count: int, random: torch.Generator) -> Tensor:
         least, most = getattr(self, name)
-        if least == most:  # nothing is drawn, so that an option which is not used changes nothing else
+        if least == most:  # an unused option must not change the random state
             return torch.full((count,), least)
         drawn: Tensor = least + (most - least) * torch.rand(count, generator=random)
         return drawn
 
     def describe(self) -> dict[str, Any]:
-        """The ranges as plain values, without those that are zero."""
+        """Return the ranges as plain values, without those that are zero."""
         return {name: list(getattr(self, name)) for name in ("blur", "noise", "photon") if getattr(self, name)[1]}
 
 
 def blurred(x: Tensor, sigma: Tensor) -> Tensor:
-    """Images `n x band x y x x`, each blurred by a Gaussian of its own `sigma`, in pixels; mirrored borders.
+    """Blur images `n x band x y x x`, each by a Gaussian of its own `sigma` in pixels, with mirrored borders.
 
-    The kernel is sampled at pixels and normalised; a `sigma` of 0 leaves its image as it is.
+    The kernel is sampled at pixels and normalised. A `sigma` of 0 leaves the image unchanged.
     """
     radius = math.ceil(4 * float(sigma.max()))
     t = torch.arange(-radius, radius + 1, dtype=torch.float32)
@@ -118,15 +133,15 @@ def blurred(x: Tensor, sigma: Tensor) -> Tensor:
     kernel = (kernel / kernel.sum(1, keepdim=True)).to(x).repeat_interleave(x.shape[1], 0)
     for axis, weights in ((-1, kernel[:, None, None, :]), (-2, kernel[:, None, :, None])):
         size = x.shape[axis]
-        # The edge pixel is repeated, as the operators do, and images narrower than the kernel more than once.
+        # Mirror with the edge pixel repeated, like the operators; more than once if the kernel is wider than the image.
         index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
         padded = x.index_select(axis, torch.where(index < size, index, 2 * size - 1 - index))
         x = F.conv2d(padded.flatten(0, 1)[None], weights, groups=len(kernel))[0].unflatten(0, x.shape[:2])
     return x
 
 
-def observation(operator: ForwardOperator, degradation: Degradation) -> ForwardOperator:
-    """The operator as a model trained under `degradation` has to see it."""
+def effective_operator(operator: ForwardOperator, degradation: Degradation) -> ForwardOperator:
+    """Return the forward operator that a model trained under `degradation` must assume."""
     if degradation.exact:
         return operator
     return operator.unconstrained(**{name: getattr(degradation, name)[1] for name in ("blur", "noise", "photon")})

@@ -1,11 +1,11 @@
-"""The evidence lower bound of a conditional variational autoencoder, by Pyro.
+"""The evidence lower bound of a conditional variational autoencoder, computed with Pyro.
 
-    z ~ N(0, 1)                              the prior, of which `bayesr.sample` draws latents
-    x | z, y ~ N(A+ y + P g(y, z), t^2 P)    the likelihood: noise in what the observation cannot see
-    z | x, y ~ N(m(x, y), s(x, y)^2)         the approximate posterior: the recipe's network ``encoder``
+    z ~ N(0, 1)                              prior, from which `bayesr.sample` draws latents
+    x | z, y ~ N(A+ y + P g(y, z), t^2 P)    likelihood, with noise in the null space of the forward operator
+    z | x, y ~ N(m(x, y), s(x, y)^2)         approximate posterior, given by the recipe's network ``encoder``
 
-z has a value for every latent channel and low-resolution pixel; g is the generator, t is learnt with it. Without
-a bond (`bayesr.observe.Inexact`) P is the identity.
+z has one value for every latent channel and low-resolution pixel. g is the generator, and t is learnt together with
+it. For operators without data consistency (`bayesr.observe.Inexact`) P is the identity.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from bayesr.training.batch import TrainingBatch
 
 
 class Drawn(dist.Normal):
-    """``N(mean, std^2)`` whose one draw is ``mean + std e`` of a given e: random numbers are the trainer's."""
+    """Normal distribution with the sample ``mean + std e`` for a given e, which the trainer draws."""
 
     def __init__(self, mean: Tensor, std: Tensor, e: Tensor) -> None:
         super().__init__(mean, std)
         self.e = e
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """The draw."""
+        """Return the sample ``mean + std e``."""
         value: Tensor = self.loc + self.scale * self.e
         return value
 
 
-def negative_elbo(scene: TrainingBatch) -> Tensor:
-    """``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N``, z ~ q: nats per value, N = b bands sh sw values in all.
+def negative_elbo(batch: TrainingBatch) -> Tensor:
+    """Compute ``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N`` for z ~ q, in nats per value.
 
-    The divergence is the analytic one, the expectation over q that of one draw. Noise of the covariance ``t^2 P`` has
-    ``r = rank P`` independent values among the N, and the variance ``t^2 r / N`` at a pixel; so ``log p`` is, but for a
-    constant, ``r / N`` times that of N independent pixels of this variance.
+    N = b bands sh sw is the number of values. The divergence is computed analytically, and the expectation over q
+    with one sample. Noise with covariance ``t^2 P`` has ``r = rank P`` independent values among the N, and variance
+    ``t^2 r / N`` at each pixel. Up to a constant, ``log p`` is therefore ``r / N`` times that of N independent pixels
+    with this variance.
 
     References
     ----------
@@ -48,22 +49,22 @@ def negative_elbo(scene: TrainingBatch) -> Tensor:
     universal probabilistic programming", 2019, arXiv:1810.09538. O. Rybkin, K. Daniilidis, S. Levine, "Simple and
     effective VAE training with calibrated decoders", 2021, arXiv:2006.13202.
     """
-    encoder = scene.networks["encoder"]
+    encoder = batch.networks["encoder"]
     assert isinstance(encoder, Encoder)
-    hidden = float(scene.operator.null_space_variance(*scene.low.shape[-2:]).mean())  # r / N
-    mean, std = encoder(scene.truth - scene.base, scene.low)
-    e = scene.normal(mean.shape)
-    normal: Any = dist.Normal  # Pyro's own are not annotated
+    null_share = float(batch.operator.null_space_variance(*batch.low.shape[-2:]).mean())  # r / N
+    mean, std = encoder(batch.truth - batch.base, batch.low)
+    e = batch.normal(mean.shape)
+    normal: Any = dist.Normal  # not annotated in Pyro
     posterior: Any = Drawn(mean, std, e)
 
     def model() -> None:
         z = sample("z", normal(torch.zeros_like(mean), 1.0).to_event())
-        x = scene.generate(scene.low, 1, z)[:, 0]
-        with poutine.scale(scale=hidden):
-            sample("x", normal(x, hidden**0.5 * encoder.log_noise.exp()).to_event(), obs=scene.truth)
+        x = batch.generate(batch.low, 1, z)[:, 0]
+        with poutine.scale(scale=null_share):
+            sample("x", normal(x, null_share**0.5 * encoder.log_noise.exp()).to_event(), obs=batch.truth)
 
     def guide() -> None:
         sample("z", posterior.to_event())
 
     loss: Tensor = TraceMeanField_ELBO().differentiable_loss(model, guide)
-    return loss / scene.truth.numel()
+    return loss / batch.truth.numel()

@@ -1,4 +1,4 @@
-"""Pairs of images that nothing was trained on: found, checked, and compared with what a model makes of them."""
+"""Held-out image pairs: reading, checking, and the errors of a model on them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bayesr import images
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
+from bayesr.images import Image, read
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import SUFFIXES, ImageSet, load_images
@@ -21,21 +21,27 @@ from bayesr.training.data import SUFFIXES, ImageSet, load_images
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A low-resolution image and what it should have become.
+    """A low-resolution image and its high-resolution truth.
 
     Attributes
     ----------
     low, high : Image
-        `band x y x x`; high with `scale` times as many pixels along both axes, in the same units.
+        Images `band x y x x` in the same units. `high` has `scale` times as many pixels along both axes.
     """
 
-    low: images.Image
-    high: images.Image
+    low: Image
+    high: Image
 
     def errors(self, model: Model, n: int, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
-        """(truth - mean, std, quantisation step) in network units, `band x y x x`; NaN where there is no data.
+        """Sample members of the low-resolution image, and compare their mean with the truth.
 
-        The quantisation step is the step of an integer input, half of which every interval includes on either side.
+        Returns
+        -------
+        error, std : ndarray
+            ``truth - mean`` and the standard deviation in network units, `band x y x x`, NaN where there is no data.
+        quantisation_step : float
+            Quantisation step of an integer input in network units, otherwise 0. Every interval is widened by half a
+            step on either side.
         """
         least, most = self.low.value_range
         ds = model.sample(self.low.data, n, seed=seed, value_range=(least, most), keep_samples=False, progress=False)
@@ -53,19 +59,31 @@ def read_pairs(
     dims: Sequence[str] | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> list[HeldOut]:
-    """(low, high) pairs of anything that is an image, checked against the model.
+    """Read (low, high) pairs of images, and check that they fit the model.
+
+    Parameters
+    ----------
+    model : Model
+    pairs : iterable of (low, high)
+        Images in any form that `bayesr.sample` takes.
+    dims, value_range
+        As in `bayesr.sample`, for every image.
+
+    Returns
+    -------
+    list of HeldOut
 
     Raises
     ------
     InvalidArgument, BandMismatch
-        For a pair that does not fit; the message counts from 0.
+        If a pair does not fit. The message gives its number, counted from 0.
     BayesrError
-        One of its children, for what is no image.
+        One of its subclasses, if an input cannot be read as an image.
     """
-    found = []
+    held_out = []
     for i, (low, high) in enumerate(pairs):
         try:
-            pair = HeldOut(*(images.read(image, dims=dims, value_range=value_range) for image in (low, high)))
+            pair = HeldOut(*(read(image, dims=dims, value_range=value_range) for image in (low, high)))
         except BayesrError as error:
             raise type(error)(f"Pair {i}: {error}") from error
         (bands, height, width), shape = pair.low.data.shape, pair.high.data.shape
@@ -80,8 +98,8 @@ def read_pairs(
                 f"Pair {i}: the model takes {model.bands} band(s) at once, the low-resolution image has {bands} and "
                 f"the high-resolution one {shape[0]}: give both {model.bands if model.bands > 1 else 'equally many'}."
             )
-        found.append(pair)
-    return found
+        held_out.append(pair)
+    return held_out
 
 
 def gather(
@@ -91,41 +109,50 @@ def gather(
     held_out: int | None = None,
     limit: int | None = None,
 ) -> list[tuple[Any, Any]]:
-    """(low, high) pairs of the images in folders.
+    """Return the (low, high) pairs of the images in folders.
 
     Parameters
     ----------
     model : str, Path or Model
-        Its observation makes the low-resolution images, where there are none.
+        The model whose forward operator makes the low-resolution images, unless `low` is given.
     data : sequence of paths
-        Folders of high-resolution images, or archives of `ImageSet.pack`.
+        Folders of high-resolution images, or archives written by `ImageSet.pack`.
     low : path, optional
-        A folder with the low-resolution image of every one of them, of the same name but for the suffix.
+        Folder with the low-resolution images. Their names equal those of the high-resolution images up to the
+        suffix.
     held_out : int, optional
-        Only the images that `bayesr.train` keeps from training on the same `data`.
+        Take only the images that `bayesr.train` holds out of the same `data` with this number.
     limit : int, optional
-        At most so many images, chosen by their hashed names.
+        Largest number of images; they are chosen by their hashed names.
+
+    Raises
+    ------
+    InvalidArgument
+        If both `low` and `held_out` are given, or the names of the images do not match.
     """
-    network = load(model)
+    model = load(model)
     if low is not None:
         if held_out is not None:
-            raise InvalidArgument("held_out chooses among images whose low-resolution ones are made: leave out low.")
+            raise InvalidArgument("held_out applies only to low-resolution images that are made here: leave out low.")
         return matched(data, low)[:limit]
-    found = load_images(data, network.bands)
+    images = load_images(data, model.bands)
     if held_out is not None:
-        found = found.split(held_out)[1]
-    if limit is not None and limit < len(found.names):
-        found = found.split(limit)[1]
-    return pairs(found, network.observation)
+        images = images.split(held_out)[1]
+    if limit is not None and limit < len(images.names):
+        images = images.split(limit)[1]
+    return make_pairs(images, model.observation)
 
 
-def pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
-    """(low, high) pairs of 8-bit images, `y x x x band`, cropped to a multiple of the scale."""
-    return [observed(image, operator) for image in images.images]
+def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
+    """Return the (low, high) pairs of 8-bit images `y x x x band`, cropped to a multiple of the scale."""
+    return [make_pair(image, operator) for image in images.images]
 
 
-def observed(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(low, high) of an 8-bit image, `y x x x band`, cropped to a multiple of the scale; low rounded to 8 bits."""
+def make_pair(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
+
+    The low-resolution image is rounded to 8 bits.
+    """
     height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
     high = image[:height, :width]
     x = torch.from_numpy(high.astype(np.float64)).permute(2, 0, 1)
@@ -133,12 +160,12 @@ def observed(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArr
 
 
 def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Path]]:
-    """(low, high) files of folders whose names are equal but for the suffix, in the order of names.
+    """Return the (low, high) files of folders whose names are equal up to the suffix, sorted by name.
 
     Raises
     ------
     InvalidArgument
-        When a file has no partner, or two files have one name.
+        If a file has no counterpart, or two files have the same name.
     """
 
     def files(folder: Path) -> dict[str, Path]:
@@ -147,24 +174,26 @@ def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Pat
         named: dict[str, Path] = {}
         for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
             if named.setdefault(file.stem, file) != file:
-                raise InvalidArgument(f"{named[file.stem]} and {file} have one name: pairs are found by it.")
+                raise InvalidArgument(
+                    f"{named[file.stem]} and {file} have the same name, by which pairs are found: rename one."
+                )
         return named
 
     lows = files(Path(low))
     highs: dict[str, Path] = {}
     for folder in high:
         highs |= files(Path(folder))
-    alone = sorted(lows.keys() ^ highs.keys())
-    if alone or not lows:
+    unmatched = sorted(lows.keys() ^ highs.keys())
+    if unmatched or not lows:
         raise InvalidArgument(
-            f"{len(lows)} low- and {len(highs)} high-resolution images; without a partner of the same name: "
-            f"{', '.join(alone[:5]) or 'none'}{' ...' if len(alone) > 5 else ''}. Every image needs one."
+            f"{len(lows)} low- and {len(highs)} high-resolution images; without a counterpart of the same name: "
+            f"{', '.join(unmatched[:5]) or 'none'}{' ...' if len(unmatched) > 5 else ''}. Every image needs one."
         )
     return [(lows[name], highs[name]) for name in sorted(lows)]
 
 
 def checksum(pairs: Sequence[HeldOut]) -> str:
-    """SHA-256 over types, shapes and pixels of all pairs, in their order."""
+    """Return the SHA-256 checksum of the types, shapes and pixels of all pairs, in their order."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update((pair.low.sha256 + pair.high.sha256).encode())

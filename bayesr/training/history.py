@@ -1,4 +1,4 @@
-"""The history of a training: one JSON object a line, written as training goes, and what shows it live."""
+"""The history of a training as JSON lines, and live displays of it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ _ROWS = 12
 
 
 class History:
-    """A file that holds every record up to now.
+    """A file with the records of a training, one JSON object per line.
 
     Parameters
     ----------
     path : Path
+        The file to write. An existing file is replaced.
     records : sequence of dict
-        What the checkpoint remembers. The file begins with these alone: lines of steps after the
-        checkpoint, which are about to be taken again, go.
+        Records that the checkpoint holds. The file starts with these. Lines for steps after the checkpoint are
+        dropped, because these steps are repeated.
 
     Raises
     ------
     TrainingFailed
-        When the file cannot be written, here and later.
+        If the file cannot be written, now or later.
     """
 
     def __init__(self, path: Path, records: Sequence[Record] = ()) -> None:
@@ -46,7 +47,7 @@ class History:
             raise self._failed(error) from error
 
     def append(self, record: Record) -> None:
-        """Add one record; it is on the disk afterwards."""
+        """Append one record, and flush it to the disk."""
         try:
             with open(self.path, "a") as file:
                 file.write(json.dumps(record) + "\n")
@@ -63,17 +64,17 @@ class History:
 
 
 def read(path: str | Path) -> list[Record]:
-    """Records of a history; a last line that was cut short is left out.
+    """Read the records of a history. An incomplete last line is left out.
 
     Raises
     ------
     TrainingFailed
-        When there is no such file, or it holds anything else.
+        If the file does not exist, or is not the history of a training.
     """
     try:
         lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise TrainingFailed(f"{path} is no history of a training ({error}).") from error
+        raise TrainingFailed(f"{path} is not the history of a training ({error}).") from error
     records: list[Record] = []
     for i, line in enumerate(lines):
         try:
@@ -83,28 +84,28 @@ def read(path: str | Path) -> list[Record]:
         except ValueError as error:
             if i == len(lines) - 1 and i > 0:
                 break
-            raise TrainingFailed(f"{path} is no history of a training: line {i + 1} ({error}).") from error
+            raise TrainingFailed(f"{path} is not the history of a training: line {i + 1} ({error}).") from error
         records.append(record)
     if not records:
-        raise TrainingFailed(f"{path} holds no record yet.")
+        raise TrainingFailed(f"{path} has no record yet.")
     return records
 
 
 def line(record: Record) -> str:
-    """A record as plain text."""
+    """Format a record as plain text."""
     return " ".join(f"{k}={v:.5g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items())
 
 
 @contextmanager
-def table(what: str, show: bool | None) -> Iterator[Report]:
-    """A function that shows a record: in a live table of the latest on a terminal, as a line elsewhere.
+def table(title: str, show: bool | None) -> Iterator[Report]:
+    """Return a function that displays a record: in a live table on a terminal, as a line elsewhere.
 
     Parameters
     ----------
-    what : str
-        The title.
+    title : str
+        Title of the table.
     show : bool or None
-        True shows the table on a terminal and lines elsewhere; None the table on a terminal only; False
+        True shows the table on a terminal and lines elsewhere. None shows the table on a terminal only. False
         shows nothing.
     """
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
@@ -114,6 +115,7 @@ def table(what: str, show: bool | None) -> Iterator[Report]:
     if not terminal:
         yield lambda record: print(line(record), file=sys.stderr, flush=True)
         return
+    # Slow to import, and missing on machines that have only torch and numpy.
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
@@ -123,10 +125,10 @@ def table(what: str, show: bool | None) -> Iterator[Report]:
 
         def update(record: Record) -> None:
             latest[:] = [*latest, record][-_ROWS:]
-            columns = list(dict.fromkeys(name for known in reversed(latest) for name in known))
-            shown = Table(*columns, title=what)
-            for known in latest:
-                cells = (known.get(name, "") for name in columns)
+            columns = list(dict.fromkeys(name for row in reversed(latest) for name in row))
+            shown = Table(*columns, title=title)
+            for row in latest:
+                cells = (row.get(name, "") for name in columns)
                 shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
             live.update(shown, refresh=True)
 
@@ -135,14 +137,14 @@ def table(what: str, show: bool | None) -> Iterator[Report]:
 
 @contextmanager
 def tensorboard(folder: Path, step: int) -> Iterator[Report]:
-    """A function that writes a record for TensorBoard to `folder`, where TensorBoard is installed.
+    """Return a function that writes a record for TensorBoard to `folder`, or does nothing without TensorBoard.
 
-    Events after `step`, which a resumed training takes again, are hidden.
+    Events after `step` are hidden, because a resumed training repeats them.
     """
     if find_spec("tensorboard") is None:
         yield lambda record: None
         return
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # optional: needs TensorBoard
 
     writer = SummaryWriter(str(folder), purge_step=step + 1)
 

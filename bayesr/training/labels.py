@@ -1,4 +1,4 @@
-"""The class of each training image, where nobody has said: from its folder, from its size, or its own."""
+"""Classes of training images, derived from folders or sizes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ _OTHER = "other sizes"
 
 
 def labels_of(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The class of each image as an index, and what the classes are called.
+    """Derive a class for each image.
 
-    The first of these that tells images apart:
+    The first of these rules that gives more than one class is used:
 
-    1. The folder that an image lies in: ``set/nucleus/3.png`` is of class ``set/nucleus``.
-    2. Its size, either way up: instruments and experiments write files of one size. Sizes that occur once
-       make a class together.
-    3. Nothing: each image is a class of its own, to be told from the others by its patches.
+    1. The folder of an image: ``set/nucleus/3.png`` has the class ``set/nucleus``.
+    2. The size of an image, in either orientation, because instruments and experiments often write files of one
+       size. All sizes that occur once form one class.
+    3. Each image is its own class, which a classifier recognises by its patches.
 
     Parameters
     ----------
     names : sequence of str
-        Of the images, folders included, as in `bayesr.training.data.ImageSet`.
+        Names of the images, including folders, as in `bayesr.training.data.ImageSet`.
     shapes : sequence of (int, int)
-        Their heights and widths.
+        Heights and widths of the images.
 
     Returns
     -------
-    (array of shape `images`, int64, >= 0), (tuple of str, sorted)
+    labels : ndarray of int64
+        Index of each image's class, of the length of `names`.
+    classes : tuple of str
+        Names of the classes, sorted.
 
     Raises
     ------
     TrainingFailed
-        When there is no image, or there are more names than shapes or the other way around.
+        If there are no images, or the numbers of names and shapes differ.
 
     References
     ----------
-    Of the third: A. Dosovitskiy et al., "Discriminative unsupervised feature learning with exemplar convolutional
+    For the third rule: A. Dosovitskiy et al., "Discriminative unsupervised feature learning with exemplar convolutional
     neural networks", 2016, arXiv:1406.6909.
     """
     if not names or len(names) != len(shapes):
-        raise TrainingFailed(f"Classes of {len(names)} names with {len(shapes)} sizes: give as many, and one at least.")
+        raise TrainingFailed(f"{len(names)} names and {len(shapes)} sizes: give equally many, and one at least.")
     folders = [PurePath(name).parent.as_posix() for name in names]
     sizes = [f"{min(shape)}x{max(shape)}" for shape in shapes]
-    often = {size for size, count in Counter(sizes).items() if count > 1}
-    known = [size if size in often else _OTHER for size in sizes]
-    found = next((kind for kind in (folders, known) if len(set(kind)) > 1), list(names))
-    classes, labels = np.unique(np.array(found, dtype=object), return_inverse=True)
+    repeated = {size for size, count in Counter(sizes).items() if count > 1}
+    by_size = [size if size in repeated else _OTHER for size in sizes]
+    chosen = next((rule for rule in (folders, by_size) if len(set(rule)) > 1), list(names))
+    classes, labels = np.unique(np.array(chosen, dtype=object), return_inverse=True)
     return labels.astype(np.int64), tuple(classes.tolist())

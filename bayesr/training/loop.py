@@ -24,8 +24,8 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.training import losses
-from bayesr.training.data import PairSource
 from bayesr.training.history import Record as Record
+from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper

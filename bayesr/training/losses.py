@@ -1,10 +1,11 @@
-"""Proper scoring rules as losses, and the discriminator's. Members are tensors of shape `b x P x band x y x x`.
+"""Losses: proper scoring rules of members, errors of single members, and losses of marginal distributions.
 
-All three scores have the fair form, for any distance d:
+Members are tensors of shape `b x P x band x y x x`, and the truth has shape `b x band x y x x`. The scoring rules have
+the fair form for a distance d:
 
     1/P sum_j d(x_j, x)  -  1/(2 P (P-1)) sum_{j,k} d(x_j, x_k)
 
-whose expectation is lowest when the members are drawn from the true distribution.
+Its expectation is lowest if the members are drawn from the true distribution.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def fair_score(members: list[Tensor], truth: Tensor, distance: Distance) -> Tensor:
-    """The fair score of P members under a distance that returns a mean.
+    """Compute the fair score of P members for a distance that returns a mean.
 
     References
     ----------
@@ -38,15 +39,15 @@ def fair_score(members: list[Tensor], truth: Tensor, distance: Distance) -> Tens
 
 
 def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
-    """The fair continuous ranked probability score, averaged over pixels; in the units of the image."""
+    """Compute the fair continuous ranked probability score, averaged over pixels, in the units of the image."""
     return fair_score(list(members.unbind(1)), truth, lambda a, b: (a - b).abs().mean())
 
 
 def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
-    """The fair energy score on patches of `size x size` pixels, all bands together, strides of half a patch.
+    """Compute the fair energy score of patches of `size x size` pixels and all bands, with strides of half a patch.
 
-    Patch norms are box sums of squared differences, divided by the root of the number of values,
-    so that the score has the units of the image and compares across sizes.
+    The norm of a patch is the root mean square of its values. The score therefore has the units of the image, and
+    scores of different patch sizes are comparable.
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -57,19 +58,19 @@ def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
 
 
 def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
-    """The fair CRPS of block cosine coefficients: blocks of `size x size` pixels on two grids, half a block apart.
+    """Compute the fair CRPS of block cosine coefficients.
 
-    A proper score of each of ``size^2`` linear functionals of a block and, since the transform goes across the
-    image's bands as well, of their common part and their differences. The energy score hardly sees correlation;
-    cosine coefficients are nearly the principal components of a block, so that scoring each by itself makes
-    their variances, and so the correlation of pixels and of bands, right.
+    Blocks of `size x size` pixels lie on two grids that are offset by half a block. The cosine transform is applied
+    along rows, columns and bands. The loss is a proper score of each coefficient. The energy score is insensitive to
+    correlation. Cosine coefficients are nearly the principal components of a block, so that scoring each of them
+    fits their variances, and with them the correlation of pixels and of bands.
     """
     cosines, colours = (cosine_transform(n).to(truth) for n in (size, truth.shape[1]))
     half = size // 2
 
     def blocks(x: Tensor) -> Tensor:
-        found: Tensor = x.unfold(-2, size, size).unfold(-2, size, size)
-        return found
+        unfolded: Tensor = x.unfold(-2, size, size).unfold(-2, size, size)
+        return unfolded
 
     def coefficients(x: Tensor) -> Tensor:
         x = torch.einsum("kc,ncyx->nkyx", colours, x)
@@ -81,7 +82,7 @@ def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
 
 
 def cosine_transform(size: int) -> Tensor:
-    """The orthonormal discrete cosine transform (DCT-II), `size x size`."""
+    """Return the matrix of the orthonormal discrete cosine transform (DCT-II), `size x size`."""
     k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     cosines: Tensor = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
     cosines[0] /= 2**0.5
@@ -95,12 +96,22 @@ def feature_energy(
     context: Tensor,
     mean: Callable[[Tensor], Tensor] = lambda value: value,
 ) -> Tensor:
-    """The fair energy score of the discriminator's feature vectors, every depth scaled to unit size, of two members.
+    """Compute the fair energy score of a discriminator's features for two members, summed over depths.
 
-    For any fixed discriminator this stays a proper score, so realism need not cost calibration. `mean` is that over
-    processes which share the batch: of the size of features, which is the batch's.
+    The features of every depth are divided by their root mean square over the true images. For a fixed
+    discriminator this is a proper score, so that it improves realism without a loss of calibration.
+
+    Parameters
+    ----------
+    discriminator : PatchDiscriminator
+    members : Tensor
+        `b x P x band x y x x`; only the first two members are used.
+    truth, context : Tensor
+        `b x band x y x x`.
+    mean : callable
+        Mean over the processes that share the batch, applied to the mean square of features.
     """
-    members = members[:, :2]  # all pairs would cost more than they tell
+    members = members[:, :2]  # more pairs of members cost more than they improve the estimate
     batch, count = members.shape[:2]
     stacked = torch.cat([truth, members.transpose(0, 1).flatten(0, 1)])
     _, depths = discriminator(stacked, context.repeat(count + 1, 1, 1, 1))
@@ -118,16 +129,16 @@ def feature_energy(
 
 
 def absolute_error(members: Tensor, truth: Tensor) -> Tensor:
-    """L1 of every member by itself: nothing rewards spread, so latents are ignored."""
+    """Compute the mean absolute error of single members. It does not reward spread, so networks ignore latents."""
     return (members - truth[:, None]).abs().mean()
 
 
 def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
-    """rcGAN's regulariser: L1 of the mean of P members, minus a reward for their spread.
+    """Compute the regulariser of rcGAN: L1 error of the mean of P members, minus a reward for their spread.
 
     ``|mean - x|_1 - beta sum_j gamma |x_j - mean|_1`` with ``gamma = sqrt(pi / (2 P (P-1)))`` and
-    ``beta = sqrt(2 / (pi P (P+1)))``, which makes the true mean and spread optimal where the posterior is
-    Gaussian, and only there.
+    ``beta = sqrt(2 / (pi P (P+1)))``. The true mean and spread are optimal if the posterior is Gaussian, and only
+    then.
 
     References
     ----------
@@ -141,24 +152,24 @@ def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def gaussian_likelihood(error: Tensor, std: Tensor) -> Tensor:
-    """Negative log-likelihood of errors under a normal distribution per pixel, without its constant."""
+    """Compute the mean negative log-likelihood of errors under a normal distribution per pixel, up to a constant."""
     return (0.5 * (error / std).pow(2) + std.log()).mean()
 
 
 def pinball(error: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
-    """The pinball loss of quantiles `n x levels x ...` of the error `n x ...`, averaged over levels."""
-    late = error[:, None] - quantiles
-    at = levels.view(1, -1, *[1] * (error.dim() - 1))
-    return torch.maximum(at * late, (at - 1) * late).mean()
+    """Compute the pinball loss of quantiles `n x levels x ...` of the error `n x ...`, averaged over levels."""
+    excess = error[:, None] - quantiles
+    level = levels.view(1, -1, *[1] * (error.dim() - 1))
+    return torch.maximum(level * excess, (level - 1) * excess).mean()
 
 
 def squared_error(members: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of every member by itself, as of SRResNet."""
+    """Compute the mean squared error of single members, the loss of SRResNet."""
     return (members - truth[:, None]).square().mean()
 
 
 def fidelity(members: Tensor, truth: Tensor) -> Tensor:
-    """L1 over pixels plus 0.05 L1 over Fourier coefficients, of every member by itself."""
+    """Compute the L1 error over pixels plus 0.05 times that over Fourier coefficients, for single members."""
     error = members - truth[:, None]
     spectrum: Tensor = torch.fft.rfft2(error, norm="ortho")
     return error.abs().mean() + 0.05 * spectrum.abs().mean()
@@ -171,3 +182,4 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "fidelity": fidelity,
     "rewarded_error": rewarded_error,
 }
+"""Losses of members and truth by the name that a stage of a recipe gives."""

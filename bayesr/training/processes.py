@@ -1,8 +1,8 @@
-"""Several processes that train one network: each takes its share of every batch, and all take the same step.
+"""Data-parallel training: several processes train one network, each on its part of every batch.
 
-Every process draws the whole batch, its latents and its masks from the same random state, and keeps its
-own share. Losses are means over the batch, so the mean of the processes' gradients is the gradient of the
-whole batch, and what N processes learn is what one would, to float accuracy.
+Every process draws the whole batch, its latents and its masks from the same random state, and keeps its own part.
+Losses are means over the batch, so that the mean of the processes' gradients is the gradient of the whole batch. N
+processes therefore learn the same weights as one, to float accuracy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ from bayesr.errors import TrainingFailed
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`; alone by default, when all that follows does nothing."""
+    """One process of a group that trains together.
+
+    The default is a single process, for which all exchanges do nothing.
+
+    Parameters
+    ----------
+    rank, count : int
+        Rank of this process, and number of processes.
+    device : torch.device
+        Device of this process.
+    """
 
     rank: int = 0
     count: int = 1
@@ -29,16 +39,22 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that validates, writes and reports."""
+        """Whether this process validates, writes files and reports."""
         return self.rank == 0
 
     def share(self, size: int) -> slice:
-        """This process's part of a batch of `size`."""
+        """Return this process's part of a batch of `size`."""
         part = self.part(size)
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def part(self, size: int) -> int:
-        """How many of a batch of `size` a process takes."""
+        """Return the size of one process's part of a batch of `size`.
+
+        Raises
+        ------
+        TrainingFailed
+            If the batch cannot be divided equally.
+        """
         if size % self.count:
             raise TrainingFailed(
                 f"A batch of {size} cannot be shared by {self.count} processes: use a number of processes that divides "
@@ -47,7 +63,7 @@ class Processes:
         return size // self.count
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over processes."""
+        """Return the mean of a tensor over processes."""
         if self.count == 1:
             return value
         total = value.detach().clone()
@@ -57,22 +73,22 @@ class Processes:
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over processes, in one exchange.
 
-        DistributedDataParallel would do the same while gradients still form, but only for networks that are
-        called through it, all of whose parameters take part in every step. Here stages leave parts
-        unused, a backbone and a head are called one by one, a second network is trained in the same step, and
-        its penalty takes gradients of gradients. The networks are small, so one exchange costs little.
+        DistributedDataParallel overlaps this with the backward pass, but only for networks that are called through
+        it and use all parameters in every step. Here some stages leave parts unused, backbone and head are called
+        separately, a second network is trained in the same step, and its penalty needs second derivatives. The
+        networks are small, so that one exchange costs little.
         """
         if self.count == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(together)
-        together /= self.count
-        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
     def agree(self, decision: bool) -> bool:
-        """What the first process decides."""
+        """Return the decision of the first process."""
         if self.count == 1:
             return decision
         shared = torch.tensor([decision], dtype=torch.uint8, device=self.device)
@@ -81,29 +97,29 @@ class Processes:
 
 
 def started() -> tuple[int, int]:
-    """(this process's rank, number of processes) as ``torchrun`` says; (0, 1) without it."""
+    """Return the rank of this process and the number of processes, as set by ``torchrun``; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
-def together(device: str) -> Iterator[Processes]:
-    """The processes that ``torchrun`` started, or this one alone.
+def process_group(device: str) -> Iterator[Processes]:
+    """Join the processes started by ``torchrun``, or yield a single process without it.
 
     Parameters
     ----------
     device : str
-        ``"cpu"`` or ``"cuda"``; with several processes on CUDA each takes the device of its local rank.
+        ``"cpu"`` or ``"cuda"``. Several processes on CUDA each use the device of their local rank.
     """
     _, count = started()
     if count == 1:
         yield Processes(device=torch.device(device))
         return
     on_cuda = torch.device(device).type == "cuda"
-    place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_cuda else torch.device(device)
+    own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_cuda else torch.device(device)
     if on_cuda:
-        torch.cuda.set_device(place)
+        torch.cuda.set_device(own_device)
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, place)
+        yield Processes(dist.get_rank(), count, own_device)
     finally:
         dist.destroy_process_group()

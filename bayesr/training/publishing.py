@@ -1,4 +1,4 @@
-"""What a model file says of how it came about: where training started from, on what, and for how long."""
+"""The model of a finished training, and the provenance in its card."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
 
 
-def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
-    """The network of a model or a checkpoint, and what a card says of where training started from."""
+def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
+    """Read the network that training starts from, and the entry ``start`` of the new model's card.
+
+    Parameters
+    ----------
+    source : str, Path or Model
+        A model, or a checkpoint (``.npz``).
+    """
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
         path = Path(source)
         network, facts = network_of(path)
@@ -34,10 +40,21 @@ def source_of(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:
-    """The model of a trainer's averaged weights, rounded as they will be stored, with its provenance."""
+    """Make a model of a trainer's averaged weights, rounded as they are stored, with its provenance.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    name : str
+        Name of the model.
+    images : ImageSet
+        Training images, for the card.
+    card : mapping
+        Further entries of the card.
+    """
     generator = trainer.average.to("cpu")
     generator.load_state_dict({k: stored(v) for k, v in generator.state_dict().items()})
-    degradation = getattr(trainer.pairs, "degradation", None)
+    degradation = trainer.pairs.degradation
     facts = {
         "domain": "",
         "licence": "",
@@ -59,8 +76,9 @@ def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, An
 
 
 def _commit() -> str:
+    """Return the commit of the source code, or an empty string outside a repository."""
     try:
-        asked = subprocess.run(
+        result = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -69,4 +87,4 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return asked.stdout.strip()
+    return result.stdout.strip()

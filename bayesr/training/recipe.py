@@ -1,4 +1,4 @@
-"""What a recipe is: a network, the stages that train it, and those who take part. Plain data; the trainer reads it."""
+"""Recipes: descriptions of a network, the stages that train it, and the discriminators and helpers that take part."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
-from bayesr.training.batch import TrainingBatch, member_against_truth
+from bayesr.training.batch import TrainingBatch, truth_and_member
 
 Term = Callable[[TrainingBatch], Tensor]
-"""A loss of one's own: of a `TrainingBatch`, a scalar. Its name is what the history calls it."""
+"""A further loss: a function of a `TrainingBatch` that returns a scalar. The history records it by its name."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -26,28 +26,35 @@ def _frozen(values: Mapping[Key, Value] | None = None) -> Mapping[Key, Value]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with one loss and one cosine.
+    """A stage of training, with one loss and one cosine schedule of the learning rate.
 
     Parameters
     ----------
-    steps, rate, batch : int, float, int
-        Optimiser steps, the learning rate at the start of the cosine, patches per step.
+    name : str
+        Name of the stage in histories and in options such as ``--steps``.
+    steps : int
+        Number of optimiser steps.
+    rate : float
+        Learning rate at the start of the cosine schedule.
+    batch : int
+        Patches per step.
     members : int
-        Members per patch; 0 trains the deterministic path alone.
+        Members per patch; 0 trains only the deterministic path.
     loss : str, optional
-        Of the pixels, with weight 1: one of `losses.PIXEL_LOSSES`, or ``"gaussian_likelihood"`` and ``"pinball"``
-        for heads that know every pixel by itself. None where terms say all.
+        Pixel loss, with weight 1: one of `losses.PIXEL_LOSSES`, or ``"gaussian_likelihood"`` or ``"pinball"`` for
+        heads that predict the marginal distribution of every pixel. None if the terms are the whole loss.
     patches : mapping of int to float
         Weight of the patch energy score by patch size.
     bands : mapping of int to float
         Weight of the CRPS of block cosine coefficients by block size.
     features, adversarial : float
-        Weights of the energy score in the first discriminator's features, and of what the generator plays for in
-        its games. Discriminators are trained when either is positive.
+        Weights of the energy score in the first discriminator's features, and of the generator's adversarial loss,
+        summed over discriminators. Discriminators are trained if either weight is positive.
     terms : mapping of callable to float
         Further losses, each a function of a `TrainingBatch`, with their weights.
     warmup : int
-        Steps at the stage's beginning in which discriminators are trained and do not yet weigh.
+        Number of steps at the start of the stage in which the discriminators are trained, but do not yet contribute
+        to the generator's loss.
     """
 
     name: str
@@ -65,29 +72,33 @@ class Stage:
 
     @property
     def discriminator(self) -> bool:
+        """Whether the stage trains discriminators."""
         return self.features > 0 or self.adversarial > 0
 
 
 @dataclass(frozen=True)
 class Adversary:
-    """A discriminator, the game that it plays with the generator, and what either side shows.
+    """A discriminator, its adversarial loss, and its inputs.
 
     Parameters
     ----------
     network : callable
-        Of (bands, scale), a discriminator: it takes images and their context and returns logits and a list of features.
-    game : Game
-    sides : callable
-        Of a `TrainingBatch`: what is real, what is not, and the context.
+        Function of (bands, scale) that makes the discriminator: a network that takes images and their context, and
+        returns logits and a list of features.
+    adversarial_loss : AdversarialLoss
+        Losses of discriminator and generator.
+    inputs : callable
+        Function of a `TrainingBatch` that returns the discriminator's inputs: real images, fake images, and the
+        context of both.
     """
 
     network: Callable[[int, int], nn.Module]
     adversarial_loss: AdversarialLoss = LOGISTIC
-    sides: Callable[[TrainingBatch], tuple[Tensor, Tensor, Tensor]] = member_against_truth
+    inputs: Callable[[TrainingBatch], tuple[Tensor, Tensor, Tensor]] = truth_and_member
 
 
 def patch_discriminator(bands: int, scale: int) -> PatchDiscriminator:
-    """The discriminator of patches, at half resolution, that sees the context."""
+    """Make the patch discriminator, which works at half resolution and takes the context as a further input."""
     return PatchDiscriminator(bands)
 
 
@@ -97,22 +108,25 @@ class Recipe:
 
     Parameters
     ----------
+    name : str
+        Name of the recipe.
     network : mapping
-        What `bayesr.networks.registry` takes beside bands and scale.
+        Architecture: the arguments of `bayesr.networks.registry.build` other than bands and scale.
     stages : tuple of Stage
+        Stages in the order of training.
     patch : int
-        Low-resolution pixels along a side.
+        Low-resolution pixels along a side of a patch.
     consistent : bool
-        Whether every member reproduces its input, ``x = A+ y + P g``. Else ``x = A+ y + g``, as where a study knows
-        no such bond.
-    discriminators : mapping of str to Contest
-        By name; the energy score of features is of the first.
+        Whether members are data-consistent, ``x = A+ y + P g``. Otherwise ``x = A+ y + g``, as in published systems
+        without data consistency.
+    discriminators : mapping of str to Adversary
+        Discriminators by name. The energy score of features uses the first.
     helpers : mapping of str to callable
-        Further networks, made of (bands, scale, classes of the training images); the generator's optimiser
-        trains what the terms reach.
+        Further networks by name, each made by a function of (bands, scale, classes of the training images). The
+        generator's optimiser trains the weights that the terms depend on.
     unpaired : bool
-        Whether truths belong to other scenes than the low-resolution images beside them. They are then not told
-        how these came about, and ``x = U y + g`` with U bicubic interpolation (`bayesr.observe.Blind`).
+        Whether the high-resolution patches of a batch show other scenes than the low-resolution ones. The networks
+        then do not use the forward operator: ``x = U y + g`` with bicubic interpolation U (`bayesr.observe.Blind`).
     """
 
     name: str

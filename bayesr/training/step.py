@@ -17,12 +17,12 @@ from bayesr.networks.heads.stochastic import BackboneFeatures, StochasticHead
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training import losses
-from bayesr.training.adversarial import discriminator_step_loss
+from bayesr.training.adversarial import discriminator_step_loss, generator_step_loss
 from bayesr.training.batch import TrainingBatch
-from bayesr.training.data import PairSource
 from bayesr.training.history import Record
+from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Adversary, Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
 
 _DECAY = 0.999
 _DROPOUT_RATE = 20.0
@@ -55,8 +55,7 @@ class Stepper:
             torch.manual_seed(seed)
             generator = build(bands=bands, scale=scale, **self._network())
             networks = {name: adversary.network(bands, scale) for name, adversary in recipe.discriminators.items()}
-            classes = getattr(pairs, "classes", 1)
-            networks |= {name: make(bands, scale, classes) for name, make in recipe.helpers.items()}
+            networks |= {name: make(bands, scale, pairs.classes) for name, make in recipe.helpers.items()}
         to = dict(device=self.device, memory_format=torch.channels_last)
         self.generator = generator.to(**to)  # type: ignore[call-overload]
         self.networks = {name: network.to(**to) for name, network in networks.items()}  # type: ignore[call-overload]
@@ -120,9 +119,7 @@ class Stepper:
             group["lr"] = rate * group.get("share", 1.0)
         mine = self.processes.share(stage.batch)
         batch = self.pairs.batch(stage.batch, self.on_host)
-        known = getattr(self.pairs, "labels", None)
-        labels = known() if known else torch.zeros(stage.batch, dtype=torch.long)
-        low, high, labels = (part[mine].to(self.device) for part in (*batch, labels))
+        low, high, labels = (part[mine].to(self.device) for part in (*batch, self.pairs.labels()))
         scene = TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             record: Record = dict(self._losses(stage, done, scene))
@@ -154,11 +151,11 @@ class Stepper:
         """Stop before weights are touched, so that no checkpoint ever holds what is not finite."""
         if all(map(math.isfinite, values)):
             return
-        origin = getattr(self.pairs, "origin", None)
+        origin = self.pairs.origin()
         raise TrainingFailed(
             f"{what} or its gradient is not finite at step {self.step} (stage {self.position()[0].name}). The last "
             "checkpoint is kept; look at the batch, or resume with a lower learning rate."
-            + (f" The batch: {origin()}." if origin else "")
+            + (f" The batch: {origin}." if origin else "")
         )
 
     def members(
@@ -231,7 +228,7 @@ class Stepper:
         """A move of every discriminator, and then what the generator loses to them."""
         adversaries = [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
         verdicts = [
-            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.sides(scene), done)
+            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene), done)
             for discriminator, adversary in adversaries
         ]
         self.discriminator_optimiser.zero_grad(set_to_none=True)
@@ -249,7 +246,10 @@ class Stepper:
             energy = losses.feature_energy(adversaries[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
             yield "features", stage.features * energy
         if stage.adversarial:
-            lost = [_lost(discriminator, adversary, scene) for discriminator, adversary in adversaries]
+            lost = [
+                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene))
+                for discriminator, adversary in adversaries
+            ]
             yield "adversarial", stage.adversarial * torch.stack(lost).sum()
         for discriminator in self._discriminators():
             discriminator.requires_grad_(True)
@@ -288,13 +288,3 @@ class Stepper:
             0, offsets.shape[:2]
         )
         return losses.pinball(error, quantiles, torch.tensor(head.LEVELS, device=self.device))
-
-
-def _lost(discriminator: nn.Module, adversary: Adversary, scene: TrainingBatch) -> Tensor:
-    """What the generator loses in a game."""
-    real, fake, context = adversary.sides(scene)
-    on_real = on_fake = discriminator(fake, context)[0]
-    if adversary.adversarial_loss.relative:
-        with torch.no_grad():
-            on_real = discriminator(real, context)[0]
-    return adversary.adversarial_loss.generator(on_real, on_fake)

@@ -1,13 +1,12 @@
-"""Losses that recipes add to those of the pixels: functions of a `TrainingBatch` (`bayesr.training.batch`).
+"""Further losses for recipes: functions of a `TrainingBatch` (`bayesr.training.batch`).
 
-Members `x` are of shape `b x P x band x y x x`, the truth `b x band x y x x`; `SpreadReward` is a network that
-`rewarded` needs, all others are functions alone.
+Members `x` have shape `b x P x band x y x x`, and the truth has shape `b x band x y x x`. `rewarded` needs the network
+`SpreadReward`; the other losses are plain functions.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,34 +14,32 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.minivgg import MiniVGG
+from bayesr.training.batch import TrainingBatch
 from bayesr.training.losses import rewarded_error
-
-if TYPE_CHECKING:
-    from bayesr.training.batch import TrainingBatch
 
 _SIDE = 96
 _DEPTHS = (1, 4)
-"""Blocks whose ends `content` compares: SRGAN's two choices, the second (VGG 2,2) and the fifth (VGG 5,4)."""
+"""Blocks whose outputs `content` compares: SRGAN's two choices, the second (VGG 2,2) and the fifth (VGG 5,4)."""
 
 
-def classification(scene: TrainingBatch) -> Tensor:
-    """Cross-entropy of what the network ``content`` says of true patches, against the classes of their images.
+def classification(batch: TrainingBatch) -> Tensor:
+    """Compute the cross-entropy of the network ``content`` on true patches, for the classes of their images.
 
-    Of large patches it takes the middle 96 x 96, the size that SRGAN's and mSRGAN's networks are trained on: more
-    would cost in proportion, and tell little more of a class.
+    Large patches are cropped to the central 96 x 96 pixels, the size that the networks of SRGAN and mSRGAN are
+    trained on. Larger patches would cost more and hardly improve the classification.
     """
-    top, left = (max(0, side - _SIDE) // 2 for side in scene.truth.shape[-2:])
-    middle = scene.truth[..., top : top + _SIDE, left : left + _SIDE]
-    return F.cross_entropy(scene.networks["content"](middle), scene.labels)
+    top, left = (max(0, side - _SIDE) // 2 for side in batch.truth.shape[-2:])
+    middle = batch.truth[..., top : top + _SIDE, left : left + _SIDE]
+    return F.cross_entropy(batch.networks["content"](middle), batch.labels)
 
 
-def content(scene: TrainingBatch) -> Tensor:
-    """``mean_d  var(x*) / var(phi_d(x*))  mean |phi_d(x) - phi_d(x*)|^2``: how alike the content network finds them.
+def content(batch: TrainingBatch) -> Tensor:
+    """Compute the content loss ``mean_d  var(x*) / var(phi_d(x*))  mean |phi_d(x) - phi_d(x*)|^2``.
 
-    phi_d are features of the network ``content`` at depth d, x* the truth, and variances those over the whole
-    batch. Features so vary as much as pixels do, and the loss is in the units of the mean squared error: that
-    is what it is where phi is the identity, and weights of either compare. The network itself is left alone
-    (`MiniVGG.features`).
+    phi_d are the features of the network ``content`` at depth d, x* is the truth, and variances are over the whole
+    batch. The scaling gives features the variance of pixels, so that the loss has the units of the mean squared
+    error and equals it if phi is the identity. The weights of both losses are thus comparable. The content network
+    receives no gradient (`MiniVGG.features`).
 
     References
     ----------
@@ -50,46 +47,47 @@ def content(scene: TrainingBatch) -> Tensor:
     arXiv:1603.08155. C. Ledig et al., "Photo-realistic single image super-resolution using a generative
     adversarial network", 2017, arXiv:1609.04802.
     """
-    network = scene.networks["content"]
+    network = batch.networks["content"]
     assert isinstance(network, MiniVGG)
     with torch.no_grad():
-        real = [depth.float() for depth in network.features(scene.truth)]
-    count = scene.x.shape[1]
-    found = [depth.float() for depth in network.features(scene.x.flatten(0, 1))]
-    total = torch.zeros((), device=scene.truth.device)
+        real = [depth.float() for depth in network.features(batch.truth)]
+    count = batch.x.shape[1]
+    fake = [depth.float() for depth in network.features(batch.x.flatten(0, 1))]
+    total = torch.zeros((), device=batch.truth.device)
     for depth in _DEPTHS:
-        unit = scene.truth.var() / (real[depth].var() + 1e-12)
-        total = total + unit * (found[depth] - real[depth].repeat_interleave(count, 0)).pow(2).mean()
+        unit = batch.truth.var() / (real[depth].var() + 1e-12)
+        total = total + unit * (fake[depth] - real[depth].repeat_interleave(count, 0)).pow(2).mean()
     return total / len(_DEPTHS)
 
 
-def structure(scene: TrainingBatch) -> Tensor:
-    """``mean[(1 + g) |e| + g (1 + c) |e_u| + g (1 - c) |e_v|]`` of ``e = x - x*``, with weights that the truth fixes.
+def structure(batch: TrainingBatch) -> Tensor:
+    """Compute the structure loss ``mean[(1 + g) |e| + g (1 + c) |e_u| + g (1 - c) |e_v|]``.
 
-    x* is the truth. At every pixel its structure tensor, the local mean of ``grad x* grad x*^T`` over bands and a
-    Gaussian window, says how strong its edges are and where they run. With eigenvalues ``l >= m``, the derivative
-    e_u of the error is that along the structure (eigenvector of m), e_v that across (of l), and
+    The error is ``e = x - x*``. The weights g and c depend only on the truth x*. Its structure tensor at a pixel is
+    the mean of ``grad x* grad x*^T`` over bands and a Gaussian window, with eigenvalues ``l >= m``. e_u is the
+    derivative of the error along the structure (eigenvector of m), and e_v the derivative across it (eigenvector of
+    l).
 
-    - ``g = s / (s + mean s)``, ``s = sqrt(l + m)``: the strength of edges, in [0, 1). Errors count more at edges,
-      and there their derivatives count too: so edges keep their height, place and sharpness.
-    - ``c = ((l - m) / (l + m))^2``: whether there is one direction, in [0, 1]. Along a straight edge or a fibre the
-      truth hardly changes, so an error that does breaks it or makes it ragged; one that changes across is what
-      follows when nobody knows where exactly the edge lies. Texture without direction has c = 0, where
-      both count alike.
+    - ``g = s / (s + mean s)`` with ``s = sqrt(l + m)`` is the strength of edges, in [0, 1). At edges, errors have
+      more weight and their derivatives count too. This preserves the height, place and sharpness of edges.
+    - ``c = ((l - m) / (l + m))^2`` is the coherence, in [0, 1]. Along a straight edge or a fibre the truth hardly
+      changes, so that an error that varies there breaks the edge or makes it ragged. An error that varies across an
+      edge may only reflect that its exact place is uncertain. In texture without direction c = 0, and both
+      derivatives have the same weight.
 
-    The loss is convex in x: a sum of absolute values of linear functions of x, with weights that are not negative
-    and do not depend on x (a weight from x itself would break that). It is zero at the truth alone, since the
-    weight of ``|e|`` is 1 at least. It looks at every member by itself, so that nothing in it rewards spread.
+    The loss is convex in x: it is a sum of absolute values of linear functions of x, with non-negative weights that
+    do not depend on x. It is zero only at the truth, because the weight of ``|e|`` is at least 1. It is a mean over
+    single members and does not reward spread.
 
     References
     ----------
     J. Bigun, G. H. Granlund, "Optimal orientation detection of linear symmetry", 1987. C. Ma et al., "Structure-
-    preserving super resolution with gradient guidance", 2020, arXiv:2003.13081. Of directions that a reference
-    fixes: M. J. Ehrhardt, M. M. Betcke, "Multi-contrast MRI reconstruction with structure-guided total variation",
-    2016, arXiv:1511.06631.
+    preserving super resolution with gradient guidance", 2020, arXiv:2003.13081. For weights
+    from a reference: M. J. Ehrhardt, M. M. Betcke, "Multi-contrast MRI reconstruction with structure-guided total
+    variation", 2016, arXiv:1511.06631.
     """
-    strength, coherence, uy, ux = (part[:, None] for part in _structure_of(scene.truth.detach()))
-    error = scene.x - scene.truth.detach()[:, None]
+    strength, coherence, uy, ux = (part[:, None] for part in _structure_of(batch.truth.detach()))
+    error = batch.x - batch.truth.detach()[:, None]
     dy, dx = _steps(error)
     along, across = uy * dy + ux * dx, ux * dy - uy * dx
     change = (1 + coherence) * along.abs() + (1 - coherence) * across.abs()
@@ -97,7 +95,7 @@ def structure(scene: TrainingBatch) -> Tensor:
 
 
 def _structure_of(truth: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of `b x band x y x x`: g, c, and the two parts (y, x) of the unit vector u, each `b x 1 x y x x`."""
+    """Return g, c, and the components (y, x) of the unit vector u, each `b x 1 x y x x`."""
     padded = F.pad(truth, (1, 1, 1, 1), mode="replicate")
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
@@ -110,44 +108,44 @@ def _structure_of(truth: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _blurred(x: Tensor) -> Tensor:
-    """A Gaussian mean of standard deviation 1 pixel over 5 x 5, with repeated borders."""
+    """Blur by a Gaussian of standard deviation 1 pixel over 5 x 5 pixels, with repeated borders."""
     window = torch.exp(-torch.arange(-2.0, 3.0).square() / 2).to(x)
     window = (window / window.sum()).view(1, 1, 5, 1)
-    with torch.autocast(x.device.type, enabled=False):  # squares of small differences
+    with torch.autocast(x.device.type, enabled=False):  # squares of small differences need float32
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), window * window.mT)
 
 
 def _steps(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences to the next pixel along y and x, of the shape of `x`; 0 at the last."""
+    """Return the differences to the next pixel along y and x, of the shape of `x`; 0 at the last pixel."""
     return F.pad(x.diff(dim=-2), (0, 0, 0, 1)), F.pad(x.diff(dim=-1), (0, 1))
 
 
-def rewarded(scene: TrainingBatch) -> Tensor:
-    """rcGAN's regulariser with a weight that tunes itself: see `SpreadReward`, which is the network ``reward``."""
-    loss: Tensor = scene.networks["reward"](scene.x, scene.truth)
+def rewarded(batch: TrainingBatch) -> Tensor:
+    """Compute rcGAN's regulariser with an adaptive weight; the network ``reward`` is a `SpreadReward`."""
+    loss: Tensor = batch.networks["reward"](batch.x, batch.truth)
     return loss
 
 
 class SpreadReward(nn.Module):
-    """``|mean - x*|_1 - k beta sum_j gamma |x_j - mean|_1``, and k follows from the members' own errors.
+    """Regulariser ``|mean - x*|_1 - k beta sum_j gamma |x_j - mean|_1`` with an adaptive weight k of the spread.
 
-    `losses.rewarded_error` is this with k = 1, which is right where posteriors are Gaussian. But whatever the
-    posterior, its draws obey ``E|x_j - x*|^2 / E|mean - x*|^2 = 2P / (P + 1)`` for P members and their mean. So k
-    rises while the ratio of the errors is lower than that (members differ too little) and falls while it is
-    higher:
+    With k = 1 this is `losses.rewarded_error`, which is correct for Gaussian posteriors. Samples of any posterior
+    satisfy ``E|x_j - x*|^2 / E|mean - x*|^2 = 2P / (P + 1)`` for P members and their mean. So k rises while the
+    ratio of the errors is lower (members differ too little), and falls while it is higher:
 
         k += gain (log(2P / (P + 1)) - log(ratio)),      0 <= k <= 0.85 sqrt(P + 1)
 
-    at every step of training, with running means of both errors. The upper bound: where errors are Gaussian
-    the optimum has the spread ``k sqrt(P / (P + 1 - k^2))`` times the true one, which is 1 at k = 1 and infinite at
-    ``sqrt(P + 1)``. rcGAN does the same once an epoch, on its validation set with P = 8.
+    This update is made at every training step, with running means of both errors. The upper bound has this reason:
+    for Gaussian errors the optimal spread is ``k sqrt(P / (P + 1 - k^2))`` times the true one, which is 1 at k = 1
+    and infinite at ``sqrt(P + 1)``. rcGAN makes the same update once an epoch, on its validation set with P = 8.
 
     Parameters
     ----------
     gain : float
-        Slow beside what members learn: with 3e-3, pairs without any spread add 0.9 to k in a thousand steps.
+        Step size of the update. It should be slow compared with the learning of the members: with 3e-3, pairs of
+        members without any spread add 0.9 to k in a thousand steps.
     decay : float
-        Of the running means, per step.
+        Decay of the running means per step.
 
     References
     ----------
@@ -162,12 +160,14 @@ class SpreadReward(nn.Module):
         super().__init__()
         self.gain, self.decay = gain, decay
         self.register_buffer("weight", torch.ones(()))
-        self.register_buffer("errors", torch.zeros(2))  # of one member, of the mean: mean squares
+        self.register_buffer("errors", torch.zeros(2))  # mean squared errors of one member and of the mean
 
     def forward(self, members: Tensor, truth: Tensor) -> Tensor:
-        """The loss of members `b x P x band x y x x`, P >= 2; in training, k and the errors move on first."""
+        """Compute the loss of members `b x P x band x y x x`, P >= 2; in training mode, k is updated first."""
         if members.shape[1] < 2:
-            raise TrainingFailed("Spread is rewarded between members of a patch: set the stage's members to 2 or more.")
+            raise TrainingFailed(
+                "The reward for spread compares members of a patch: set the stage's members to 2 or more."
+            )
         if self.training:
             self._adapt(members.detach(), truth)
         plain = (members.mean(1) - truth).abs().mean()

@@ -10,19 +10,32 @@ from bayesr.observe import ForwardOperator
 from bayesr.training import losses
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
-from bayesr.training.loop import Record, Trainer
+from bayesr.training.history import Record
+from bayesr.training.loop import Trainer
 
 
 class Validation:
-    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread over skill.
+    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, and spread-skill ratio.
 
-    One crop from the middle of each of the first `count` images that are large enough (smaller crops
-    where none is); 8 members, always the same latents, blurs and noise.
+    A validation crops the centre of each of the first `count` images that are large enough. Crops are smaller if no
+    image is large enough. It draws 8 members, always with the same latents, blur and noise.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Held-out images.
+    operator : ForwardOperator
+    count : int
+        Largest number of crops.
+    size : int
+        High-resolution pixels along a side of a crop.
+    degradation : Degradation
+        Degradation of the low-resolution crops.
 
     Raises
     ------
     TrainingFailed
-        When no image is as large as a low-resolution pixel.
+        If no image is as large as a low-resolution pixel.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, trainer: Trainer) -> Record:
+        """Return the scores of a trainer's averaged network, and leave its random state unchanged."""
         stage, _ = trainer.position()
         state = trainer.on_device.get_state()
         trainer.on_device.manual_seed(0)

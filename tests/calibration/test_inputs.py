@@ -17,7 +17,7 @@ from bayesr.calibration.input_rules import FEWEST, _jpeg, fit_inputs
 from bayesr.calibration.inputs import InputStatistics
 from bayesr.errors import UnfamiliarInput
 from bayesr.images import image_statistics
-from bayesr.training import workflow
+from bayesr.training import calibrating
 
 
 def texture(seed: int, bands: int = 3, height: int = 72, width: int = 88) -> np.ndarray:
@@ -218,7 +218,7 @@ def test_the_model_file_keeps_the_statistics(aware, model, tmp_path):
 
 
 def test_calibrate_learns_what_is_usual(model, monkeypatch):
-    monkeypatch.setattr(workflow, "_COUNTS", (2, 32))  # the widths for others take time and are not looked at
+    monkeypatch.setattr(calibrating, "MEMBER_COUNTS", (2, 32))  # the widths for others take time and are not looked at
     lows = [as_bytes(texture(seed, 3, 32, 44)) for seed in range(FEWEST)]
     pairs = [(low, low.repeat(4, 1).repeat(4, 2)) for low in lows]
     calibrated = bayesr.calibrate(model, pairs, levels=(0.5,), dims="byx", progress=False)

@@ -15,14 +15,16 @@ import torch
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
+from bayesr.training.pairs import Pairs
 from bayesr.training.history import History
 from bayesr.training.loop import Trainer, with_steps
 from tests.conftest import TINY

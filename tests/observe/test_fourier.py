@@ -11,9 +11,10 @@ import bayesr
 from bayesr import observe
 from bayesr.errors import InvalidObservation
 from bayesr.observe.aperture import transfer_function
-from bayesr.training.data import Pairs, load_images
-from bayesr.training.degradation import Degradation, observation
+from bayesr.training.data import load_images
+from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from tests.conftest import TINY, make_model
 
 SEEN = dict(na=0.3, wavelength=0.5, pixel=0.25)
@@ -204,9 +205,9 @@ def test_description_round_trip(operator):
 
 def test_noise_unbinds():
     operator = OPERATORS[0]
-    noisy = observation(operator, Degradation(noise=(0.0, 0.1)))
+    noisy = effective_operator(operator, Degradation(noise=(0.0, 0.1)))
     assert noisy == operator.unconstrained(noise=0.1, blur=0.0, photon=0.0) != operator
-    assert observation(operator, Degradation()) is operator and noisy.unconstrained() == noisy
+    assert effective_operator(operator, Degradation()) is operator and noisy.unconstrained() == noisy
     x, y = torch.rand(1, 1, 16, 16), torch.rand(1, 4, 4)
     assert noisy.project(x) is x
     torch.testing.assert_close(noisy.project_onto_data_(x.clone(), y), x + operator.invert(y))

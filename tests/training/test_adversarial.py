@@ -13,24 +13,24 @@ from bayesr.training.adversarial import (
     RELATIVISTIC,
     WASSERSTEIN,
     discriminator_step_loss,
-    slope_at_real,
-    slope_between,
+    gradient_penalty,
+    r1_penalty,
 )
 
 
 def linear(weight):
-    """A discriminator whose slope is `weight` everywhere."""
+    """A discriminator whose gradient is `weight` everywhere."""
     return lambda x, context: ((x * weight).sum((1, 2, 3), keepdim=True), [])
 
 
 @given(seed=st.integers(0, 1000), real=st.integers(1, 5), fake=st.integers(1, 5))
-def test_the_relativistic_game_is_symmetric(seed, real, fake):
+def test_relativistic_loss_is_symmetric(seed, real, fake):
     """What the discriminator minimises, the generator minimises with real and fake swapped; only differences count."""
     random = torch.Generator().manual_seed(seed)
     r, f = (torch.randn(n, 1, 2, 3, generator=random, dtype=torch.float64) for n in (real, fake))
     torch.testing.assert_close(RELATIVISTIC.discriminator(r, f), RELATIVISTIC.generator(f, r))
     torch.testing.assert_close(RELATIVISTIC.discriminator(r + 7, f + 7), RELATIVISTIC.discriminator(r, f))
-    # softplus(x) = x + softplus(-x), so what one player gains by a wider gap the other loses.
+    # softplus(x) = x + softplus(-x), so the losses differ by twice the gap of the means.
     torch.testing.assert_close(
         RELATIVISTIC.generator(r, f) - RELATIVISTIC.discriminator(r, f), 2 * (r.mean() - f.mean())
     )
@@ -42,7 +42,7 @@ def test_real_logits_matter_to_the_relativistic_generator_alone():
     for adversarial_loss in (PLAIN, HINGE, WASSERSTEIN):
         assert adversarial_loss.generator(r, f) == adversarial_loss.generator(r + 1, f)
         assert adversarial_loss.generator(r, f) > adversarial_loss.generator(r, f + 1), (
-            "being believed is what the generator wants"
+            "the generator's loss falls with the logits of fake images"
         )
     for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
         real, fake = torch.randn(2, 8, 1)
@@ -51,7 +51,7 @@ def test_real_logits_matter_to_the_relativistic_generator_alone():
         )
 
 
-def test_the_best_logistic_critic_is_the_logarithm_of_the_density_ratio():
+def test_optimal_logistic_logit_is_the_logarithm_of_the_density_ratio():
     """Densities of three outcomes, as frequencies; the loss is minimised over a logit for each."""
     real, fake = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2]), torch.tensor([0, 1, 1, 1, 2, 2, 2, 2])
     logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
@@ -74,72 +74,72 @@ def test_hinge_saturates_beyond_the_margin():
     assert f.grad.tolist() == [0.0, 0.5]
 
 
-def test_gradient_penalty_is_that_of_the_slope():
+def test_penalties_of_linear_discriminators():
     real, fake = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
     weight = torch.randn(2, 4, 4)
     unit = weight / weight.norm()
     for norm in (0.0, 0.4, 1.0, 3.0):
-        found = slope_between(linear(norm * unit), real, fake, real)
+        found = gradient_penalty(linear(norm * unit), real, fake, real)
         assert float(found) == pytest.approx((norm - 1) ** 2, abs=1e-5)
-        assert float(slope_at_real(linear(norm * unit), real, fake, real)) == pytest.approx(norm**2, abs=1e-5)
+        assert float(r1_penalty(linear(norm * unit), real, fake, real)) == pytest.approx(norm**2, abs=1e-5)
 
 
 def test_gradient_penalty_is_taken_between_real_and_fake():
-    """A discriminator of slope 2 x: at shares 1/4 and 3/4 of the way from 0 to 1, in four pixels, the norm is 4 e."""
+    """The gradient is 2 x, so its norm over four pixels is 4 e, at weights e of 1/4 and 3/4 between 0 and 1."""
     discriminator = lambda x, context: (x.pow(2).sum((1, 2, 3), keepdim=True), [])  # noqa: E731
     real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     expected = ((4 * 0.25 - 1) ** 2 + (4 * 0.75 - 1) ** 2) / 2
-    assert slope_between(discriminator, real, fake, real).item() == pytest.approx(expected)
-    assert slope_at_real(discriminator, real, fake, real).item() == pytest.approx(16)
+    assert gradient_penalty(discriminator, real, fake, real).item() == pytest.approx(expected)
+    assert r1_penalty(discriminator, real, fake, real).item() == pytest.approx(16)
 
 
-def test_penalties_teach_the_critic_and_flat_ones_too():
+def test_gradient_penalty_has_finite_gradients_for_flat_discriminators():
     x = torch.randn(2, 1, 4, 4)
     for start in (0.0, 0.5):
         weight = torch.full((1, 4, 4), start, requires_grad=True)
-        slope_between(linear(weight), x, x + 1, x).backward()
+        gradient_penalty(linear(weight), x, x + 1, x).backward()
         assert weight.grad.isfinite().all()
         assert bool((weight.grad != 0).all()) == (start > 0)
 
 
-def test_lazy_penalties_are_due_at_every_eighth_turn():
-    """The squared slope is compared with that of the mean logit of each image, by autograd."""
+def test_r1_penalty_is_added_at_every_eighth_step():
+    """Compare the penalty with the squared gradient of the mean logit of each image, by autograd."""
     torch.manual_seed(0)
     discriminator, real, fake, context = PatchDiscriminator(1, width=4), *torch.randn(3, 3, 1, 8, 8)
     leaf = real.clone().requires_grad_()
     discriminator(leaf, context)[0].mean((1, 2, 3)).sum().backward()
     penalty = 4 * leaf.grad.pow(2).sum((1, 2, 3)).mean()
     plain = discriminator_step_loss(PLAIN, discriminator, real, fake, context, 0)
-    for turn in range(17):
-        due = penalty if turn in (0, 8, 16) else 0 * penalty
+    for step in range(17):
+        due = penalty if step in (0, 8, 16) else 0 * penalty
         torch.testing.assert_close(
-            discriminator_step_loss(LOGISTIC, discriminator, real, fake, context, turn) - plain, due
+            discriminator_step_loss(LOGISTIC, discriminator, real, fake, context, step) - plain, due
         )
 
 
-def test_a_turn_of_the_critic_reaches_the_critic_alone():
+def test_discriminator_step_loss_has_gradients_for_the_discriminator_only():
     torch.manual_seed(0)
     discriminator, real, fake, context = PatchDiscriminator(1, width=4), *torch.randn(3, 2, 1, 8, 8)
     images = [image.requires_grad_() for image in (real, fake, context)]
     for adversarial_loss in (LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN):
         discriminator.zero_grad()
-        discriminator_step_loss(adversarial_loss, discriminator, *images, turn=0).backward()
-        # The slope does not know the last bias, and Wasserstein's discriminator does not either.
+        discriminator_step_loss(adversarial_loss, discriminator, *images, step=0).backward()
+        # Neither the gradient penalties nor the Wasserstein loss depend on the last bias.
         assert all(p.grad.abs().sum() > 0 for name, p in discriminator.named_parameters() if name != "verdict.bias")
         assert all(image.grad is None for image in images)
     with pytest.raises(dataclasses.FrozenInstanceError):
         PLAIN.every = 2
 
 
-@pytest.mark.parametrize("game", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
-def test_critics_learn_to_tell_apart(adversarial_loss):
+@pytest.mark.parametrize("adversarial_loss", [LOGISTIC, PLAIN, RELATIVISTIC, HINGE, WASSERSTEIN])
+def test_discriminators_learn_to_separate_real_and_fake(adversarial_loss):
     torch.manual_seed(0)
     discriminator = PatchDiscriminator(1, width=8)
     optimiser = torch.optim.Adam(discriminator.parameters(), 1e-3)
     draw = lambda: (torch.randn(8, 1, 8, 8), 0.5 * torch.randn(8, 1, 8, 8), torch.zeros(8, 1, 8, 8))  # noqa: E731
-    for turn in range(60):
+    for step in range(60):
         optimiser.zero_grad()
-        discriminator_step_loss(adversarial_loss, discriminator, *draw(), turn).backward()
+        discriminator_step_loss(adversarial_loss, discriminator, *draw(), step).backward()
         optimiser.step()
     real, fake, context = draw()
     with torch.no_grad():

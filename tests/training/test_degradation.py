@@ -7,9 +7,10 @@ import torch
 
 from bayesr.errors import InvalidObservation
 from bayesr.observe import Separable, bicubic, gaussian
-from bayesr.training.data import Pairs, load_images
-from bayesr.training.degradation import Degradation, blurred, observation
+from bayesr.training.data import load_images
+from bayesr.training.degradation import Degradation, blurred, effective_operator
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs, PairSource
 from bayesr.training.validation import Validation
 from tests.conftest import TINY
 
@@ -26,7 +27,7 @@ def test_by_default_observations_are_rounded_and_nothing_is_drawn(operator):
     low, _ = Degradation().observe(operator, high, random)
     assert torch.equal(low, (operator.observe(high).clamp(0, 1) * 255).round() / 255)
     assert torch.equal(random.get_state(), generator().get_state())
-    assert observation(operator, Degradation()) is operator
+    assert effective_operator(operator, Degradation()) is operator
     bare, _ = Degradation(rounded=False).observe(operator, high * 3 - 1, random)
     assert torch.equal(bare, operator.observe(high * 3 - 1))
 
@@ -44,7 +45,7 @@ def test_blur_is_that_of_scipy_and_each_image_has_its_own():
     torch.testing.assert_close(blurred(tiny, torch.tensor([3.0])).mean(), tiny.mean(), rtol=1e-5, atol=0)
 
 
-def test_noise_has_the_variance_that_is_said():
+def test_noise_has_the_declared_variance():
     high = torch.full((64, 1, 64, 64), 0.4)
     how = Degradation(noise=(0.02, 0.02), photon=(0.003, 0.003), rounded=False)
     low, drawn = how.observe(bicubic(4), high, generator())
@@ -63,13 +64,13 @@ def test_ranges_are_covered_and_drawn_per_image():
 
 
 @pytest.mark.parametrize("bad", [dict(noise=(0.1, 0.05)), dict(blur=(-1, 1)), dict(photon=(0, float("inf")))])
-def test_ranges_that_are_none_are_refused(bad):
+def test_invalid_ranges_are_refused(bad):
     with pytest.raises(InvalidObservation, match=next(iter(bad))):
         Degradation(**bad)
 
 
 def test_noise_is_not_reproduced_by_members(folder):
-    """Nothing binds members to a noisy observation, so that its residual can be as large as the noise."""
+    """Members are not projected onto noisy data, so that residuals can be as large as the noise."""
     pairs = Pairs(load_images([folder]), bicubic(4), 8, degradation=NOISY)
     trainer = Trainer(TINY, pairs)
     low, _ = pairs.batch(2, generator())
@@ -84,14 +85,14 @@ def test_noise_is_not_reproduced_by_members(folder):
 
 
 def test_a_network_learns_to_leave_noise_out(folder):
-    """The residual of a constant scene under noise of one level: its size comes to be that of the noise."""
+    """Trained on constant images with noise, a network has residuals of the size of the noise."""
 
-    class Grey:
+    class Grey(PairSource):
         degradation = Degradation(noise=(0.1, 0.1), rounded=False)
-        operator, bands, low_pixels = observation(bicubic(4), degradation), 1, np.inf
+        operator, bands, low_pixels = effective_operator(bicubic(4), degradation), 1, np.inf
 
-        def batch(self, size, random):
-            high = torch.rand(size, 1, 1, 1, generator=random).expand(-1, -1, 32, 32)
+        def draw_pairs(self, count, random):
+            high = torch.rand(count, 1, 1, 1, generator=random).expand(-1, -1, 32, 32)
             return self.degradation.observe(self.operator, high, random)[0], high
 
     what = dataclasses.replace(TINY, network=TINY.network | {"blocks": 2})
@@ -123,7 +124,7 @@ def test_validation_sees_the_same_noise_every_time(folder):
     assert torch.equal(one.low, two.low) and not torch.equal(one.low, Validation(images, bicubic(4)).low)
 
 
-def test_pairs_of_whole_images():
+def test_pair_of_a_whole_image():
     image = np.random.default_rng(0).integers(0, 255, (22, 33, 3), np.uint8)
     low, high = NOISY.pair(image, bicubic(4), generator())
     assert low.dtype == high.dtype == np.uint8 and low.shape == (5, 8, 3)

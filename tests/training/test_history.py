@@ -100,7 +100,7 @@ def test_curves_are_drawn_from_any_history(tmp_path):
     one, two = (np.asarray(PIL.Image.open(path).convert("L")) for path in (tmp_path / "a.png", both))
     assert min(one.shape) > 300 and one.std() > 5 and (one.shape != two.shape or (one != two).any())
     ran = CliRunner().invoke(main, ["curves", str(tmp_path / "missing.jsonl")])
-    assert ran.exit_code == 1 and "no history" in ran.output
+    assert ran.exit_code == 1 and "not the history" in ran.output
 
 
 def test_tensorboard_has_every_figure(tmp_path):

@@ -7,8 +7,9 @@ import torch
 from bayesr.bench.posterior import ROWS
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import Pairs
 from bayesr.training.problems import GaussianField, Mixture
 from tests.conftest import TINY
 

@@ -21,7 +21,7 @@ def random(seed=0):
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_posterior_of_a_gaussian_field_is_the_conditional_distribution(field):
-    """Errors of the mean are uncorrelated with what was seen, and nothing that was seen is left to vary."""
+    """Errors of the mean are uncorrelated with the data, and posterior samples reproduce the data."""
     rows = torch.from_numpy(field.operator.matrices(field.size)[0])
     a = torch.kron(rows, rows)
     seen = a @ field.covariance @ a.T
@@ -52,7 +52,7 @@ def test_fields_and_posterior_samples_have_the_moments_they_claim(field):
     )
 
 
-def test_a_finite_training_set_repeats_itself_and_says_its_size():
+def test_finite_training_set_repeats_and_has_a_size():
     field = GaussianField(size=4, scenes=3)
     _, high = field.batch(200, random())
     assert len(torch.unique(high.flatten(1), dim=0)) == 3
@@ -71,7 +71,7 @@ def test_candidates_of_a_mixture_share_their_observation_and_nothing_else():
     torch.testing.assert_close(probability.sum(1), torch.ones(40, dtype=torch.float64))
     apart = (found[:, 0] - found[:, 1]).pow(2).mean((1, 2, 3)).sqrt()
     assert apart.min() > 0.02
-    assert probability.std(0).max() > 0.1, "probabilities depend on what is seen"
+    assert probability.std(0).max() > 0.1, "probabilities depend on the data"
 
 
 def test_a_mixture_draws_candidates_with_their_probabilities():

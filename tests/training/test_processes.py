@@ -11,9 +11,10 @@ import torch
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
-from bayesr.training.processes import Processes, together
+from bayesr.training.pairs import Pairs
+from bayesr.training.processes import Processes, process_group
 from bayesr.training.recipes import recipe
 from tests.conftest import TINY
 
@@ -22,9 +23,9 @@ NETWORK = TINY.network | {"gaussian_dropout": True, "direct": True, "mix": 8}
 SHARED = dataclasses.replace(
     TINY, network=NETWORK, stages=tuple(dataclasses.replace(stage, batch=4, rate=1e-5) for stage in TINY.stages)
 )
-"""Everything whose mean over a batch matters: learnt masks, typical features, the unit of the discriminator's.
+"""A recipe with everything that needs a mean over the batch: learnt masks, typical features, features' scale.
 
-Slowly: Adam's first steps are of the learning rate's size however small a gradient is, rounding errors included.
+The learning rate is low, because Adam's first steps have its size however small the gradients are, rounding included.
 """
 
 TRAIN = """
@@ -36,7 +37,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
 
 
 def train(folder, path):
-    with together("cpu") as processes:
+    with process_group("cpu") as processes:
         pairs = Pairs(load_images([folder]), bicubic(4), SHARED.patch)
         trainer = Trainer(SHARED, pairs, processes=processes)
         assert trainer.run(path, every=1)
@@ -95,7 +96,7 @@ def test_shares_of_a_batch_are_equal_or_refused(trainer):
 
 
 def test_one_process_exchanges_nothing(trainer):
-    with together("cpu") as alone:
+    with process_group("cpu") as alone:
         assert alone.first and alone.count == 1 and alone.agree(True) and not alone.agree(False)
         assert alone.mean(torch.tensor(2.0)) == 2
     assert Trainer(TINY, trainer.pairs).processes.count == 1

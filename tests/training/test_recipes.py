@@ -13,9 +13,10 @@ import torch
 import bayesr
 from bayesr.errors import NotStochastic, TilesDiffer, TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import ImageSet, source
+from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import pair_source
 from bayesr.training.publishing import publish
 from bayesr.training.recipe import Recipe
 from bayesr.training.recipes import names, recipe
@@ -44,7 +45,7 @@ def pictures() -> ImageSet:
 
 def untrained(name: str) -> Trainer:
     what = small(name)
-    return Trainer(what, source(what, pictures(), bicubic(4), "cpu", Degradation()))
+    return Trainer(what, pair_source(what, pictures(), bicubic(4), "cpu", Degradation()))
 
 
 @cache
@@ -102,7 +103,7 @@ def test_every_recipe_keeps_what_its_model_promises(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["srgan", "rcgan", "ensemble"])
-def test_recipes_resume_as_if_nothing_had_happened(name, tmp_path):
+def test_resumed_recipes_are_bit_identical(name, tmp_path):
     """Networks beside the generator, their buffers and moments included."""
     whole, other = untrained(name), untrained(name)
     while whole.step < whole.steps:

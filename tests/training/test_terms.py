@@ -14,7 +14,7 @@ from bayesr.training.terms import SpreadReward, classification, content, rewarde
 
 
 class Seen(NamedTuple):
-    """What terms look at of a scene."""
+    """The attributes of a batch that terms use."""
 
     x: torch.Tensor
     truth: torch.Tensor
@@ -35,7 +35,7 @@ def stripes(angle, size=24):
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), bands=st.integers(1, 3), height=st.integers(1, 9))
 def test_structure_is_convex(seed, share, bands, height):
-    """Jensen: nowhere on the line between two images is it above the line between their losses."""
+    """Jensen's inequality holds between any two images."""
     truth, a, b = images(seed, 3, 2, bands, height, 7)
     a, b = a[:, None], b[:, None]
     between = structure(Seen(share * a + (1 - share) * b, truth))
@@ -81,7 +81,7 @@ def test_structure_knows_where_edges_run(angle):
     assert flat == pytest.approx([1, 1, 1], abs=1e-3) and across > 1.1
 
 
-def test_structure_teaches_images_and_not_the_truth():
+def test_structure_has_gradients_for_images_only():
     truth = images(0, 2, 1, 8, 8).requires_grad_()
     x = images(1, 2, 3, 1, 8, 8).requires_grad_()
     structure(Seen(x, truth)).backward()
@@ -130,7 +130,7 @@ def test_content_is_in_units_of_the_squared_error():
 
 
 def test_content_falls_when_images_follow_it():
-    """From a blurred image it leads back to what the network knows the truth by."""
+    """Minimising it from a blurred image restores the features of the truth."""
     scene = seen_with_content(members=1)
     blurred = F.avg_pool2d(F.pad(scene.truth, (1, 1, 1, 1), mode="replicate"), 3, 1)[:, None]
     x = blurred.clone().requires_grad_()
@@ -158,7 +158,7 @@ def test_classification_trains_the_network_on_the_truth():
 
 
 def sampler(truth_of, steps, reward, start=0.5, rate=0.05):
-    """The spread that a sampler of one number learns by a loss; returns its mean over the last third."""
+    """Train the spread of a sampler of single numbers; return its mean over the last third of the steps."""
     random = torch.Generator().manual_seed(0)
     spread = torch.tensor(math.log(start), requires_grad=True)
     optimiser = torch.optim.Adam([spread], rate)

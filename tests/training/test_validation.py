@@ -4,8 +4,9 @@ import torch
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
-from bayesr.training.data import ImageSet, Pairs, load_images
+from bayesr.training.data import ImageSet, load_images
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from bayesr.training.validation import Validation
 from tests.conftest import TINY
 

@@ -1,4 +1,8 @@
-"""The systems that bayesr trains, a file each: what is in this folder is a recipe, under its file's name."""
+"""The recipes of the systems that bayesr trains.
+
+Every module in this folder defines a recipe as ``RECIPE``. Its name is the name of the file, with hyphens for
+underscores. To add a recipe, add a file.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +17,37 @@ from bayesr.training.recipe import Recipe
 
 
 def names() -> list[str]:
-    """The names of all recipes, in their order."""
+    """Return the names of all recipes, sorted."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
 def recipe(name: str | Path | Recipe) -> Recipe:
-    """The recipe of this name, or of a Python file that defines a ``RECIPE``; a recipe of your own is itself.
+    """Return a recipe.
+
+    Parameters
+    ----------
+    name : str, Path or Recipe
+        A name (see `names`), the path of a Python file that defines ``RECIPE``, or a recipe, which is returned
+        unchanged.
 
     Raises
     ------
     TrainingFailed
-        When there is none.
+        If there is no such recipe.
     """
     if isinstance(name, Recipe):
         return name
     if Path(name).suffix == ".py":
-        found = _run(Path(name)).get("RECIPE")
+        defined = _run(Path(name)).get("RECIPE")
     elif name in names():
-        found = import_module(f"{__name__}.{str(name).replace('-', '_')}").RECIPE
+        defined = import_module(f"{__name__}.{str(name).replace('-', '_')}").RECIPE
     else:
         raise TrainingFailed(
             f"Unknown recipe {str(name)!r}: use one of {', '.join(names())}, or a Python file that defines a RECIPE."
         )
-    if not isinstance(found, Recipe):
-        raise TrainingFailed(f"{name} defines no RECIPE: let it end in RECIPE = Recipe(...).")
-    return found
+    if not isinstance(defined, Recipe):
+        raise TrainingFailed(f"{name} defines no RECIPE: add RECIPE = Recipe(...) at its end.")
+    return defined
 
 
 def _run(file: Path) -> dict[str, Any]:

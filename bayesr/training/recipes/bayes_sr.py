@@ -1,7 +1,7 @@
-"""``bayes-srgan`` without its discriminator: a sampler that learns from proper scores of pixels, patches and block cosines.
+"""``bayes-srgan`` without the discriminator: proper scores of pixels, patches and block cosine coefficients.
 
-The last training of the bundled `natural-x4` was of this kind: 800 steps with a discriminator brought no better score, and
-members that are easier to tell from the truth (`bayesr bench realism`).
+The last training of the bundled `natural-x4` used this recipe. 800 steps with a discriminator did not improve its
+score, and made its members easier to distinguish from the truth (`bayesr bench realism`).
 """
 
 from bayesr.training.recipe import Recipe, Stage

@@ -1,5 +1,7 @@
-"""The flagship: a residual backbone and a stochastic head, trained by proper scores of pixels, patches, block cosines and
-the features of a discriminator. Members explain their input exactly, and are calibrated because that is what is scored.
+"""The main recipe: a residual backbone and a stochastic head, trained with proper scores.
+
+The scores are those of pixels, patches, block cosine coefficients and the features of a discriminator. Members are
+data-consistent, and they are calibrated because the scores are minimised by the true posterior.
 """
 
 from bayesr.training.recipe import Recipe, Stage

@@ -1,4 +1,4 @@
-"""Bicubic interpolation (Keys, a = -1/2); nothing is learnt."""
+"""Bicubic interpolation (Keys, a = -1/2), without training."""
 
 from bayesr.training.recipe import Recipe, Stage
 

@@ -1,4 +1,4 @@
-"""Bilinear interpolation; nothing is learnt."""
+"""Bilinear interpolation, without training."""
 
 from bayesr.training.recipe import Recipe, Stage
 

@@ -1,12 +1,13 @@
-"""CycleGAN: high-resolution images without a single pair, from two heaps of images of the same kind of scene.
+"""CycleGAN: super-resolution learnt from low- and high-resolution images that do not correspond to each other.
 
-G makes y look like the high-resolution images, B makes x look like the low-resolution ones, and what went there and
-back again must be what it was: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither is told of the observation: G adds its
-detail to plain interpolation, and B learns what the instrument does.
+G maps low-resolution images y to high resolution, B maps high-resolution images x to low resolution, and each must
+undo the other: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither uses the forward operator: G adds detail to plain
+interpolation, and B learns the degradation.
 
-As published: least squares in both games, discriminators of patches, the weights of cycle (10) and identity (5). Not as
-published: a learning rate of 5e-4 (2e-4), for fewer steps; backbones without normalisation, so that tiles of an image
-agree; values in [0, 1], which halves what both weights weigh; discriminators see the newest images alone, not a pool.
+As published: least-squares adversarial losses, patch discriminators, and the weights of the cycle (10) and identity
+(5) losses. Different: a learning rate of 5e-4 (2e-4) for fewer steps; backbones without normalisation, so that the
+tiles of an image agree; values in [0, 1] (published: [-1, 1]), which halves the effect of both weights; and
+discriminators that see only the newest images, without a pool of earlier ones.
 
 J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
 networks", 2017, arXiv:1703.10593.
@@ -14,7 +15,7 @@ networks", 2017, arXiv:1703.10593.
 
 from bayesr.networks.backward import Backward
 from bayesr.training.adversarial import LEAST_SQUARES
-from bayesr.training.cycle import cycle, high_resolution, identity, low_resolution
+from bayesr.training.cycle import cycle, high_resolution_inputs, identity, low_resolution_inputs
 from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 
 
@@ -40,8 +41,8 @@ RECIPE = Recipe(
     ),
     consistent=False,
     discriminators={
-        "high": Adversary(patch_discriminator, LEAST_SQUARES, high_resolution),
-        "low": Adversary(patch_discriminator, LEAST_SQUARES, low_resolution),
+        "high": Adversary(patch_discriminator, LEAST_SQUARES, high_resolution_inputs),
+        "low": Adversary(patch_discriminator, LEAST_SQUARES, low_resolution_inputs),
     },
     helpers={"backward": backward},
     unpaired=True,

@@ -1,6 +1,6 @@
-"""A deep ensemble: five networks with a normal distribution for every pixel, trained for its likelihood.
+"""A deep ensemble: five networks that predict a normal distribution per pixel, trained by its likelihood.
 
-Published: 5 networks that differ in their initial weights alone. Here every step trains all of them on one batch.
+Published: 5 networks that differ only in their initial weights. Here every step trains all of them on one batch.
 
 B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive uncertainty estimation using deep
 ensembles", 2017, arXiv:1612.01474.

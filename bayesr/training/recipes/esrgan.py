@@ -1,7 +1,8 @@
-"""ESRGAN: residual-in-residual dense blocks, a relativistic average discriminator, ``content + 5e-3 adversarial + 1e-2 L1``.
+"""ESRGAN: residual-in-residual dense blocks and the relativistic average adversarial loss.
 
-Published: 23 blocks, crops of 32 x 32 to 128 x 128, batches of 16, Adam at 2e-4 for L1 and at 1e-4 after. Its output head
-interpolates and convolves; here it is SRGAN's sub-pixel one. Content is that of `srgan`.
+The loss is ``content + 5e-3 adversarial + 1e-2 L1``. Published: 23 blocks, crops of 32 x 32 to 128 x 128, batches of
+16, Adam at 2e-4 for L1 and at 1e-4 after that. The published output head interpolates and convolves; here it is the
+sub-pixel head of SRGAN. The content network is that of `srgan`.
 
 X. Wang et al., "ESRGAN: enhanced super-resolution generative adversarial networks", 2018, arXiv:1809.00219.
 """
@@ -17,8 +18,8 @@ from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def absolute_error(scene: TrainingBatch) -> Tensor:
-    return losses.absolute_error(scene.x, scene.truth)
+def absolute_error(batch: TrainingBatch) -> Tensor:
+    return losses.absolute_error(batch.x, batch.truth)
 
 
 RECIPE = Recipe(

@@ -1,4 +1,4 @@
-"""Lanczos interpolation (a = 3); nothing is learnt."""
+"""Lanczos interpolation (a = 3), without training."""
 
 from bayesr.training.recipe import Recipe, Stage
 

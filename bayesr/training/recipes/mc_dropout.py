@@ -1,4 +1,4 @@
-"""MC-dropout: L1 with dropout that stays on when members are drawn, and nothing else that is random.
+"""MC dropout: L1 training with dropout that stays active when members are drawn, the only source of randomness.
 
 Y. Gal, Z. Ghahramani, "Dropout as a Bayesian approximation: representing model uncertainty in deep learning", 2016,
 arXiv:1506.02142.

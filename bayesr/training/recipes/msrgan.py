@@ -1,8 +1,9 @@
-"""mSRGAN: ``0.4 MSE + 0.8 content + 1e-5 adversarial``, content of a miniVGG19 that learnt the domain's own classes.
+"""mSRGAN: ``0.4 MSE + 0.8 content + 1e-5 adversarial``, with a content network trained on classes of the domain.
 
-The study's classes are 13 localisations of proteins; here they are those of any labelled folders, or the images'
-sources. Published: 15 blocks, crops of 24 x 24 to 96 x 96. In the study's released loop the discriminator is never trained and
-dropout stays on when it is applied; here the discriminator trains, and there is no dropout.
+The content network is a miniVGG19. The classes of the study are 13 localisations of proteins; here they are derived
+from the folders or sizes of the images (`bayesr.training.labels`). Published: 15 blocks, crops of 24 x 24 to 96 x 96.
+In the released code of the study the discriminator is never trained, and dropout stays on when the model is applied.
+Here the discriminator is trained, and there is no dropout.
 
 S. Gawande, "Generative adversarial networks for single image super resolution in microscopy images", KTH, 2018,
 TRITA-EECS-EX-2018:10.
@@ -19,8 +20,8 @@ from bayesr.training.recipes.srgan import CLASSIFY, content_network
 from bayesr.training.terms import content
 
 
-def squared_error(scene: TrainingBatch) -> Tensor:
-    return losses.squared_error(scene.x, scene.truth)
+def squared_error(batch: TrainingBatch) -> Tensor:
+    return losses.squared_error(batch.x, batch.truth)
 
 
 RECIPE = Recipe(

@@ -1,4 +1,4 @@
-"""Nearest neighbour; nothing is learnt."""
+"""Nearest-neighbour interpolation, without training."""
 
 from bayesr.training.recipe import Recipe, Stage
 

@@ -1,4 +1,4 @@
-"""The pseudo-inverse of the observation, A+ y: the image of least norm that explains its input; nothing is learnt."""
+"""The pseudo-inverse ``A+ y`` of the forward operator, the consistent image of least norm, without training."""
 
 from bayesr.training.recipe import Recipe, Stage
 

@@ -1,7 +1,7 @@
-"""rcGAN: L1 of the mean of members minus a reward for their spread that tunes itself, and a Wasserstein discriminator.
+"""rcGAN: L1 error of the mean of members, an adaptive reward for their spread, and a Wasserstein discriminator.
 
-The strongest published baseline: a conditional GAN whose members are meant to be posterior samples. Network, head and
-projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained for.
+rcGAN is the strongest published baseline, a conditional GAN that aims at posterior samples. Network, head and
+projection are those of ``bayes-srgan`` without dropout, so that only the training objective differs.
 
 M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image recovery
 problems", 2023, arXiv:2210.13389.

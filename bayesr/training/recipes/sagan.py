@@ -1,8 +1,8 @@
-"""SAGAN's self-attention in generator and discriminator, both with spectral normalisation, and the hinge game.
+"""SAGAN: self-attention and spectral normalisation in generator and discriminator, with the hinge loss.
 
-Published for drawing images from noise: Adam at 1e-4 for the generator. As a generator for super-resolution it is
-trained for L1 first, which keeps a part in the adversarial stage. Attention sees all of the image, so tiles differ
-from the whole, and `Model.promises` says so.
+The published network draws images from noise, with Adam at 1e-4 for the generator. Here the generator is first
+trained with the L1 loss, which also remains in the adversarial stage. Attention depends on the whole image, so that
+tiles differ from the whole; `Model.promises` reports this.
 
 H. Zhang et al., "Self-attention generative adversarial networks", 2019, arXiv:1805.08318.
 """

@@ -1,9 +1,9 @@
-"""SRGAN: SRResNet, trained on for ``content + 1e-3 adversarial``, the adversarial part non-saturating, -log D(G(y)).
+"""SRGAN: SRResNet, fine-tuned with ``content + 1e-3 adversarial`` and the non-saturating loss -log D(G(y)).
 
-The generator is trained for the mean squared error first, and the discriminator warmed up before it counts. Content is that
-of a network which learns to tell the training images' folders or sources apart, for there is none to download; it
-is trained from scratch in the first stage. Learning rate, batch and crops (64 x 64 to 256 x 256) are those of a study
-of satellite images. With ``--patience`` the adversarial stage stops on its losses.
+The generator is first trained with the mean squared error. At the start of the adversarial stage only the
+discriminator is trained, for the warm-up steps. No pretrained content network is downloaded: the first stage trains
+one from scratch to classify the training images by folder or size. Learning rate, batch size and crops (64 x 64 to
+256 x 256) are those of a study of satellite images. With ``--patience`` the adversarial stage stops on its losses.
 
 C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
 arXiv:1609.04802.

@@ -1,6 +1,7 @@
-"""SRResNet: SRGAN's generator, trained for the mean squared error alone.
+"""SRResNet: the generator of SRGAN, trained with the mean squared error.
 
-Published: 16 blocks, crops of 96 x 96 (24 x 24 before), batches of 16, Adam at 1e-4, 1e6 steps.
+Published: 16 blocks, crops of 96 x 96 (24 x 24 at low resolution), batches of 16, Adam at 1e-4, 1e6 steps.
+
 C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
 arXiv:1609.04802.
 """

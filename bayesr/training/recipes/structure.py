@@ -1,8 +1,10 @@
-"""A conditional GAN with a structure-informed loss that is convex in the output: L1 weighted by the gradients and the
-structure tensor of the reference (`bayesr.training.terms.structure`). Its discriminator sees the input beside the image.
+"""A conditional GAN with a structure loss that is convex in the output.
 
-The idea, a conditional GAN with a structure-informed convex loss for images of materials, is that of CSM-SR
-(github.com/aaivu/CSM-SR); the loss is our own.
+The loss is the L1 error weighted by the gradients and the structure tensor of the reference
+(`bayesr.training.terms.structure`). The discriminator receives the input together with the image.
+
+A conditional GAN with a structure-informed convex loss for images of materials was proposed as CSM-SR
+(github.com/aaivu/CSM-SR). The loss used here is our own.
 """
 
 from functools import partial

@@ -1,7 +1,8 @@
-"""SwinIR, lightweight: a backbone of shifted-window transformer blocks, trained for L1.
+"""SwinIR, lightweight: a backbone of shifted-window transformer blocks, trained with the L1 loss.
 
-Published: 4 blocks of 6 layers, 60 channels, 6 heads, windows of 8 x 8, crops of 64 x 64 before, batches of 64, Adam at
-2e-4. Tiles are exact: their windows begin where those of the whole image do, and the halo is what its layers see.
+Published: 4 blocks of 6 layers, 60 channels, 6 heads, windows of 8 x 8, crops of 64 x 64 at low resolution, batches of
+64, Adam at 2e-4. Tiles are exact: their windows are aligned with those of the whole image, and the halo covers the
+receptive field.
 
 J. Liang et al., "SwinIR: image restoration using Swin transformer", 2021, arXiv:2108.10257.
 """

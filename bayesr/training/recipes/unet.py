@@ -1,4 +1,4 @@
-"""A U-Net for regression, trained for L1: the alternative to SRGAN that a study of satellite images names.
+"""A U-Net for regression, trained with the L1 loss; a study of satellite images names it as an alternative to SRGAN.
 
 O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015,
 arXiv:1505.04597.

@@ -1,11 +1,11 @@
-"""A conditional variational autoencoder: the decoder is our generator, its latents are inferred by an encoder.
+"""A conditional variational autoencoder: the decoder is the generator, and an encoder infers its latents.
 
     log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || N(0, 1))
 
-Network, head and projection are those of ``bayes-srgan``, without dropout, so that what differs is what it is trained
-for. The deterministic path is trained first; nothing else keeps latents from being ignored: neither an annealed
-divergence nor free bits are needed. Members are means of the decoder: no noise is added to pixels, so that their raw
-spread is what latents explain, and is less than the error by the noise; calibration makes up for that.
+Network, head and projection are those of ``bayes-srgan`` without dropout, so that only the training objective
+differs. The deterministic path is trained first. This is enough to keep the decoder from ignoring its latents:
+neither an annealed divergence nor free bits are needed. Members are means of the decoder, without pixel noise. Their
+raw spread is that of the latents, which is smaller than the error by the noise; calibration corrects this.
 
 D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", 2014, arXiv:1312.6114. K. Sohn, H. Lee, X. Yan, "Learning
 structured output representation using deep conditional generative models", 2015, NeurIPS 28.
@@ -25,10 +25,10 @@ def encoder(bands: int, scale: int, classes: int) -> Encoder:
     return Encoder(bands, scale, NETWORK["latent"] * NETWORK["head_blocks"])
 
 
-def negative_elbo(scene: TrainingBatch) -> Tensor:
-    from bayesr.training.elbo import negative_elbo  # needs Pyro, which nothing else here does
+def negative_elbo(batch: TrainingBatch) -> Tensor:
+    from bayesr.training.elbo import negative_elbo  # Pyro is slow to import
 
-    return negative_elbo(scene)
+    return negative_elbo(batch)
 
 
 RECIPE = Recipe(

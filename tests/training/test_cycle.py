@@ -12,9 +12,10 @@ from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.resampling import resize
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.cycle import cycle, identity
-from bayesr.training.data import ImageSet, Unpaired
+from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import Unpaired
 from bayesr.training.recipes import recipe
 
 OPTICS = dict(wavelength=0.52, pixel=0.2)
@@ -60,13 +61,13 @@ def images():
     return disks(24)
 
 
-def scene_of(trainer, low, truth):
+def batch_of(trainer, low, truth):
     labels = torch.zeros(len(low), dtype=torch.long)
     return TrainingBatch(low, truth, labels, trainer.operator, trainer.networks, 0, trainer._draw)
 
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
-def test_what_goes_there_and_back_comes_nearer_without_a_single_pair(images, operator):
+def test_cycle_loss_falls_without_pairs(images, operator):
     what = with_steps(small(), {"cycle": 40})
     what = replace(what, patch=32 // operator.scale)
     source = Unpaired(images, operator, what.patch)
@@ -75,11 +76,11 @@ def test_what_goes_there_and_back_comes_nearer_without_a_single_pair(images, ope
     before = {f"{n}/{k}": v.clone() for n, m in trainer._modules().items() for k, v in m.state_dict().items()}
     batch = source.batch(16, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        first = float(cycle(scene_of(trainer, *batch)))
+        first = float(cycle(batch_of(trainer, *batch)))
         while trainer.step < trainer.steps:
             with torch.enable_grad():
                 trainer.advance()
-        last = float(cycle(scene_of(trainer, *batch)))
+        last = float(cycle(batch_of(trainer, *batch)))
     assert last < 0.8 * first
     for module in ("generator", "backward", "high", "low"):
         moved = trainer._modules()[module].state_dict()
@@ -87,11 +88,11 @@ def test_what_goes_there_and_back_comes_nearer_without_a_single_pair(images, ope
 
 
 def test_identity_is_the_published_one_at_scale_1_and_of_means_above(images):
-    """Networks that do nothing have kept everything: at scale 1 all pixels, above the means of s x s."""
+    """Networks that change nothing have no identity loss: of pixels at scale 1, of means of s x s pixels above."""
     for operator in (MICROSCOPE, bicubic(4)):
         trainer = Trainer(small(), Unpaired(images, operator, 32 // operator.scale))
         low, truth = trainer.pairs.batch(3, torch.Generator().manual_seed(0))
-        scene = scene_of(trainer, low, truth)
+        scene = batch_of(trainer, low, truth)
         with torch.no_grad():
             if operator.scale == 1:
                 sharp = trainer.members(truth, 0)[1][:, 0]
@@ -104,8 +105,8 @@ def test_identity_is_the_published_one_at_scale_1_and_of_means_above(images):
             assert identity(scene) > 0.08
 
 
-def test_networks_are_not_told_of_the_observation(images):
-    """Detail is counted from interpolation, whatever made the images; what did is on record, to measure by."""
+def test_networks_do_not_use_the_forward_operator(images):
+    """Detail is added to interpolation. The operator is recorded for measurements only."""
     for operator in (MICROSCOPE, bicubic(4), airy(2, na=0.3, **OPTICS)):
         found = Trainer(small(), Unpaired(images, operator, 32 // operator.scale)).operator
         assert found == Blind(of=operator) == from_description(json.loads(json.dumps(found.describe())))
@@ -118,7 +119,7 @@ def test_networks_are_not_told_of_the_observation(images):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_the_way_back_starts_from_the_mean_of_pixels(scale):
+def test_backward_network_starts_from_the_mean_of_pixels(scale):
     backward = Backward(2, scale, 8, 1)
     with torch.no_grad():
         backward.exit.weight.zero_()
@@ -144,7 +145,7 @@ def test_resumed_training_is_bit_identical(images, tmp_path):
 
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
-def test_a_model_file_makes_one_image_and_promises_none_of_it(folder, tmp_path, photo, operator):
+def test_model_file_has_one_member_and_promises_no_consistency(folder, tmp_path, photo, operator):
     what = replace(with_steps(small(), {"cycle": 2}), patch=8)
     model = bayesr.train(what, folder, out=tmp_path / "c.safetensors", held_out=0, observation=operator)
     assert not model.promises["consistency"] and model.observation == Blind(of=operator)

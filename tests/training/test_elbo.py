@@ -35,29 +35,29 @@ def trained():
     return trainer, [-loss["negative_elbo"] for loss in losses[30:]]
 
 
-def scene_of(operator, low, truth, encoder, e, x):
-    """A scene whose decoder says `x` to all latents, and whose random values are `e`."""
+def batch_of(operator, low, truth, encoder, e, x):
+    """A batch whose decoder returns `x` for all latents, and whose random values are `e`."""
     labels = torch.zeros(len(low), dtype=torch.long)
     networks = {"encoder": encoder}
     return TrainingBatch(low, truth, labels, operator, networks, 1, lambda low, count, z: x[:, None], lambda size: e)
 
 
-def test_the_bound_rises_and_latents_say_something(trained):
+def test_bound_rises_and_latents_are_informative(trained):
     trainer, bounds = trained
     assert np.mean(bounds[-20:]) > np.mean(bounds[:20]) + 0.3
     encoder = trainer.networks["encoder"]
     low, truth = FIELD.batch(64, torch.Generator().manual_seed(1))
     with torch.no_grad():
         mean, std = encoder(truth - FIELD.operator.invert(low), low)
-        told = trainer.members(low, 1, z=mean)[1][:, 0]
-        guessed = trainer.members(low, 1)[1][:, 0]
+        informed = trainer.members(low, 1, z=mean)[1][:, 0]
+        prior = trainer.members(low, 1)[1][:, 0]
     divergence = ((mean**2 + std**2 - 1) / 2 - std.log()).sum(1).mean()
     assert divergence > 1  # nats per low-resolution pixel
-    assert (told - truth).square().mean() < 0.6 * (guessed - truth).square().mean()
+    assert (informed - truth).square().mean() < 0.6 * (prior - truth).square().mean()
 
 
-def test_members_differ_as_posterior_samples_do_and_explain_the_input(trained):
-    """Latents and the noise that members are spared make up the posterior variance."""
+def test_members_have_the_posterior_variance_and_are_consistent(trained):
+    """The variance of members and the noise of the likelihood add up to the posterior variance."""
     trainer, _ = trained
     low, _ = FIELD.batch(64, torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_members_differ_as_posterior_samples_do_and_explain_the_input(trained):
 
 
 @pytest.mark.parametrize("operator", [bicubic(4), bicubic(2), Inexact("bicubic", 2)], ids=["x4", "x2", "unbound"])
-def test_the_bound_is_divergence_plus_density_in_what_cannot_be_seen(operator):
+def test_bound_is_divergence_plus_density_in_the_null_space(operator):
     """Against the density of ``N(0, t^2 P)`` with P as a matrix; constants cancel between two errors and two t."""
     torch.manual_seed(0)
     side = 2 * operator.scale
@@ -87,19 +87,19 @@ def test_the_bound_is_divergence_plus_density_in_what_cannot_be_seen(operator):
         error = operator.project(size * torch.randn(5, 1, side, side))
         with torch.no_grad():
             encoder.log_noise.fill_(np.log(t))
-            bound = -negative_elbo(scene_of(operator, low, truth, encoder, e, truth - error)) * truth.numel()
+            bound = -negative_elbo(batch_of(operator, low, truth, encoder, e, truth - error)) * truth.numel()
         density = -error.square().sum() / (2 * t**2) - 5 * rank * np.log(t)
         gaps.append(float(bound - (density - divergence)))
     assert gaps[0] == pytest.approx(gaps[1], rel=1e-3)
     with torch.no_grad():  # and a posterior that is the prior costs nothing
-        before = float(negative_elbo(scene_of(operator, low, truth, encoder, e, truth))) * truth.numel()
+        before = float(negative_elbo(batch_of(operator, low, truth, encoder, e, truth))) * truth.numel()
         encoder.exit.weight.zero_(), encoder.exit.bias.zero_()
-        after = float(negative_elbo(scene_of(operator, low, truth, encoder, e, truth))) * truth.numel()
+        after = float(negative_elbo(batch_of(operator, low, truth, encoder, e, truth))) * truth.numel()
     assert before - after == pytest.approx(float(divergence), rel=1e-3)
 
 
 def test_resumed_training_is_bit_identical_and_leaves_no_trace(tmp_path):
-    """Neither in the caller's random state nor in Pyro's parameters, and neither decides anything."""
+    """Training neither uses nor changes the caller's random state and Pyro's parameters."""
     straight = Trainer(SMALL, FIELD)
     state = torch.get_rng_state()
     straight.run(tmp_path / "a.npz")

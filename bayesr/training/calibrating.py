@@ -1,0 +1,164 @@
+"""Calibration of a trained model on held-out image pairs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, images_for, missed_curve
+from bayesr.calibration.coverage import CoverageRecord
+from bayesr.calibration.input_rules import fit_inputs
+from bayesr.errors import InvalidArgument, NotStochastic
+from bayesr.model.model import Model, load
+from bayesr.progress import Advance
+from bayesr.progress import progress as show_progress
+from bayesr.training.held_out import HeldOut, checksum, read_pairs
+from bayesr.version import __version__
+
+MEMBER_COUNTS = (2, 4, 8, 16, 32, 128)
+"""Ensemble sizes for which interval widths are fitted. Widths for other sizes are interpolated."""
+_REFERENCE_COUNT = 32
+"""Ensemble size of the factor on the standard deviation and of the coverage record."""
+
+
+def calibrate(
+    model: str | Path | Model,
+    pairs: Iterable[tuple[Any, Any]],
+    *,
+    levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
+    source: str = "",
+    seed: int = 0,
+    dims: Sequence[str] | None = None,
+    value_range: tuple[float, float] | None = None,
+    progress: bool | None = None,
+) -> Model:
+    """Fit the calibration of a model on held-out pairs.
+
+    The pairs are split at random into two halves. The first half fits the factor on the standard deviation. The
+    second half fits the interval widths, for 2 to 128 members, and the record of empirical coverage
+    (`bayesr.calibration.calibration.Calibration.dataset`). With 20 pairs or more, all low-resolution images
+    together also fit the out-of-distribution check (`bayesr.calibration.inputs`).
+
+    Parameters
+    ----------
+    model : str, Path or Model
+        Name of a bundled model, path of a model file, or a loaded model. It must be stochastic.
+    pairs : iterable of (low, high)
+        Images in any form that `bayesr.sample` takes, both in the same units. The high-resolution image has
+        `scale` times as many pixels along both axes. No pair may have been used for training. At least 100 pairs
+        are advised.
+    levels : sequence of float
+        Interval levels that the model must support, in (0, 1). A level L needs 2 L / (1 - L) pairs. Coverage is
+        recorded at these levels and at 0.1, 0.2, ..., 0.9.
+    source : str
+        Description of the pairs for the model's metadata.
+    seed : int
+        Seed of the members and of the split into halves.
+    dims, value_range, progress
+        As in `bayesr.sample`, for every image.
+
+    Returns
+    -------
+    Model
+        The same network with its calibration. ``.save(path)`` writes it.
+
+    Raises
+    ------
+    NotStochastic
+        If the model is a point estimator.
+    InvalidArgument
+        If there are too few pairs for the levels, or if the sizes of a pair do not fit. Raised before any work.
+    BayesrError
+        One of its subclasses, if an input cannot be read as an image.
+    """
+    model = load(model)
+    _check(model, levels)
+    given = list(pairs)
+    _check_number(len(given), levels)
+    held_out = read_pairs(model, given, dims, value_range)
+    order = np.random.default_rng(seed).permutation(len(held_out))
+    half = (len(held_out) + 1) // 2
+    for_factor, for_intervals = ([held_out[i] for i in part] for part in (order[:half], order[half:]))
+    uncalibrated = replace(model, calibration=Calibration(), inputs=None)
+    members = len(for_factor) * _REFERENCE_COUNT + len(for_intervals) * sum(MEMBER_COUNTS)
+    with show_progress("calibrating", members, progress) as advance:
+        spread, factor = _fit_factor(uncalibrated, for_factor, seed, advance)
+        scaled = replace(uncalibrated, calibration=Calibration(spread, factor))
+        missed, record = _measure_intervals(scaled, for_intervals, seed, advance)
+    provenance = {
+        "factor_images": len(for_factor),
+        "members": list(MEMBER_COUNTS),
+        "pairs_sha256": checksum(held_out),
+        "seed": seed,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "bayesr_version": __version__,
+        "model": model.name,
+        "model_sha256": model.sha256,
+    }
+    calibration = Calibration(
+        spread,
+        factor,
+        missed,
+        len(for_intervals),
+        source or f"{len(held_out)} pairs",
+        provenance,
+        record.tables(levels),
+    )
+    inputs = fit_inputs((pair.low.scaled() for pair in held_out), model.bands)
+    return replace(model, calibration=calibration, inputs=inputs)
+
+
+def _check(model: Model, levels: Sequence[float]) -> None:
+    """Refuse point estimators and impossible levels."""
+    if not model.generator.stochastic:
+        raise NotStochastic(
+            f"{model.name} is a point estimator: it has no spread that could be calibrated. Calibrate a model whose "
+            "recipe draws members."
+        )
+    if any(not 0 < level < 1 for level in levels):
+        raise InvalidArgument(f"Levels lie between 0 and 1 (0.9 for a 90% interval), not {list(levels)!r}.")
+
+
+def _check_number(count: int, levels: Sequence[float]) -> None:
+    """Refuse fewer pairs than the levels need."""
+    needed = max([4, *(2 * images_for(level) for level in levels)])
+    if count < needed:
+        purpose = f"for the level {max(levels):g}" if needed > 4 else "on"
+        raise InvalidArgument(
+            f"{count} pairs are too few to calibrate {purpose}: give at least {needed}, better 100. Half of them "
+            "fit the intervals; lower levels need fewer."
+        )
+
+
+def _fit_factor(
+    model: Model, pairs: Sequence[HeldOut], seed: int, advance: Advance
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Fit the factor on the standard deviation; return raw standard deviations and the factor at each."""
+    fit = FactorFit()
+    for pair in pairs:
+        error, raw, _ = pair.errors(model, _REFERENCE_COUNT, seed)
+        fit.add(raw**2, error, _REFERENCE_COUNT)
+        advance(_REFERENCE_COUNT)
+    return fit.fit()
+
+
+def _measure_intervals(
+    model: Model, pairs: Sequence[HeldOut], seed: int, advance: Advance
+) -> tuple[dict[int, NDArray[np.floating]], CoverageRecord]:
+    """Measure the fraction of missed pixels at `LAMBDAS` for every ensemble size, and the empirical coverage."""
+    record = CoverageRecord(_REFERENCE_COUNT, model.scale)
+    missed: dict[int, NDArray[np.floating]] = {count: np.zeros(len(LAMBDAS)) for count in MEMBER_COUNTS}
+    for pair in pairs:
+        for count in MEMBER_COUNTS:
+            error, std, quantisation_step = pair.errors(model, count, seed)
+            missed[count] += missed_curve(std, error, quantisation_step) / len(pairs)
+            if count == _REFERENCE_COUNT:
+                record.add(std, error, quantisation_step)
+            advance(count)
+    return missed, record

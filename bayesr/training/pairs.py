@@ -1,0 +1,214 @@
+"""Sources of training pairs: random patches of images, with or without correspondence between the two resolutions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesr.errors import TrainingFailed
+from bayesr.observe import ForwardOperator
+from bayesr.training.data import ImageSet
+from bayesr.training.degradation import Degradation, effective_operator
+from bayesr.training.labels import labels_of
+from bayesr.training.recipe import Recipe
+
+
+class PairSource(ABC):
+    """Base class for sources of training pairs.
+
+    A subclass sets the attributes and implements `draw_pairs`. The other methods have defaults for sources whose
+    images belong to one class and have no recorded origin.
+
+    Attributes
+    ----------
+    operator : ForwardOperator
+        Forward operator between high and low resolution, as the trained model assumes it.
+    bands : int
+        Number of bands of an image.
+    classes : int
+        Number of image classes that `labels` distinguishes.
+    degradation : Degradation or None
+        Degradation of the low-resolution images beyond the operator; None if it is not known.
+    """
+
+    operator: ForwardOperator
+    bands: int
+    classes: int = 1
+    degradation: Degradation | None = None
+    _count: int
+
+    @property
+    @abstractmethod
+    def low_pixels(self) -> float:
+        """Total number of low-resolution pixels; infinite if images never repeat.
+
+        Learnt dropout rates fall as this number grows.
+        """
+
+    @abstractmethod
+    def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a batch; see `batch`."""
+
+    @final
+    def batch(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a batch of training pairs.
+
+        Parameters
+        ----------
+        count : int
+            Number of pairs.
+        random : torch.Generator
+            Random state, on the CPU.
+
+        Returns
+        -------
+        low, high : Tensor
+            Shapes `count x bands x h x w` and `count x bands x sh x sw`, values in about [0, 1].
+        """
+        object.__setattr__(self, "_count", count)  # a source may be a frozen dataclass
+        return self.draw_pairs(count, random)
+
+    def labels(self) -> Tensor:
+        """Return the class of each image of the last batch, int64 in `range(classes)`."""
+        return torch.zeros(self._count, dtype=torch.long)
+
+    def origin(self) -> str:
+        """Describe where the last batch came from, for error messages; empty if that is not known."""
+        return ""
+
+
+class Pairs(PairSource):
+    """Random pairs of low- and high-resolution patches.
+
+    High-resolution patches are random crops, flipped and rotated by multiples of 90 degrees. Low-resolution patches
+    are made from them by the forward operator and the degradation. All pixels are stored in one flat buffer on the
+    device, so that a batch is a single gather, whatever the sizes of the images.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Images smaller than a patch are left out, with a warning.
+    operator : ForwardOperator
+    patch : int
+        Low-resolution pixels along a side of a patch.
+    device : str
+    degradation : Degradation
+        Further degradation of the low-resolution patches. By default they are rounded to 8 bits.
+
+    Raises
+    ------
+    TrainingFailed
+        If no image is as large as a patch.
+    """
+
+    degradation: Degradation
+
+    def __init__(
+        self,
+        images: ImageSet,
+        operator: ForwardOperator,
+        patch: int,
+        device: str = "cpu",
+        degradation: Degradation = Degradation(),  # noqa: B008
+    ) -> None:
+        self.operator, self.degradation = effective_operator(operator, degradation), degradation
+        self.size, self.bands = patch * operator.scale, images.bands
+        used = images.as_large_as(self.size)
+        self.names = used.names
+        self.device = torch.device(device)
+        flat = np.concatenate([image.reshape(-1, self.bands) for image in used.images])
+        self.pixels = torch.from_numpy(flat).to(device)
+        shapes = torch.tensor([image.shape[:2] for image in used.images])
+        self.heights, self.widths = shapes.unbind(1)
+        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
+        self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
+        labels, self.class_names = labels_of(self.names, [image.shape[:2] for image in used.images])
+        self._labels = torch.from_numpy(labels)
+        self.classes = len(self.class_names)
+
+    @property
+    def low_pixels(self) -> float:
+        return float((self.heights * self.widths).sum()) / self.operator.scale**2
+
+    def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        def draw(limit: Tensor) -> Tensor:
+            return (torch.rand(count, generator=random, dtype=torch.float64) * limit).long()
+
+        image = draw(torch.full((count,), len(self.starts)))
+        top, left = draw(self.heights[image] - self.size + 1), draw(self.widths[image] - self.size + 1)
+        flips = torch.rand(3, count, generator=random) < 0.5
+        steps = torch.arange(self.size)
+        rows = torch.where(flips[0][:, None], steps.flip(0), steps) + top[:, None]
+        columns = torch.where(flips[1][:, None], steps.flip(0), steps) + left[:, None]
+        index = rows[:, :, None] * self.widths[image][:, None, None] + columns[:, None, :]
+        index = torch.where(flips[2][:, None, None], index.mT, index) + self.starts[image][:, None, None]
+        high = self.pixels[index.to(self.device)].permute(0, 3, 1, 2).float() / 255
+        low, drawn = self.degradation.observe(self.operator, high, random)
+        self._last = image, top, left, drawn
+        return low, high
+
+    def labels(self) -> Tensor:
+        """Return the class of each image of the last batch, from its folder or file (`bayesr.training.labels`)."""
+        return self._labels[self._last[0]]
+
+    def origin(self) -> str:
+        """Describe the last batch: image, crop in high-resolution pixels, and degradation of each patch."""
+        images, top, left, drawn = self._last
+        parts = []
+        for i, image in enumerate(images.tolist()):
+            crop = ", ".join(f"{int(edge[i])}:{int(edge[i]) + self.size}" for edge in (top, left))
+            degraded = "".join(f", {name} {float(drawn[name][i]):.3g}" for name in self.degradation.describe())
+            parts.append(f"{self.names[image]} [{crop}]{degraded}")
+        return "; ".join(parts)
+
+
+class Unpaired(PairSource):
+    """Low-resolution patches of one half of the images and high-resolution patches of the other half.
+
+    The patches of a batch do not correspond to each other. The parameters are those of `Pairs`.
+
+    Raises
+    ------
+    TrainingFailed
+        If there are fewer than two images, or none is as large as a patch.
+    """
+
+    degradation: Degradation
+
+    def __init__(
+        self,
+        images: ImageSet,
+        operator: ForwardOperator,
+        patch: int,
+        device: str = "cpu",
+        degradation: Degradation = Degradation(),  # noqa: B008
+    ) -> None:
+        used = images.as_large_as(patch * operator.scale)
+        if len(used.names) < 2:
+            raise TrainingFailed("Training without pairs needs two images or more, each for one side.")
+        second, first = used.split(len(used.names) // 2)
+        self.low, self.high = (Pairs(half, operator, patch, device, degradation) for half in (first, second))
+        self.operator, self.bands, self.degradation = self.low.operator, self.low.bands, degradation
+
+    @property
+    def low_pixels(self) -> float:
+        return self.low.low_pixels
+
+    def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.low.batch(count, random)[0], self.high.batch(count, random)[1]
+
+    def origin(self) -> str:
+        """Describe the low- and the high-resolution half of the last batch."""
+        return f"low: {self.low.origin()}; high: {self.high.origin()}"
+
+
+def pair_source(
+    recipe: Recipe, images: ImageSet, operator: ForwardOperator, device: str, degradation: Degradation
+) -> Pairs | Unpaired:
+    """Return the pair source that a recipe is trained on: `Unpaired` if the recipe says so, else `Pairs`."""
+    kind = Unpaired if recipe.unpaired else Pairs
+    return kind(images, operator, recipe.patch, device, degradation)

@@ -1,0 +1,49 @@
+"""``python -m bayesr.training`` and what it needs."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+from bayesr.training.data import load_images
+from tests.training.test_workflow import FILE
+
+
+def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
+    """As on a bare GPU machine: everything else is made unimportable, images come packed."""
+    load_images([folder]).pack(tmp_path / "packed.npz")
+    (tmp_path / "tiny.py").write_text(FILE)
+    code = f"""
+import sys
+for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
+    sys.modules[name] = None
+from bayesr.training.data import load_images
+from bayesr.training.pairs import Pairs
+from bayesr.training.loop import Trainer
+from bayesr.training.recipes import names, recipe
+from bayesr.observe import bicubic
+from pathlib import Path
+tiny = recipe({str(tmp_path / "tiny.py")!r})
+pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
+assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
+from bayesr.training import __main__
+for name, more in (("d", []), ("e", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"])):
+    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r}, "--held-out=2",
+                "--every=1", "--device=cpu", "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
+    __main__.main()
+sys.argv[1] = {str(tmp_path / "missing")!r}
+__main__.main()
+"""
+    for name in "cde":
+        (tmp_path / f"{name}.npz").unlink(missing_ok=True)
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 1 and ran.stderr.splitlines()[-1].startswith("Error: No images in"), ran.stderr
+    for name in "cde":
+        with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
+            facts = json.loads(str(archive["facts"]))
+        assert facts["step"] == 2
+    assert facts["start"]["checkpoint"] == "c.npz"
+    history = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [1, 2] and "fair_crps" in history[1]
+    assert ran.stderr.splitlines()[0].startswith("step=1 stage=fidelity")
