@@ -3,14 +3,11 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.bench import losses as table
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
@@ -223,22 +220,3 @@ def test_workers_change_nothing(cases):
     assert len(told) == 4
     for a, b in zip(one, two, strict=True):
         assert a["dice"] == pytest.approx(b["dice"], abs=0.01)
-
-
-def test_the_table_of_losses(tmp_path, monkeypatch, capsys):
-    for i in range(5):
-        case = discs(i)
-        for name, pixels in (("images", case.image[0].clip(0, 255)), ("labels", case.masks[0])):
-            (tmp_path / name).mkdir(exist_ok=True)
-            PIL.Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{i}.png")
-    PIL.Image.fromarray(np.full((40, 40), 200, np.uint8)).save(tmp_path / "images" / "bright.png")
-    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "labels" / "bright.png")
-    assert len(table.fluorescence(tmp_path)) == 5
-    arguments = "--folds 2 --steps 2 --batch 2 --patch 16 --width 0.25 --depth 2 --losses dice --losses bce"
-    done = CliRunner().invoke(
-        table.command, ["--train", str(tmp_path), "--out", str(tmp_path / "out"), *arguments.split()]
-    )
-    assert done.exit_code == 0, done.output
-    rows = json.loads((tmp_path / "out" / "losses.json").read_text())["rows"]
-    assert [row["loss"] for row in rows] == ["dice", "bce"] and all(row["folds"] == 2 for row in rows)
-    assert all(" ± " in row[figure] for row in rows for figure in table.FIGURES)

@@ -1,0 +1,251 @@
+"""Speed, memory and start-up, as ratios within one process wherever they are times.
+
+    bayesr bench speed
+
+32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
+(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) on the same threads and
+in the same engine: eager PyTorch, channels_last, then OpenVINO. The two are timed in turn and the
+median ratio is printed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor, nn
+
+import bayesr
+from bayesr import engine
+from bayesr.errors import InvalidArgument
+from bayesr.networks.tail import StochasticTail
+from bayesr_bench.options import budget_option, models_option, out_option
+from bayesr_bench.record import record
+from bayesr_bench.sets import labels
+
+
+class SRResNet(nn.Module):
+    """The generator of SRGAN as published."""
+
+    def __init__(self, width: int = 64, blocks: int = 16) -> None:
+        super().__init__()
+
+        def normed(prelu: bool) -> list[nn.Module]:
+            layers = [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)]
+            return [*layers, nn.PReLU()] if prelu else layers
+
+        self.head = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        self.blocks = nn.ModuleList(nn.Sequential(*normed(True), *normed(False)) for _ in range(blocks))
+        self.body = nn.Sequential(*normed(False))
+        up = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        again = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        self.up = nn.Sequential(*up, *again, nn.Conv2d(width, 3, 9, padding=4))
+
+    def forward(self, y: Tensor) -> Tensor:
+        first = f = self.head(y)
+        for block in self.blocks:
+            f = f + block(f)
+        out: Tensor = self.up(first + self.body(f))
+        return out
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Median of ours/theirs over rounds taken in turn, and the median milliseconds of each."""
+    times: list[tuple[float, float]] = []
+    for call in (ours, theirs):
+        call()
+    for _ in range(rounds):
+        taken = []
+        for call in (ours, theirs):
+            begun = time.perf_counter()
+            call()
+            taken.append(1e3 * (time.perf_counter() - begun))
+        times.append((taken[0], taken[1]))
+    return (
+        statistics.median(a / b for a, b in times),
+        statistics.median(a for a, _ in times),
+        statistics.median(b for _, b in times),
+    )
+
+
+def naive(model: bayesr.Model, low: Tensor) -> None:
+    """32 whole forward passes of the same network, one after the other, noise from torch."""
+    net, operator = model.generator, model.observation
+    assert isinstance(net.tail, StochasticTail)
+    for _ in range(32):
+        z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
+        member = net.draw(net.prepare(low), z, net.tail.training_masks(1, torch.Generator()))
+        operator.constrain_(member, low)
+
+
+def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
+    """Seconds that the first sampling on a device takes longer than the second: conversion and compilation."""
+    taken = []
+    for where in ("cpu", device, device):
+        begun = time.perf_counter()
+        model.sample(img, 32, keep_samples=False, device=where)
+        taken.append(time.perf_counter() - begun)
+    return taken[1] - taken[2]
+
+
+def peak_memory(model: str) -> float:
+    """MiB that sampling 256x256 adds to the resident size of the process with the model loaded and warm."""
+    code = f"""
+import resource, threading, time, numpy as np, psutil, bayesr
+model = bayesr.load({model!r})
+model.sample(np.zeros((8, 8, 3), np.uint8), 4)
+y, x = np.mgrid[0:256, 0:256] / 256
+img = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+me, peak, done = psutil.Process(), 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, me.memory_info().rss); time.sleep(0.002)
+before = me.memory_info().rss
+thread = threading.Thread(target=watch); thread.start()
+model.sample(img, 32, keep_samples=False)
+done = True; thread.join()
+print((peak - before) / 2**20)
+"""
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def scoring(model: str, side: int = 1024) -> tuple[float, float]:
+    """Peak MiB of a whole process that scores 32 members of side x side x 3 from a Zarr store, and its seconds."""
+    scene = f"""
+import numpy as np
+side = {side}
+y, x = np.mgrid[0:side, 0:side] / side
+truth = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+"""
+    draw = f"""{scene}
+import bayesr
+low = truth.reshape(side // 4, 4, side // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+bayesr.sample(low, 32, model={model!r}, store="s.zarr", keep_samples=True)
+"""
+    score = f"""{scene}
+import resource, time, bayesr
+begun = time.perf_counter()
+bayesr.score("s.zarr", truth)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_counter() - begun)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        run = [sys.executable, "-W", "ignore", "-c"]
+        subprocess.run([*run, draw], cwd=folder, check=True)
+        said = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
+    peak, taken = map(float, said.split())
+    return peak, taken
+
+
+def seconds(*command: str) -> float:
+    """Median wall time of a whole process, of seven, after one that warms the disk cache."""
+    taken = []
+    for _ in range(8):
+        begun = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken[1:])
+
+
+@click.command()
+@models_option("natural-x4")
+@budget_option(rounds=5, scored=256, devices=("cpu",))
+@click.option("--rounds", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option("--device", "devices", multiple=True, default=["cpu", engine.NAME], show_default=True)
+@click.option(
+    "--scored", default=1024, show_default=True, type=click.IntRange(min=32),
+    help="Side of the image whose scoring is timed, a multiple of 4.",
+)  # fmt: skip
+@out_option
+def command(
+    models: tuple[str, ...], budget: str, rounds: int, devices: tuple[str, ...], scored: int, out: Path
+) -> None:
+    """Time of 32 members against one pass of SRGAN's generator; memory; start-up."""
+    if scored % 4:
+        raise InvalidArgument(f"--scored is a multiple of 4, not {scored}.")
+    files = list(dict.fromkeys(models))
+    networks = [bayesr.load(file) for file in files]
+    for network in networks:
+        if network.bands != 3:
+            raise InvalidArgument(f"{network.name} takes {network.bands} band(s): this table is of colour images.")
+    rows: list[dict[str, Any]] = []
+    notes: dict[str, Any] = {}
+    for label, file, network in zip(labels(networks), files, networks, strict=True):
+        own, facts = measure(network, file, rounds, devices, scored)
+        several = len(files) > 1
+        rows += [{"model": label} | row for row in own] if several else own
+        notes |= {f"{key}, {label}" if several else key: value for key, value in facts.items()}
+    notes |= {
+        "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
+        "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
+        f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
+        "rounds": f"{rounds}, the two sides in turn",
+    }
+    record(
+        "speed", rows, notes, out, seed=0, n=32, estimators="times as medians over rounds, ratios of a round's times"
+    )
+
+
+def measure(
+    network: bayesr.Model, file: str, rounds: int, devices: Sequence[str], scored: int
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """(a row a case and engine, what else was measured) of a model."""
+    example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
+    # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
+    cases = {
+        "64x64 float": example[:64, :64].astype(np.float32),
+        "64x64 uint8, members clipped and reprojected": example[:64, :64],
+    }
+    placed = {device: engine.place(network, device)[0] for device in devices}
+    first = [f"{first_call(network, example[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    reference: Callable[[Tensor], object]
+    with torch.inference_mode():
+        eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        compiled = engine.Graph(eager) if engine.NAME in devices else None
+        rows = []
+        for (name, img), device in itertools.product(cases.items(), devices):
+            low = torch.from_numpy(img.astype(np.float32)).permute(2, 0, 1)[None].div(255)
+            low = low.contiguous(memory_format=torch.channels_last)
+            reference = eager if compiled is None or device != engine.NAME else lambda y: compiled([y])
+
+            def ours(img: np.ndarray = img, device: str = device) -> object:
+                return network.sample(img, 32, keep_samples=False, device=device)
+
+            def theirs(low: Tensor = low, reference: Callable[[Tensor], object] = reference) -> object:
+                return reference(low)
+
+            def naively(low: Tensor = low, model: bayesr.Model = placed[device]) -> None:
+                naive(model, low)
+
+            one, mine, other = ratio(ours, theirs, rounds)
+            many, _, _ = ratio(ours, naively, max(3, rounds // 3))
+            rows.append(
+                {
+                    "case": name,
+                    "engine": "PyTorch, eager" if device == "cpu" else device,
+                    "32 members / one SRResNet pass": round(one, 3),
+                    "32 members / 32 naive passes": round(many, 3),
+                    "ms, 32 members": round(mine, 1),
+                    "ms, SRResNet": round(other, 1),
+                }
+            )
+    peak, taken = scoring(file, scored)
+    notes = {
+        "model": f"{network.name}, {network.sha256[:12]}",
+        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
+        "memory": f"{peak_memory(file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
+        f"{taken:.0f} s",
+    }
+    return rows, notes
