@@ -92,7 +92,7 @@ class Change:
             return "within noise"
         if self.merit is None:
             return "changed"
-        return "better" if self.merit(self.after) > self.merit(self.before) else "worse"  # type: ignore[arg-type]
+        return "better" if self.merit(self.after) > self.merit(self.before) else "worse"
 
 
 # -- which rows -----------------------------------------------------------------------------------

@@ -24,10 +24,11 @@ from bayesr.networks.generator import sub_pixels
 from bayesr.networks.marginal import QuantileTail
 from bayesr.observe import Separable, bicubic
 from bayesr.training.data import ImageSet, load_images
-from bayesr_bench import conformal, deepinverse, denoiser
+from bayesr_bench import conformal, deepinverse, denoiser, measures
 from bayesr_bench.deepinverse import Guidance, Langevin, Restoration, Sampler
+from bayesr_bench.measures import Scores
 from bayesr_bench.sets import SCALE, Answer, Picture, answer, observe
-from bayesr_bench.trial import LEVEL, Array, Scores, Task, figures, produce
+from bayesr_bench.trial import LEVEL, Array, Task, figures, produce
 
 SIDE = 32
 """Of the middle of each picture that is measured on, in low-resolution pixels: slow samplers come to an end."""
@@ -191,8 +192,8 @@ def measure(contender: Contender, pictures: Mapping[str, Sequence[Picture]]) -> 
             row["covered raw"] = row["width raw"] = float("nan")
             if len(found.members) > 1:
                 _, lower, upper = interval(found.members, Calibration())
-                row["covered raw"] = float(np.mean((found.truth >= lower) & (found.truth <= upper)))
-                row["width raw"] = float(np.mean(upper - lower))
+                row["covered raw"] = measures.coverage(found.truth, lower, upper)
+                row["width raw"] = measures.width(lower, upper)
             for figure, value in row.items():
                 scores[name].setdefault(figure, []).append(value)
             if contender.name in SAMPLERS and isinstance(contender.sampler, Langevin):

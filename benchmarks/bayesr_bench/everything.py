@@ -66,9 +66,10 @@ def arguments(
     call = ["bench", name, "--budget", budget, "--out", str(out)]
     call += ["--data", str(data)] if "--data" in flags else []
     call += ["--seed", str(seed)] if "--seed" in flags else []
-    (measured,) = [option for option in takes.values() if "--models" in option.opts] or [None]
+    measured = next((option for option in takes.values() if "--models" in option.opts), None)
     if measured is not None and measured.multiple:
-        bands = bayesr.load(next(iter(measured.default))).bands  # type: ignore[call-overload]
+        default: Any = measured.default
+        bands = bayesr.load(default[0]).bands
         return [*call, *(part for model in models.get(bands, ()) for part in ("--models", model))]
     return [*call, "--models", str(folder)] if measured is not None and folder is not None else call
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from bayesr_bench.contenders import BUNDLED, OURS, RCPS, SAMPLERS, Measured
+from bayesr_bench.measures import Scores
 from bayesr_bench.record import error_of_mean
 from bayesr_bench.tables.systems import COMPARED
-from bayesr_bench.trial import LEVEL, Scores
+from bayesr_bench.trial import LEVEL
 
 REFERENCE = OURS[0]
 UNEQUAL = f"{BUNDLED} (bundled: trained longer)"

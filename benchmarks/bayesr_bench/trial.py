@@ -21,8 +21,10 @@ from bayesr.recipes import recipe
 from bayesr.scoring.figures import energy_score, fair_crps
 from bayesr.training.data import load_images
 from bayesr.training.held_out import pairs
+from bayesr_bench import measures
 from bayesr_bench.budget import StepClock, affordable
 from bayesr_bench.compact import compact
+from bayesr_bench.measures import Scores
 from bayesr_bench.protocol import psnr_ssim
 from bayesr_bench.sets import SCALE, Answer, Picture, answer, read_set
 from bayesr_bench.tables.realism import powers, rounded
@@ -33,8 +35,6 @@ SHOWN = 4
 _RECORDS = 20
 """Of a training's history."""
 
-Scores = dict[str, list[float]]
-"""Of every figure, one value an image."""
 Array = NDArray[Any]
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -171,21 +171,18 @@ def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int)
 
 def figures(model: bayesr.Model, found: Answer, grey: bool) -> dict[str, float]:
     """The scores of one picture; of a single output CRPS is the absolute error and energy score the error's norm."""
-    members, truth, n = found.members, found.truth, len(found.members)
+    members, truth = found.members, found.truth
     mean, true = (image.transpose(1, 2, 0) for image in (found.mean, truth))
     row = dict(zip(("PSNR", "SSIM"), psnr_ssim(mean, true, grey), strict=True))
     row["member PSNR"] = float(np.mean([psnr_ssim(x.transpose(1, 2, 0), true, grey)[0] for x in members[:SHOWN]]))
     row["CRPS"], row["energy score"] = fair_crps(members, truth), energy_score(members, truth)
     row |= dict.fromkeys(("covered", "width", "spread/skill"), float("nan"))
-    if n > 1:
-        row["covered"] = float(np.mean((truth >= found.lower) & (truth <= found.upper)))
-        row["width"] = float(np.mean(found.upper - found.lower))
-        variance = members.var(0, ddof=1, dtype=np.float64).mean() * (n + 1) / n
-        error = np.mean((truth - found.mean).astype(np.float64) ** 2)
-        row["spread/skill"] = float(np.sqrt(variance / error)) if error else float("nan")
-    seen = model.observation.observe(torch.from_numpy(rounded(members).astype(np.float32))).numpy()
-    worst = np.max(np.mean((seen - found.low.transpose(2, 0, 1)) ** 2, (1, 2, 3)))
-    row["LR-PSNR"] = float(10 * np.log10(255**2 / max(worst, 1e-12)))
+    if len(members) > 1:
+        row["covered"] = measures.coverage(truth, found.lower, found.upper)
+        row["width"] = measures.width(found.lower, found.upper)
+        row["spread/skill"] = measures.spread_skill(members, found.mean, truth)
+    seen = measures.observed_again(members, model.observation)
+    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
     return row
 
 

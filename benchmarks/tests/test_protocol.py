@@ -6,9 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from bayesr.cli import main
-from bayesr.errors import DataNotFound, UnknownData, WrongProtocol
-from bayesr_bench.protocol import check_protocol
-from bayesr_bench.sets import read_set
+from bayesr.errors import WrongProtocol
+from bayesr_bench.protocol import check_protocol, luma, psnr, psnr_ssim, upsample
 
 
 def photographs(root, seed=0):
@@ -34,12 +33,21 @@ def test_a_wrong_protocol_is_refused(name, tmp_path):
         check_protocol(data, ["set5"])
 
 
-def test_sets_that_are_not_there_are_said(tmp_path):
-    with pytest.raises(DataNotFound, match=r"no folder bsd100 or bsd100_jpg.*bayesr data fetch"):
-        read_set(tmp_path, "bsd100")
-    (tmp_path / "set5").mkdir()
-    with pytest.raises(DataNotFound, match="has no image"):
-        read_set(tmp_path, "set5")
-    for call in (read_set, lambda root, name: check_protocol(root, [name])):
-        with pytest.raises(UnknownData, match=r"urban100.*set5, set14, bsd100"):
-            call(tmp_path, "urban100")
+def test_grey_values_are_taken_as_they_are():
+    random = np.random.default_rng(0)
+    a, b = random.integers(0, 255, (2, 32, 32, 1), dtype=np.uint8)
+    inside = (slice(4, -4), slice(4, -4))
+    expected = 10 * np.log10(255**2 / np.mean((a[inside].astype(float) - b[inside]) ** 2))
+    assert psnr(a, b, True) == pytest.approx(expected)
+    assert psnr_ssim(a, b, True)[0] == pytest.approx(expected)
+    assert psnr(a, b, False) == pytest.approx(expected + 20 * np.log10(255 / 219))
+    assert psnr(a, a, True) > 100 and luma(a, 2).shape == (28, 28)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_upsampling_keeps_straight_lines(scale):
+    y, x = np.mgrid[0:20, 0:16]
+    found = upsample(np.stack([3 * y + 5 * x], -1).astype(np.uint8), scale)[..., 0]
+    inner = found[3 * scale : -3 * scale, 3 * scale : -3 * scale]
+    np.testing.assert_allclose(np.diff(inner, axis=0), 3 / scale, atol=1e-9)
+    np.testing.assert_allclose(np.diff(inner, axis=1), 5 / scale, atol=1e-9)

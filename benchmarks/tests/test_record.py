@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 
 import bayesr
 from bayesr_bench.options import budget_option, out_option
-from bayesr_bench.record import NONE, as_csv, columns_of, record, write
+from bayesr_bench.record import NONE, as_csv, columns_of, error_of_mean, record, write
 
-RECORDED = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.json"))
+RECORDED = sorted(Path(__file__).parents[1].glob("*.json"))
 CELLS = st.none() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text("ab,\"'\n;±", max_size=5)
 
 
@@ -93,3 +94,8 @@ def test_a_small_budget_says_what_it_stood_for(args, said, steps, tmp_path):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "some.json").read_text())
     assert found["facts"]["budget"] == said and found["rows"] == [{"steps": steps}]
+
+
+def test_errors_of_means():
+    assert error_of_mean([1, 2, 3, np.nan]) == pytest.approx(1 / np.sqrt(3))
+    assert np.isnan(error_of_mean([1])) and np.isnan(error_of_mean([]))

@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import json
-import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from bayesr.cli import main
-from bayesr.errors import BayesrError, DataDiffers, DataNotFound, InvalidArgument, UnknownData
+from bayesr.errors import BayesrError, DataDiffers, DataNotFound, UnknownData
 from bayesr_bench import registry
 from bayesr_bench.options import data_folder, training_folders
 from bayesr_bench.registry import DataSet, check, digest, fetch, find, known, place, verify
@@ -151,12 +150,6 @@ def test_what_nobody_offers_is_not_fetched_but_taken_where_it_lies(source, tmp_p
     assert fetch(MADE, tmp_path) == tmp_path / "bench" / "some"
 
 
-def test_without_pooch_the_message_says_what_to_install(monkeypatch, source, tmp_path):
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    with serving(source) as (base, _), pytest.raises(InvalidArgument, match=r"bayesr\[bench\]"):
-        fetch(of(base), tmp_path)
-
-
 # -- verifying -----------------------------------------------------------------------------------
 
 
@@ -203,9 +196,7 @@ def test_folders_are_given_then_of_the_environment_then_fetched(tmp_path, monkey
         data_folder()
     (tmp_path / "elsewhere" / "bench").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with monkeypatch.context() as patched, pytest.raises(DataNotFound, match="bayesr data fetch"):
-        patched.setattr("bayesr_bench.options.cache", registry.pooch)
-        patched.setitem(sys.modules, "pooch", None)
+    with pytest.raises(DataNotFound, match="bayesr data fetch"):
         data_folder()
     for folder in ("cache/bench/set5", "named/set5", "given/bench", "given/train/dsb2018/images"):
         (tmp_path / folder).mkdir(parents=True)

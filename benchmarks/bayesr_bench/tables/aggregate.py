@@ -33,6 +33,7 @@ from bayesr.aggregation.workflow import aggregate
 from bayesr.errors import UnfamiliarInput
 from bayesr.model import Model, load
 from bayesr.training.problems import GaussianField
+from bayesr_bench import measures
 from bayesr_bench.options import out_option
 from bayesr_bench.record import record
 from bayesr_bench.sets import Picture, read_set
@@ -141,7 +142,7 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
                     regions[name].to_numpy() for name in ("lower", "upper", "value", "std", "naive_std")
                 )
                 half = regions.attrs["quantum"] / 2
-                inside = [np.mean((truth >= lower + r) & (truth <= upper - r)) for r in (0, half)]
+                inside = [measures.coverage(truth, lower + r, upper - r) for r in (0, half)]
                 squares = [np.mean(v**2) for v in (truth - value, std, naive)]
                 found.setdefault((given, side), []).append([float(v) for v in (*inside, *squares)])
     table = []

@@ -1,4 +1,4 @@
-"""Whether intervals hold: coverage on sets that the calibration has not seen, one of another kind of images.
+"""Measure the coverage of intervals on photographs, and on aerial images they are not calibrated for.
 
     bayesr bench calibration --data FOLDER
 
@@ -13,81 +13,87 @@ exchangeable with those it was calibrated on, so the aerial set shows what shift
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import click
 import numpy as np
 
 import bayesr
 from bayesr.coverage import border_class
-from bayesr_bench.options import data_option, out_option
-from bayesr_bench.record import record
-from bayesr_bench.sets import observe, read_set
+from bayesr_bench import measures
+from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.options import Data, Limit, ModelName
+from bayesr_bench.record import error_of_mean
+from bayesr_bench.sets import Picture, observe, read_set
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 N = 32
 SETS = ("bsd100", "set14", "set5", "aerial")
 
 
-def evaluate(model: bayesr.Model, name: str, images: dict[str, Any]) -> list[dict[str, Any]]:
+def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> list[dict[str, Any]]:
     """A row for every level; widths in grey levels."""
-    figures: dict[str, dict[float, list[float]]] = {
-        figure: {level: [] for level in LEVELS} for figure in ("covered", "width", "border")
-    }
+    figures: dict[float, measures.Scores] = {level: {"covered": [], "width": [], "border": []} for level in LEVELS}
     warned = []
     for high, _ in images.values():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the verdict is read from the product, not heard
+            warnings.simplefilter("ignore")  # the verdict is read from the product
             ds = model.sample(observe(high, model.observation), N, dims="yxb", keep_samples=False, progress=False)
         warned.append(str(ds.attrs.get("input_check", "")).startswith("unlike"))
         truth, mean, std = high.transpose(2, 0, 1), ds["mean"].values, ds["std"].values
         height, width = truth.shape[1:]
         near = np.broadcast_to(border_class(height, width, model.scale) <= 1, truth.shape)
-        for level in LEVELS:
+        for level, of_level in figures.items():
             reach = model.calibration.half_width(level, N) * std + 0.5
             lower, upper = np.maximum(mean - reach, 0), np.minimum(mean + reach, 255)
-            inside = (truth >= lower) & (truth <= upper)
-            figures["covered"][level].append(float(inside.mean()))
-            figures["width"][level].append(float((upper - lower).mean()))
-            figures["border"][level].append(float(inside[near].mean()))
+            inside = measures.inside(truth, lower, upper)
+            of_level["covered"].append(float(inside.mean()))
+            of_level["width"].append(measures.width(lower, upper))
+            of_level["border"].append(float(inside[near].mean()))
     return [
         {
             "set": f"{name} ({len(images)})",
             "level": level,
-            "covered": float(np.mean(covered)),
-            "standard error": float(np.std(covered, ddof=1) / np.sqrt(len(covered))) if len(covered) > 1 else np.nan,
-            "median image": float(np.median(covered)),
-            "worst image": min(covered),
-            "at the border": float(np.mean(figures["border"][level])),
-            "mean width": float(np.mean(figures["width"][level])),
+            "covered": float(np.mean(found["covered"])),
+            "standard error": error_of_mean(found["covered"]),
+            "median image": float(np.median(found["covered"])),
+            "worst image": min(found["covered"]),
+            "at the border": float(np.mean(found["border"])),
+            "mean width": float(np.mean(found["width"])),
             "warned about": float(np.mean(warned)),
         }
-        for level, covered in figures["covered"].items()
+        for level, found in figures.items()
     ]
 
 
-@click.command()
-@data_option
-@click.option("--model", default="natural-x4", show_default=True)
-@click.option("--sets", multiple=True, type=click.Choice(SETS), default=SETS, show_default=True)
-@click.option("--limit", type=int, help="Images per set, for a quick look.")
-@out_option
-def command(data: Path, model: str, sets: tuple[str, ...], limit: int | None, out: Path) -> None:
-    """Coverage of intervals on photographs, and on aerial images that they were not calibrated for."""
-    network = bayesr.load(model)
-    rows: list[dict[str, Any]] = []
-    for name in sets:
-        found = evaluate(network, name, dict(list(read_set(data, name, network.scale).items())[:limit]))
-        rows += [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in found]
-        print(f"{name} done", flush=True)
-    calibration = network.calibration
-    notes = {
-        "model": f"{network.name}, {network.sha256[:12]}",
-        "calibrated on": f"{calibration.source}; {calibration.images} of them for the intervals",
+@table(
+    n=N,
+    rounding=decimals(4),
+    estimators="share of pixels and bands with lower <= truth <= upper, no pixel left out",
+    notes={
         "members": f"n = {N}; coverage by image, averaged over images, standard error from between images; "
         "border: within 2 low-resolution pixels of it; width in grey levels",
         "warned about": "share of images whose input the model's own check calls unlike those it was calibrated on",
-    }
-    estimators = "share of pixels and bands with lower <= truth <= upper, no pixel left out"
-    record("calibration", rows, notes, out, seed=0, n=N, estimators=estimators)
+    },
+)
+def command(
+    data: Data,
+    model: ModelName = "natural-x4",
+    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    limit: Limit = None,
+) -> Result:
+    """One row a set and level."""
+    network = bayesr.load(model)
+    rows: list[dict[str, Any]] = []
+    for name in sets:
+        rows += evaluate(network, name, dict(list(read_set(data, name, network.scale).items())[:limit]))
+        click.echo(f"{name} done", err=True)
+    calibration = network.calibration
+    return Result(
+        rows,
+        {
+            "model": f"{network.name}, {network.sha256[:12]}",
+            "calibrated on": f"{calibration.source}; {calibration.images} of them for the intervals",
+        },
+    )

@@ -1,4 +1,4 @@
-"""What codecs make of products: how much smaller, at which cost in time.
+"""Measure the size of products and the time of writing them, by codec.
 
     bayesr bench compression --data FOLDER
 
@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -26,13 +26,12 @@ from zarr.codecs import BloscCodec, ZstdCodec
 import bayesr
 from bayesr.errors import InvalidArgument, UnfamiliarInput
 from bayesr.product import VARIABLES
-from bayesr_bench.options import data_option, out_option
-from bayesr_bench.record import record
+from bayesr_bench.harness import NONE, Result, option, significant, table
+from bayesr_bench.options import Data
 from bayesr_bench.sets import read_set
 
 Arrays = dict[str, NDArray[np.float32]]
 
-NONE = "none"
 TILE = 256
 """Side of a tile in low-resolution pixels, that of large images."""
 CASES = (
@@ -118,64 +117,81 @@ def measure(
             sizes[name] = [run[0] for run in runs]
             if turn:  # the first round warms up
                 times[name].append((sum(run[1] for run in runs), sum(run[2] for run in runs)))
-    sampled = sum(taken for _, _, taken in products)
-    size = sum(values.nbytes for arrays, _, _ in products for values in arrays.values())
-    rows = []
-    for name, (codec, bits) in candidates.items():
-        row: dict[str, Any] = {"codec": name}
-        start = 0
-        for case, of_case in cases.items():
-            raw = sum(values.nbytes for arrays, _, _ in of_case for values in arrays.values())
-            row[f"ratio, {case}"] = raw / sum(sizes[name][start : start + len(of_case)])
-            start += len(of_case)
-        kept = [members for _, members, _ in products]
-        row["ratio, members"] = sum(m["samples"].nbytes for m in kept) / sum(
-            written(m, codec, bits, chunk)[0] for m in kept
-        )
-        pairs = list(zip(times[name], times[NONE], strict=True))
-        row["writing / none's"] = statistics.median(mine[0] / none[0] for mine, none in pairs)
-        row["reading / none's"] = statistics.median(mine[1] / none[1] for mine, none in pairs)
-        row["writing / sampling"] = statistics.median(mine[0] for mine in times[name]) / sampled
-        row["MB/s writing"] = size / 1e6 / statistics.median(mine[0] for mine in times[name])
-        row["MB/s reading"] = size / 1e6 / statistics.median(mine[1] for mine in times[name])
-        row |= dict.fromkeys(("largest error of mean / std", "rms error of mean / std"), 0.0)
-        if bits is not None:
-            errors = [
-                (rounded(a["mean"], bits) - a["mean"])[a["std"] > 0] / a["std"][a["std"] > 0] for a, *_ in products
-            ]
-            row["largest error of mean / std"] = float(max(np.abs(e).max() for e in errors))
-            row["rms error of mean / std"] = float(np.sqrt(np.mean([np.mean(e**2) for e in errors])))
-        rows.append({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
-    return rows
+    return [
+        {"codec": name}
+        | _ratios(cases, sizes[name], codec, bits, chunk)
+        | _times(times[name], times[NONE], products)
+        | _rounding_errors(products, bits)
+        for name, (codec, bits) in candidates.items()
+    ]
 
 
-@click.command()
-@data_option
-@click.option(
-    "--case", "cases", multiple=True, type=(str, str, int), default=CASES, metavar="MODEL SET N", show_default=False,
-    help="Products to compress; by default of natural-x4 on set5 and fluorescence-x4 on nuclei, n = 8 and 32.",
-)  # fmt: skip
-@click.option("--images", default=1, show_default=True, help="Tiles of each case.")
-@click.option("--codec", "names", multiple=True, help="Only these; none is always there.")
-@click.option(
-    "--bits", multiple=True, type=int, default=(8, 10, 12, 15), show_default=True, help="Of rounded mantissas."
+def _ratios(
+    cases: dict[str, list[tuple[Arrays, Arrays, float]]], sizes: list[int], codec: Any, bits: int | None, chunk: int
+) -> dict[str, float]:
+    """How many times smaller the products of each case become, and members."""
+    row, left = {}, iter(sizes)
+    for case, of_case in cases.items():
+        raw = sum(_bytes(arrays) for arrays, _, _ in of_case)
+        row[f"ratio, {case}"] = raw / sum(next(left) for _ in of_case)
+    kept = [members for case in cases.values() for _, members, _ in case]
+    row["ratio, members"] = sum(map(_bytes, kept)) / sum(written(m, codec, bits, chunk)[0] for m in kept)
+    return row
+
+
+def _times(
+    own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[tuple[Arrays, Arrays, float]]
+) -> dict[str, float]:
+    """Times of writing and reading against those of no codec, of sampling, and as rates."""
+    pairs = list(zip(own, none, strict=True))
+    size, sampled = sum(_bytes(arrays) for arrays, _, _ in products), sum(taken for _, _, taken in products)
+    return {
+        "writing / none's": statistics.median(mine[0] / other[0] for mine, other in pairs),
+        "reading / none's": statistics.median(mine[1] / other[1] for mine, other in pairs),
+        "writing / sampling": statistics.median(mine[0] for mine in own) / sampled,
+        "MB/s writing": size / 1e6 / statistics.median(mine[0] for mine in own),
+        "MB/s reading": size / 1e6 / statistics.median(mine[1] for mine in own),
+    }
+
+
+def _rounding_errors(products: list[tuple[Arrays, Arrays, float]], bits: int | None) -> dict[str, float]:
+    """The errors of a rounded mean over the standard deviation; 0 where nothing is rounded."""
+    errors: list[NDArray[Any]] = [np.zeros(1)]
+    if bits is not None:
+        errors = [(rounded(a["mean"], bits) - a["mean"])[a["std"] > 0] / a["std"][a["std"] > 0] for a, *_ in products]
+    return {
+        "largest error of mean / std": float(max(np.abs(e).max() for e in errors)),
+        "rms error of mean / std": float(np.sqrt(np.mean([np.mean(e**2) for e in errors]))),
+    }
+
+
+def _bytes(arrays: Arrays) -> int:
+    return sum(values.nbytes for values in arrays.values())
+
+
+@table(
+    rounding=significant(4),
+    estimators="medians of ratios within a round; errors of rounding over the std of the product",
 )
-@click.option("--bits-codec", default="blosc lz4 bitshuffle 5", show_default=True, help="That these are written with.")
-@click.option("--chunk", default=512, show_default=True, help="Side of a chunk in high-resolution pixels.")
-@click.option("--rounds", default=3, show_default=True)
-@out_option
 def command(
-    data: Path,
-    cases: tuple[tuple[str, str, int], ...],
-    images: int,
-    names: tuple[str, ...],
-    bits: tuple[int, ...],
-    bits_codec: str,
-    chunk: int,
-    rounds: int,
-    out: Path,
-) -> None:
-    """Size of products and time of writing them, by codec."""
+    data: Data,
+    cases: Annotated[
+        tuple[tuple[str, str, int], ...],
+        option(
+            "--case",
+            metavar="MODEL SET N",
+            show_default=False,
+            help="Products to compress; by default of natural-x4 on set5 and fluorescence-x4 on nuclei, n = 8 and 32.",
+        ),
+    ] = CASES,
+    images: Annotated[int, option(help="Tiles of each case.")] = 1,
+    names: Annotated[tuple[str, ...], option("--codec", help="Only these; none is always there.")] = (),
+    bits: Annotated[tuple[int, ...], option(help="Of rounded mantissas.")] = (8, 10, 12, 15),
+    bits_codec: Annotated[str, option(help="That these are written with.")] = "blosc lz4 bitshuffle 5",
+    chunk: Annotated[int, option(help="Side of a chunk in high-resolution pixels.")] = 512,
+    rounds: int = 3,
+) -> Result:
+    """One row a codec."""
     known = codecs()
     unknown = {*names, bits_codec} - known.keys()
     if unknown:
@@ -184,15 +200,7 @@ def command(
         name: (codec, None) for name, codec in known.items() if not names or name in (*names, NONE)
     }
     candidates |= {f"{bits_codec}, {b} bits of mantissa": (known[bits_codec], b) for b in bits}
-    products = {}
-    for model, name, n in cases:
-        network = bayesr.load(model)
-        large = [p.pixels for p in read_set(data, name).values() if min(p.pixels.shape[:2]) >= TILE][:images]
-        if len(large) < images:
-            raise InvalidArgument(f"{name} has {len(large)} images of {TILE} pixels a side or more, not {images}.")
-        product_of(network, large[0][:32, :32], n)  # warms up
-        products[f"{model} n = {n}"] = [product_of(network, image[:TILE, :TILE], n) for image in large]
-        click.echo(f"sampled {model}, n = {n}", err=True)
+    products = {f"{model} n = {n}": _products(data, model, name, n, images) for model, name, n in cases}
     notes = {
         "what": f"{', '.join(VARIABLES)} and deviations of mask means, {TILE}x{TILE} pixels sampled x4; "
         f"{images} tile(s) of images that are taken as low-resolution ones as they are",
@@ -200,6 +208,16 @@ def command(
         "rounds": f"{rounds}, codecs in turn, medians of ratios; sampling on as many threads as said above",
     }
     sizes = ", ".join(str(n) for n in sorted({n for _, _, n in cases}))
-    estimators = "medians of ratios within a round; errors of rounding over the std of the product"
-    table = measure(products, candidates, chunk, rounds)
-    record("compression", table, notes, out, seed=0, n=sizes, estimators=estimators)
+    return Result(measure(products, candidates, chunk, rounds), notes, n=sizes)
+
+
+def _products(data: Path, model: str, name: str, n: int, images: int) -> list[tuple[Arrays, Arrays, float]]:
+    """The products of a case: of the first images of a set that are large enough."""
+    network = bayesr.load(model)
+    large = [p.pixels for p in read_set(data, name).values() if min(p.pixels.shape[:2]) >= TILE][:images]
+    if len(large) < images:
+        raise InvalidArgument(f"{name} has {len(large)} images of {TILE} pixels a side or more, not {images}.")
+    product_of(network, large[0][:32, :32], n)  # warms up
+    found = [product_of(network, image[:TILE, :TILE], n) for image in large]
+    click.echo(f"sampled {model}, n = {n}", err=True)
+    return found

@@ -1,4 +1,4 @@
-"""Every model on every set: is a model of a domain better there than one of photographs?
+"""Score every model on every set, and compare models of a domain with that of photographs.
 
     bayesr bench domains --data FOLDER
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -21,17 +21,17 @@ import bayesr
 from bayesr.card import store_scores
 from bayesr.catalogue import locate
 from bayesr.scoring.figures import fair_crps
-from bayesr_bench.options import data_option, models_option, out_option
+from bayesr_bench import measures
+from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.measures import Scores
+from bayesr_bench.models import Measured, measured
+from bayesr_bench.options import Data, Limit, Members, Models, Seed
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
-from bayesr_bench.record import error_of_mean, record
-from bayesr_bench.sets import SET_FOLDERS, Picture, answer, labels, read_set
+from bayesr_bench.sets import SET_FOLDERS, Picture, answer, read_set
 
 LEVEL = 0.9
 FIGURES = ("PSNR", "fair CRPS", "covered", "spread/skill")
 COMPARED = FIGURES[:2]
-
-Scores = dict[str, list[float]]
-"""Of every figure, one value an image."""
 
 
 def takes(model: bayesr.Model, picture: Picture) -> bool:
@@ -41,36 +41,18 @@ def takes(model: bayesr.Model, picture: Picture) -> bool:
 
 def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int) -> Scores:
     """All figures of every picture, in grey levels."""
-    scores: Scores = {figure: [] for figure in FIGURES}
+    rows = []
     for picture in pictures:
         found = answer(model, picture, n, seed, LEVEL)
         image, truth = (band.transpose(1, 2, 0) for band in (found.mean, found.truth))
-        scores["PSNR"].append(psnr(image, truth, picture.grey, model.scale))
-        scores["fair CRPS"].append(fair_crps(found.members, found.truth))
-        scores["covered"].append(float(np.mean((found.truth >= found.lower) & (found.truth <= found.upper))))
-        variance = found.members.var(0, ddof=1, dtype=np.float64).mean() * (n + 1) / n
-        error = np.mean((found.truth - found.mean).astype(np.float64) ** 2)
-        scores["spread/skill"].append(float(np.sqrt(variance / error)) if error else float("nan"))
-    return scores
-
-
-def summary(scores: Scores) -> dict[str, float]:
-    """Averages over images, and their standard errors."""
-    row = {}
-    for figure, values in scores.items():
-        row[figure] = float(np.nanmean(values))
-        row[f"{figure} ±"] = error_of_mean(values)
-    return row
-
-
-def compared(scores: Scores, reference: Scores | None, name: str) -> dict[str, float]:
-    """The mean difference, image by image, from another model's scores, and its standard error."""
-    row = {}
-    for figure in COMPARED:
-        values = np.full(1, np.nan) if reference is None else np.subtract(scores[figure], reference[figure])
-        row[f"{figure} minus {name}'s"] = float(values.mean())
-        row[f"{figure} minus {name}'s ±"] = error_of_mean(values)
-    return row
+        values = (
+            psnr(image, truth, picture.grey, model.scale),
+            fair_crps(found.members, found.truth),
+            measures.coverage(found.truth, found.lower, found.upper),
+            measures.spread_skill(found.members, found.mean, found.truth),
+        )
+        rows.append(dict(zip(FIGURES, values, strict=True)))
+    return measures.gathered(rows)
 
 
 def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[dict[str, Any]]:
@@ -80,62 +62,65 @@ def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[
         for model, scores in models.items():
             reference = models.get(against) if model != against else None
             row: dict[str, Any] = {"set": f"{name} ({len(scores['PSNR'])})", "model": model}
-            figures = summary(scores) | compared(scores, reference, against)
-            rows.append(row | {k: round(v, 4) for k, v in figures.items()})
+            rows.append(row | measures.averages(scores) | measures.differences(scores, reference, against, COMPARED))
     return rows
 
 
-@click.command()
-@data_option
-@models_option()
-@click.option("--against", default="natural-x4", show_default=True, help="The model that others are compared with.")
-@click.option("--sets", multiple=True, type=click.Choice(list(SET_FOLDERS)), default=list(SET_FOLDERS))
-@click.option("-n", default=32, show_default=True, help="Members, at least 2.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--limit", type=int, help="Images per set, for a quick look.")
-@click.option("--write-scores", is_flag=True, help="Into the model files.")
-@out_option
-def command(
-    data: Path,
-    models: tuple[str, ...],
-    against: str,
-    sets: tuple[str, ...],
-    n: int,
-    seed: int,
-    limit: int | None,
-    write_scores: bool,
-    out: Path,
-) -> None:
-    """Every model on every set, and how models of a domain compare with that of photographs."""
-    if n < 2:
-        raise click.BadParameter("a spread needs at least 2 members", param_hint="-n")
-    files = dict.fromkeys(models or [info.name for info in bayesr.models()])
-    networks = {str(file): bayesr.load(file) for file in files}
-    if against not in files:
-        networks = {against: bayesr.load(against)} | networks
-    names = labels(list(networks.values()))
-    other = names[list(networks).index(against)]
-    check_protocol(data, [name for name in sets if name in PUBLISHED])
-    measured: dict[str, dict[str, Scores]] = {}
-    for name in sets:
-        measured[name] = {}
-        for label, (file, network) in zip(names, networks.items(), strict=True):
-            pictures = list(read_set(data, name, network.scale).values())[:limit]
-            if not all(takes(network, picture) for picture in pictures):
-                continue
-            scores = measure(network, pictures, n, seed)
-            measured[name][label] = scores
-            if write_scores and file in files:
-                about = {"images": len(pictures), "n": n, "seed": seed, "estimators": ESTIMATORS}
-                figures = {k: round(v, 4) for k, v in summary(scores).items() if np.isfinite(v)}
-                store_scores(locate(file), {name: about | figures})
-            click.echo(f"{name}: {label} done", err=True)
-    notes = {
-        "models": ", ".join(f"{name} {m.sha256[:12]}" for name, m in zip(names, networks.values(), strict=True)),
+@table(
+    rounding=decimals(4),
+    estimators=f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor",
+    notes={
         "members": f"as drawn; interval at level {LEVEL:g}",
-        "differences": f"image by image, then averaged: a model better than {against} has more PSNR and less CRPS",
         "nuclei": "grey fluorescence images, values 0..255 whatever an image's own range; a model of three bands takes "
         "them three times, and its members, means and intervals are averaged over bands",
+    },
+)
+def command(
+    data: Data,
+    models: Annotated[Models, option(help="Model to measure; may be repeated.  [default: all bundled]")] = (),
+    against: Annotated[str, option(help="The model that others are compared with.")] = "natural-x4",
+    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
+    n: Members = 32,
+    seed: Seed = 0,
+    limit: Limit = None,
+    write_scores: Annotated[bool, option(help="Into the model files.")] = False,
+) -> Result:
+    """One row a set and model."""
+    files = models or tuple(info.name for info in bayesr.models())
+    found = measured(files if against in files else (against, *files))
+    (other,) = [one.label for one in found if one.file == against]
+    check_protocol(data, [name for name in sets if name in PUBLISHED])
+    scores = {name: _of_set(name, found, data, n, seed, limit) for name in sets}
+    if write_scores:
+        for one in found:
+            if one.file in files:
+                store_scores(locate(one.file), _stored(one.label, scores, n, seed))
+    notes = {
+        "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
+        "differences": f"image by image, then averaged: a model better than {against} has more PSNR and less CRPS",
     }
-    estimators = f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor"
-    record("domains", rows_of(measured, other), notes, out, seed=seed, n=n, estimators=estimators)
+    return Result(rows_of(scores, other), notes)
+
+
+def _of_set(
+    name: str, models: Sequence[Measured], data: Path, n: int, seed: int, limit: int | None
+) -> dict[str, Scores]:
+    """The scores of all models that take the images of a set."""
+    found = {}
+    for one in models:
+        pictures = list(read_set(data, name, one.model.scale).values())[:limit]
+        if all(takes(one.model, picture) for picture in pictures):
+            found[one.label] = measure(one.model, pictures, n, seed)
+            click.echo(f"{name}: {one.label} done", err=True)
+    return found
+
+
+def _stored(label: str, scores: Mapping[str, Mapping[str, Scores]], n: int, seed: int) -> dict[str, dict[str, Any]]:
+    """What a model file says of its scores, by set."""
+    about = {"n": n, "seed": seed, "estimators": ESTIMATORS}
+    return {
+        name: {"images": len(of_set[label]["PSNR"])} | about
+        | {k: round(v, 4) for k, v in measures.averages(of_set[label]).items() if np.isfinite(v)}
+        for name, of_set in scores.items()
+        if label in of_set
+    }  # fmt: skip

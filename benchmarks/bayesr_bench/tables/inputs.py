@@ -1,4 +1,4 @@
-"""What the input check says of images as they are, and of degraded versions of them.
+"""Measure how many images, as they are and degraded, the input check warns about.
 
     bayesr bench inputs --data FOLDER
 
@@ -13,8 +13,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -25,8 +24,8 @@ from scipy.ndimage import gaussian_filter
 import bayesr
 from bayesr import images
 from bayesr.errors import InvalidModel
-from bayesr_bench.options import data_option, out_option
-from bayesr_bench.record import NONE, record
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.options import Data, ModelName
 from bayesr_bench.sets import observe, read_set
 
 SETS = ("set5", "set14", "bsd100", "aerial")
@@ -82,13 +81,20 @@ def share(model: bayesr.Model, lows: Sequence[Pixels], case: str) -> str:
     return f"{warned / len(lows):.2f}" + (f" ({counts})" if counts else "")
 
 
-@click.command()
-@data_option
-@click.option("--model", default="natural-x4", show_default=True)
-@click.option("--sets", multiple=True, type=click.Choice(SETS), default=SETS, show_default=True)
-@out_option
-def command(data: Path, model: str, sets: tuple[str, ...], out: Path) -> None:
-    """The share of images, as they are and degraded, that the input check warns about."""
+@table(
+    estimators="share of images warned about",
+    notes={
+        "figures": "share of images warned about (findings with their counts)",
+        "degradations": "of the low-resolution image: gaussian blur in its pixels, JPEG by Pillow, independent "
+        "gaussian noise in every band; rounded to 8 bits; 12 bits in uint16 with value_range=(0, 65535)",
+    },
+)
+def command(
+    data: Data,
+    model: ModelName = "natural-x4",
+    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+) -> Result:
+    """One row a degradation, one column a set."""
     network = bayesr.load(model)
     if network.inputs is None:
         raise InvalidModel(f"{network.name} stores no statistics of its calibration's images: calibrate it again.")
@@ -100,11 +106,5 @@ def command(data: Path, model: str, sets: tuple[str, ...], out: Path) -> None:
         {"images": case} | {f"{name} ({len(found)})": share(network, found, case) for name, found in lows.items()}
         for case in CASES
     ]
-    notes = {
-        "model": f"{network.name}, {network.sha256[:12]}; statistics of {network.inputs.images} calibration images",
-        "figures": "share of images warned about (findings with their counts)",
-        "degradations": "of the low-resolution image: gaussian blur in its pixels, JPEG by Pillow, independent "
-        "gaussian noise in every band; rounded to 8 bits; 12 bits in uint16 with value_range=(0, 65535)",
-    }
-    estimators = "share of images warned about"
-    record("inputs", rows, notes, out, seed=0, n=NONE, estimators=estimators)
+    statistics = f"statistics of {network.inputs.images} calibration images"
+    return Result(rows, {"model": f"{network.name}, {network.sha256[:12]}; {statistics}"})

@@ -1,4 +1,4 @@
-"""Five losses of segmentation over the folds of a cross-validation, on fluorescence nuclei.
+"""Compare five losses of segmentation over the folds of a cross-validation, on fluorescence nuclei.
 
     bayesr bench losses --train FOLDER
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -22,8 +22,8 @@ from bayesr.networks.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case, folders
 from bayesr.segmentation.fit import cross_validate
 from bayesr.segmentation.losses import LOSSES
-from bayesr_bench.options import out_option
-from bayesr_bench.record import NONE, record
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.options import FOLDER, Keep, Limit, Seed
 
 FIGURES = ("dice", "jaccard", "precision")
 _MIDDLE = 127.5
@@ -49,70 +49,41 @@ def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-@click.command()
-@click.option(
-    "--train",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder with images and labels.",
+@table(
+    estimators="of the foreground at probability 0.5: mean over a fold's held-out images, then mean ± standard "
+    "deviation (ddof=1) over folds",
 )
-@click.option("--losses", multiple=True, type=click.Choice(list(LOSSES)), default=list(LOSSES), help="May be repeated.")
-@click.option("--folds", default=5, show_default=True)
-@click.option("--steps", default=250, show_default=True, help="Of each training.")
-@click.option("--batch", default=8, show_default=True)
-@click.option("--patch", default=96, show_default=True, help="Pixels along a side.")
-@click.option("--width", default=0.35, show_default=True, help="Factor on MobileNetV2's channels.")
-@click.option("--depth", default=4, show_default=True, help="How often the encoder halves the size.")
-@click.option("--rate", default=2e-3, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--limit", type=int, help="Images, for a quick look.")
-@click.option("--workers", default=1, show_default=True, help="Trainings at a time.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Folder for results and checkpoints, to go on from.")
-@out_option
 def command(
-    train: Path,
-    losses: tuple[str, ...],
-    folds: int,
-    steps: int,
-    batch: int,
-    patch: int,
-    width: float,
-    depth: int,
-    rate: float,
-    seed: int,
-    limit: int | None,
-    workers: int,
-    keep: Path | None,
-    out: Path,
-) -> None:
-    """Five losses of segmentation over the folds of a cross-validation."""
+    train: Annotated[Path, option(type=FOLDER, help="Folder with images and labels.")],
+    losses: Annotated[tuple[str, ...], option(type=click.Choice(list(LOSSES)), help="May be repeated.")] = tuple(
+        LOSSES
+    ),
+    folds: int = 5,
+    steps: Annotated[int, option(help="Of each training.")] = 250,
+    batch: int = 8,
+    patch: Annotated[int, option(help="Pixels along a side.")] = 96,
+    width: Annotated[float, option(help="Factor on MobileNetV2's channels.")] = 0.35,
+    depth: Annotated[int, option(help="How often the encoder halves the size.")] = 4,
+    rate: float = 2e-3,
+    seed: Seed = 0,
+    limit: Annotated[Limit, option(help="Images, for a quick look.")] = None,
+    workers: Annotated[int, option(help="Trainings at a time.")] = 1,
+    keep: Annotated[Keep, option(help="Folder for results and checkpoints, to go on from.")] = None,
+) -> Result:
+    """One row a loss."""
     cases = fluorescence(train)[:limit]
     results = cross_validate(
-        cases,
-        partial(MobileUNet, 1, 1, width, depth),
-        losses,
-        folds,
-        seed=seed,
-        workers=workers,
-        keep=keep,
-        report=_say,
-        steps=steps,
-        batch=batch,
-        patch=patch,
-        rate=rate,
-        scaling="percentiles",
-    )
+        cases, partial(MobileUNet, 1, 1, width, depth), losses, folds,
+        seed=seed, workers=workers, keep=keep, report=_say,
+        steps=steps, batch=batch, patch=patch, rate=rate, scaling="percentiles",
+    )  # fmt: skip
     notes = {
         "data": f"{len(cases)} fluorescence images of {train.name}, {folds} folds over images",
         "network": f"U-Net with a MobileNetV2 encoder of width {width:g}, depth {depth}, from random weights",
         "training": f"{steps} steps of {batch} patches of {patch}x{patch}, Adam, rate {rate:g} falling along a cosine; "
         "patches turned, mirrored, changed in contrast, level and gamma; the same weights and patches for every loss",
     }
-    estimators = (
-        "of the foreground at probability 0.5: mean over a fold's held-out images, then mean ± standard deviation "
-        "(ddof=1) over folds"
-    )
-    record("losses", rows_of(results), notes, out, seed=seed, n=NONE, estimators=estimators)
+    return Result(rows_of(results), notes)
 
 
 def _say(row: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ from bayesr_bench.contenders import (
     ready,
 )
 from bayesr_bench.deepinverse import described
+from bayesr_bench.measures import Scores
 from bayesr_bench.options import (
     TrainingBudget,
     data_option,
@@ -63,7 +64,7 @@ from bayesr_bench.sets import SCALE, Picture
 from bayesr_bench.standing import REFERENCE, Row, aims, rows_of, title, winners
 from bayesr_bench.tables.speed import ratio
 from bayesr_bench.tables.systems import ESTIMATORS, ROUNDS, checksum, prepared
-from bayesr_bench.trial import LEVEL, SHOWN, Domain, Scores, Task, each
+from bayesr_bench.trial import LEVEL, SHOWN, Domain, Task, each
 
 PICTURES = Domain(3, {"set14": 1, "bsd100": 10})
 RECIPES = (*OURS, "mc-dropout", "ensemble", "rcgan", "quantile")

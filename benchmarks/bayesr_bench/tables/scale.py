@@ -1,4 +1,4 @@
-"""Images of any size: time, memory and throughput, streamed to a store, against one call in memory, and by workers.
+"""Measure time, memory and throughput of growing images: streamed, in memory, and by workers.
 
     bayesr bench scale
 
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.images.lazy import BLOCK
-from bayesr_bench.options import budget_option, models_option, out_option
-from bayesr_bench.record import record
-from bayesr_bench.sets import labels
+from bayesr_bench.harness import Result, option, significant, table
+from bayesr_bench.models import Measured, by_model, checksums, measured
+from bayesr_bench.options import Models
 
 _CHUNK = 256
 
@@ -133,6 +133,11 @@ def at_once(number: int, folder: Path, **asked: Any) -> float:
         return statistics.fmean(threads.map(alone, range(number)))
 
 
+COLUMNS = (
+    "image", "way", "seconds", "with start", "Mpixel/s", "/ in memory", "efficiency", "peak MiB", "a worker's MiB",
+)  # fmt: skip
+
+
 def measure(
     side: int, bands: int, asked: dict[str, Any], workers: tuple[int, ...] = (), in_memory: bool = False
 ) -> list[dict[str, Any]]:
@@ -148,104 +153,105 @@ def measure(
     in_memory : bool
         Whether a call in memory draws it too.
     """
-    scale = bayesr.load(asked["model"]).scale
-    pixels = asked["n"] * bands * (scale * side) ** 2 / 1e6
-    kind = {"image": f"{side}x{side}x{bands}"}
-    empty = dict.fromkeys(
-        ("seconds", "with start", "Mpixel/s", "/ in memory", "efficiency", "peak MiB", "a worker's MiB"), math.nan
-    )
-    rows = []
+    pixels = asked["n"] * bands * (bayesr.load(asked["model"]).scale * side) ** 2 / 1e6
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         synthetic(folder / "image.zarr", side, bands)
         synthetic(folder / "warm.zarr", min(side, asked["tile"] * 5 // 4), bands)
         synthetic(folder / "small.zarr", 64, bands)
         found = run(_STREAMED, folder, **asked)
-        row = {"way": "streamed", "seconds": found["seconds"], "peak MiB": found["peak"]}
-        rows.append(kind | row)
+        rows = [{"way": "streamed", "seconds": found["seconds"], "peak MiB": found["peak"]}]
         if in_memory:
             found = run(_IN_TURN, folder, **asked)
-            turns = found["turns"]
-            rows[0]["/ in memory"] = statistics.median(memory / mine for mine, memory in turns)
-            taken = statistics.median(memory for _, memory in turns)
-            row = {"way": "in memory", "seconds": taken, "peak MiB": found["peak"], "/ in memory": 1.0}
-            rows.append(kind | row)
-        runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
-        apart: dict[int, list[float]] = {number: [] for number in workers}
-        for _ in range(asked["rounds"]):
-            for number in workers:
-                apart[number].append(at_once(number, folder, **asked))
-            for number in workers:
-                runs[number].append(run(_WORKERS, folder, **asked, workers=number))
-        for number, of_number in runs.items():
-            middle = {key: statistics.median(each[key] for each in of_number) for key in of_number[0]}
-            first = [each["seconds"] for each in runs[workers[0]]]
-            ratios = [a / b["seconds"] for a, b in zip(first, of_number, strict=True)]
-            own = {"way": f"{number} alone, one thread", "seconds": statistics.median(apart[number])}
-            own["efficiency"] = statistics.median(a / b for a, b in zip(apart[workers[0]], apart[number], strict=True))
-            rows.append(kind | own)
-            row = {"way": f"{number} worker{'s' * (number > 1)}", "seconds": middle["seconds"]}
-            row |= {"with start": middle["whole"], "efficiency": statistics.median(ratios) * workers[0] / number}
-            rows.append(kind | row | {"peak MiB": middle["peak"], "a worker's MiB": middle["worker"]})
+            taken = statistics.median(memory for _, memory in found["turns"])
+            rows[0]["/ in memory"] = statistics.median(memory / mine for mine, memory in found["turns"])
+            rows.append({"way": "in memory", "seconds": taken, "peak MiB": found["peak"], "/ in memory": 1.0})
+        rows += by_workers(folder, asked, workers)
     for row in rows:
         images = int(row["way"].split()[0]) if "alone" in row["way"] else 1
-        row["Mpixel/s"] = images * pixels / row["seconds"]
-    return [{key: row.get(key, math.nan) for key in ("image", "way", *empty)} for row in rows]
+        row |= {"image": f"{side}x{side}x{bands}", "Mpixel/s": images * pixels / row["seconds"]}
+    return [{column: row.get(column, math.nan) for column in COLUMNS} for row in rows]
 
 
-@click.command()
-@models_option("fluorescence-x4")
-@budget_option(sides=(192, 384), compared=(384,), tile=128, rounds=1)
-@click.option("--side", "sides", multiple=True, type=int, default=(1000, 2000, 4000), show_default=True)
-@click.option("--bands", default=1, show_default=True, help="Of the images.")
-@click.option("-n", default=8, show_default=True, help="Members.")
-@click.option("--tile", default=256, show_default=True, help="Side of tiles, low-resolution pixels.")
-@click.option("--rounds", default=2, show_default=True, help="Of what is compared in turn; medians of ratios.")
-@click.option("--workers", multiple=True, type=int, default=(1, 2), show_default=True, help="Numbers of workers.")
-@click.option(
-    "--compared", multiple=True, type=int, default=(2000,), show_default=True,
-    help="Sides of images that are drawn in memory and by workers too.",
-)  # fmt: skip
-@click.option("--name", default="scale", show_default=True, help="Of the table.")
-@out_option
-def command(
-    models: tuple[str, ...],
-    budget: str,
-    sides: tuple[int, ...],
-    bands: int,
-    n: int,
-    tile: int,
-    rounds: int,
-    workers: tuple[int, ...],
-    compared: tuple[int, ...],
-    name: str,
-    out: Path,
-) -> None:
-    """Time, memory and throughput of growing images, streamed, in memory, and by workers."""
-    files = list(dict.fromkeys(models))
-    networks = [bayesr.load(file) for file in files]
-    names = labels(networks)
+def by_workers(folder: Path, asked: dict[str, Any], workers: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Two rows a number of workers: so many independent processes, then workers on one image."""
+    runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
+    apart: dict[int, list[float]] = {number: [] for number in workers}
+    for _ in range(asked["rounds"]):
+        for number in workers:
+            apart[number].append(at_once(number, folder, **asked))
+        for number in workers:
+            runs[number].append(run(_WORKERS, folder, **asked, workers=number))
     rows: list[dict[str, Any]] = []
-    begun = time.perf_counter()
-    for label, file in zip(names, files, strict=True):
-        asked = {"model": file, "n": n, "tile": tile, "rounds": rounds}
-        for side in sides:
-            own = measure(side, bands, asked, *((workers, True) if side in compared else ()))
-            rows += own if len(files) == 1 else [{"model": label} | row for row in own]
-            click.echo(f"{label}, {side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
-    streamed = [row["peak MiB"] for row in rows if row["way"] == "streamed"]
-    notes = {
-        "model": ", ".join(f"{name}, {m.sha256[:12]}" for name, m in zip(names, networks, strict=True)),
-        "tiles": f"of {tile} low-resolution pixels a side",
-        "streamed, largest peak over smallest": max(streamed) / min(streamed),
+    for number, of_number in runs.items():
+        middle = {key: statistics.median(each[key] for each in of_number) for key in of_number[0]}
+        first = [each["seconds"] for each in runs[workers[0]]]
+        ratios = [a / b["seconds"] for a, b in zip(first, of_number, strict=True)]
+        rows.append(
+            {
+                "way": f"{number} alone, one thread",
+                "seconds": statistics.median(apart[number]),
+                "efficiency": statistics.median(a / b for a, b in zip(apart[workers[0]], apart[number], strict=True)),
+            }
+        )
+        rows.append(
+            {
+                "way": f"{number} worker{'s' * (number > 1)}",
+                "seconds": middle["seconds"],
+                "with start": middle["whole"],
+                "efficiency": statistics.median(ratios) * workers[0] / number,
+                "peak MiB": middle["peak"],
+                "a worker's MiB": middle["worker"],
+            }
+        )
+    return rows
+
+
+@table(
+    renamed=True,
+    rounding=significant(4),
+    small={"sides": (192, 384), "compared": (384,), "tile": 128, "rounds": 1},
+    estimators="times of single calls, medians over the rounds of what is compared in turn",
+    notes={
         "seconds": "of the call alone, after one of a small image; of workers on a cluster that runs and is warm",
         "with start": "of starting and stopping the cluster too",
         "Mpixel/s": "of high-resolution members",
-        "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
         "efficiency": "time of the fewest workers times their number, over time times number; in turn, medians",
         "alone": "so many independent processes at once, each streaming an image of its own: what the machine allows",
         "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
+    },
+)
+def command(
+    models: Models = ("fluorescence-x4",),
+    sides: Annotated[tuple[int, ...], option("--side")] = (1000, 2000, 4000),
+    bands: Annotated[int, option(help="Of the images.")] = 1,
+    n: Annotated[int, option("-n", help="Members.")] = 8,
+    tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
+    rounds: Annotated[int, option(help="Of what is compared in turn; medians of ratios.")] = 2,
+    workers: Annotated[tuple[int, ...], option(help="Numbers of workers.")] = (1, 2),
+    compared: Annotated[
+        tuple[int, ...], option(help="Sides of images that are drawn in memory and by workers too.")
+    ] = (2000,),
+) -> Result:
+    """One row an image and way."""
+    found = measured(models)
+    begun = time.perf_counter()
+
+    def rows(one: Measured) -> list[dict[str, Any]]:
+        asked = {"model": one.file, "n": n, "tile": tile, "rounds": rounds}
+        own: list[dict[str, Any]] = []
+        for side in sides:
+            own += measure(side, bands, asked, *((workers, True) if side in compared else ()))
+            click.echo(f"{one.label}, {side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
+        return own
+
+    shown = by_model(found, rows)
+    streamed = [row["peak MiB"] for row in shown if row["way"] == "streamed"]
+    notes = {
+        "model": checksums(found),
+        "rounds": rounds,
+        "tiles": f"of {tile} low-resolution pixels a side",
+        "streamed, largest peak over smallest": max(streamed) / min(streamed),
+        "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
     }
-    shown = [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    estimators = f"times of single calls, medians over {rounds} round(s) of what is compared in turn"
-    record(name, shown, notes, out, seed=0, n=n, estimators=estimators)
+    return Result(shown, notes)

@@ -35,6 +35,7 @@ from bayesr.segmentation import conformal
 from bayesr.segmentation.evaluation import brier, dice, ece, object_f1, reliability
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.segmentation.segmenter import load as load_segmenter
+from bayesr_bench import measures
 from bayesr_bench.nuclei_figure import Example, draw
 from bayesr_bench.options import budget_option, data_option, models_option, out_option
 from bayesr_bench.record import error_of_mean, record
@@ -117,7 +118,7 @@ def covered(counts: Array, seed: int) -> dict[str, float]:
     """
     lower, upper, truth = counts.T
     row = {
-        "members' interval": float(np.mean((truth >= lower) & (truth <= upper))),
+        "members' interval": measures.coverage(truth, lower, upper),
         "its width": float(np.mean(upper - lower)),
     }
     if len(truth) // 2 < math.ceil(LEVEL / (1 - LEVEL)):

@@ -1,11 +1,11 @@
-"""Speed, memory and start-up, as ratios within one process wherever they are times.
+"""Time 32 members against one pass of SRGAN's generator; measure memory and start-up.
 
     bayesr bench speed
 
 32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
 (SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) on the same threads and
 in the same engine: eager PyTorch, channels_last, then OpenVINO. The two are timed in turn and the
-median ratio is printed.
+median ratio is recorded. Times are ratios within one process, but for those of whole processes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -30,9 +31,9 @@ import bayesr
 from bayesr import engine
 from bayesr.errors import InvalidArgument
 from bayesr.networks.tail import StochasticTail
-from bayesr_bench.options import budget_option, models_option, out_option
-from bayesr_bench.record import record
-from bayesr_bench.sets import labels
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.models import Measured, by_model, checksums, measured
+from bayesr_bench.options import Models
 
 
 class SRResNet(nn.Module):
@@ -158,58 +159,68 @@ def seconds(*command: str) -> float:
     return statistics.median(taken[1:])
 
 
-@click.command()
-@models_option("natural-x4")
-@budget_option(rounds=5, scored=256, devices=("cpu",))
-@click.option("--rounds", default=15, show_default=True, type=click.IntRange(min=1))
-@click.option("--device", "devices", multiple=True, default=["cpu", engine.NAME], show_default=True)
-@click.option(
-    "--scored", default=1024, show_default=True, type=click.IntRange(min=32),
-    help="Side of the image whose scoring is timed, a multiple of 4.",
-)  # fmt: skip
-@out_option
+@table(
+    n=32,
+    small={"rounds": 5, "scored": 256, "devices": ("cpu",)},
+    estimators="times as medians over rounds, ratios of a round's times",
+)
 def command(
-    models: tuple[str, ...], budget: str, rounds: int, devices: tuple[str, ...], scored: int, out: Path
-) -> None:
-    """Time of 32 members against one pass of SRGAN's generator; memory; start-up."""
+    models: Models = ("natural-x4",),
+    rounds: Annotated[int, option(type=click.IntRange(min=1))] = 15,
+    devices: Annotated[tuple[str, ...], option("--device")] = ("cpu", engine.NAME),
+    scored: Annotated[
+        int,
+        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed, a multiple of 4."),
+    ] = 1024,
+) -> Result:
+    """One row a case and engine."""
     if scored % 4:
         raise InvalidArgument(f"--scored is a multiple of 4, not {scored}.")
-    files = list(dict.fromkeys(models))
-    networks = [bayesr.load(file) for file in files]
-    for network in networks:
-        if network.bands != 3:
-            raise InvalidArgument(f"{network.name} takes {network.bands} band(s): this table is of colour images.")
-    rows: list[dict[str, Any]] = []
-    notes: dict[str, Any] = {}
-    for label, file, network in zip(labels(networks), files, networks, strict=True):
-        own, facts = measure(network, file, rounds, devices, scored)
-        several = len(files) > 1
-        rows += [{"model": label} | row for row in own] if several else own
-        notes |= {f"{key}, {label}" if several else key: value for key, value in facts.items()}
+    found = measured(models, bands=3)
+    notes: dict[str, str] = {}
+
+    def rows(one: Measured) -> list[dict[str, Any]]:
+        own = measure(one.model, rounds, devices)
+        facts = once(one, devices, scored)
+        notes.update({f"{key}, {one.label}" if len(found) > 1 else key: fact for key, fact in facts.items()})
+        return own
+
+    shown = by_model(found, rows)
     notes |= {
         "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
         "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
         f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
         "rounds": f"{rounds}, the two sides in turn",
     }
-    record(
-        "speed", rows, notes, out, seed=0, n=32, estimators="times as medians over rounds, ratios of a round's times"
-    )
+    return Result(shown, notes)
 
 
-def measure(
-    network: bayesr.Model, file: str, rounds: int, devices: Sequence[str], scored: int
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """(a row a case and engine, what else was measured) of a model."""
-    example = np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
+def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
+    """What is measured once of a model: the first call, memory, and scoring."""
+    first = [f"{first_call(one.model, example()[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    peak, taken = scoring(one.file, scored)
+    return {
+        "model": checksums([one]),
+        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
+        "memory": f"{peak_memory(one.file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
+        f"{taken:.0f} s",
+    }
+
+
+def example() -> np.ndarray:
+    """A bundled photograph, ``y x x x band``, uint8."""
+    return np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))
+
+
+def measure(network: bayesr.Model, rounds: int, devices: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a case and engine of a model."""
     # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
     cases = {
-        "64x64 float": example[:64, :64].astype(np.float32),
-        "64x64 uint8, members clipped and reprojected": example[:64, :64],
+        "64x64 float": example()[:64, :64].astype(np.float32),
+        "64x64 uint8, members clipped and reprojected": example()[:64, :64],
     }
     placed = {device: engine.place(network, device)[0] for device in devices}
-    first = [f"{first_call(network, example[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
-    reference: Callable[[Tensor], object]
     with torch.inference_mode():
         eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         compiled = engine.Graph(eager) if engine.NAME in devices else None
@@ -217,19 +228,11 @@ def measure(
         for (name, img), device in itertools.product(cases.items(), devices):
             low = torch.from_numpy(img.astype(np.float32)).permute(2, 0, 1)[None].div(255)
             low = low.contiguous(memory_format=torch.channels_last)
-            reference = eager if compiled is None or device != engine.NAME else lambda y: compiled([y])
-
-            def ours(img: np.ndarray = img, device: str = device) -> object:
-                return network.sample(img, 32, keep_samples=False, device=device)
-
-            def theirs(low: Tensor = low, reference: Callable[[Tensor], object] = reference) -> object:
-                return reference(low)
-
-            def naively(low: Tensor = low, model: bayesr.Model = placed[device]) -> None:
-                naive(model, low)
-
+            ours = partial(network.sample, img, 32, keep_samples=False, device=device)
+            reference = compiled if compiled is not None and device == engine.NAME else None
+            theirs = partial(eager, low) if reference is None else partial(reference, [low])
             one, mine, other = ratio(ours, theirs, rounds)
-            many, _, _ = ratio(ours, naively, max(3, rounds // 3))
+            many, _, _ = ratio(ours, partial(naive, placed[device], low), max(3, rounds // 3))
             rows.append(
                 {
                     "case": name,
@@ -240,12 +243,4 @@ def measure(
                     "ms, SRResNet": round(other, 1),
                 }
             )
-    peak, taken = scoring(file, scored)
-    notes = {
-        "model": f"{network.name}, {network.sha256[:12]}",
-        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
-        "memory": f"{peak_memory(file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
-        f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
-        f"{taken:.0f} s",
-    }
-    return rows, notes
+    return rows

@@ -28,6 +28,7 @@ from bayesr.errors import InvalidArgument, UnfamiliarInput
 from bayesr.recipes import names, recipe
 from bayesr.training.data import ImageSet, load_images
 from bayesr_bench.compact import BATCH, PATCH
+from bayesr_bench.measures import Scores
 from bayesr_bench.options import (
     TrainingBudget,
     data_option,
@@ -40,7 +41,7 @@ from bayesr_bench.protocol import PUBLISHED, check_protocol
 from bayesr_bench.record import error_of_mean, record
 from bayesr_bench.tables.realism import EDGES, WHOLE
 from bayesr_bench.tables.speed import ratio
-from bayesr_bench.trial import DOMAINS, LEVEL, SHOWN, Array, Scores, Task, Trial, attempt, each
+from bayesr_bench.trial import DOMAINS, LEVEL, SHOWN, Array, Task, Trial, attempt, each
 
 REFERENCE = "bayes-srgan"
 SMALL = ("bayes-srgan", "bayes-sr", "rcgan", "srresnet", "bicubic")
