@@ -166,6 +166,6 @@ def test_it_is_kept_in_a_file(learnt, tmp_path):
 
 def test_the_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "deepinv", None)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'bayesr\[bench\]'"):
+    with pytest.raises(EngineUnavailable, match=r"pip install 'bayesr-bench\[deepinv\]'"):
         denoiser.deepinv()
     assert issubclass(EngineUnavailable, BayesrError)

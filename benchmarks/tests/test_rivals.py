@@ -177,7 +177,7 @@ def test_parts_give_the_whole_in_its_order(count, parts):
 def photographs(tmp_path, monkeypatch):
     """(sets, images to train on); the networks are made at once, the samplers are short, and sets need no proof."""
     random = np.random.default_rng(0)
-    folders = tmp_path / "bench" / "set14", tmp_path / "bench" / "bsd100", tmp_path / "train" / "bsds500_train_jpg"
+    folders = tmp_path / "bench" / "set14", tmp_path / "bench" / "bsd100", tmp_path / "train" / "photos_free"
     for folder, count in zip(folders, (1, 1, 26), strict=True):
         folder.mkdir(parents=True)
         for k in range(count):
@@ -197,7 +197,7 @@ def photographs(tmp_path, monkeypatch):
     monkeypatch.setattr(rivals, "PICTURES", Domain(3, {"set14": 1, "bsd100": 1}))
     monkeypatch.setattr(rivals, "PARTS", 1)
     monkeypatch.setattr(rivals, "ROUNDS", 1)
-    return tmp_path / "bench", tmp_path / "train" / "bsds500_train_jpg"
+    return tmp_path / "bench", tmp_path / "train" / "photos_free"
 
 
 def run(*args):
@@ -271,7 +271,7 @@ def test_the_extra_that_is_missing_is_named_before_any_work(photographs, tmp_pat
     monkeypatch.setitem(sys.modules, "deepinv", None)
     monkeypatch.setattr(rivals, "prepared", lambda *rest: pytest.fail("work began"))
     result = run("--data", photographs[0], "--out", tmp_path)
-    assert result.exit_code == 1 and "pip install 'bayesr[bench]'" in result.output
+    assert result.exit_code == 1 and "pip install 'bayesr-bench[deepinv]'" in result.output
 
 
 def test_calibrations_of_other_samplers_are_not_taken(tmp_path):

@@ -62,8 +62,8 @@ from bayesr_bench.protocol import check_protocol
 from bayesr_bench.record import record
 from bayesr_bench.sets import SCALE, Picture
 from bayesr_bench.standing import REFERENCE, Row, aims, rows_of, title, winners
-from bayesr_bench.tables.speed import ratio
 from bayesr_bench.tables.systems import ESTIMATORS, ROUNDS, checksum, prepared
+from bayesr_bench.timing import ratio
 from bayesr_bench.trial import LEVEL, SHOWN, Domain, Task, each
 
 PICTURES = Domain(3, {"set14": 1, "bsd100": 10})

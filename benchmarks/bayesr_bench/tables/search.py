@@ -31,7 +31,7 @@ from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.validation import Validation
 from bayesr_bench.options import out_option
 from bayesr_bench.record import record
-from bayesr_bench.tables.speed import SRResNet, ratio
+from bayesr_bench.timing import SRResNet, ratio
 
 FLAGSHIP = recipe("bayes-srgan")
 

@@ -40,7 +40,7 @@ from bayesr_bench.options import (
 from bayesr_bench.protocol import PUBLISHED, check_protocol
 from bayesr_bench.record import error_of_mean, record
 from bayesr_bench.tables.realism import EDGES, WHOLE
-from bayesr_bench.tables.speed import ratio
+from bayesr_bench.timing import ratio
 from bayesr_bench.trial import DOMAINS, LEVEL, SHOWN, Array, Task, Trial, attempt, each
 
 REFERENCE = "bayes-srgan"
