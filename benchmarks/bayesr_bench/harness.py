@@ -50,9 +50,9 @@ override. Notes of the result come first, then the notes that the decorator stat
 with errors, differences from a reference model). `bayesr_bench.figures` says which direction of a figure is better:
 name a new figure there if its name has none of the known parts. A column ``X ±`` holds the standard error of ``X``.
 
-**Models.** `bayesr_bench.models` loads models, checks bands and scale, tells equal names apart, puts the column ``model``
-in front if there are several, and makes the fact of checksums. `bayesr_bench.sets` reads images and asks models.
-`bayesr_bench.timing` times calls in turn with a reference.
+**Models.** `bayesr_bench.models` loads models, checks bands and scale, tells equal names apart, puts the column
+``model`` in front if there are several, and makes the fact of checksums. `bayesr_bench.sets` reads images and asks
+models. `bayesr_bench.timing` times calls in turn with a reference.
 
 **What is no table** (`sheet` draws a picture) lies in the same folder, with a plain `click.Command` named ``command``.
 
