@@ -245,7 +245,7 @@ def _parameter(name: str, hint: Any, default: Any) -> click.Option:
             said = said | extra if isinstance(extra, Option) else said
     settings = _of_type(hint)
     if default is not inspect.Parameter.empty:
-        settings |= {"default": default, "show_default": default not in (None, (), False)}
+        settings |= {"default": default, "show_default": default is not None and default is not False and default != ()}
     elif "callback" not in said.settings:  # which finds a default of its own
         settings["required"] = True
     settings |= said.settings
