@@ -1,6 +1,7 @@
 """What the harness makes of a function: options, a record, and a place in the one list of tables."""
 
 import json
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -171,3 +172,13 @@ def test_training_tables_take_seconds(tmp_path):
     assert seen == [TrainingBudget("small", 5), TrainingBudget("full", 600), TrainingBudget("given", 7.5)]
     assert run(command, "--models", "kept")["models"] == Path("kept")
     assert isinstance(call(command, "--budget", "never").exception, InvalidArgument)
+
+
+def test_help_needs_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from bayesr.cli import main; runner = CliRunner(); "
+        "assert 'quality' in runner.invoke(main, ['bench', '--help']).output; "
+        "assert 'rate' in runner.invoke(main, ['--help']).output; "
+        "heavy = {'torch', 'xarray', 'zarr', 'numpy', 'scipy', 'pooch'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
