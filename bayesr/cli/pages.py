@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from bayesr.cli import plugins
+
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
@@ -42,14 +44,18 @@ def report(
         target = target if out else target.with_suffix(".html")
         path = pages.write(source, target, reference, window=part, progress=True, **options)
     else:
-        from bayesr.report import tables
-
+        write = plugins.page("tables")
+        if write is None:
+            raise InvalidArgument(
+                f"{sources[0]} is no product. Pages of recorded tables and histories are part of bayesr-bench, which"
+                f" is not installed: {plugins.INSTALL}."
+            )
         given = {"reference": reference, "window": window, **options}
         wrong = [f"--{name}" for name, value in given.items() if value]
         if wrong:
             raise InvalidArgument(f"{', '.join(wrong)}: of products, and {sources[0]} is recorded tables or histories.")
         paths = [Path(source) for source in sources]
-        path = tables.write(paths, out or paths[0].absolute().with_suffix(".html"))
+        path = write(paths, out or paths[0].absolute().with_suffix(".html"))
     click.echo(f"The page lies at {path.absolute()} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -20,22 +20,27 @@ from bayesr.errors import StoreFailed
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """What the browser is told to refuse: every address but that of the page itself. So nothing can leave it."""
 
+SHARED = "bayesr.report"
+"""The package whose assets all pages may use."""
+
 _PLACE = re.compile(r"\{\{(style|script|data|title|policy)(?::([\w.-]+))?\}\}")
 
 
-def page(template: str, data: Mapping[str, Any], title: str) -> str:
+def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SHARED) -> str:
     """An asset template with all that it names inside, as one HTML string without any outside reference.
 
     Parameters
     ----------
     template : str
-        The name of a file in ``assets``. It says ``{{style}}`` for `base.css` and ``{{style:NAME.css}}`` for another
-        style, ``{{script:NAME.js}}``, ``{{data}}``, ``{{title}}`` and ``{{policy}}``.
+        The name of a file in a folder ``assets``. It says ``{{style}}`` for `base.css` and ``{{style:NAME.css}}`` for
+        another style, ``{{script:NAME.js}}``, ``{{data}}``, ``{{title}}`` and ``{{policy}}``.
     data : mapping
         What scripts read with ``JSON.parse(document.getElementById("data").textContent)``. NaN and infinities become
         null, arrays lists.
     title : str
         Plain text.
+    assets : str
+        A package whose folder ``assets`` is searched first, before that of this package.
 
     Returns
     -------
@@ -50,13 +55,13 @@ def page(template: str, data: Mapping[str, Any], title: str) -> str:
         if kind == "policy":
             return f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         if kind == "style":
-            return f"<style>\n{_asset(name or 'base.css')}</style>"
+            return f"<style>\n{_asset(assets, name or 'base.css')}</style>"
         if kind == "script":
-            return f"<script>\n{_asset(name)}</script>"
+            return f"<script>\n{_asset(assets, name)}</script>"
         text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         return f'<script type="application/json" id="data">{text}</script>'
 
-    return _PLACE.sub(put, _asset(template))  # in one pass: what is put in is never looked at again
+    return _PLACE.sub(put, _asset(assets, template))  # in one pass: what is put in is never looked at again
 
 
 def save(text: str, out: Path) -> Path:
@@ -90,8 +95,9 @@ def _umask() -> int:
     return mask
 
 
-def _asset(name: str) -> str:
-    return (files("bayesr.report") / "assets" / name).read_text("utf-8")
+def _asset(package: str, name: str) -> str:
+    places = (files(one) / "assets" / name for one in dict.fromkeys((package, SHARED)))
+    return next(place for place in places if place.is_file()).read_text("utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -1,1 +1,0 @@
-"""What bayesr claims, measured: one file a table, run as ``bayesr bench NAME``."""

@@ -1,0 +1,1 @@
+"""What this distribution adds to the command line of bayesr."""

@@ -1,0 +1,88 @@
+"""``bayesr data``: the sets of images that tables are measured and models trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def data() -> None:
+    """Sets of images by name: what there is, fetching, checking."""
+
+
+def _folder(given: Path | None) -> Path | None:
+    """The folder of sets, or None where there is none yet."""
+    from bayesr.errors import DataNotFound
+    from bayesr_bench.options import data_folder
+
+    if given is not None:
+        return data_folder(given)
+    try:
+        return data_folder()
+    except DataNotFound:
+        return None
+
+
+_where = click.option(
+    "--data", "folder", type=click.Path(path_type=Path),
+    help="Folder of sets.  [default: $BAYESR_DATA, else what was fetched]",
+)  # fmt: skip
+
+
+@data.command("list")
+@_where
+def show(folder: Path | None) -> None:
+    """Names, sizes, licences and sources of all sets, and whether they are here."""
+    from bayesr_bench.registry import known, place, verify
+
+    root = _folder(folder)
+    for name, one in known().items():
+        state = "missing" if root is None else str(verify(one, place(one, root)))
+        click.echo(f"{name} ({state}): {one.title}, {one.count} files, {one.bytes / 2**20:.1f} MiB")
+        offered = "can be fetched" if one.addresses else f"cannot be fetched: {one.note}"
+        for line in (one.about, f"licence: {one.licence}", f"from: {one.citation}; {one.source}", offered):
+            click.echo(f"    {line}")
+    click.echo(f"\nLooked in {root}." if root else "\nThere is no folder of data yet: see `bayesr data fetch --help`.")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder, instead of the user's cache.")
+def fetch(names: tuple[str, ...], to: Path | None) -> None:
+    """Download sets, by default all that can be had, and check every file; what is there already is kept.
+
+    They come to lie in the folders bench and train of a cache folder, where tables look for them, or of --to.
+    """
+    from bayesr.progress import progress
+    from bayesr_bench import registry
+    from bayesr_bench.options import cache
+
+    sets = registry.known()
+    chosen = [registry.find(name, sets) for name in dict.fromkeys(names)]
+    chosen = chosen or [one for one in sets.values() if one.addresses]
+    root = cache() if to is None else to
+    root.mkdir(parents=True, exist_ok=True)
+    for one in chosen:
+        with progress(f"fetching {one.name}", one.count, None) as advance:
+            place = registry.fetch(one, root, advance)
+        click.echo(f"{one.name}: {one.count} files in {place}; licence: {one.licence}")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@_where
+def verify(names: tuple[str, ...], folder: Path | None) -> None:
+    """Compare sets in a folder, by default all that lie in it, with their checksums."""
+    from bayesr_bench import registry
+    from bayesr_bench.options import data_folder
+
+    root, sets = data_folder(folder), registry.known()
+    chosen = [registry.find(name, sets) for name in dict.fromkeys(names)]
+    chosen = chosen or [one for one in sets.values() if registry.place(one, root).is_dir()]
+    for one in chosen:
+        registry.check(one, registry.place(one, root))
+        click.echo(f"{one.name}: all {one.count} files are those of the registry")
+    if not chosen:
+        click.echo(f"There is none of the sets in {root}.")

@@ -1,0 +1,70 @@
+"""The models that a table measures: loaded, checked, and named in its rows and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import bayesr
+from bayesr.errors import InvalidArgument
+from bayesr_bench.record import Row
+from bayesr_bench.sets import labels
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model that is measured.
+
+    Attributes
+    ----------
+    file : str
+        Name or path, as given.
+    label : str
+        Its name in the table; models of equal names are told apart by their checksums.
+    model : Model
+    """
+
+    file: str
+    label: str
+    model: bayesr.Model
+
+
+def measured(files: Sequence[str], *, bands: int | None = None, scale: int | None = None) -> list[Measured]:
+    """Load models, each once, in the given order.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Names of bundled models, or paths.
+    bands, scale : int, optional
+        That the table requires.
+
+    Raises
+    ------
+    InvalidArgument
+        If a model has other bands or another scale.
+    """
+    once = list(dict.fromkeys(files))
+    networks = [bayesr.load(file) for file in once]
+    for one in networks:
+        if (bands or one.bands) != one.bands or (scale or one.scale) != one.scale:
+            needed = " and ".join(
+                [f"models of {bands} band(s)"] * (bands is not None) + [f"x{scale}"] * (scale is not None)
+            )
+            raise InvalidArgument(
+                f"{one.name} takes {one.bands} band(s) to x{one.scale}: this table takes {needed}; see `bayesr bench "
+                "domains`."
+            )
+    return [Measured(*parts) for parts in zip(once, labels(networks), networks, strict=True)]
+
+
+def by_model(models: Sequence[Measured], rows: Callable[[Measured], Sequence[Row]]) -> list[Row]:
+    """The rows of all models; of several models each row begins with the model's label."""
+    return [
+        row if len(models) == 1 else {"model": one.label, **row} for one in models for row in rows(one)
+    ]  # fmt: skip
+
+
+def checksums(models: Sequence[Measured]) -> str:
+    """The fact ``model`` of a table: each label with the beginning of the file's checksum."""
+    return ", ".join(f"{one.label}, {one.model.sha256[:12]}" for one in models)

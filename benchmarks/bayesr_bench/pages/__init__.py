@@ -1,0 +1,1 @@
+"""Pages of recorded tables and training histories."""

@@ -1,0 +1,134 @@
+"""The sets of images that are measured on, and what a model answers to one of their images.
+
+A folder of data holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and
+nuclei in ``dsb2018/images``, of which the set takes the fluorescence images: grey files of a dark
+background; the others are stained tissue in transmitted light.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from bayesr.errors import DataNotFound, UnfamiliarInput, UnknownData
+from bayesr.model.model import Model
+from bayesr.observe import ForwardOperator, bicubic
+from bayesr.training.held_out import make_pair
+
+SCALE = 4
+"""That of the published figures, and of the sets' images where nothing else is said."""
+PHOTOGRAPHS = ("set5", "set14", "bsd100")
+SET_FOLDERS = {
+    "set5": ("set5",),
+    "set14": ("set14",),
+    "bsd100": ("bsd100", "bsd100_jpg"),
+    "aerial": ("naip/hr",),
+    "nuclei": ("dsb2018/images",),
+}
+_MIDDLE = 127.5
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+
+
+class Picture(NamedTuple):
+    """Pixels, `y x x x band`, and whether the file is a grey one, whose values tables take as they are."""
+
+    pixels: NDArray[np.uint8]
+    grey: bool
+
+
+class Answer(NamedTuple):
+    """What a model says of an image, and the truth, in grey levels.
+
+    Attributes
+    ----------
+    low : ndarray
+        What it was given, `y x x x band`, uint8.
+    members : ndarray
+        `n x band x y x x`.
+    mean, std, lower, upper, truth : ndarray
+        `band x y x x`.
+    """
+
+    low: NDArray[np.uint8]
+    members: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    truth: NDArray[np.float32]
+
+
+def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
+    """The images of a set, cropped to a multiple of the scale: three bands, or one for nuclei.
+
+    Raises
+    ------
+    UnknownData
+        If there is no such set.
+    DataNotFound
+        If its folder is not there, or holds no image.
+    """
+    if name not in SET_FOLDERS:
+        raise UnknownData(f"There is no set {name!r}: the sets are {', '.join(SET_FOLDERS)}.")
+    folder = next((root / f for f in SET_FOLDERS[name] if (root / f).is_dir()), None)
+    pictures = read_folder(folder, scale) if folder is not None else {}
+    if not pictures:
+        where = f"{root} has no folder {' or '.join(SET_FOLDERS[name])}" if folder is None else f"{folder} has no image"
+        raise DataNotFound(
+            f"The images of {name} are not there: {where}. Name the folder that holds the sets with --data, or fetch "
+            "them with `bayesr data fetch`; `bayesr data list` shows what is here."
+        )
+    if name != "nuclei":
+        return pictures
+    return {
+        file: Picture(pixels[..., :1], grey)
+        for file, (pixels, grey) in pictures.items()
+        if grey and np.median(pixels) < _MIDDLE
+    }
+
+
+def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
+    """Every image in a folder, with three bands, cropped to a multiple of the scale."""
+    pictures = {}
+    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES):
+        with PIL.Image.open(file) as picture:
+            grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
+        height, width = (size // scale * scale for size in pixels.shape[:2])
+        pictures[file.stem] = Picture(pixels[:height, :width], grey)
+    return pictures
+
+
+def observe(high: NDArray[np.uint8], operator: ForwardOperator | None = None) -> NDArray[np.uint8]:
+    """The low-resolution image of one, bicubic x4 where nothing else is said; both `y x x x band`."""
+    return make_pair(high, operator or bicubic(SCALE))[0]
+
+
+def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float = 0.9) -> Answer:
+    """Sample the image that the model's own observation makes of a picture.
+
+    A grey image is repeated for a model of three bands. What it answers is averaged over them then:
+    members one by one, and the bands' means, deviations and intervals, which are nearly equal.
+    """
+    low, high = make_pair(picture.pixels, model.observation)
+    repeated = low.shape[-1] == 1 < model.bands
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarInput)  # foreign domains are what is measured
+        given = np.repeat(low, model.bands, -1) if repeated else low
+        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", progress=False)
+    found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() for name in ("mean", "std", "lower", "upper")}
+    members = ds["samples"].to_numpy()
+    if repeated:
+        members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}
+    return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32))
+
+
+def labels(models: Sequence[Model]) -> list[str]:
+    """The names of models in a table; files of one name get the beginning of their checksums too."""
+    names = [model.name for model in models]
+    return [n if names.count(n) == 1 else f"{n} {m.sha256[:6]}" for n, m in zip(names, models, strict=True)]

@@ -1,0 +1,126 @@
+"""Score every model on every set, and compare models of a domain with that of photographs.
+
+    bayesr bench domains --data FOLDER
+
+FOLDER holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and nuclei in
+``dsb2018/images``, of which the fluorescence images count: grey files of a dark background. Low-resolution images
+are made with the model's own observation and rounded to 8 bits. A model of three bands takes a grey image
+three times, and what it answers is averaged over them; a model of one band takes colour band by band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import numpy as np
+
+import bayesr
+from bayesr.model.card import store_scores
+from bayesr.model.catalogue import locate
+from bayesr.scoring.figures import fair_crps
+from bayesr_bench import measures
+from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.measures import Scores
+from bayesr_bench.models import Measured, measured
+from bayesr_bench.options import Data, Limit, Members, Models, Seed
+from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
+from bayesr_bench.sets import SET_FOLDERS, Picture, answer, read_set
+
+LEVEL = 0.9
+FIGURES = ("PSNR", "fair CRPS", "covered", "spread/skill")
+COMPARED = FIGURES[:2]
+
+
+def takes(model: bayesr.Model, picture: Picture) -> bool:
+    bands = picture.pixels.shape[-1]
+    return bands == 1 or model.bands in (1, bands)
+
+
+def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int) -> Scores:
+    """All figures of every picture, in grey levels."""
+    rows = []
+    for picture in pictures:
+        found = answer(model, picture, n, seed, LEVEL)
+        image, truth = (band.transpose(1, 2, 0) for band in (found.mean, found.truth))
+        values = (
+            psnr(image, truth, picture.grey, model.scale),
+            fair_crps(found.members, found.truth),
+            measures.coverage(found.truth, found.lower, found.upper),
+            measures.spread_skill(found.members, found.mean, found.truth),
+        )
+        rows.append(dict(zip(FIGURES, values, strict=True)))
+    return measures.gathered(rows)
+
+
+def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[dict[str, Any]]:
+    """A row a set and model; `measured` holds scores by set, then by model."""
+    rows: list[dict[str, Any]] = []
+    for name, models in measured.items():
+        for model, scores in models.items():
+            reference = models.get(against) if model != against else None
+            row: dict[str, Any] = {"set": f"{name} ({len(scores['PSNR'])})", "model": model}
+            rows.append(row | measures.averages(scores) | measures.differences(scores, reference, against, COMPARED))
+    return rows
+
+
+@table(
+    rounding=decimals(4),
+    estimators=f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor",
+    notes={
+        "members": f"as drawn; interval at level {LEVEL:g}",
+        "nuclei": "grey fluorescence images, values 0..255 whatever an image's own range; a model of three bands takes "
+        "them three times, and its members, means and intervals are averaged over bands",
+    },
+)
+def command(
+    data: Data,
+    models: Annotated[Models, option(help="Model to measure; may be repeated.  [default: all bundled]")] = (),
+    against: Annotated[str, option(help="The model that others are compared with.")] = "natural-x4",
+    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
+    n: Members = 32,
+    seed: Seed = 0,
+    limit: Limit = None,
+    write_scores: Annotated[bool, option(help="Into the model files.")] = False,
+) -> Result:
+    """One row a set and model."""
+    files = models or tuple(info.name for info in bayesr.models())
+    found = measured(files if against in files else (against, *files))
+    (other,) = [one.label for one in found if one.file == against]
+    check_protocol(data, [name for name in sets if name in PUBLISHED])
+    scores = {name: _of_set(name, found, data, n, seed, limit) for name in sets}
+    if write_scores:
+        for one in found:
+            if one.file in files:
+                store_scores(locate(one.file), _stored(one.label, scores, n, seed))
+    notes = {
+        "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
+        "differences": f"image by image, then averaged: a model better than {against} has more PSNR and less CRPS",
+    }
+    return Result(rows_of(scores, other), notes)
+
+
+def _of_set(
+    name: str, models: Sequence[Measured], data: Path, n: int, seed: int, limit: int | None
+) -> dict[str, Scores]:
+    """The scores of all models that take the images of a set."""
+    found = {}
+    for one in models:
+        pictures = list(read_set(data, name, one.model.scale).values())[:limit]
+        if all(takes(one.model, picture) for picture in pictures):
+            found[one.label] = measure(one.model, pictures, n, seed)
+            click.echo(f"{name}: {one.label} done", err=True)
+    return found
+
+
+def _stored(label: str, scores: Mapping[str, Mapping[str, Scores]], n: int, seed: int) -> dict[str, dict[str, Any]]:
+    """What a model file says of its scores, by set."""
+    about = {"n": n, "seed": seed, "estimators": ESTIMATORS}
+    return {
+        name: {"images": len(of_set[label]["PSNR"])} | about
+        | {k: round(v, 4) for k, v in measures.averages(of_set[label]).items() if np.isfinite(v)}
+        for name, of_set in scores.items()
+        if label in of_set
+    }  # fmt: skip

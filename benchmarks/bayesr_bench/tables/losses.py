@@ -1,0 +1,91 @@
+"""Compare five losses of segmentation over the folds of a cross-validation, on fluorescence nuclei.
+
+    bayesr bench losses --train FOLDER
+
+FOLDER holds ``images`` and ``labels``, files of equal names, of which the fluorescence images count: grey files of a
+dark background. Every loss trains the same network from the same weights on the same patches. Dice, Jaccard and
+precision are of the foreground at probability 0.5: averaged over the images that a fold holds out, then given as
+mean and standard deviation over folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import numpy as np
+
+from bayesr.networks.segmenters.mobile_unet import MobileUNet
+from bayesr.segmentation.cases import Case, folders
+from bayesr.segmentation.fit import cross_validate
+from bayesr.segmentation.losses import LOSSES
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.options import FOLDER, Keep, Limit, Seed
+
+FIGURES = ("dice", "jaccard", "precision")
+_MIDDLE = 127.5
+
+
+def fluorescence(folder: Path) -> list[Case]:
+    """The grey images of a dark background in ``folder/images``, with their objects in ``folder/labels``."""
+    cases = folders(folder / "images", folder / "labels")
+    return [case for case in cases if len(case.image) == 1 and np.median(case.image) < _MIDDLE]
+
+
+def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a loss, of what `cross_validate` returns."""
+    rows = []
+    for loss in dict.fromkeys(result["loss"] for result in results):
+        own = [result for result in results if result["loss"] == loss]
+        row: dict[str, Any] = {"loss": loss}
+        for figure in FIGURES:
+            values = np.array([result[figure] for result in own])
+            row[figure] = f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
+        row |= {"folds": len(own), "parameters": own[0]["parameters"], "steps": own[0]["steps"]}
+        rows.append(row | {"seconds a fold": round(float(np.mean([result["seconds"] for result in own])), 1)})
+    return rows
+
+
+@table(
+    estimators="of the foreground at probability 0.5: mean over a fold's held-out images, then mean ± standard "
+    "deviation (ddof=1) over folds",
+)
+def command(
+    train: Annotated[Path, option(type=FOLDER, help="Folder with images and labels.")],
+    losses: Annotated[tuple[str, ...], option(type=click.Choice(list(LOSSES)), help="May be repeated.")] = tuple(
+        LOSSES
+    ),
+    folds: int = 5,
+    steps: Annotated[int, option(help="Of each training.")] = 250,
+    batch: int = 8,
+    patch: Annotated[int, option(help="Pixels along a side.")] = 96,
+    width: Annotated[float, option(help="Factor on MobileNetV2's channels.")] = 0.35,
+    depth: Annotated[int, option(help="How often the encoder halves the size.")] = 4,
+    rate: float = 2e-3,
+    seed: Seed = 0,
+    limit: Annotated[Limit, option(help="Images, for a quick look.")] = None,
+    workers: Annotated[int, option(help="Trainings at a time.")] = 1,
+    keep: Annotated[Keep, option(help="Folder for results and checkpoints, to go on from.")] = None,
+) -> Result:
+    """One row a loss."""
+    cases = fluorescence(train)[:limit]
+    results = cross_validate(
+        cases, partial(MobileUNet, 1, 1, width, depth), losses, folds,
+        seed=seed, workers=workers, keep=keep, report=_say,
+        steps=steps, batch=batch, patch=patch, rate=rate, scaling="percentiles",
+    )  # fmt: skip
+    notes = {
+        "data": f"{len(cases)} fluorescence images of {train.name}, {folds} folds over images",
+        "network": f"U-Net with a MobileNetV2 encoder of width {width:g}, depth {depth}, from random weights",
+        "training": f"{steps} steps of {batch} patches of {patch}x{patch}, Adam, rate {rate:g} falling along a cosine; "
+        "patches turned, mirrored, changed in contrast, level and gamma; the same weights and patches for every loss",
+    }
+    return Result(rows_of(results), notes)
+
+
+def _say(row: dict[str, Any]) -> None:
+    figures = ", ".join(f"{figure} {row[figure]:.4f}" for figure in FIGURES)
+    click.echo(f"{row['loss']}, fold {row['fold']}: {figures} ({row['seconds']:.0f} s)", err=True)

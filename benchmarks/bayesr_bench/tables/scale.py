@@ -1,0 +1,257 @@
+"""Measure time, memory and throughput of growing images: streamed, in memory, and by workers.
+
+    bayesr bench scale
+
+Every way of drawing an image runs in a process of its own. Throughputs of streaming and of a call in memory are
+compared within one process, the two in turn; so are one and two workers, each with a cluster of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+import bayesr
+from bayesr.images.lazy import BLOCK
+from bayesr_bench.harness import Result, option, significant, table
+from bayesr_bench.models import Measured, by_model, checksums, measured
+from bayesr_bench.options import Models
+
+_CHUNK = 256
+
+
+def synthetic(path: Path, side: int, bands: int = 1, seed: int = 0) -> None:
+    """Write a smooth field with texture and noise, uint8, as Zarr, block by block: only a block is in memory.
+
+    Parameters
+    ----------
+    path : Path
+    side : int
+        Height and width in pixels.
+    bands : int
+    seed : int
+    """
+    array = zarr.create_array(
+        path, shape=(bands, side, side), chunks=(bands, _CHUNK, _CHUNK), shards=(bands, BLOCK, BLOCK), dtype="uint8",
+        dimension_names=("band", "y", "x"),
+    )  # fmt: skip
+    for rows, columns in _blocks(side):
+        array[:, rows, columns] = _block(rows, columns, bands, seed)
+
+
+def _blocks(side: int) -> Iterator[tuple[slice, slice]]:
+    starts = range(0, side, BLOCK)
+    yield from ((slice(y, min(y + BLOCK, side)), slice(x, min(x + BLOCK, side))) for y in starts for x in starts)
+
+
+def _block(rows: slice, columns: slice, bands: int, seed: int) -> NDArray[np.uint8]:
+    y, x = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
+    smooth = 90 + 40 * np.sin(y / 67) * np.cos(x / 91) + 20 * np.sin((x + 2 * y) / 311)
+    texture = 35 * np.sin(x * y / 5000 % math.tau) * np.sin(x / 3.1) * np.sin(y / 4.3)
+    noise = np.random.default_rng((seed, rows.start, columns.start)).normal(0, 4, (bands, *smooth.shape))
+    pixels: NDArray[np.uint8] = np.clip(np.rint(smooth + texture + noise), 0, 255).astype(np.uint8)
+    return pixels
+
+
+_HEAD = """
+import json, resource, shutil, sys, time, warnings
+import bayesr
+warnings.simplefilter("ignore")
+asked = json.loads(sys.argv[1])
+network = bayesr.load(asked["model"])
+if "threads" in asked:
+    import torch
+    torch.set_num_threads(asked["threads"])
+
+def draw(image, **how):
+    shutil.rmtree("s.zarr", ignore_errors=True)
+    begun = time.perf_counter()
+    bayesr.sample(image, asked["n"], model=network, progress=False, keep_samples=False, **how)
+    return time.perf_counter() - begun
+
+def peak(who):
+    return resource.getrusage(who).ru_maxrss / 2**10
+"""
+_STREAMED = """
+draw("warm.zarr", store="s.zarr", tile=asked["tile"])
+taken = draw("image.zarr", store="s.zarr", tile=asked["tile"])
+print(json.dumps({"seconds": taken, "peak": peak(resource.RUSAGE_SELF)}))
+"""
+_IN_TURN = """
+turns = []
+for turn in range(asked["rounds"] + 1):
+    image = "image.zarr" if turn else "warm.zarr"
+    mine = draw(image, store="s.zarr", tile=asked["tile"])
+    turns.append((mine, draw(image, tile=asked["tile"])))
+print(json.dumps({"turns": turns[1:], "peak": peak(resource.RUSAGE_SELF)}))
+"""
+_WORKERS = """
+from bayesr.workers import clusters
+begun = time.perf_counter()
+with clusters.connected(asked["workers"]) as (client, _):
+    draw("small.zarr", store="s.zarr", tile=16, cluster=client)  # every worker loads what it needs
+    taken = draw("image.zarr", store="s.zarr", tile=asked["tile"], cluster=client)
+found = {"whole": time.perf_counter() - begun, "seconds": taken, "peak": peak(resource.RUSAGE_SELF)}
+print(json.dumps(found | {"worker": peak(resource.RUSAGE_CHILDREN)}))
+"""
+
+
+def run(code: str, folder: Path, **asked: Any) -> dict[str, Any]:
+    """What a process of its own says of drawing ``image.zarr`` in `folder`."""
+    command = [sys.executable, "-W", "ignore", "-c", _HEAD + code, json.dumps(asked)]
+    said = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def at_once(number: int, folder: Path, **asked: Any) -> float:
+    """Seconds that processes of one thread take on average, each streaming ``image.zarr`` by itself, all at once."""
+
+    def alone(which: int) -> float:
+        own = folder / f"own{which}"
+        own.mkdir(exist_ok=True)
+        for name in ("image.zarr", "warm.zarr"):
+            if not (own / name).exists():
+                (own / name).symlink_to(folder / name)
+        return float(run(_STREAMED, own, **asked, threads=1)["seconds"])
+
+    with ThreadPoolExecutor(number) as threads:
+        return statistics.fmean(threads.map(alone, range(number)))
+
+
+COLUMNS = (
+    "image", "way", "seconds", "with start", "Mpixel/s", "/ in memory", "efficiency", "peak MiB", "a worker's MiB",
+)  # fmt: skip
+
+
+def measure(
+    side: int, bands: int, asked: dict[str, Any], workers: tuple[int, ...] = (), in_memory: bool = False
+) -> list[dict[str, Any]]:
+    """A row a way of drawing an image of ``side x side`` pixels.
+
+    Parameters
+    ----------
+    side, bands : int
+    asked : dict
+        ``model``, ``n``, ``tile``, ``rounds``.
+    workers : tuple of int
+        Numbers of workers that draw it too.
+    in_memory : bool
+        Whether a call in memory draws it too.
+    """
+    pixels = asked["n"] * bands * (bayesr.load(asked["model"]).scale * side) ** 2 / 1e6
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        synthetic(folder / "image.zarr", side, bands)
+        synthetic(folder / "warm.zarr", min(side, asked["tile"] * 5 // 4), bands)
+        synthetic(folder / "small.zarr", 64, bands)
+        found = run(_STREAMED, folder, **asked)
+        rows = [{"way": "streamed", "seconds": found["seconds"], "peak MiB": found["peak"]}]
+        if in_memory:
+            found = run(_IN_TURN, folder, **asked)
+            taken = statistics.median(memory for _, memory in found["turns"])
+            rows[0]["/ in memory"] = statistics.median(memory / mine for mine, memory in found["turns"])
+            rows.append({"way": "in memory", "seconds": taken, "peak MiB": found["peak"], "/ in memory": 1.0})
+        rows += by_workers(folder, asked, workers)
+    for row in rows:
+        images = int(row["way"].split()[0]) if "alone" in row["way"] else 1
+        row |= {"image": f"{side}x{side}x{bands}", "Mpixel/s": images * pixels / row["seconds"]}
+    return [{column: row.get(column, math.nan) for column in COLUMNS} for row in rows]
+
+
+def by_workers(folder: Path, asked: dict[str, Any], workers: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Two rows a number of workers: so many independent processes, then workers on one image."""
+    runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
+    apart: dict[int, list[float]] = {number: [] for number in workers}
+    for _ in range(asked["rounds"]):
+        for number in workers:
+            apart[number].append(at_once(number, folder, **asked))
+        for number in workers:
+            runs[number].append(run(_WORKERS, folder, **asked, workers=number))
+    rows: list[dict[str, Any]] = []
+    for number, of_number in runs.items():
+        middle = {key: statistics.median(each[key] for each in of_number) for key in of_number[0]}
+        first = [each["seconds"] for each in runs[workers[0]]]
+        ratios = [a / b["seconds"] for a, b in zip(first, of_number, strict=True)]
+        rows.append(
+            {
+                "way": f"{number} alone, one thread",
+                "seconds": statistics.median(apart[number]),
+                "efficiency": statistics.median(a / b for a, b in zip(apart[workers[0]], apart[number], strict=True)),
+            }
+        )
+        rows.append(
+            {
+                "way": f"{number} worker{'s' * (number > 1)}",
+                "seconds": middle["seconds"],
+                "with start": middle["whole"],
+                "efficiency": statistics.median(ratios) * workers[0] / number,
+                "peak MiB": middle["peak"],
+                "a worker's MiB": middle["worker"],
+            }
+        )
+    return rows
+
+
+@table(
+    renamed=True,
+    rounding=significant(4),
+    small={"sides": (192, 384), "compared": (384,), "tile": 128, "rounds": 1},
+    estimators="times of single calls, medians over the rounds of what is compared in turn",
+    notes={
+        "seconds": "of the call alone, after one of a small image; of workers on a cluster that runs and is warm",
+        "with start": "of starting and stopping the cluster too",
+        "Mpixel/s": "of high-resolution members",
+        "efficiency": "time of the fewest workers times their number, over time times number; in turn, medians",
+        "alone": "so many independent processes at once, each streaming an image of its own: what the machine allows",
+        "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
+    },
+)
+def command(
+    models: Models = ("fluorescence-x4",),
+    sides: Annotated[tuple[int, ...], option("--side")] = (1000, 2000, 4000),
+    bands: Annotated[int, option(help="Of the images.")] = 1,
+    n: Annotated[int, option("-n", help="Members.")] = 8,
+    tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
+    rounds: Annotated[int, option(help="Of what is compared in turn; medians of ratios.")] = 2,
+    workers: Annotated[tuple[int, ...], option(help="Numbers of workers.")] = (1, 2),
+    compared: Annotated[
+        tuple[int, ...], option(help="Sides of images that are drawn in memory and by workers too.")
+    ] = (2000,),
+) -> Result:
+    """One row an image and way."""
+    found = measured(models)
+    begun = time.perf_counter()
+
+    def rows(one: Measured) -> list[dict[str, Any]]:
+        asked = {"model": one.file, "n": n, "tile": tile, "rounds": rounds}
+        own: list[dict[str, Any]] = []
+        for side in sides:
+            own += measure(side, bands, asked, *((workers, True) if side in compared else ()))
+            click.echo(f"{one.label}, {side}x{side}: {time.perf_counter() - begun:.0f} s", err=True)
+        return own
+
+    shown = by_model(found, rows)
+    streamed = [row["peak MiB"] for row in shown if row["way"] == "streamed"]
+    notes = {
+        "model": checksums(found),
+        "rounds": rounds,
+        "tiles": f"of {tile} low-resolution pixels a side",
+        "streamed, largest peak over smallest": max(streamed) / min(streamed),
+        "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
+    }
+    return Result(shown, notes)

@@ -1,0 +1,149 @@
+"""Compare stochastic heads and losses that were tried: score and time of each.
+
+    bayesr bench search --train DATA
+
+Every variant gets the same trunk, that of a bundled model, which stays as it is, and the same number of
+steps on the same patches to train its tail; the variants differ from the recipe in what their names say.
+Scores are of 8 members on crops of held-out images, times of 32 members of a 64x64 image without bounds,
+over those of one SRResNet pass in the same process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+import bayesr
+from bayesr.model.model import Model
+from bayesr.progress import progress as show_progress
+from bayesr.training.recipes import recipe
+from bayesr.training import losses
+from bayesr.training.data import ImageSet, load_images
+from bayesr.training.pairs import Pairs
+from bayesr.training.loop import Trainer
+from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.validation import Validation
+from bayesr_bench.options import out_option
+from bayesr_bench.record import record
+from bayesr_bench.timing import SRResNet, ratio
+
+FLAGSHIP = recipe("bayes-srgan")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the recipe: options of its network, and of its second stage."""
+
+    name: str
+    network: Mapping[str, Any] = field(default_factory=dict)
+    stage: Mapping[str, Any] = field(default_factory=dict)
+
+
+VARIANTS = (
+    Variant("as the recipe ships"),
+    Variant("width 24, 3 blocks", dict(head_width=24, head_blocks=3)),
+    Variant("width 24", dict(head_width=24)),
+    Variant("1 block of 16 latents", dict(head_blocks=1, latent=16)),
+    Variant("1 block of 16 latents, width 24", dict(head_blocks=1, latent=16, head_width=24)),
+    Variant("3 blocks", dict(head_blocks=3)),
+    Variant("4 latents a block", dict(latent=4)),
+    Variant("16 latents a block", dict(latent=16)),
+    Variant("no linear path", dict(direct=False)),
+    Variant("a gain per value, 3x3 exit", dict(mix=0)),
+    Variant("mix 32", dict(mix=32)),
+    Variant("mix 96", dict(mix=96)),
+    Variant("2 members", {}, dict(members=2)),
+    Variant("pixels alone", {}, dict(patches={}, bands={})),
+    Variant("no bands", {}, dict(bands={})),
+    Variant("bands 16 beside 8", {}, dict(bands={8: 1.0, 16: 1.0})),
+    Variant("patches 8 and 16", {}, dict(patches={8: 0.5, 16: 0.5})),
+    Variant("bands without patches", {}, dict(patches={})),
+)
+
+
+def trained(
+    variant: Variant, start: Model, images: ImageSet, steps: int, rate: float, seed: int, batch: int = 4
+) -> Trainer:
+    """The variant after its steps."""
+    score = next(stage for stage in FLAGSHIP.stages if stage.name == "score")
+    stage: Stage = replace(score, steps=steps, rate=rate, batch=batch, **variant.stage)
+    what = Recipe(variant.name, dict(FLAGSHIP.network) | dict(variant.network), (stage,), FLAGSHIP.patch)
+    trainer = Trainer(what, Pairs(images, start.observation, what.patch), seed)
+    trainer.start_from(start.generator)
+    for part in (trainer.generator.backbone, trainer.generator.up):
+        part.requires_grad_(False)
+    begun = time.process_time()
+    for _ in range(steps):
+        trainer.advance()
+    trainer.seconds = time.process_time() - begun
+    return trainer
+
+
+@torch.inference_mode()
+def seconds_ratio(trainer: Trainer, rounds: int = 7) -> float:
+    """Time of 32 members of 64x64 with all moments over that of one SRResNet pass."""
+    reference = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Model("variant", trainer.average.eval(), trainer.operator)
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 64
+    image = np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1)
+    low = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+    return ratio(lambda: model.sample(image, 32, keep_samples=False), lambda: reference(low), rounds)[0]
+
+
+@click.command()
+@click.option("--train", "folders", multiple=True, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--model", default="natural-x4", show_default=True, help="Whose trunk all variants share.")
+@click.option("--steps", default=600, show_default=True)
+@click.option("--rate", default=2e-3, show_default=True)
+@click.option("--held-out", default=120, show_default=True)
+@click.option("--only", multiple=True, help="Names of variants, instead of all.")
+@click.option("--seed", default=0, show_default=True)
+@out_option
+def command(
+    folders: tuple[Path, ...], model: str, steps: int, rate: float, held_out: int, only: tuple[str, ...], seed: int,
+    out: Path,
+) -> None:  # fmt: skip
+    """Fair CRPS per millisecond of tails and losses, each with the same trunk and training."""
+    start = bayesr.load(model)
+    images, kept = load_images(folders).split(held_out)
+    validation = Validation(kept, start.observation)
+    chosen = [variant for variant in VARIANTS if not only or variant.name in only]
+    rows = []
+    with show_progress("searching", len(chosen), None) as advance:
+        for variant in chosen:
+            trainer = trained(variant, start, images, steps, rate, seed)
+            trainer.calibrate_spread()
+            found = validation(trainer)
+            with torch.no_grad():
+                x = torch.cat([trainer.members(low, 8, trainer.average)[1] for low in validation.low.split(8)])
+            head = trainer.average.head
+            assert head is not None
+            rows.append(
+                {
+                    "variant": variant.name,
+                    "fair CRPS x 1000": 1e3 * found["fair_crps"],
+                    "energy 8x8 x 1000": 1e3 * float(losses.patch_energy(x, validation.high, 8)),
+                    "PSNR, mean of 8": found["psnr"],
+                    "spread / skill": found["spread_skill"],
+                    "tail parameters": sum(p.numel() for p in head.parameters()),
+                    "32 members / SRResNet": round(seconds_ratio(trainer), 3),
+                    "CPU ms a step": round(1e3 * trainer.seconds / max(1, steps)),
+                }
+            )
+            click.echo(rows[-1])
+            advance(1)
+    facts = {
+        "backbone": f"{start.name}, {start.sha256[:12]}, not trained",
+        "recipe": ", ".join(f"{k} {v}" for k, v in FLAGSHIP.network.items()),
+        "steps": f"{steps} of 4 patches, learning rate {rate:g}, seed {seed}",
+        "scores": f"fair estimator, 8 members, {len(validation.high)} crops of held-out images",
+    }
+    estimators = "fair CRPS and energy score of 8 members in network units; times as medians of ratios"
+    record("search", rows, facts, out, seed=seed, n=8, estimators=estimators)

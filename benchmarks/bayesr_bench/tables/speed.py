@@ -1,0 +1,196 @@
+"""Time 32 members against one pass of SRGAN's generator; measure memory and start-up.
+
+    bayesr bench speed
+
+32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
+(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) on the same threads and
+in the same engine: eager PyTorch, channels_last, then OpenVINO. The two are timed in turn and the
+median ratio is recorded. Times are ratios within one process, but for those of whole processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+import bayesr
+from bayesr.sampling import engine
+from bayesr.errors import InvalidArgument
+from bayesr.networks.heads.stochastic import StochasticHead
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.models import Measured, by_model, checksums, measured
+from bayesr_bench.options import Models
+from bayesr_bench.timing import SRResNet, example, ratio
+
+
+def naive(model: bayesr.Model, low: Tensor) -> None:
+    """32 whole forward passes of the same network, one after the other, noise from torch."""
+    net, operator = model.generator, model.observation
+    assert isinstance(net.head, StochasticHead)
+    for _ in range(32):
+        z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
+        member = net.draw(net.prepare(low), z, net.head.training_masks(1, torch.Generator()))
+        operator.project_onto_data_(member, low)
+
+
+def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
+    """Seconds that the first sampling on a device takes longer than the second: conversion and compilation."""
+    taken = []
+    for where in ("cpu", device, device):
+        begun = time.perf_counter()
+        model.sample(img, 32, keep_samples=False, device=where)
+        taken.append(time.perf_counter() - begun)
+    return taken[1] - taken[2]
+
+
+def peak_memory(model: str) -> float:
+    """MiB that sampling 256x256 adds to the resident size of the process with the model loaded and warm."""
+    code = f"""
+import resource, threading, time, numpy as np, psutil, bayesr
+model = bayesr.load({model!r})
+model.sample(np.zeros((8, 8, 3), np.uint8), 4)
+y, x = np.mgrid[0:256, 0:256] / 256
+img = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+me, peak, done = psutil.Process(), 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, me.memory_info().rss); time.sleep(0.002)
+before = me.memory_info().rss
+thread = threading.Thread(target=watch); thread.start()
+model.sample(img, 32, keep_samples=False)
+done = True; thread.join()
+print((peak - before) / 2**20)
+"""
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def scoring(model: str, side: int = 1024) -> tuple[float, float]:
+    """Peak MiB of a whole process that scores 32 members of side x side x 3 from a Zarr store, and its seconds."""
+    scene = f"""
+import numpy as np
+side = {side}
+y, x = np.mgrid[0:side, 0:side] / side
+truth = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+"""
+    draw = f"""{scene}
+import bayesr
+low = truth.reshape(side // 4, 4, side // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+bayesr.sample(low, 32, model={model!r}, store="s.zarr", keep_samples=True)
+"""
+    score = f"""{scene}
+import resource, time, bayesr
+begun = time.perf_counter()
+bayesr.score("s.zarr", truth)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_counter() - begun)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        run = [sys.executable, "-W", "ignore", "-c"]
+        subprocess.run([*run, draw], cwd=folder, check=True)
+        said = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
+    peak, taken = map(float, said.split())
+    return peak, taken
+
+
+def seconds(*command: str) -> float:
+    """Median wall time of a whole process, of seven, after one that warms the disk cache."""
+    taken = []
+    for _ in range(8):
+        begun = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken[1:])
+
+
+@table(
+    n=32,
+    small={"rounds": 5, "scored": 256, "devices": ("cpu",)},
+    estimators="times as medians over rounds, ratios of a round's times",
+)
+def command(
+    models: Models = ("natural-x4",),
+    rounds: Annotated[int, option(type=click.IntRange(min=1))] = 15,
+    devices: Annotated[tuple[str, ...], option("--device")] = ("cpu", engine.NAME),
+    scored: Annotated[
+        int,
+        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed, a multiple of 4."),
+    ] = 1024,
+) -> Result:
+    """One row a case and engine."""
+    if scored % 4:
+        raise InvalidArgument(f"--scored is a multiple of 4, not {scored}.")
+    found = measured(models, bands=3)
+    notes: dict[str, str] = {}
+
+    def rows(one: Measured) -> list[dict[str, Any]]:
+        own = measure(one.model, rounds, devices)
+        facts = once(one, devices, scored)
+        notes.update({f"{key}, {one.label}" if len(found) > 1 else key: fact for key, fact in facts.items()})
+        return own
+
+    shown = by_model(found, rows)
+    notes |= {
+        "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
+        "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
+        f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
+        "rounds": f"{rounds}, the two sides in turn",
+    }
+    return Result(shown, notes)
+
+
+def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
+    """What is measured once of a model: the first call, memory, and scoring."""
+    first = [f"{first_call(one.model, example()[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    peak, taken = scoring(one.file, scored)
+    return {
+        "model": checksums([one]),
+        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
+        "memory": f"{peak_memory(one.file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
+        f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
+        f"{taken:.0f} s",
+    }
+
+
+def measure(network: bayesr.Model, rounds: int, devices: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a case and engine of a model."""
+    # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
+    cases = {
+        "64x64 float": example()[:64, :64].astype(np.float32),
+        "64x64 uint8, members clipped and reprojected": example()[:64, :64],
+    }
+    placed = {device: engine.place(network, device)[0] for device in devices}
+    with torch.inference_mode():
+        eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        compiled = engine.Graph(eager) if engine.NAME in devices else None
+        rows = []
+        for (name, img), device in itertools.product(cases.items(), devices):
+            low = torch.from_numpy(img.astype(np.float32)).permute(2, 0, 1)[None].div(255)
+            low = low.contiguous(memory_format=torch.channels_last)
+            ours = partial(network.sample, img, 32, keep_samples=False, device=device)
+            reference = compiled if compiled is not None and device == engine.NAME else None
+            theirs = partial(eager, low) if reference is None else partial(reference, [low])
+            one, mine, other = ratio(ours, theirs, rounds)
+            many, _, _ = ratio(ours, partial(naive, placed[device], low), max(3, rounds // 3))
+            rows.append(
+                {
+                    "case": name,
+                    "engine": "PyTorch, eager" if device == "cpu" else device,
+                    "32 members / one SRResNet pass": round(one, 3),
+                    "32 members / 32 naive passes": round(many, 3),
+                    "ms, 32 members": round(mine, 1),
+                    "ms, SRResNet": round(other, 1),
+                }
+            )
+    return rows

@@ -1,0 +1,63 @@
+"""How tables time things: in turn with a reference, in one process, on a bundled photograph."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from torch import Tensor, nn
+
+import bayesr
+
+
+class SRResNet(nn.Module):
+    """The generator of SRGAN as published."""
+
+    def __init__(self, width: int = 64, blocks: int = 16) -> None:
+        super().__init__()
+
+        def normed(prelu: bool) -> list[nn.Module]:
+            layers = [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)]
+            return [*layers, nn.PReLU()] if prelu else layers
+
+        self.head = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        self.blocks = nn.ModuleList(nn.Sequential(*normed(True), *normed(False)) for _ in range(blocks))
+        self.body = nn.Sequential(*normed(False))
+        up = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        again = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
+        self.up = nn.Sequential(*up, *again, nn.Conv2d(width, 3, 9, padding=4))
+
+    def forward(self, y: Tensor) -> Tensor:
+        first = f = self.head(y)
+        for block in self.blocks:
+            f = f + block(f)
+        out: Tensor = self.up(first + self.body(f))
+        return out
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Median of ours/theirs over rounds taken in turn, and the median milliseconds of each."""
+    times: list[tuple[float, float]] = []
+    for call in (ours, theirs):
+        call()
+    for _ in range(rounds):
+        taken = []
+        for call in (ours, theirs):
+            begun = time.perf_counter()
+            call()
+            taken.append(1e3 * (time.perf_counter() - begun))
+        times.append((taken[0], taken[1]))
+    return (
+        statistics.median(a / b for a, b in times),
+        statistics.median(a for a, _ in times),
+        statistics.median(b for _, b in times),
+    )
+
+
+def example() -> np.ndarray:
+    """A bundled photograph, ``y x x x band``, uint8."""
+    return np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))

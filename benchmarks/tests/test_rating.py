@@ -1,0 +1,499 @@
+import csv
+import http.client
+import io
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from itertools import product
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, PngImagePlugin
+
+from bayesr.cli import main
+from bayesr.errors import DataNotFound, InvalidArgument, NotAnImage
+from bayesr_bench.rating.opinion import differences, interval, opinions
+from bayesr_bench.rating.ratings import COLUMNS, Rating, Sheet, read
+from bayesr_bench.rating.server import RatingServer, Sitting
+from bayesr_bench.rating.study import decoded, gather, nearest, order
+from tests.browser import browser
+
+SYSTEMS = ("secretive", "boastful")
+NAMES = ("tabby", "whippet", "barn owl")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two systems with three images each, all different, in formats and with comments that give them away."""
+    generator = np.random.default_rng(0)
+    for system in SYSTEMS:
+        (tmp_path / system).mkdir()
+        for name in NAMES:
+            pixels = Image.fromarray(generator.integers(0, 255, (12, 16, 3), np.uint8))
+            if system == "boastful":
+                exif = Image.Exif()
+                exif[ExifTags.Base.Software] = "boastful"
+                pixels.save(tmp_path / system / f"{name}.webp", lossless=True, exif=exif)
+            else:
+                note = PngImagePlugin.PngInfo()
+                note.add_text("Software", "secretive")
+                pixels.save(tmp_path / system / f"{name}.png", pnginfo=note)
+    return {system: tmp_path / system for system in SYSTEMS}
+
+
+@pytest.fixture
+def study(folders, tmp_path):
+    """A function that starts the page of one rater, and what it has started is stopped again."""
+    running = []
+
+    def start(rater="ann", **options):
+        pictures = gather(folders)
+        server = RatingServer(Sitting(pictures, Sheet(tmp_path / "ratings.csv", pictures, rater, 0), **options))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def ask(server, method="GET", path="", body=None, **headers):
+    """The status, headers and body of an answer; what is sent is JSON, unless headers say otherwise."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    sent = None if body is None else body if isinstance(body, str) else json.dumps(body)
+    kinds = {} if body is None else {"Content-Type": "application/json"}
+    given = kinds | {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, f"/{server.key}/{path}", sent, given)
+    answer = connection.getresponse()
+    found = answer.status, answer.headers, answer.read()
+    connection.close()
+    return found
+
+
+def state(server):
+    return json.loads(ask(server, path="study")[2])
+
+
+def rate(server, score):
+    return ask(server, "POST", "rate", {"id": state(server)["next"][0], "score": score})
+
+
+def test_what_is_served_names_no_system_no_image_and_no_format(study, folders, tmp_path):
+    server = study(reference=folders["secretive"])
+    found = state(server)
+    names = [entry["id"] for entry in found["calibration"]] + found["next"]
+    answers = [ask(server), ask(server, path="study")] + [ask(server, path=f"images/{name}") for name in names]
+    for _, headers, body in answers:
+        said = str(headers).encode() + body
+        assert not any(word.encode() in said for word in (*SYSTEMS, *NAMES, str(tmp_path)))
+        assert headers["Cache-Control"] == "no-store"
+    kinds = {headers["Content-Type"] for _, headers, _ in answers[2:]}
+    assert kinds == {"image/png"}  # whatever the file is
+    for _, _, body in answers[2:]:
+        assert Image.open(io.BytesIO(body)).info == {}
+
+
+def test_names_of_images_are_new_every_time(study):
+    assert state(study())["next"] != state(study())["next"]
+
+
+def test_every_image_by_every_system_is_shown_once_as_it_is(study, folders, tmp_path):
+    server = study()
+    shown = []
+    for score in (1, 2, 3, 4, 5, 1):
+        body = ask(server, path=f"images/{state(server)['next'][0]}")[2]
+        shown.append(np.asarray(Image.open(io.BytesIO(body))).tobytes())
+        assert rate(server, score)[0] == 200
+    assert state(server)["next"] == []
+    assert set(shown) == {decoded(p).tobytes() for folder in folders.values() for p in folder.iterdir()}
+    given = read(tmp_path / "ratings.csv")
+    assert {(r.system, r.image) for r in given} == set(product(SYSTEMS, NAMES))
+    assert [r.score for r in given] == [1, 2, 3, 4, 5, 1]
+    for rating, pixels in zip(given, shown, strict=True):  # the score belongs to what was seen
+        [path] = folders[rating.system].glob(f"{rating.image}.*")
+        assert decoded(path).tobytes() == pixels
+
+
+def test_the_order_is_the_raters_and_the_seeds(folders):
+    pictures = gather(folders)
+    assert order(pictures, "ann", 0) == order(pictures, "ann", 0)
+    assert sorted(order(pictures, "ann", 0), key=pictures.index) == pictures
+    orders = [order(pictures, rater, seed) for rater in ("ann", "bob", "eve") for seed in (0, 1)]
+    assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
+
+
+def test_a_rater_goes_on_and_another_begins(study, tmp_path):
+    first = study()
+    for score in (4, 2):
+        rate(first, score)
+    again = study()
+    assert (state(again)["done"], state(again)["total"]) == (2, 6)
+    assert state(study("bob"))["done"] == 0
+    for score in (1, 1, 1, 1):
+        rate(again, score)
+    rows = read(tmp_path / "ratings.csv")
+    assert len({(row.system, row.image) for row in rows}) == 6 and [row.score for row in rows][:2] == [4, 2]
+
+
+def test_undo_takes_back_the_last_even_of_an_earlier_sitting(study, tmp_path):
+    first = study()
+    rate(first, 4)
+    rate(first, 2)
+    undone = read(tmp_path / "ratings.csv")[1]
+    again = study()
+    assert json.loads(ask(again, "POST", "undo", {})[2])["done"] == 1
+    assert [row.score for row in read(tmp_path / "ratings.csv")] == [4]
+    rate(again, 5)
+    last = read(tmp_path / "ratings.csv")[-1]
+    assert (last.system, last.image, last.score) == (undone.system, undone.image, 5)
+    assert ask(study("bob"), "POST", "undo", {})[0] == 200  # nothing to take back
+
+
+@pytest.mark.parametrize("score", [0, 6, 2.5, "3", None, True, [1]])
+def test_a_score_outside_1_to_5_is_refused_and_not_written(study, tmp_path, score):
+    server = study()
+    status, _, body = rate(server, score)
+    assert status == 400 and "1 to 5" in json.loads(body)["error"]
+    assert read(tmp_path / "ratings.csv") == [] and state(server)["done"] == 0
+
+
+def test_only_the_image_that_is_shown_is_scored(study, tmp_path):
+    server = study()
+    shown, waiting = state(server)["next"]
+    assert ask(server, "POST", "rate", {"id": waiting, "score": 3})[0] == 409
+    assert ask(server, "POST", "rate", {"id": shown, "score": 3})[0] == 200
+    assert ask(server, "POST", "rate", {"id": shown, "score": 5})[0] == 409  # two presses of one key
+    assert [row.score for row in read(tmp_path / "ratings.csv")] == [3]
+
+
+def test_other_sites_and_other_names_of_this_machine_are_refused(study, tmp_path):
+    server = study()
+    assert server.server_address[0] == "127.0.0.1"
+    body = {"id": state(server)["next"][0], "score": 3}
+    for headers in (
+        {"Host": f"evil.example:{server.server_port}"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": f"https://127.0.0.1:{server.server_port}"},
+    ):
+        assert ask(server, "GET", "study", **headers)[0] == 403
+        assert ask(server, "POST", "rate", body, **headers)[0] == 403
+    assert ask(server, "POST", "rate", body, Content_Type="text/plain")[0] == 400  # what a form could send
+    assert read(tmp_path / "ratings.csv") == []
+    assert ask(server, "POST", "rate", body, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 200
+
+
+def test_what_is_not_there_is_not_found(study):
+    server = study()
+    for path in ("images/other", "images/../../etc/passwd", "ratings.csv", "../"):
+        assert ask(server, path=path)[0] == 404
+    assert ask(server, "POST", "other", {})[0] == 404
+    for body in ("[]", "{", "x" * 2000):
+        assert ask(server, "POST", "rate", body)[0] == 400
+    server.key = "another"
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.request("GET", "/guess/study")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_calibration_shows_the_original_and_nearest_neighbour_and_writes_nothing(study, folders, tmp_path):
+    server = study(reference=folders["secretive"], scale=4)
+    anchors = state(server)["calibration"]
+    assert sorted(entry["score"] for entry in anchors) == [1, 1, 1, 5, 5, 5]
+    originals = {decoded(path).tobytes() for path in folders["secretive"].iterdir()}
+    for entry in anchors:
+        shown = np.asarray(Image.open(io.BytesIO(ask(server, path=f"images/{entry['id']}")[2])))
+        assert (shown.tobytes() in originals) == (entry["score"] == 5)
+        assert shown.shape == (12, 16, 3)
+        if entry["score"] == 1:  # one colour a block of 4 x 4
+            assert (shown == np.kron(shown[::4, ::4], np.ones((4, 4, 1), np.uint8))).all()
+        assert ask(server, "POST", "rate", {"id": entry["id"], "score": 3})[0] == 409
+    assert read(tmp_path / "ratings.csv") == []
+
+
+def test_nearest_neighbour_keeps_a_size_that_the_scale_does_not_divide():
+    image = Image.new("RGB", (13, 7), (10, 200, 30))
+    assert nearest(image, 4).tobytes() == image.tobytes()
+
+
+def test_folders_that_cannot_be_compared_are_refused(folders, tmp_path):
+    with pytest.raises(DataNotFound, match="no folder"):
+        gather(folders | {"third": tmp_path / "nothing"})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataNotFound, match="holds no image"):
+        gather(folders | {"third": tmp_path / "empty"})
+    third = tmp_path / "third"
+    third.mkdir()
+    for name in NAMES:
+        Image.new("RGB", (16, 12)).save(third / f"{name}.png")
+    Image.new("RGB", (15, 12)).save(third / "barn owl.png")
+    with pytest.raises(InvalidArgument, match="barn owl has 15x12 pixels"):
+        gather(folders | {"third": third})
+    (third / "barn owl.png").rename(third / "eel.png")
+    with pytest.raises(InvalidArgument, match=r"barn owl only by 'secretive', eel only by 'third'"):
+        gather(folders | {"third": third})
+    Image.fromarray(np.zeros((12, 16), np.uint16)).save(third / "barn owl.png")
+    (third / "eel.png").unlink()
+    with pytest.raises(NotAnImage, match="8 bits"):
+        gather(folders | {"third": third})
+    (third / "barn owl.png").write_text("no image")
+    with pytest.raises(NotAnImage, match="cannot be read"):
+        gather(folders | {"third": third})
+    (third / "barn owl.jpg").write_text("no image")
+    with pytest.raises(InvalidArgument, match="twice"):
+        gather(folders | {"third": third})
+
+
+def test_a_csv_of_something_else_is_refused(folders, tmp_path):
+    pictures = gather(folders)
+    path = tmp_path / "ratings.csv"
+    sheet = Sheet(path, pictures, "ann", 0)
+    sheet.append(pictures[0], 3)
+    for known, message in (
+        ([p for p in pictures if p.system != pictures[0].system], "other systems"),
+        ([p for p in pictures if p.image != pictures[0].image], "other images"),
+    ):
+        with pytest.raises(InvalidArgument, match=message):
+            Sheet(path, known, "ann", 0)
+    Image.new("RGB", (16, 12)).save(pictures[0].path)
+    with pytest.raises(InvalidArgument, match="another version"):
+        Sheet(path, gather(folders), "ann", 0)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidArgument, match="holds no ratings"):
+        Sheet(path, pictures, "ann", 0)
+    path.write_text(",".join(COLUMNS) + "\nann,secretive,tabby,6,,0,\n")
+    with pytest.raises(InvalidArgument, match="line 2"):
+        read(path)
+    with pytest.raises(InvalidArgument, match="name"):
+        Sheet(path, pictures, " ", 0)
+
+
+def test_a_line_that_was_cut_short_is_dropped_and_nothing_else(folders, tmp_path):
+    pictures = gather(folders)
+    path = tmp_path / "ratings.csv"
+    sheet = Sheet(path, pictures, "ann", 0)
+    sheet.append(pictures[0], 3)
+    whole = path.read_text()
+    sheet.append(pictures[1], 4)
+    for cut in range(len(whole), len(path.read_text())):
+        path.write_text((whole + path.read_text()[len(whole) :])[:cut])
+        again = Sheet(path, pictures, "ann", 0)
+        assert again.rated == pictures[:1]
+        again.append(pictures[1], 4)
+        assert [(r.image, r.score) for r in read(path)] == [(pictures[0].image, 3), (pictures[1].image, 4)]
+
+
+def ratings(scores, systems="abc"):
+    """Of an array (system, rater, image); NaN is not rated."""
+    return [
+        Rating(f"rater {r}", systems[s], f"image {i}", int(score), "")
+        for (s, r, i), score in np.ndenumerate(np.asarray(scores, float))
+        if np.isfinite(score)
+    ]
+
+
+@given(st.lists(st.lists(st.integers(1, 5), min_size=3, max_size=3), min_size=2, max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_opinions_are_the_means_and_counts(scores):
+    scores = np.array([scores, np.full_like(scores, 3)])
+    found = {opinion.system: opinion for opinion in opinions(ratings(scores))}
+    for name, given_scores in zip("ab", scores, strict=True):
+        assert found[name].mos == pytest.approx(given_scores.mean())
+        assert found[name].counts == tuple((given_scores == k).sum() for k in range(1, 6))
+        assert (found[name].ratings, found[name].raters, found[name].images) == (given_scores.size, *given_scores.shape)
+        assert given_scores.min() <= found[name].low <= found[name].mos + 1e-9 <= found[name].high + 2e-9
+        assert found[name].high <= given_scores.max()
+    assert (found["b"].low, found["b"].high) == (3, 3)  # without spread there is none
+
+
+def test_the_interval_is_that_of_drawing_raters_and_images():
+    generator = np.random.default_rng(1)
+    scores = generator.integers(1, 6, (5, 8)).astype(float)
+    scores[0, 3] = np.nan
+    drawn = []
+    for _ in range(1500):  # as it is told, not as it is computed
+        raters, images = generator.integers(0, 5, 5), generator.integers(0, 8, 8)
+        drawn.append(np.nanmean(scores[np.ix_(raters, images)]))
+    np.testing.assert_allclose(interval(scores), np.quantile(drawn, (0.025, 0.975)), atol=0.08)
+
+
+def test_the_interval_holds_for_new_raters_and_images():
+    generator = np.random.default_rng(2)
+    covered = []
+    for seed in range(40):
+        raters, images = generator.normal(0, 0.4, (12, 1)), generator.normal(0, 0.6, (1, 15))
+        low, high = interval(3 + raters + images + generator.normal(0, 0.5, (12, 15)), seed)
+        covered.append(low <= 3 <= high)
+    assert np.mean(covered) >= 0.85  # 0.95, but for what 40 trials leave to chance
+
+
+def test_one_rater_of_one_image_has_no_interval():
+    assert np.isnan(interval(np.array([[4.0]]))).all()
+
+
+def test_differences_are_paired_and_corrected():
+    from scipy import stats
+
+    generator = np.random.default_rng(3)
+    scores = np.clip(generator.integers(1, 4, (3, 4, 9)) + np.array([2, 1, 0])[:, None, None], 1, 5)
+    found = differences(ratings(scores))
+    assert [(c.first, c.second) for c in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    means = scores.mean(1)
+    p = [
+        stats.wilcoxon(means[i] - means[j], zero_method="pratt", correction=True).pvalue
+        for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    for comparison, (i, j), alone in zip(found, ((0, 1), (0, 2), (1, 2)), p, strict=True):
+        assert comparison.difference == pytest.approx((means[i] - means[j]).mean())
+        assert comparison.p == pytest.approx(alone) and comparison.p_holm >= comparison.p
+    assert min(c.p_holm for c in found) == pytest.approx(min(1, 3 * min(p)))
+
+
+def test_a_generous_rater_of_one_system_does_not_count():
+    fair = np.full((2, 2, 6), np.nan)
+    fair[:, 0] = 3  # the first rater finds both alike
+    fair[0, 1] = 5  # the second has rated one system only, and generously
+    [comparison] = differences(ratings(fair))
+    assert comparison.difference == 0
+    assert differences(ratings(fair[:1])) == []
+    with pytest.raises(InvalidArgument, match="no ratings yet"):
+        opinions([])
+
+
+def test_the_command_writes_what_ratings_say(tmp_path):
+    path = tmp_path / "ratings.csv"
+    scores = np.array([[[5, 4, 5, 4]] * 2, [[2, 1, 2, 3]] * 2])
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows((r.rater, r.system, r.image, r.score, "", 0, "") for r in ratings(scores))
+    found = CliRunner().invoke(main, ["rate", "--summary", str(path)])
+    assert found.exit_code == 0, found.output
+    with open(tmp_path / "ratings-mos.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["system"], float(row["MOS"]), row["ratings"], row["raters"]) for row in rows] == [
+        ("a", 4.5, "8", "2"),
+        ("b", 2, "8", "2"),
+    ]
+    with open(tmp_path / "ratings-differences.csv") as file:
+        [row] = csv.DictReader(file)
+    assert float(row["difference"]) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a=b"], "--out"),
+        (["--out", "r.csv"], "no system"),
+        (["folder", "--out", "r.csv"], "NAME=FOLDER"),
+        (["a=x", "a=y", "--out", "r.csv"], "twice"),
+        (["a=nothing", "--out", "r.csv"], "no folder"),
+        (["--summary", "nothing.csv"], "no file"),
+        (["a=b", "--summary", "r.csv"], "leave the systems out"),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(main, ["rate", *arguments])
+    assert found.exit_code == 1 and message in found.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path, told):
+    given = [f"{system}={folder}" for system, folder in folders.items()]
+    out = tmp_path / "new" / "ratings.csv"
+    command = [sys.executable, "-m", "bayesr.cli", "rate", *given, "--out", str(out), "--rater", "ann", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "6 images to rate, 0 of them rated by ann" in process.stdout.readline()
+        address = re.search(r"http://(\S+?)/(\S+)/", process.stdout.readline())
+        connection = http.client.HTTPConnection(address[1], timeout=20)
+        connection.request("GET", f"/{address[2]}/study")
+        assert json.loads(connection.getresponse().read())["total"] == 6
+        connection.close()
+        process.send_signal(told)
+        try:
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert "0 of 6 are rated" in said
+    assert process.returncode == 0 and read(out) == []
+
+
+def test_a_zoom_or_port_that_cannot_be_is_refused(folders, tmp_path):
+    pictures = gather(folders)
+    sheet = Sheet(tmp_path / "ratings.csv", pictures, "ann", 0)
+    with pytest.raises(InvalidArgument, match="zoom"):
+        Sitting(pictures, sheet, zoom=0)
+    with pytest.raises(InvalidArgument, match="Port"):
+        RatingServer(Sitting(pictures, sheet), port=70000)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as found:
+        yield found
+
+
+def press(chromium, key, then):
+    """Press a key once the image is shown, and wait for what is said then."""
+    chromium.wait("return document.querySelector('#stage img') !== null")
+    chromium.driver.find_element("tag name", "body").send_keys(key)
+    chromium.wait("return document.getElementById('count').textContent === arguments[0]", then)
+
+
+def test_a_rater_rates_all_by_keyboard(chromium, study, folders, tmp_path):
+    originals = tmp_path / "originals"
+    originals.mkdir()
+    shutil.copy(folders["secretive"] / f"{NAMES[0]}.png", originals)
+    server = study(reference=originals, zoom=2)
+    chromium.size(700, 900)
+    chromium.open(server.url)
+    text = "return document.getElementById(arguments[0]).textContent"
+    chromium.wait("return document.querySelector('#stage img') !== null")
+    for step in (1, 2):  # the calibration says which key to press, and takes no other
+        score = "1" if "this is a 1" in chromium.run(text, "question") else "5"
+        chromium.driver.find_element("tag name", "body").send_keys("3")
+        assert chromium.run(text, "count") == f"calibration, {step} of 2"
+        press(chromium, score, "calibration, 2 of 2" if step == 1 else "0 of 6")
+    assert read(tmp_path / "ratings.csv") == []
+    for done, key in enumerate("5142", 1):
+        press(chromium, key, f"{done} of 6")
+    size = "const i = document.querySelector('#stage img'); return [i.width, i.naturalWidth, i.height, i.naturalHeight]"
+    chromium.wait("return document.querySelector('#stage img') !== null")
+    assert chromium.run(size) == [32, 16, 24, 12]
+    press(chromium, "\ue003", "3 of 6")  # Backspace
+    for done, key in enumerate("333", 4):
+        press(chromium, key, f"{done} of 6")
+    chromium.wait("return !document.getElementById('end').hidden")
+    found = read(tmp_path / "ratings.csv")
+    assert [rating.score for rating in found] == [5, 1, 4, 3, 3, 3]
+    assert {(rating.system, rating.image) for rating in found} == set(product(SYSTEMS, NAMES))
+    assert chromium.errors() == []
+    asked = [address for address in chromium.requested() if not address.startswith(("data:", "chrome"))]
+    assert asked and all(address.startswith(server.url) for address in asked)
+
+
+def test_the_page_says_when_the_command_has_ended(chromium, study):
+    server = study()
+    chromium.open(server.url)
+    chromium.wait("return document.querySelector('#stage img') !== null")
+    server.shutdown()
+    server.server_close()
+    chromium.driver.find_element("tag name", "body").send_keys("3")
+    chromium.wait("return document.getElementById('question').textContent.includes('Nothing is lost')")
+    chromium.errors()  # that the address does not answer is one

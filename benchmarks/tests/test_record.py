@@ -1,0 +1,101 @@
+"""What is recorded with a table: one set of rows in three files, and the facts to run it again."""
+
+import csv
+import io
+import json
+import math
+import platform
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bayesr
+from bayesr_bench.options import budget_option, out_option
+from bayesr_bench.record import NONE, as_csv, columns_of, error_of_mean, record, write
+
+RECORDED = sorted(Path(__file__).parents[1].glob("*.json"))
+CELLS = st.none() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text("ab,\"'\n;±", max_size=5)
+
+
+@given(st.lists(st.dictionaries(st.text('abc ,"', min_size=1, max_size=4), CELLS, min_size=1), min_size=1, max_size=5))
+def test_csv_holds_what_json_holds(rows):
+    found = list(csv.DictReader(io.StringIO(as_csv(rows), newline="")))
+    assert len(found) == len(rows)
+    for read, row in zip(found, rows, strict=True):
+        assert list(read) == columns_of(rows)
+        for column, text in read.items():
+            value = row.get(column)
+            assert text == ("" if value is None else value if isinstance(value, str) else repr(value))
+
+
+def test_rows_of_different_columns_make_one_table(tmp_path):
+    write("some", [{"a": 1.23456, "b": math.nan}, {"a": 2, "c": "x"}], {"why": "a test"}, tmp_path)
+    assert json.loads((tmp_path / "some.json").read_text())["rows"] == [{"a": 1.23456, "b": None}, {"a": 2, "c": "x"}]
+    assert (tmp_path / "some.csv").read_bytes().decode() == "a,b,c\n1.23456,,\n2,,x\n"
+    assert "| a | b | c |" in (tmp_path / "some.md").read_text()
+    assert "| 2 | – | x |" in (tmp_path / "some.md").read_text()
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_tables_are_the_same_in_every_format(path):
+    table = json.loads(path.read_text(encoding="utf-8"))
+    assert path.with_suffix(".csv").read_bytes().decode() == as_csv(table["rows"]), "written from other rows"
+    lines = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    assert sum(line.startswith("| ") for line in lines) == len(table["rows"]) + 2
+
+
+def test_facts_tell_machine_versions_and_what_was_estimated(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["bayesr", "bench", "some", "--data", "/a/secret/place/data"])
+    record("some", [{"a": 1}], {"more": "here"}, tmp_path, seed=3, n=32, estimators="fair CRPS")
+    facts = json.loads((tmp_path / "some.json").read_text())["facts"]
+    assert facts["command"] == "bayesr bench some --data data" and "secret" not in json.dumps(facts)
+    assert (facts["table"], facts["seed"], facts["n"], facts["estimators"]) == ("some", "3", "32", "fair CRPS")
+    for word in ("core", "GiB memory", "thread", platform.machine()):
+        assert word in facts["machine"]
+    for word in ("Python", "torch", "numpy", "xarray", "zarr", "scoringrules", f"bayesr {bayesr.__version__}"):
+        assert word in facts["versions"]
+    assert facts["more"] == "here" and "budget" not in facts
+
+
+@pytest.mark.parametrize("given", ["seed", "n", "estimators"])
+def test_what_made_a_table_is_not_left_out(given, tmp_path):
+    made = dict(seed=NONE, n=NONE, estimators="none")
+    made.pop(given)
+    with pytest.raises(TypeError, match=given):
+        record("some", [{"a": 1}], {}, tmp_path, **made)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "steps"),
+    [
+        ([], "full", 4000),
+        (["--budget", "small"], "small, not for comparison with a full one: steps 10, sets a b", 10),
+        (["--steps", "7", "--budget", "small"], "small, not for comparison with a full one: steps 7, sets a b", 7),
+    ],
+)
+def test_a_small_budget_says_what_it_stood_for(args, said, steps, tmp_path):
+    """What is given overrides it, in whatever order, and the record has what was used."""
+
+    @click.command()
+    @click.option("--steps", default=4000)
+    @click.option("--set", "sets", multiple=True, default=("a", "b", "c"))
+    @budget_option(steps=10, sets=("a", "b"))
+    @out_option
+    def table(budget, steps, sets, out):
+        record("some", [{"steps": steps}], {}, out, seed=NONE, n=NONE, estimators="none")
+
+    done = CliRunner().invoke(table, [*args, "--out", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "some.json").read_text())
+    assert found["facts"]["budget"] == said and found["rows"] == [{"steps": steps}]
+
+
+def test_errors_of_means():
+    assert error_of_mean([1, 2, 3, np.nan]) == pytest.approx(1 / np.sqrt(3))
+    assert np.isnan(error_of_mean([1])) and np.isnan(error_of_mean([]))
