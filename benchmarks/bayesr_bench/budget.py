@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet
-from bayesr.training.pairs import PairSource, pair_source
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import Record
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import PairSource, pair_source
 from bayesr.training.recipe import Recipe, Stage
 
 _UNTIMED = 2

@@ -91,7 +91,9 @@ def fewest(alpha: float = ALPHA, delta: float = DELTA) -> int:
     return int(np.ceil(np.log(delta) / np.log(1 - alpha) - 1e-9))
 
 
-def missed(centre: Array, lower: Array, upper: Array, truth: Array, quantisation_step: float = 0.0) -> NDArray[np.float64]:
+def missed(
+    centre: Array, lower: Array, upper: Array, truth: Array, quantisation_step: float = 0.0
+) -> NDArray[np.float64]:
     """The share of pixels outside the interval at every one of `WIDENINGS`.
 
     Parameters

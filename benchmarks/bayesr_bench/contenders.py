@@ -18,8 +18,8 @@ import torch
 
 import bayesr
 from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, missed_curve
-from bayesr.model.catalogue import read_header
 from bayesr.errors import InvalidArgument
+from bayesr.model.catalogue import read_header
 from bayesr.networks.generator import sub_pixels
 from bayesr.networks.heads.marginal import QuantileHead
 from bayesr.observe import Separable, bicubic

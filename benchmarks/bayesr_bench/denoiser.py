@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.model.catalogue import read_header
 from bayesr.errors import EngineUnavailable
+from bayesr.model.catalogue import read_header
 from bayesr.model.model import read_weights, write
 from bayesr.networks.vision import torchvision
 from bayesr.observe import bicubic

@@ -19,8 +19,8 @@ from typing import Any
 import click
 
 import bayesr
-from bayesr.model.catalogue import models as bundled
 from bayesr.errors import InvalidArgument
+from bayesr.model.catalogue import models as bundled
 from bayesr_bench.commands.bench import command_of
 from bayesr_bench.options import BUDGETS, data_option, out_option
 from bayesr_bench.record import record

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.observe import bicubic
-from bayesr.training.recipes import recipe
 from bayesr.scoring.figures import energy_score, fair_crps
 from bayesr.training.data import load_images
 from bayesr.training.held_out import make_pairs
+from bayesr.training.recipes import recipe
 from bayesr_bench import measures
 from bayesr_bench.budget import StepClock, affordable
 from bayesr_bench.compact import compact

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model, load
-from bayesr.training.recipes import recipe
 from bayesr.scoring.figures import energy_score, fair_crps, variogram_score
-from bayesr.training.pairs import PairSource
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import PairSource
 from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipes import recipe
 from bayesr_bench.options import budget_option, models_folder_option, out_option
 from bayesr_bench.record import record
 

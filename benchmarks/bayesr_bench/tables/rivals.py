@@ -28,8 +28,8 @@ import PIL.Image
 
 import bayesr
 from bayesr.calibration.calibration import Calibration, images_for
-from bayesr.model.catalogue import locate, read_header
 from bayesr.errors import InvalidArgument, UnfamiliarInput
+from bayesr.model.catalogue import locate, read_header
 from bayesr.training.data import ImageSet
 from bayesr_bench import conformal, denoiser
 from bayesr_bench.contenders import (

@@ -23,12 +23,12 @@ import torch
 import bayesr
 from bayesr.model.model import Model
 from bayesr.progress import progress as show_progress
-from bayesr.training.recipes import recipe
 from bayesr.training import losses
 from bayesr.training.data import ImageSet, load_images
-from bayesr.training.pairs import Pairs
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
 from bayesr_bench.options import out_option
 from bayesr_bench.record import record

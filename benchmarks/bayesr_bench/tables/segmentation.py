@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.errors import InvalidArgument, UnfamiliarInput
-from bayesr.resampling import resize
 from bayesr.model.model import Model
+from bayesr.resampling import resize
 from bayesr.scoring.paired import compare, holm
 from bayesr.segmentation import conformal
-from bayesr.segmentation.probability_scores import brier, ece, reliability
 from bayesr.segmentation.evaluation import dice, object_f1
+from bayesr.segmentation.probability_scores import brier, ece, reliability
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.segmentation.segmenter import load as load_segmenter
 from bayesr_bench import measures

@@ -17,7 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,13 @@ import psutil
 import bayesr
 from bayesr import images, workers
 from bayesr.grid import tiles
-from bayesr.product import MAPS, MASK_MEANS
-from bayesr.sampling.plan import Plan
 from bayesr.model.model import Model
-from bayesr.sampling.request import Request
-from bayesr.sampling.workflow import default_masks
+from bayesr.product import MAPS, MASK_MEANS
+from bayesr.sampling.drawing import Drawing
+from bayesr.sampling.job import Job
+from bayesr.sampling.plan import Plan, default_masks
+from bayesr.sampling.sinks import StoreSink
 from bayesr.store.layout import Store
-from bayesr.sampling.streaming import Filling
 from bayesr.workers import dispatch
 from bayesr_bench.options import out_option
 from bayesr_bench.queueing import Costs, Faults, Group, Nothing, simulate
@@ -55,20 +55,18 @@ class Measured:
     done: float
 
 
-def begun(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[Filling, float]:
+def begun(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[Drawing, float]:
     """A store with everything but the tiles, as something that draws these, and the seconds of the pass."""
     masks = default_masks(n)
     names = (*MAPS, *((MASK_MEANS,) if masks > 1 else ()))
     reading = {"nodata": None, "value_range": None}
-    asked = Request(network, images.source(image), Plan(n, masks, 0, tile), "cpu", 0.9, names, reading, None)
-    target = Store(str(place))
-    target.begin(asked.array)
-    start = time.perf_counter()
-    read = images.survey(asked.array, **reading, keep=target.keep)
-    taken = time.perf_counter() - start
-    metadata = {"tile": tile, "nodata": "null", "keepbits": None}
-    target.declare(asked.template(asked.attributes(read)), metadata, masks - 1)
-    return Filling(asked.job(replace(read, data=target.input())), target), taken
+    array = images.source(image)
+    with StoreSink(str(place), overwrite=False, resume=False, keepbits=None, progress=False) as sink:
+        start = time.perf_counter()
+        read = sink.read(array, reading)
+        taken = time.perf_counter() - start
+        job = sink.begin(Job(network, read, Plan(n, masks, 0, tile), "cpu", 0.9, names))
+    return Drawing(job, Store(str(place))), taken
 
 
 def measure(model: str, n: int, tile: int, side: int, count: int) -> Measured:
@@ -89,9 +87,9 @@ def measure(model: str, n: int, tile: int, side: int, count: int) -> Measured:
             draw.append(middle - start)
             write.append(time.perf_counter() - middle)
         synthetic(folder / "many.zarr", 64 * SMALL)
-        many, _ = begun(network, folder / "many.zarr", folder / "tiles.zarr", n, SMALL)
+        begun(network, folder / "many.zarr", folder / "tiles.zarr", n, SMALL)
         start = time.perf_counter()
-        looked = many.target.finished().size
+        looked = Store(str(folder / "tiles.zarr")).finished().size
         done = (time.perf_counter() - start) / looked
     return Measured(draw[2:], write[2:], taken / side**2, done)
 

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 
 import bayesr
-from bayesr.sampling import engine
 from bayesr.errors import InvalidArgument
 from bayesr.networks.heads.stochastic import StochasticHead
+from bayesr.sampling import engine
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Models

@@ -23,10 +23,10 @@ import PIL.Image
 
 import bayesr
 from bayesr.calibration.calibration import images_for
-from bayesr.model.catalogue import read_header
 from bayesr.errors import InvalidArgument, UnfamiliarInput
-from bayesr.training.recipes import names, recipe
+from bayesr.model.catalogue import read_header
 from bayesr.training.data import ImageSet, load_images
+from bayesr.training.recipes import names, recipe
 from bayesr_bench.compact import BATCH, PATCH
 from bayesr_bench.measures import Scores
 from bayesr_bench.options import (

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.errors import InvalidArgument, UnfamiliarInput
-from bayesr.resampling import resize
 from bayesr.model.model import Model
+from bayesr.resampling import resize
 from bayesr.scoring.paired import compare
 from bayesr.segmentation.agreement import agreement
 from bayesr.segmentation.cases import Case, folders
