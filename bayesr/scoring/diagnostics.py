@@ -5,13 +5,94 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft2
+from scipy.ndimage import uniform_filter
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
+
+
+def inside(truth: Array, lower: Array, upper: Array) -> Doubles:
+    """Return 1 where the truth lies in the interval, 0 where it does not, and NaN where the interval is not finite."""
+    found: Doubles = np.where(np.isfinite(upper - lower), (truth >= lower) & (truth <= upper), np.nan)
+    return found
+
+
+def coverage(truth: Array, lower: Array, upper: Array) -> float:
+    """Return the empirical coverage: the share of values with ``lower <= truth <= upper``.
+
+    Parameters
+    ----------
+    truth, lower, upper : ndarray
+        Arrays of one shape, in the same units.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN if an interval is not finite.
+    """
+    return float(np.mean(inside(truth, lower, upper)))
+
+
+def interval_width(lower: Array, upper: Array) -> float:
+    """Return the mean width of an interval, in the units of its bounds."""
+    return float(np.mean(upper - lower))
+
+
+def spread_skill(variance: float, squared_error: float, n: int) -> float:
+    r"""Return the ratio of the members' spread to the error of their mean.
+
+    ``sqrt((n + 1) / n * variance / squared_error)``
+
+    Parameters
+    ----------
+    variance : float
+        Variance over the members (ddof = 1), averaged over pixels.
+    squared_error : float
+        Mean squared error of the members' mean.
+    n : int
+        Number of members.
+
+    Returns
+    -------
+    float
+        1 is best. Below 1, members are too close together; above 1, too far apart. NaN if both are 0.
+
+    References
+    ----------
+    V. Fortin et al., "Why should ensemble spread match the RMSE of the ensemble mean?", 2014,
+    doi:10.1175/JHM-D-14-0008.1.
+    """
+    return float(np.sqrt(ratio(variance * (n + 1) / n, squared_error, np.nan)))
+
+
+def psnr(squared_error: float, peak: float) -> float:
+    """Return the peak signal-to-noise ratio in dB, ``10 log10(peak^2 / squared_error)``; infinite for no error."""
+    return 10 * math.log10(peak**2 / squared_error) if squared_error else math.inf
+
+
+def lr_psnr(squared_errors: Array, peak: float) -> float:
+    """Return the PSNR of the worst member's low-resolution image, in dB.
+
+    Parameters
+    ----------
+    squared_errors : ndarray
+        For each member, the mean squared difference between ``A x``, its image under the forward operator, and the
+        low-resolution image.
+    peak : float
+        Width of the value range.
+    """
+    return psnr(float(np.max(squared_errors)), peak)
+
+
+def mean(values: Array) -> float:
+    """Return the mean of an array; NaN if it is empty."""
+    return float(np.mean(values)) if np.size(values) else math.nan
 
 
 def ratio(a: Any, b: Any, empty: float = 0.0) -> Doubles:
@@ -100,8 +181,6 @@ def activity(image: Array, valid: NDArray[np.bool_] | None = None, window: int =
     valid : ndarray of bool, optional
         `y x x`: the pixels that count, by default all.
     """
-    from scipy.ndimage import uniform_filter
-
     valid = np.ones(image.shape[1:], bool) if valid is None else valid
     grey: Doubles = np.mean(image, 0, dtype=np.float64)
     grey = np.where(valid, grey - grey[valid].mean(), 0)  # near zero, where squares lose no digits
@@ -128,8 +207,6 @@ def spectrum(image: Array, valid: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
     power : ndarray
         The mean power in the ring of width 1 / N around each frequency, in squared units of the image.
     """
-    from scipy.fft import rfft2
-
     height, width = image.shape
     rows, columns = (np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2 for size in (height, width))
     window: Doubles = np.outer(rows, columns) * valid

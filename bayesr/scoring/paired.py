@@ -130,7 +130,7 @@ def wilcoxon(differences: ArrayLike, alternative: Alternative = "two-sided") -> 
     F. Wilcoxon, "Individual comparisons by ranking methods", 1945, doi:10.2307/3001968. J. W. Pratt,
     "Remarks on zeros and ties in the Wilcoxon signed rank procedures", 1959, doi:10.1080/01621459.1959.10501526.
     """
-    from scipy import stats
+    from scipy import stats  # slow to import
 
     d = _differences(differences)
     if not d.any():
@@ -201,7 +201,7 @@ def rank_biserial(differences: ArrayLike) -> float:
     D. S. Kerby, "The simple difference formula: an approach to teaching nonparametric correlation",
     2014, doi:10.2466/11.IT.3.1.
     """
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # slow to import
 
     d = _differences(differences)
     ranks = rankdata(np.abs(d))
