@@ -20,7 +20,7 @@ _BATCH = 2**24
 
 
 @dataclass(frozen=True)
-class Part:
+class BandStatistics:
     """What is found of a band, or of all at once."""
 
     values: Doubles  # realization x region
@@ -29,7 +29,7 @@ class Part:
     naive: Doubles | None  # region
 
 
-def of_bands(
+def measure_bands(
     ds: xr.Dataset,
     members: xr.DataArray,
     regions: Regions,
@@ -37,7 +37,7 @@ def of_bands(
     bands: list[int],
     calibrated: bool,
     advance: Callable[[float], None],
-) -> Part:
+) -> BandStatistics:
     """Values of these bands, one or all of them at once, of every member; see `bayesr.aggregate` for `calibrated`."""
 
     def read(name: str) -> NDArray[np.float32]:
@@ -65,16 +65,16 @@ def of_bands(
                 x *= stretch
                 x += mean
             known = _known(x)
-            pixels = Segments.of(regions, known)
+            pixels = Segments.from_regions(regions, known)
             counts = np.minimum(counts, pixels.counts)
-            kept = x if known.all() else x[:, known]
+            valid = x if known.all() else x[:, known]
             try:
-                values[i] = statistic.of(kept if statistic.all_bands else kept[0], pixels)
+                values[i] = statistic.compute(valid if statistic.all_bands else valid[0], pixels)
             except Exception as error:
                 error.add_note(f"It was raised at member {i}.")
                 raise
             advance(1)
-    return Part(values, counts, factor, naive)
+    return BandStatistics(values, counts, factor, naive)
 
 
 def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -86,7 +86,7 @@ def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
 def _sums(regions: Regions, *variances: Doubles) -> tuple[Segments, list[Doubles]]:
     """Sums over the regions, and all bands, of pixel variances `band x pixel`."""
     known = _known(variances[0])
-    pixels = Segments.of(regions, known)
+    pixels = Segments.from_regions(regions, known)
     return pixels, [pixels.sums(variance[:, known].sum(0)) for variance in variances]
 
 
@@ -102,3 +102,34 @@ def variance(values: Doubles, mask: Any) -> Doubles:
     within: Doubles = groups.var(1, ddof=1).mean(0)
     between: Doubles = groups.mean(1).var(0, ddof=1)
     return (1 - 1 / latents) * within + between
+
+
+def interval(values: Doubles, level: float, margin: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the bounds of the interval of each statistic.
+
+    The bounds are the quantiles at ``(1 -+ level) / 2`` over members, at plotting positions k / (n + 1), moved outwards
+    by `margin`.
+
+    Parameters
+    ----------
+    values : ndarray
+        Statistics of each member, ``n x ...``.
+    level : float
+        In (0, 1).
+    margin : ndarray
+        Half a quantisation step, in the units of the statistic, ``...``.
+    """
+    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
+    return lower - margin, upper + margin
+
+
+def exceedance(values: Doubles, limit: float, margin: Doubles) -> Doubles:
+    """Return the probability that a statistic exceeds a limit, ``(members above + 1/2) / (n + 1)``.
+
+    A member within `margin` of the limit counts in part. The result is NaN where a member has no value.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        in_part = np.clip((values - limit) / (2 * margin) + 0.5, 0, 1)
+    above = np.where(margin > 0, in_part, values > limit)
+    probability: Doubles = np.where(np.isnan(values).any(0), np.nan, (above.sum(0) + 0.5) / (len(values) + 1))
+    return probability

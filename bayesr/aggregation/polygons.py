@@ -13,7 +13,7 @@ from bayesr.errors import InvalidArgument
 Ring = NDArray[np.float64]
 
 
-def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
+def named_polygons(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
     """(name, rings) of every region of what holds one or more."""
     regions = getattr(regions, "__geo_interface__", regions)
     if isinstance(regions, Mapping):
@@ -22,7 +22,7 @@ def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
                 yield str(name), list(_rings(polygon))
         elif regions["type"] == "FeatureCollection":
             for feature in regions.get("features", ()):
-                yield from named(feature)
+                yield from named_polygons(feature)
         else:
             properties = regions.get("properties") or {}
             name = properties.get("name", regions.get("id"))
@@ -35,7 +35,7 @@ def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
         )
     for polygon in regions:
         described = getattr(polygon, "__geo_interface__", polygon)
-        yield from named(described) if isinstance(described, Mapping) else [(None, list(_rings(polygon)))]
+        yield from named_polygons(described) if isinstance(described, Mapping) else [(None, list(_rings(polygon)))]
 
 
 def _rings(polygon: Any) -> Iterator[Ring]:
@@ -74,7 +74,7 @@ def _nested(coordinates: Any) -> Iterator[Ring]:
         )
 
 
-def inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
+def pixels_inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
     """The pixels whose centre lies inside by the even-odd rule, so that holes are out.
 
     A centre on an edge belongs to the polygon at its right or below it, so that polygons which

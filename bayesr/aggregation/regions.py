@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import images
-from bayesr.aggregation.polygons import inside, named
+from bayesr.aggregation.polygons import named_polygons, pixels_inside
 from bayesr.errors import ImageNotFound, InvalidArgument
 from bayesr.grid import Axis
 
@@ -228,13 +228,13 @@ def _sorted(labels: Array) -> Regions:
 
 
 def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
-    given = list(named(regions))
+    given = list(named_polygons(regions))
     if not given:
         raise InvalidArgument("There is no region: give one polygon or more.")
     names = [name for name, _ in given]
     axes = [Axis.of_centres(centres.to_numpy(), str(centres.dims[0])) for centres in (y, x)]
     shape = (axes[0].size, axes[1].size)
-    pixels = [inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
+    pixels = [pixels_inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
     if not any(p.size for p in pixels):
         corners = np.concatenate([ring for _, rings in given for ring in rings])
         (left, low), (right, high) = corners.min(0), corners.max(0)

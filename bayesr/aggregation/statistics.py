@@ -35,7 +35,7 @@ class Segments:
     starts: Counts
 
     @classmethod
-    def of(cls, regions: Regions, known: NDArray[np.bool_]) -> Segments:
+    def from_regions(cls, regions: Regions, known: NDArray[np.bool_]) -> Segments:
         """Those of `regions` after the pixels that are not `known` were taken out."""
         counts = regions.counts
         if not known.all():
@@ -43,7 +43,7 @@ class Segments:
             counts = before[regions.starts + counts] - before[regions.starts]
         return cls(counts, np.cumsum(counts) - counts)
 
-    def reduced(self, operation: np.ufunc, values: Array) -> Doubles:
+    def reduce(self, operation: np.ufunc, values: Array) -> Doubles:
         """`operation` over the values of every region, NaN where it has none."""
         found = np.full(self.counts.size, np.nan)
         full = self.counts > 0
@@ -52,7 +52,7 @@ class Segments:
         return found
 
     def sums(self, values: Array) -> Doubles:
-        return self.reduced(np.add, values)
+        return self.reduce(np.add, values)
 
     def sorted(self, values: Array) -> Array:
         """The values of every region in increasing order."""
@@ -68,25 +68,25 @@ class Statistic:
     ----------
     name, label : str
         For attributes, and in words.
-    of : callable
+    compute : callable
         From values, `pixel` or with all bands `band x pixel`, and their segments, to a number per region.
     weight : callable, optional
         From pixel counts to the weight of a pixel, of statistics that are weighted sums.
     shift : callable
         From pixel counts to how much the statistic grows when all values grow by 1; 0 where nobody knows.
     all_bands : bool
-        Whether `of` takes all bands.
+        Whether `compute` takes all bands.
     """
 
     name: str
     label: str
-    of: Callable[[Array, Segments], Doubles]
+    compute: Callable[[Array, Segments], Doubles]
     weight: Callable[[Counts], Array] | None = None
     shift: Callable[[Counts], Array] = np.zeros_like
     all_bands: bool = False
 
 
-def chosen(statistic: Any, threshold: float | None, all_bands: bool) -> Statistic:
+def resolve_statistic(statistic: Any, threshold: float | None, all_bands: bool) -> Statistic:
     """The statistic of this name, or a user's function.
 
     Raises
@@ -98,14 +98,16 @@ def chosen(statistic: Any, threshold: float | None, all_bands: bool) -> Statisti
         if threshold is not None:
             raise InvalidArgument("threshold goes with statistic='share'; a function has its own.")
         name = getattr(statistic, "__name__", type(statistic).__name__)
-        return Statistic(name, name, _each(statistic, name), all_bands=all_bands)
+        return Statistic(name, name, _per_region(statistic, name), all_bands=all_bands)
     if all_bands:
         raise InvalidArgument(f"all_bands goes with a function; {statistic!r} is of one band.")
     if statistic == "share":
         if threshold is None or not np.isfinite(threshold):
             raise InvalidArgument("'share' is of pixels above a threshold: give threshold=, in the image's units.")
         limit = threshold
-        return Statistic("share", f"share of pixels above {limit:g}", lambda v, s: s.sums(v > limit) / _some(s.counts))
+        return Statistic(
+            "share", f"share of pixels above {limit:g}", lambda v, s: s.sums(v > limit) / _at_least_one(s.counts)
+        )
     if threshold is not None:
         raise InvalidArgument(f"threshold goes with statistic='share', not with {statistic!r}.")
     if statistic not in _NAMED:
@@ -115,7 +117,7 @@ def chosen(statistic: Any, threshold: float | None, all_bands: bool) -> Statisti
     return _NAMED[statistic]
 
 
-def _some(counts: Counts) -> Counts:
+def _at_least_one(counts: Counts) -> Counts:
     """Numbers to divide by: what has no pixels is NaN already."""
     return np.maximum(counts, 1)
 
@@ -130,10 +132,10 @@ def _median(values: Array, segments: Segments) -> Doubles:
     return found
 
 
-def _each(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segments], Doubles]:
+def _per_region(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segments], Doubles]:
     """A user's function of every region that has pixels."""
 
-    def of(values: Array, segments: Segments) -> Doubles:
+    def compute(values: Array, segments: Segments) -> Doubles:
         found = np.full(segments.counts.size, np.nan)
         for region in np.flatnonzero(segments.counts):
             start = segments.starts[region]
@@ -147,14 +149,16 @@ def _each(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segme
             found[region] = answer
         return found
 
-    return of
+    return compute
 
 
 _ONE = np.ones_like
 _NAMED = {
-    "mean": Statistic("mean", "mean", lambda v, s: s.sums(v) / _some(s.counts), lambda c: 1 / _some(c), _ONE),
+    "mean": Statistic(
+        "mean", "mean", lambda v, s: s.sums(v) / _at_least_one(s.counts), lambda c: 1 / _at_least_one(c), _ONE
+    ),
     "sum": Statistic("sum", "sum", lambda v, s: s.sums(v), _ONE, lambda c: c),
-    "min": Statistic("min", "least value", lambda v, s: s.reduced(np.minimum, v), shift=_ONE),
-    "max": Statistic("max", "largest value", lambda v, s: s.reduced(np.maximum, v), shift=_ONE),
+    "min": Statistic("min", "least value", lambda v, s: s.reduce(np.minimum, v), shift=_ONE),
+    "max": Statistic("max", "largest value", lambda v, s: s.reduce(np.maximum, v), shift=_ONE),
     "median": Statistic("median", "median", _median, shift=_ONE),
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-import bayesr
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.sampling import replaying
+from bayesr.version import __version__
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -104,7 +105,9 @@ def components(
         _check_k(k, options.get("n", 32))
         if model is not None:
             options["model"] = model
-        ds = bayesr.sample(ds_or_img, **({"keep_samples": True, "progress": progress} | options))
+        from bayesr.sampling.workflow import sample  # slow to import: torch, which a product does not need
+
+        ds = sample(ds_or_img, **({"keep_samples": True, "progress": progress} | options))
     elif options:
         raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
     if window is not None:
@@ -123,8 +126,6 @@ def _check_k(k: int, n: int) -> None:
 
 
 def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Dataset:
-    import psutil
-
     n, shape = members.sizes["realization"], tuple(members.sizes[dim] for dim in product.DIMS)
     if 0 in shape:
         raise InvalidArgument(f"There are no pixels: (band, y, x) has the sizes {shape}. Choose a larger window.")
@@ -183,7 +184,7 @@ def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Da
         "component": ("component", np.arange(k, dtype=np.int32))
     }
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = [attributes.get("history"), f"{now} bayesr {bayesr.__version__}: components(k={k})"]
+    history = [attributes.get("history"), f"{now} bayesr {__version__}: components(k={k})"]
     return xr.Dataset(variables, coords, attributes | {"history": "\n".join(filter(None, history))})
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-import bayesr
 from bayesr import images, product
-from bayesr.aggregation import regions as areas
-from bayesr.aggregation.measuring import Part, of_bands, variance
-from bayesr.aggregation.regions import Regions
-from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
+from bayesr.aggregation.description import dataset
+from bayesr.aggregation.measuring import measure_bands
+from bayesr.aggregation.regions import Regions, find
+from bayesr.aggregation.statistics import resolve_statistic
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import replaying
@@ -145,31 +144,31 @@ def aggregate(
     >>> dict(found["value"].sizes)
     {'region': 4, 'band': 3}
     """
-    found = chosen(statistic, threshold, all_bands)
+    resolved = resolve_statistic(statistic, threshold, all_bands)
     ds = replaying.product_in(ds_or_img)
     n = options.get("n", 32) if ds is None else ds.sizes.get("realization", ds.attrs.get("n"))
     _check_level(level, n)
     if ds is not None and calibrated:
         _check_calibration(ds)
-    y, x, scale, step = _frame(ds_or_img, options, model) if ds is None else _frame_of(ds, img)
+    y, x, scale, step = _grid_of_image(ds_or_img, options, model) if ds is None else _grid_of_product(ds, img)
     step = step if quantum is None else quantum
     if not 0 <= step < np.inf:
         raise InvalidArgument(f"quantum must be the step of rounded values, 1 for integers, not {quantum!r}.")
-    inside = areas.find(regions, y, x, scale)
-    how: dict[str, Any] = {
-        "statistic": found.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
+    pixels = find(regions, y, x, scale)
+    settings: dict[str, Any] = {
+        "statistic": resolved.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
     }  # fmt: skip
-    how |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
+    settings |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
     with tempfile.TemporaryDirectory() as folder:
         ds = replaying.drawn_from(ds_or_img, Path(folder), model, progress, options)
-        _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], inside)
+        _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], pixels)
         members = replaying.members(ds, img, model, Path(folder), progress)
-        columns = [[band] for band in range(members.sizes["band"])]
+        groups = [[band] for band in range(members.sizes["band"])]
         if all_bands:
-            columns = [[band for column in columns for band in column]]
-        with show_progress("aggregating", len(columns) * members.sizes["realization"], progress) as advance:
-            parts = [of_bands(ds, members, inside, found, bands, calibrated, advance) for bands in columns]
-        return _dataset(ds, members, inside, found, parts, how)
+            groups = [[band for group in groups for band in group]]
+        with show_progress("aggregating", len(groups) * members.sizes["realization"], progress) as advance:
+            bands = [measure_bands(ds, members, pixels, resolved, some, calibrated, advance) for some in groups]
+        return dataset(ds, members, pixels, resolved, bands, settings)
 
 
 def _check_level(level: float, n: Any) -> None:
@@ -196,8 +195,6 @@ def _check_calibration(ds: xr.Dataset) -> None:
 
 
 def _check_memory(planes: int, regions: Regions) -> None:
-    import psutil
-
     # Statistics of every member and band, and twice as much for their quantiles.
     needed, free = 24 * planes * regions.counts.size, psutil.virtual_memory().available
     if needed > free:
@@ -207,10 +204,10 @@ def _check_memory(planes: int, regions: Regions) -> None:
         )
 
 
-_Frame = tuple[xr.DataArray, xr.DataArray, int | None, float]
+_Grid = tuple[xr.DataArray, xr.DataArray, int | None, float]
 
 
-def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
+def _grid_of_product(ds: xr.Dataset, img: Any) -> _Grid:
     """(y, x, scale, quantisation step) of a product."""
     scale, step = ds.attrs.get("scale"), ds.attrs.get("quantum")
     if step is None and img is not None:
@@ -218,88 +215,11 @@ def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
     return ds["y"], ds["x"], None if scale is None else int(scale), float(step or 0)
 
 
-def _frame(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Frame:
+def _grid_of_image(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Grid:
     """(y, x, scale, quantisation step) of the product that an image would become."""
-    from bayesr.model.model import load
+    from bayesr.model.model import load  # slow to import: torch, which a product from a store does not need
 
     array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale
     coords = product.frame(array, scale).coords
     return coords["y"], coords["x"], scale, 1.0 if array.dtype.kind in "ui" else 0.0
-
-
-# -- what it is called -------------------------------------------------------------------------
-
-
-def _dataset(
-    ds: xr.Dataset,
-    members: xr.DataArray,
-    regions: Regions,
-    statistic: Statistic,
-    parts: list[Part],
-    how: dict[str, Any],
-) -> xr.Dataset:
-    values = np.stack([part.values for part in parts], -1)
-    if np.isnan(values).all():
-        raise InvalidArgument("No region has a pixel with data: look where ds['mean'] is NaN.")
-    n, level, exceed = len(values), how["level"], how.get("exceed")
-    mask = members["mask"].to_numpy() if "mask" in members.coords else None
-    units = "1" if statistic.name == "share" else members.attrs.get("units")
-    unit = {} if units is None or statistic.name not in CELL_METHODS else {"units": units}
-    area = CELL_METHODS.get(statistic.name)
-
-    def described(long_name: str, methods: str | None = None, **others: Any) -> dict[str, Any]:
-        cells = " ".join(filter(None, (area, f"realization: {methods}"))) if methods else ""
-        return {"long_name": long_name} | unit | ({"cell_methods": cells} if cells else {}) | others
-
-    what = f"{statistic.label} of the region"
-    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-    reach = how["quantum"] / 2 * np.stack([statistic.shift(part.counts) for part in parts], -1)
-    arrays: dict[str, tuple[Any, dict[str, Any]]] = {
-        "value": (values.mean(0), described(what, "mean", ancillary_variables="std lower upper")),
-        "std": (np.sqrt(variance(values, mask)), described(f"standard deviation of the {what}", "standard_deviation")),
-        "lower": (lower - reach, described(f"lower bound of the credible interval of the {what}")),
-        "upper": (upper + reach, described(f"upper bound of the credible interval of the {what}")),
-    }
-    if exceed is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part_of_one = np.clip((values - exceed) / (2 * reach) + 0.5, 0, 1)
-        above = np.where(reach > 0, part_of_one, values > exceed)
-        share = np.where(np.isnan(values).any(0), np.nan, (above.sum(0) + 0.5) / (n + 1))
-        text = f"probability that the {what} exceeds {exceed:g}"
-        arrays["exceedance"] = share, {"long_name": text, "units": "1"}
-    if all(part.naive is not None for part in parts):
-        text = f"standard deviation of the {what} if pixels erred independently"
-        arrays["naive_std"] = np.stack([part.naive for part in parts], -1), described(text)  # type: ignore[misc]
-    if all(part.factor is not None for part in parts):
-        text = "factor that calibration put on the members' deviations"
-        factor = np.stack([part.factor for part in parts], -1)  # type: ignore[misc]
-        arrays["factor"] = factor, {"long_name": text, "units": "1"}
-    dims = ("region",) if statistic.all_bands else ("region", "band")
-    last = 0 if statistic.all_bands else slice(None)
-    variables: dict[str, Any] = {name: (dims, array[..., last], attrs) for name, (array, attrs) in arrays.items()}
-    variables["members"] = (("realization", *dims), values[..., last], described(f"{what} in every member"))
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = [ds.attrs.get("history"), f"{now} bayesr {bayesr.__version__}: aggregate({statistic.name})"]
-    kept = {name: value for name, value in ds.attrs.items() if name not in ("level", "input_check")}
-    attributes = {"Conventions": "CF-1.11"} | kept | how | {"history": "\n".join(filter(None, history))}
-    return xr.Dataset(variables, dict(_coordinates(ds, members, regions, parts, statistic.all_bands)), attributes)
-
-
-def _coordinates(
-    ds: xr.Dataset, members: xr.DataArray, regions: Regions, parts: list[Part], all_bands: bool
-) -> Iterator[tuple[str, Any]]:
-    yield "region", ("region", regions.names, {"long_name": "region"})
-    pixels = np.min([part.counts for part in parts], 0).astype(np.int64)
-    yield "pixels", ("region", pixels, {"long_name": "pixels with data", "units": "1"})
-    for dim, places in zip(("y", "x"), regions.centroids(), strict=True):
-        centres = ds[dim].to_numpy().astype(np.float64)
-        values = np.interp(places, np.arange(centres.size), centres)
-        yield f"centroid_{dim}", ("region", values, {"long_name": f"{dim} of the centroid"} | _units(ds[dim]))
-    for name, values in members.coords.items():
-        if set(values.dims) <= {"realization"} | (set() if all_bands else {"band"}):
-            yield str(name), values.variable.compute()
-
-
-def _units(coordinate: xr.DataArray) -> dict[str, Any]:
-    return {name: coordinate.attrs[name] for name in ("units",) if name in coordinate.attrs}

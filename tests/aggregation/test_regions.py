@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bayesr.aggregation import regions
-from bayesr.aggregation.polygons import inside
+from bayesr.aggregation.polygons import pixels_inside
 from bayesr.aggregation.regions import find
 from bayesr.errors import BayesrError, ImageNotFound, InvalidArgument
 
@@ -75,7 +75,7 @@ corners = st.tuples(st.floats(-4, 16), st.floats(-4, 13))
 def test_pixels_inside_by_the_even_odd_rule(ring):
     ring = np.array(ring)
     found = np.zeros(SHAPE, bool)
-    found.reshape(-1)[inside([ring], SHAPE)] = True
+    found.reshape(-1)[pixels_inside([ring], SHAPE)] = True
     expected = [[crossings(ring, row, column) for column in range(SHAPE[1])] for row in range(SHAPE[0])]
     np.testing.assert_array_equal(found, expected)
 
