@@ -20,22 +20,22 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A product and its truth.
+    """A product and its reference.
 
     Attributes
     ----------
     ds : Dataset
         The product.
     truth : ndarray
-        `band x y x x`, NaN where the truth or the product is missing.
+        The reference, ``band x y x x``, NaN where the reference or the product is missing.
     valid : ndarray of bool
-        `y x x`: where neither is.
+        Pixels where neither is missing, ``y x x``.
     bounds : tuple of float or None
-        Of the truth's integer type, whose values are whole numbers; None for floats.
+        Bounds of the reference's integer type; None for floats.
     value_range : tuple of float
-        The product's.
+        Value range of the product.
     n : int
-        Members.
+        Number of members.
     """
 
     ds: xr.Dataset
@@ -47,35 +47,45 @@ class Case:
 
     @property
     def quantisation_step(self) -> float:
-        """The step of the truth's values; 0 for floats."""
+        """Quantisation step of the reference: 1 for integers, 0 for floats."""
         return 0.0 if self.bounds is None else 1.0
 
     @property
     def peak(self) -> float:
-        """The width of `value_range`."""
+        """Width of `value_range`."""
         return self.value_range[1] - self.value_range[0]
 
-    def known(self, name: str) -> Doubles:
-        """A variable of the product where there is truth, `band x pixel`."""
+    def valid_pixels(self, name: str) -> Doubles:
+        """Return a variable of the product at the valid pixels, ``band x pixel``."""
         return self.ds[name].to_numpy()[:, self.valid].astype(np.float64)
 
     def filled(self, image: Array) -> Doubles:
-        """An image, `... x y x x`, in double precision, zero where it does not count."""
+        """Return an image ``... x y x x`` in double precision, 0 at pixels that are not valid."""
         return np.where(self.valid, image, 0).astype(np.float64)
 
 
 def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> images.Image:
-    """The truth, on the product's grid or refused."""
+    """Read the reference, and check that it lies on the grid of the product.
+
+    Raises
+    ------
+    InvalidArgument
+        When it has another size.
+    BandMismatch
+        When it has another number of bands.
+    InvalidProduct
+        When its coordinates differ from those of the product.
+    """
     value_range = tuple(float(v) for v in product.attribute(ds, "value_range"))
     try:
         truth = images.read(reference, dims=dims, value_range=value_range)  # type: ignore[arg-type]
-    except InvalidPixels:  # NaN counts as missing here, where nothing is drawn from it
+    except InvalidPixels:  # scoring treats NaN as missing without asking for nodata=
         truth = images.read(reference, dims=dims, nodata=math.nan, value_range=value_range)  # type: ignore[arg-type]
     theirs, ours = truth.data.sizes, ds["mean"].sizes
     if (theirs["y"], theirs["x"]) != (ours["y"], ours["x"]):
         raise InvalidArgument(
             f"The reference is {theirs['y']} x {theirs['x']} pixels (y x x) and the product {ours['y']} x {ours['x']}. "
-            "Give the high-resolution image that the input is a reduction of, cropped to the input's area."
+            "Give the high-resolution image that corresponds to the input, cropped to the area of the input."
         )
     if theirs["band"] != ours["band"]:
         raise BandMismatch(
@@ -97,7 +107,13 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
 
 
 def case_of(ds: xr.Dataset, truth: images.Image) -> Case:
-    """A product beside its truth, NaN where either has no pixel."""
+    """Return a product with its reference, which becomes NaN where either is missing.
+
+    Raises
+    ------
+    InvalidPixels
+        When no pixel has both.
+    """
     values = truth.data.to_numpy().astype(np.float64)
     valid = np.isfinite(ds["mean"].to_numpy()).all(0)
     if truth.missing is not None:

@@ -22,7 +22,19 @@ Doubles = NDArray[np.float64]
 def score_consistency(
     case: Case, members: xr.DataArray, operator: ForwardOperator, low: Image | None, advance: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Spectra, and how well members reproduce the low-resolution image; one band of one member at a time."""
+    """Compute power spectra and the LR-PSNR, one band of one member at a time.
+
+    Parameters
+    ----------
+    case : Case
+    members : DataArray
+        ``realization x band x y x x``.
+    operator : ForwardOperator
+    low : Image or None
+        The low-resolution image; None takes the reference under the forward operator.
+    advance : callable
+        Called with 1 after each band of a member.
+    """
     mean = case.ds["mean"].to_numpy()
     fits = all(size % operator.scale == 0 for size in case.truth.shape[-2:])
     squares, known = np.zeros(case.n), 0
@@ -31,9 +43,9 @@ def score_consistency(
     for band in range(len(mean)):
         truth = case.filled(case.truth[band])
         if fits:
-            target = _observed(case, operator, truth) if low is None else low.data[band].to_numpy().astype(np.float64)
-            hidden = operator.observe(torch.from_numpy((~case.valid).astype(np.float64))[None])[0].abs().numpy()
-            clear = hidden < 1e-9  # of low-resolution pixels that see nothing missing
+            target = _degraded(case, operator, truth) if low is None else low.data[band].to_numpy().astype(np.float64)
+            missing = operator.observe(torch.from_numpy((~case.valid).astype(np.float64))[None])[0].abs().numpy()
+            clear = missing < 1e-9  # low-resolution pixels that do not depend on missing pixels
             clear &= True if low is None or low.missing is None else ~low.missing
             known += int(clear.sum())
         power = []
@@ -41,28 +53,28 @@ def score_consistency(
             image = case.filled(members[i, band].to_numpy())
             power.append(diagnostics.spectrum(image, case.valid)[1])
             if fits:
-                squares[i] += np.square(_observed(case, operator, image) - target)[clear].sum()
+                squares[i] += np.square(_degraded(case, operator, image) - target)[clear].sum()
             advance(1)
         frequency, of_truth = diagnostics.spectrum(truth, case.valid)
         of_mean = diagnostics.spectrum(case.filled(mean[band]), case.valid)[1]
-        for found, spectrum in zip(spectra, (of_truth, of_mean, np.mean(power, 0)), strict=True):
-            found.append(spectrum)
-    reference, smooth, drawn = (np.mean(found, 0) for found in spectra)
+        for collected, spectrum in zip(spectra, (of_truth, of_mean, np.mean(power, 0)), strict=True):
+            collected.append(spectrum)
+    reference, of_mean, of_members = (np.mean(collected, 0) for collected in spectra)
     with np.errstate(divide="ignore"):
-        distance = np.abs(np.log10(diagnostics.ratio(drawn, reference, 1.0)))
+        distance = np.abs(np.log10(diagnostics.ratio(of_members, reference, 1.0)))
     return {
         "lr_psnr": diagnostics.lr_psnr(squares / known, case.peak) if known else math.nan,
         "frequency": frequency,
         "spectrum_reference": reference,
-        "spectrum_mean": smooth,
-        "spectrum_members": drawn,
+        "spectrum_mean": of_mean,
+        "spectrum_members": of_members,
         "spectrum_distance": float(distance.mean()),
     }
 
 
-def _observed(case: Case, operator: ForwardOperator, image: Doubles) -> Doubles:
-    """``A x``; of integer data as files would hold it, both images rounded and clipped."""
+def _degraded(case: Case, operator: ForwardOperator, image: Doubles) -> Doubles:
+    """Return ``A x``. For integer data, x and A x are rounded and clipped, as in files."""
     if case.bounds is not None:
         image = np.clip(np.rint(image), *case.bounds)
-    seen: Doubles = operator.observe(torch.from_numpy(image)[None])[0].numpy()
-    return seen if case.bounds is None else np.clip(np.rint(seen), *case.bounds)
+    low: Doubles = operator.observe(torch.from_numpy(image)[None])[0].numpy()
+    return low if case.bounds is None else np.clip(np.rint(low), *case.bounds)

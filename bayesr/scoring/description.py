@@ -12,18 +12,18 @@ from bayesr.scoring.case import Case
 from bayesr.scoring.members import DISTANCE_PATCH, PATCH, VARIOGRAM_PATCHES
 from bayesr.version import __version__
 
-_FAIR = "fair: its expectation does not depend on n"
+_FAIR = "fair: the expectation does not depend on n"
 _PATCHES = f"patches of {PATCH} x {PATCH} pixels, all bands"
-_TIES = "ties broken at random, members rounded to whole numbers where the reference is"
-_CURVE = "over the loss of all pixels; pixels of equal spread share their mean loss"
+_TIES = "ties are broken at random; members are rounded to whole numbers if the reference is"
+_CURVE = "divided by the loss of all pixels; pixels of equal spread share their mean loss"
 _PERIODOGRAM = "periodogram with a Hann window, averaged over rings of frequency and bands"
 
-# name: (dims, power of the image's unit or the unit itself, long_name, estimator)
+# name: (dims, power of the image's unit or a unit, long_name, estimator)
 VARIABLES: dict[str, tuple[tuple[str, ...], int | str, str, str]] = {
     "crps": (product.DIMS, 1, "continuous ranked probability score", _FAIR),
     "pit": (product.DIMS, 0, "probability integral transform", f"(members below + u (1 + equal)) / (n + 1); {_TIES}"),
-    "covered": (product.DIMS, 0, "1 where the reference lies in the product's interval", "lower <= reference <= upper"),
-    "zscore": (product.DIMS, 0, "error over standard deviation", "(reference - mean) / std, calibrated"),
+    "covered": (product.DIMS, 0, "1 where the reference lies in the interval", "lower <= reference <= upper"),
+    "zscore": (product.DIMS, 0, "error divided by the standard deviation", "(reference - mean) / std, calibrated"),
     "psnr": ((), "dB", "peak signal-to-noise ratio of the mean", "all bands; peak: the width of value_range"),
     "ssim": (
         (), 0, "structural similarity of the mean",
@@ -31,67 +31,83 @@ VARIABLES: dict[str, tuple[tuple[str, ...], int | str, str, str]] = {
     ),
     "mae": ((), 1, "mean absolute error of the mean", "all bands"),
     "crps_mean": ((), 1, "mean of crps", _FAIR),
-    "energy_score": ((), 1, f"energy score of {_PATCHES}", f"{_FAIR}; over the root of the number of values"),
+    "energy_score": ((), 1, f"energy score of {_PATCHES}", f"{_FAIR}; divided by the root of the number of values"),
     "variogram_score": (
         (), 1, f"variogram score of order 0.5 of {_PATCHES}",
-        f"{_FAIR}; mean over pairs of values, of at most {VARIOGRAM_PATCHES} patches drawn at random",
+        f"{_FAIR}; mean over pairs of values of at most {VARIOGRAM_PATCHES} patches drawn at random",
     ),
     "spread_skill": (
-        (), 0, "spread over skill",
+        (), 0, "ratio of the members' spread to the error of their mean",
         "root of (n + 1)/n times the members' mean variance (ddof = 1, uncalibrated) over the mean's squared error",
     ),
-    "rank_histogram": (("rank",), 0, "pixels whose reference has this many members below it", _TIES),
+    "rank_histogram": (("rank",), 0, "number of pixels whose reference has this many members below it", _TIES),
     "diversity": (
-        (), "percent", "how much closer than the best member the best of every patch comes, as in NTIRE 2021",
+        (), "percent", "gain of the best member of each patch over the best member, as in NTIRE 2021",
         f"distance: mean squared error of patches of {DISTANCE_PATCH} x {DISTANCE_PATCH} pixels, "
         "all bands",
     ),
-    "coverage": (("level",), 0, "share of pixels inside the interval", "all bands"),
+    "coverage": (("level",), 0, "empirical coverage of the interval", "all bands"),
     "width": (("level",), 1, "mean width of the interval", "all bands"),
     "coverage_by_activity": (
-        ("activity",), 0, "share of pixels inside the product's interval by local activity",
-        "bins of equal counts of the mean's standard deviation in 7 x 7 windows, of the average over bands",
+        ("activity",), 0, "empirical coverage of the product's interval by local activity",
+        "bins of equal counts of the standard deviation of the mean in 7 x 7 windows, averaged over bands",
     ),
     "coverage_saturated": (
-        (), 0, "share of pixels inside the product's interval where the reference is saturated",
+        (), 0, "empirical coverage of the product's interval where the reference is saturated",
         "at the bounds of the integer type, or outside the open value_range",
     ),
-    "coverage_unsaturated": ((), 0, "share of pixels inside the product's interval elsewhere", "as coverage_saturated"),
+    "coverage_unsaturated": ((), 0, "empirical coverage of the product's interval elsewhere", "as coverage_saturated"),
     "ence": ((), 0, "expected normalised calibration error", "mean of |bin_std - bin_rmse| / bin_std"),
     "bin_std": (
-        ("spread_bin",), 1, "error predicted in bins of equal counts along std",
+        ("spread_bin",), 1, "predicted error in bins of equal counts of std",
         "root of the mean calibrated variance times (n + 1)/n",
     ),
-    "bin_rmse": (("spread_bin",), 1, "error found in the same bins", "root of the mean squared error of the mean"),
+    "bin_rmse": (("spread_bin",), 1, "observed error in the same bins", "root of the mean squared error of the mean"),
     "ause_mae": ((), 0, "area under the sparsification error, absolute errors", "trapezoids up to 99% removed"),
     "ause_rmse": ((), 0, "area under the sparsification error, squared errors", "trapezoids up to 99% removed"),
-    "sparsification_mae": (("removed",), 0, "MAE without the pixels of largest std", _CURVE),
-    "sparsification_mae_oracle": (("removed",), 0, "MAE without the pixels of largest error", _CURVE),
-    "sparsification_rmse": (("removed",), 0, "RMSE without the pixels of largest std", _CURVE),
-    "sparsification_rmse_oracle": (("removed",), 0, "RMSE without the pixels of largest error", _CURVE),
+    "sparsification_mae": (("removed",), 0, "MAE without the pixels with the largest std", _CURVE),
+    "sparsification_mae_oracle": (("removed",), 0, "MAE without the pixels with the largest error", _CURVE),
+    "sparsification_rmse": (("removed",), 0, "RMSE without the pixels with the largest std", _CURVE),
+    "sparsification_rmse_oracle": (("removed",), 0, "RMSE without the pixels with the largest error", _CURVE),
     "lr_psnr": ((), "dB", "peak signal-to-noise ratio of the worst member's low-resolution image", ""),
     "spectrum_reference": (("frequency",), 2, "power spectrum of the reference", _PERIODOGRAM),
     "spectrum_mean": (("frequency",), 2, "power spectrum of the mean", _PERIODOGRAM),
     "spectrum_members": (("frequency",), 2, "power spectrum of the members, averaged", _PERIODOGRAM),
     "spectrum_distance": (
-        (), 0, "how far the members' power lies from the reference's, in decades",
+        (), 0, "distance between the power of the members and of the reference, in decades",
         "mean over frequencies of |log10(spectrum_members / spectrum_reference)|",
     ),
 }  # fmt: skip
 
-# name: (dims, power of the image's unit or the unit itself, long_name)
+# name: (dim, power of the image's unit or a unit, long_name)
 COORDINATES: dict[str, tuple[str, int | str, str]] = {
-    "level": ("level", 0, "level of the interval"),
-    "rank": ("rank", 0, "members below the reference"),
-    "activity": ("activity", 1, "middle of the bin of local activity"),
+    "level": ("level", 0, "nominal level of the interval"),
+    "rank": ("rank", 0, "number of members below the reference"),
+    "activity": ("activity", 1, "centre of the bin of local activity"),
     "activity_lower": ("activity", 1, "lower edge of the bin of local activity"),
     "activity_upper": ("activity", 1, "upper edge of the bin of local activity"),
-    "removed": ("removed", 0, "share of pixels left out"),
+    "removed": ("removed", 0, "share of pixels removed"),
     "frequency": ("frequency", "pixel-1", "spatial frequency"),
 }
 
 
-def dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[str, Any], given: bool) -> xr.Dataset:
+def dataset(
+    case: Case, scores: dict[str, Any], truth: images.Image, settings: dict[str, Any], input_given: bool
+) -> xr.Dataset:
+    """Return the Dataset of `bayesr.score`.
+
+    Parameters
+    ----------
+    case : Case
+    scores : dict of str to array or float
+        Values of all `VARIABLES` and `COORDINATES`.
+    truth : Image
+        The reference.
+    settings : dict
+        Further attributes.
+    input_given : bool
+        Whether ``lr_psnr`` is against the image that was sampled.
+    """
     units = {0: "1", 1: case.ds["mean"].attrs.get("units"), 2: case.ds["variance"].attrs.get("units")}
 
     def attributes(unit: int | str, long_name: str, **others: Any) -> dict[str, Any]:
@@ -101,14 +117,14 @@ def dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[st
     variables = {}
     for name, (dims, unit, long_name, estimator) in VARIABLES.items():
         if name == "lr_psnr":
-            rounded = "both rounded as files of their type are; " if case.quantisation_step else ""
-            against = "the image that was sampled" if given else "the reference's low-resolution image"
+            rounded = "both rounded as in files of their type; " if case.quantisation_step else ""
+            against = "the image that was sampled" if input_given else "the reference's low-resolution image"
             estimator = f"{rounded}against {against}; peak: the width of value_range"
         attrs = attributes(unit, long_name, estimator=estimator, n=case.n)
         if dims == product.DIMS and "spatial_ref" in case.ds.coords:
             attrs["grid_mapping"] = "spatial_ref"
-        variables[name] = (dims, found[name], attrs)
-    coords = {name: (dim, found[name], attributes(unit, text)) for name, (dim, unit, text) in COORDINATES.items()}
+        variables[name] = (dims, scores[name], attrs)
+    coords = {name: (dim, scores[name], attributes(unit, text)) for name, (dim, unit, text) in COORDINATES.items()}
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     recorded = ("model", "model_sha256", "input_sha256", "calibration_source", "n", "masks", "level", "scale")
     return xr.Dataset(
@@ -124,6 +140,6 @@ def dataset(case: Case, found: dict[str, Any], truth: images.Image, how: dict[st
             "quantum": case.quantisation_step,
             "pixels": int(case.valid.sum()),
             "missing_pixels": int((~case.valid).sum()),
-            **how,
+            **settings,
         },
     )

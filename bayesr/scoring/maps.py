@@ -21,11 +21,12 @@ REMOVED = np.arange(100) / 100
 
 
 def score_mean(case: Case) -> dict[str, Any]:
+    """Compute PSNR, SSIM, mean absolute error and z-scores of the mean."""
     mean = np.where(case.valid, case.ds["mean"].to_numpy(), np.nan).astype(np.float64)
     std = case.ds["std"].to_numpy()
     error = case.truth - mean
     zscore = diagnostics.ratio(error, std)
-    zscore[np.isinf(zscore)] = np.nan  # one infinite value would spoil every average
+    zscore[np.isinf(zscore)] = np.nan  # one infinite value would make every average infinite
     similarity, margin = math.nan, 5
     if min(case.valid.shape) > 2 * margin:
         _, local = structural_similarity(
@@ -43,9 +44,16 @@ def score_mean(case: Case) -> dict[str, Any]:
 
 
 def score_intervals(case: Case, half_widths: Mapping[float, float | None]) -> dict[str, Any]:
-    """Coverage and width by level; a half width of None stands for the product's own interval."""
+    """Compute the empirical coverage and the width of the interval at each level.
+
+    Parameters
+    ----------
+    case : Case
+    half_widths : mapping of float to float or None
+        For each level half the width of the interval, in standard deviations; None takes the interval of the product.
+    """
     truth = case.truth[:, case.valid]
-    mean, std, lower, upper = (case.known(name) for name in ("mean", "std", "lower", "upper"))
+    mean, std, lower, upper = (case.valid_pixels(name) for name in ("mean", "std", "lower", "upper"))
     inside = diagnostics.inside(truth, lower, upper)
     covered = np.full(case.truth.shape, np.nan, np.float32)
     covered[:, case.valid] = inside
@@ -53,8 +61,8 @@ def score_intervals(case: Case, half_widths: Mapping[float, float | None]) -> di
     for half in half_widths.values():
         low, high = lower, upper
         if half is not None:
-            reach = half * std + case.quantisation_step / 2
-            low, high = mean - reach, mean + reach
+            margin = half * std + case.quantisation_step / 2
+            low, high = mean - margin, mean + margin
             if case.bounds is not None:
                 low, high = np.maximum(low, case.bounds[0]), np.minimum(high, case.bounds[1])
         coverage.append(diagnostics.coverage(truth, low, high))
@@ -81,9 +89,9 @@ def score_intervals(case: Case, half_widths: Mapping[float, float | None]) -> di
 
 
 def score_std(case: Case) -> dict[str, Any]:
-    """Whether the standard deviation is as large as errors are, and largest where they are."""
-    std, error = case.known("std"), case.truth[:, case.valid] - case.known("mean")
-    if not np.isfinite(std).all():  # one member has none
+    """Compare the standard deviation with the errors: calibration error by spread, and sparsification curves."""
+    std, error = case.valid_pixels("std"), case.truth[:, case.valid] - case.valid_pixels("mean")
+    if not np.isfinite(std).all():  # n = 1
         bins, curve = np.full(SPREAD_BINS, np.nan), np.full(REMOVED.size, np.nan)
         curves = {f"sparsification_{k}{s}": curve for k in ("mae", "rmse") for s in ("", "_oracle")}
         return {

@@ -27,7 +27,7 @@ _WINDOW_BYTES = 2**27
 
 
 def windows(members: xr.DataArray) -> list[tuple[slice, slice]]:
-    """Windows that cover the image, whole chunks where they fit in memory, and always whole patches."""
+    """Return windows that cover the image: whole chunks where they fit in memory, and always whole patches."""
     n, bands, height, width = members.shape
     chunk = members.chunks[-1][0] if members.chunks else (members.encoding.get("chunks") or (512,))[-1]
     side = -(-int(chunk) // DISTANCE_PATCH) * DISTANCE_PATCH
@@ -40,7 +40,18 @@ def windows(members: xr.DataArray) -> list[tuple[slice, slice]]:
 
 
 def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callable[[float], None]) -> dict[str, Any]:
-    """What the members of a window tell: the maps of CRPS and PIT, and the scores of patches."""
+    """Compute the maps of CRPS and PIT, the scores of patches, and the other scores of the members.
+
+    Parameters
+    ----------
+    case : Case
+    members : DataArray
+        ``realization x band x y x x``.
+    seed : int
+        Seed of the random numbers that break ties and choose patches.
+    advance : callable
+        Called with 1 after each window.
+    """
     n, shape = case.n, case.truth.shape
     rng = np.random.default_rng(seed)
     uniform = rng.random(shape, np.float32)
@@ -51,7 +62,7 @@ def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callabl
     for rows, columns in windows(members):
         x, y, valid = members[..., rows, columns].to_numpy(), case.truth[:, rows, columns], case.valid[rows, columns]
         here = (slice(None), rows, columns)
-        if valid.all():  # then nothing need be copied
+        if valid.all():  # avoids a copy
             some, real, u = (a.reshape(*a.shape[:-2], -1) for a in (x, y, uniform[here]))
         else:
             some, real, u = (a[..., valid] for a in (x, y, uniform[here]))
@@ -73,7 +84,7 @@ def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callabl
             variograms.append(rules.variogram_scores(large[:, picked], small[picked]))
         advance(1)
     pixels = case.valid.sum() * shape[0]
-    error = case.truth[:, case.valid] - case.known("mean")
+    error = case.truth[:, case.valid] - case.valid_pixels("mean")
     energy, variogram, distance = (np.concatenate(scores, -1) for scores in (energies, variograms, distances))
     return {
         "crps": crps,
@@ -88,7 +99,7 @@ def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callabl
 
 
 def _some_patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """`1 x y x x`: the patches that the variogram score is of."""
+    """Choose patches for the variogram score at random; return a mask of shape ``1 x y x x``."""
     tall, wide = (min(PATCH, size) for size in shape[-2:])
     rows, columns = shape[-2] // tall, shape[-1] // wide
     some = np.zeros(rows * columns, bool)
@@ -99,7 +110,7 @@ def _some_patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[n
 
 
 def _whole_patches(window: Array, shape: tuple[int, ...], size: int) -> Array:
-    """The patches of the image that a window holds; it starts with one."""
+    """Return the whole patches in a window; its upper left corner is that of a patch."""
     tall, wide = (min(size, side) for side in shape[-2:])
     cut = window[..., : window.shape[-2] // tall * tall, : window.shape[-1] // wide * wide]
     if not cut.size:
@@ -108,7 +119,7 @@ def _whole_patches(window: Array, shape: tuple[int, ...], size: int) -> Array:
 
 
 def _variance_sum(members: Array) -> float:
-    """The sum over pixels of the members' variance (ddof = 1); NaN for one member."""
+    """Return the members' variance (ddof = 1), summed over pixels; NaN for one member."""
     if len(members) == 1:
         return math.nan
     flat = members.reshape(len(members), -1)

@@ -38,46 +38,46 @@ def score(
     seed: int = 0,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    r"""Score a product against the high-resolution image that it should explain.
+    r"""Score a product against a high-resolution reference.
 
-    Maps say where the product is right, figures how right it is on the whole. Members are read
-    from the store window by window. Pixels that the product or the reference lacks count nowhere.
+    The result holds maps and single scores. Members are read from the store window by window. Pixels
+    that are missing in the product or in the reference are left out.
 
     Parameters
     ----------
     ds : Dataset or path
-        A product of `bayesr.sample`, in memory or opened from its store, or the path of that store.
+        A product of `bayesr.sample`, in memory or opened from its store, or the path of the store.
     reference : path, ndarray, Tensor, PIL image or DataArray
-        The truth, of the product's size, in its units. Coordinates, where both have them, must agree.
-        Its type says how values are quantised: an integer type stands for values rounded to whole
-        numbers and clipped to its bounds. NaN is missing.
+        The truth, in the size and the units of the product. If both have coordinates, these must agree.
+        An integer type means that values are rounded to whole numbers and clipped to its bounds. NaN
+        marks missing pixels.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The low-resolution image. With it, `lr_psnr` is against this image, and members that the
-        product does not hold are drawn again, into a temporary store.
+        The low-resolution image. If it is given, `lr_psnr` compares with this image, and members that
+        the product does not hold are drawn again, into a temporary store.
     levels : sequence of float
-        Levels of `coverage` and `width`, in (0, 1).
+        Nominal levels of `coverage` and `width`, in (0, 1).
     dims : sequence of str, optional
-        Names of the reference's axes, such as ``"yxb"``, where they are ambiguous.
+        Names of the axes of the reference, such as ``"yxb"``, if they are ambiguous.
     model : str, Path or Model, optional
-        Where the model lies, if not under its recorded name: for intervals at other levels than the
-        product's, and for members that have to be drawn again.
+        The model, or its file, if it is not found under the recorded name. It is needed for intervals at
+        levels other than that of the product, and to draw members again.
     seed : int
-        Of the random numbers that break ties in `pit` and choose patches for `variogram_score`.
+        Seed of the random numbers that break ties in `pit` and choose patches for `variogram_score`.
     progress : bool, optional
-        True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
+        True shows a progress bar, or plain lines without a terminal; None shows a bar on a terminal only.
 
     Returns
     -------
     Dataset
-        Every variable's attributes name its estimator. u is the unit of the image, n the number of
-        members. Maps, float32, over ``(band, y, x)``, NaN where something is missing:
+        The attributes of each variable name its estimator. Below, u is the unit of the image, and n is the
+        number of members. Maps, float32, over ``(band, y, x)``, NaN where a pixel is missing:
 
         - ``crps`` (u): the fair continuous ranked probability score;
-        - ``pit``: the randomised probability integral transform in [0, 1], uniform for a right forecast;
-        - ``covered``: 1 where the reference lies in the product's own [`lower`, `upper`], else 0;
-        - ``zscore``: (reference - mean) / `std`; 0 where both are 0, NaN where only `std` is.
+        - ``pit``: the randomised probability integral transform in [0, 1], uniform for a calibrated ensemble;
+        - ``covered``: 1 where the reference lies in the product's interval [`lower`, `upper`], else 0;
+        - ``zscore``: (reference - mean) / `std`; 0 where both are 0, and NaN where only `std` is 0.
 
-        Figures, float64:
+        Single scores and curves, float64:
 
         - of the mean: ``psnr`` (dB), ``ssim``, ``mae`` (u);
         - of the members: ``crps_mean``, ``energy_score`` (u), ``variogram_score`` (u at p = 1/2),
@@ -87,20 +87,20 @@ def score(
           ``coverage_saturated``, ``coverage_unsaturated``;
         - of the standard deviation: ``ence`` with ``bin_std(spread_bin)`` and ``bin_rmse(spread_bin)`` (u),
           ``ause_mae`` and ``ause_rmse`` with the curves ``sparsification_mae(removed)``,
-          ``sparsification_mae_oracle`` and the same of RMSE;
+          ``sparsification_mae_oracle``, and the same for RMSE;
         - of texture: ``spectrum_reference(frequency)``, ``spectrum_mean``, ``spectrum_members`` (u^2) and
           ``spectrum_distance`` (mean of \|log10(members / reference)\|).
 
-        With n = 1, ``crps`` is the absolute error and figures that need spread are NaN. Figures of
-        a window or patch that the image cannot hold are NaN too.
+        With n = 1, ``crps`` is the absolute error, and scores that need spread are NaN. Scores of windows
+        or patches are NaN if the image is too small for them.
 
     Raises
     ------
     InvalidProduct
-        When `ds` is no whole product, holds no members and there is no `img`, or is on another grid
-        than the reference.
+        When `ds` is not a complete product, when it holds no members and `img` is not given, or when the
+        reference lies on another grid.
     InvalidArgument
-        When the reference is of another size, or a level lies outside (0, 1).
+        When the reference has another size, or a level lies outside (0, 1).
     BandMismatch
         When the reference has another number of bands.
 
@@ -108,8 +108,8 @@ def score(
     ----------
     T. Gneiting, A. E. Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007,
     doi:10.1198/016214506000001437. V. Fortin et al., "Why should ensemble spread match the RMSE of
-    the ensemble mean?", 2014, doi:10.1175/JHM-D-14-0008.1. Others stand with the functions of
-    `bayesr.scoring`.
+    the ensemble mean?", 2014, doi:10.1175/JHM-D-14-0008.1. Further references are given in the functions
+    of `bayesr.scoring`.
 
     Examples
     --------
@@ -132,29 +132,31 @@ def score(
         members = replaying.members(whole, img, model, Path(folder), progress)
         steps = len(windows(members)) + members.shape[0] * members.shape[1]
         with show_progress("scoring", steps, progress) as advance:
-            found = score_members(case, members, seed, advance)
-            found |= score_consistency(case, members, operator, low, advance)
-    found |= score_mean(case) | score_intervals(case, half_widths) | score_std(case)
-    found |= {"rank": np.arange(case.n + 1), "removed": REMOVED}
-    return dataset(case, found, truth, {"interval_source": source, "seed": seed}, low is not None)
+            scores = score_members(case, members, seed, advance)
+            scores |= score_consistency(case, members, operator, low, advance)
+    scores |= score_mean(case) | score_intervals(case, half_widths) | score_std(case)
+    scores |= {"rank": np.arange(case.n + 1), "removed": REMOVED}
+    return dataset(case, scores, truth, {"interval_source": source, "seed": seed}, low is not None)
 
 
 def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
     ds = given if isinstance(given, xr.Dataset) else replaying.product_in(given)
     if ds is None:
-        raise StoreFailed(f"{given} is no store of a product: check the path (the working directory is {Path.cwd()}).")
+        raise StoreFailed(
+            f"{given} is not the store of a product: check the path (the working directory is {Path.cwd()})."
+        )
     product.require(ds, "mean", "variance", "std", "lower", "upper")
     n = int(product.attribute(ds, "n"))
     if "samples" in ds and ds.sizes["realization"] != n:
         raise InvalidProduct(
-            f"The product holds {ds.sizes['realization']} of its {n} members, which its mean and intervals are of: "
-            "give all of them."
+            f"The product holds {ds.sizes['realization']} of its {n} members, but its mean and intervals "
+            "describe all of them: give the product with all members."
         )
     return ds
 
 
 def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
-    """The image that was sampled, and no other; None where the product is a part of what it was."""
+    """Read the image that was sampled; None if the product is only a part of what was sampled from it."""
     if img is None:
         return None
     low = replaying.image_of(ds, img)
@@ -165,16 +167,32 @@ def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
 def half_widths_of(
     ds: xr.Dataset, levels: Sequence[float], model: str | Path | Model | None
 ) -> tuple[dict[float, float | None], str]:
-    """Lambda for every level, None for the product's own interval, NaN for one the calibration cannot give."""
+    """Return half the width of the interval at each level, in standard deviations, and where the widths come from.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The product.
+    levels : sequence of float
+    model : str, Path, Model or None
+        The model, if it is not found under its recorded name.
+
+    Returns
+    -------
+    half_widths : dict of float to float or None
+        None for the level of the product, whose interval is used; NaN for levels that the calibration does not support.
+    source : str
+        Description of the source.
+    """
     own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}
     try:
-        network = replaying.network_of(ds, model)
-        calibration, source = network.calibration, f"the calibration of {network.name}"
+        found = replaying.network_of(ds, model)
+        calibration, source = found.calibration, f"the calibration of {found.name}"
     except BayesrError:
         if model is not None:
             raise
-        calibration, source = Calibration(), "Student's t on std, since the product's model is not at hand"
+        calibration, source = Calibration(), "Student's t on std, since the model of the product was not found"
     for level in levels:
         if level not in widths:
             try:
