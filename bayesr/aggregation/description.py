@@ -70,10 +70,10 @@ def dataset(
         text = f"probability that the {name} exceeds {exceed:g}"
         arrays["exceedance"] = exceedance(values, exceed, margin), {"long_name": text, "units": "1"}
     if all(part.naive is not None for part in bands):
-        text = f"standard deviation of the {name} if pixels erred independently"
+        text = f"standard deviation of the {name} if pixel errors were independent"
         arrays["naive_std"] = np.stack([part.naive for part in bands], -1), described(text)  # type: ignore[misc]
     if all(part.factor is not None for part in bands):
-        text = "factor that calibration put on the members' deviations"
+        text = "factor of the calibration on the deviations of the members"
         factor = np.stack([part.factor for part in bands], -1)  # type: ignore[misc]
         arrays["factor"] = factor, {"long_name": text, "units": "1"}
     dims = ("region",) if statistic.all_bands else ("region", "band")

@@ -1,4 +1,4 @@
-"""Statistics of regions in every member of a product: members are read, stretched by calibration, and reduced."""
+"""Statistics of regions for each member of a product, and their spread over the members."""
 
 from __future__ import annotations
 
@@ -16,17 +16,29 @@ from bayesr.aggregation.statistics import Segments, Statistic
 Doubles = NDArray[np.float64]
 
 _BATCH = 2**24
-"""Values of several members that are read at once: every reading costs a little, however small."""
+"""Number of values that are read at once, from several members: each read has a fixed cost."""
 
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """What is found of a band, or of all at once."""
+    """Statistics of the regions in a band, or in all bands together.
 
-    values: Doubles  # realization x region
-    counts: NDArray[np.int64]  # region: pixels with data
-    factor: Doubles | None  # region
-    naive: Doubles | None  # region
+    Attributes
+    ----------
+    values : ndarray
+        Statistic of each member, ``realization x region``.
+    counts : ndarray
+        Pixels with data, ``region``.
+    factor : ndarray or None
+        Factor of the calibration on the deviations of the members, ``region``; None without calibration.
+    naive : ndarray or None
+        Standard deviation if pixels erred independently, ``region``; None for statistics without weights.
+    """
+
+    values: Doubles
+    counts: NDArray[np.int64]
+    factor: Doubles | None
+    naive: Doubles | None
 
 
 def measure_bands(
@@ -38,16 +50,32 @@ def measure_bands(
     calibrated: bool,
     advance: Callable[[float], None],
 ) -> BandStatistics:
-    """Values of these bands, one or all of them at once, of every member; see `bayesr.aggregate` for `calibrated`."""
+    """Compute the statistic of each member and region in some bands; see `bayesr.aggregate`.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The product.
+    members : DataArray
+        ``realization x band x y x x``.
+    regions : Regions
+    statistic : Statistic
+    bands : list of int
+        One band, or all bands for a statistic of all bands.
+    calibrated : bool
+        Whether the members are stretched by the calibration.
+    advance : callable
+        Called with 1 after each member.
+    """
 
     def read(name: str) -> NDArray[np.float32]:
         return regions.read(ds[name].isel(band=bands))
 
     factor = naive = mean = None
     if "variance" in ds and ("calibration" in ds or not calibrated):
-        right = read("variance").astype(np.float64)
-        raw = right / read("calibration").astype(np.float64) ** 2 if "calibration" in ds else right
-        pixels, (calibrated_sum, raw_sum) = _sums(regions, right, raw)
+        total = read("variance").astype(np.float64)
+        raw = total / read("calibration").astype(np.float64) ** 2 if "calibration" in ds else total
+        pixels, (calibrated_sum, raw_sum) = _sums(regions, total, raw)
         if calibrated:
             with np.errstate(invalid="ignore", divide="ignore"):
                 factor = np.where(raw_sum == 0, 1.0, np.sqrt(calibrated_sum / raw_sum))
@@ -78,20 +106,31 @@ def measure_bands(
 
 
 def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels of `band x pixel` with data in all bands."""
+    """Return which pixels of ``band x pixel`` have data in all bands."""
     known: NDArray[np.bool_] = np.isfinite(values).all(0)
     return known
 
 
 def _sums(regions: Regions, *variances: Doubles) -> tuple[Segments, list[Doubles]]:
-    """Sums over the regions, and all bands, of pixel variances `band x pixel`."""
+    """Return the sums of pixel variances ``band x pixel`` over each region and all bands."""
     known = _known(variances[0])
     pixels = Segments.from_regions(regions, known)
     return pixels, [pixels.sums(variance[:, known].sum(0)) for variance in variances]
 
 
 def variance(values: Doubles, mask: Any) -> Doubles:
-    """The unbiased variance over members, ``(1 - 1/L) mean_k s_k^2 + var_k(m_k)`` over masks of L members each."""
+    """Return the unbiased variance over members.
+
+    ``(1 - 1/L) mean_k s_k^2 + var_k(m_k)``, where m_k and s_k^2 are the mean and the variance (ddof = 1) of the L
+    members of mask k. The variance is pooled (ddof = 1) if there is one mask, if L = 1, or if L differs between masks.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``n x ...``.
+    mask : ndarray or None
+        Dropout mask of each member, ``n``.
+    """
     n = len(values)
     numbers, counts = (np.arange(1), np.array([n])) if mask is None else np.unique(mask, return_counts=True)
     latents = int(counts[0])

@@ -171,9 +171,9 @@ def test_missing_pixels_are_left_out(model):
 
 @pytest.mark.parametrize("k", [0, 8, -1, 2.5])
 def test_numbers_of_components_that_there_are_not(ds, model, photo, k):
-    with pytest.raises(InvalidArgument, match="1 to n - 1 = 7"):
+    with pytest.raises(InvalidArgument, match="between 1 and n - 1 = 7"):
         bayesr.components(ds, k)
-    with pytest.raises(InvalidArgument, match="1 to n - 1 = 7"):
+    with pytest.raises(InvalidArgument, match="between 1 and n - 1 = 7"):
         bayesr.components(photo, k, model=model, n=8)
 
 

@@ -162,7 +162,7 @@ def test_an_image_is_sampled_first(model, photo, ds, monkeypatch):
     monkeypatch.setattr(
         "bayesr.sampling.workflow.sample", lambda *args, **options: pytest.fail("drawn before it is checked")
     )
-    with pytest.raises(InvalidArgument, match="repeat every one"):
+    with pytest.raises(InvalidArgument, match="repeat each label"):
         aggregate(y, np.ones((12, 15), int), model=model, n=24)
     with pytest.raises(InvalidArgument, match="19 members"):
         aggregate(y, 16, model=model, n=8)
@@ -244,7 +244,7 @@ def test_refusals(ds, monkeypatch):
         ({"statistic": "average"}, "'mean', 'sum'"),
         ({"statistic": "share"}, "give threshold="),
         ({"statistic": "mean", "threshold": 3}, "goes with statistic='share'"),
-        ({"statistic": np.mean, "threshold": 3}, "has its own"),
+        ({"statistic": np.mean, "threshold": 3}, "its own threshold"),
         ({"level": 1.5}, "between 0 and 1"),
         ({"level": 0.99}, "199 members or more"),
         ({"n": 24}, "drawn already"),
