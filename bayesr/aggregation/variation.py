@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -128,8 +128,7 @@ def _check_k(k: int, n: int) -> None:
         )
 
 
-def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Dataset:
-    n, shape = members.sizes["realization"], tuple(members.sizes[dim] for dim in product.DIMS)
+def _check_size(k: int, shape: tuple[int, ...]) -> None:
     if 0 in shape:
         raise InvalidArgument(f"There are no pixels: (band, y, x) has the sizes {shape}. Choose a larger window.")
     needed, free = 4 * (k + 1) * int(np.prod(shape)), psutil.virtual_memory().available
@@ -138,6 +137,20 @@ def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Da
             f"The components need {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free: analyse a "
             "part, with window= or ds.isel(y=..., x=...), or fewer components."
         )
+
+
+class _Components(NamedTuple):
+    images: NDArray[np.float32]  # component x band x y x x
+    mean: NDArray[np.float32]  # band x y x x
+    share: NDArray[np.float64]  # component
+    standard_deviation: NDArray[np.float64]  # component
+    score: NDArray[np.float64]  # realization x component
+
+
+def _compute(members: xr.DataArray, k: int) -> _Components:
+    """Compute the components from the n x n matrix of products of deviations, in two passes over the members."""
+    n, shape = members.sizes["realization"], tuple(members.sizes[dim] for dim in product.DIMS)
+    _check_size(k, shape)
     gram = np.zeros((n, n))
     for _, deviations, _ in _blocks(members):
         gram += deviations @ deviations.T
@@ -159,6 +172,11 @@ def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Da
     flat = images.reshape(k, -1)
     sign = np.array([np.sign(row[np.nanargmax(np.abs(row))]) or 1.0 for row in flat])
     flat *= sign[:, None].astype(np.float32)
+    return _Components(images, mean, values / total, np.sqrt(values / (n - 1)), vectors * sign * np.sqrt(n - 1))
+
+
+def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Dataset:
+    found = _compute(members, k)
     attrs = {key: members.attrs[key] for key in ("units",) if key in members.attrs}
     if "spatial_ref" in members.coords:
         attrs["grid_mapping"] = "spatial_ref"
@@ -169,27 +187,27 @@ def _dataset(members: xr.DataArray, k: int, attributes: dict[str, Any]) -> xr.Da
     variables = {
         "components": (
             ("component", *product.DIMS),
-            images,
+            found.images,
             described("change of the image for one standard deviation along the component"),
         ),
-        "mean": (product.DIMS, mean, described("mean of the members")),
+        "mean": (product.DIMS, found.mean, described("mean of the members")),
         "share": (
             "component",
-            values / total,
+            found.share,
             described(
                 "share of the members' variance",
                 units="1",
-                comment=f"{1 / (n - 1):.3g} if all components are equally important",
+                comment=f"{1 / (members.sizes['realization'] - 1):.3g} if all components are equally important",
             ),
         ),
         "standard_deviation": (
             "component",
-            np.sqrt(values / (n - 1)),
+            found.standard_deviation,
             described("standard deviation of the members along the component"),
         ),
         "score": (
             ("realization", "component"),
-            vectors * sign * np.sqrt(n - 1),
+            found.score,
             described("score of the member, in standard deviations", units="1"),
         ),
     }

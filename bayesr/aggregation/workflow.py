@@ -186,8 +186,8 @@ def _check_level(level: float, n: Any) -> None:
     if n < least:
         raise InvalidArgument(
             f"level={level:g} needs {least} members or more, and there are {n}: even the interval from the smallest to "
-            f"the largest holds a new member only with probability {max(n - 1, 0) / (n + 1):.2g}. Draw more members, or "
-            "lower the level."
+            f"the largest holds a new member only with probability {max(n - 1, 0) / (n + 1):.2g}. Draw more members, "
+            "or lower the level."
         )
 
 
