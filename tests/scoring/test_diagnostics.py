@@ -25,7 +25,7 @@ def test_psnr_is_of_the_worst_member():
     assert diagnostics.lr_psnr(np.array([0.0, 1.0, 0.5]), 10.0) == diagnostics.psnr(1.0, 10.0)
 
 
-def test_diversity_is_that_of_the_challenge():
+def test_diversity_equals_the_definition_of_the_challenge():
     d = np.random.default_rng(0).random((4, 9))
     best_member = min(sum(row) / 9 for row in d)
     best_places = sum(min(d[i][k] for i in range(4)) for k in range(9)) / 9
@@ -51,11 +51,11 @@ def test_sparsification_by_hand():
     np.testing.assert_allclose(
         diagnostics.sparsification(std, loss, np.array([0, 0.25, 0.5, 0.75])), [4, 8 / 3, 1.5, 1]
     )
-    # Without any order, the loss stays what it is, whatever the order in memory.
+    # If all keys are equal, the loss is constant, whatever the order in memory.
     np.testing.assert_allclose(diagnostics.sparsification(np.ones(4), loss, np.array([0, 0.5])), 4)
 
 
-def test_activity_is_the_deviation_in_windows():
+def test_activity_is_the_standard_deviation_in_windows():
     rng = np.random.default_rng(0)
     image, valid = rng.normal(1000, 3, (2, 20, 20)), np.ones((20, 20), bool)
     valid[:4] = False
@@ -64,7 +64,7 @@ def test_activity_is_the_deviation_in_windows():
     assert found[5, 9] == pytest.approx(image.mean(0)[4:9, 6:13].std(), rel=1e-6)
 
 
-def test_spectrum_finds_a_wave_and_keeps_the_power_of_noise():
+def test_spectrum_of_a_wave_and_of_noise():
     y, _ = np.mgrid[:64, :48]
     whole = np.ones((64, 48), bool)
     frequency, power = diagnostics.spectrum(np.sin(2 * np.pi * y / 8), whole)

@@ -39,7 +39,7 @@ def test_scores_agree_with_direct_formulas(seed, n):
         np.testing.assert_allclose(rules.variogram_score(x, y, patch=3, p=p), fair(square), rtol=1e-6, atol=1e-9)
 
 
-def test_variogram_score_is_that_of_scoringrules():
+def test_variogram_score_equals_scoringrules():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 5, 12)), rng.normal(size=(5, 12))
     theirs = scoringrules.vs_ensemble(y, x.swapaxes(0, 1), p=0.5, estimator="fair")
@@ -47,7 +47,7 @@ def test_variogram_score_is_that_of_scoringrules():
 
 
 def test_fair_scores_do_not_depend_on_n():
-    """Of few members and of infinitely many: the expectation is the closed form of a Gaussian."""
+    """For any number of members, the expectation is the closed form for a Gaussian."""
     rng, cases = np.random.default_rng(0), 200_000
     y = rng.normal(0.5, 1.3, cases)
     exact = scoringrules.crps_normal(y, 0.0, 1.0).mean()
@@ -63,8 +63,8 @@ def test_scenes_before_bands_are_averaged():
 
 
 @pytest.mark.parametrize("quantisation_step", [0.0, 1.0])
-def test_pit_is_uniform_where_truth_and_members_are_alike(quantisation_step):
-    """Also where many values are rounded into ties or clipped to the bounds."""
+def test_pit_is_uniform_for_equal_distributions(quantisation_step):
+    """Also for ties by rounding and for values at the bounds."""
     rng, cases, n = np.random.default_rng(0), 40_000, 7
     drawn = np.clip(rng.normal(1.0, 1.5, (n + 1, cases)), 0, 3)
     truth = np.rint(drawn[0]) if quantisation_step else drawn[0]

@@ -44,8 +44,8 @@ def same(a, b, tolerance=1e-6):
         np.testing.assert_allclose(a[name], b[name], rtol=tolerance, atol=tolerance, err_msg=str(name))
 
 
-def test_figures_of_a_product(ds, truth, scores):
-    """An independent computation, of all members in memory at once."""
+def test_scores_of_a_product(ds, truth, scores):
+    """Compare with an independent computation with all members in memory."""
     x, y = ds["samples"].values.astype(float), truth.astype(float)
     mean, std, lower, upper = (ds[name].values.astype(float) for name in ("mean", "std", "lower", "upper"))
     covered = (y >= lower) & (y <= upper)
@@ -96,7 +96,7 @@ def test_consistency_with_the_input(ds, truth, scores, low, model):
     worst = ((seen - low.transpose(2, 0, 1)) ** 2).mean((1, 2, 3)).max()
     given_input = bayesr.score(ds, truth, dims="byx", img=low, model=model)
     assert float(given_input["lr_psnr"]) == pytest.approx(10 * math.log10(255**2 / worst) if worst else math.inf)
-    assert float(scores["lr_psnr"]) < 50, "the truth here is not what the input was made from"
+    assert float(scores["lr_psnr"]) < 50, "the input was not made from this truth"
     assert "reference" in scores["lr_psnr"].attrs["estimator"]
     assert "was sampled" in given_input["lr_psnr"].attrs["estimator"]
 
@@ -135,9 +135,9 @@ def test_members_are_drawn_again(model, low, ds, truth, scores):
         bayesr.score(bare, truth, dims="byx", img=low[::-1], model=model)
 
 
-def test_missing_pixels_count_nowhere(ds, truth, model):
+def test_missing_pixels_are_left_out(ds, truth, model):
     partial = truth.astype(float)
-    partial[1, :10, :20] = np.nan  # one band is enough
+    partial[1, :10, :20] = np.nan  # missing in one band only
     scores = bayesr.score(ds, partial, dims="byx", model=model)
     hole = np.zeros(truth.shape[1:], bool)
     hole[:10, :20] = True
@@ -148,7 +148,7 @@ def test_missing_pixels_count_nowhere(ds, truth, model):
             defined = defined & (ds["std"].values > 0)
         assert np.isfinite(scores[name].values[defined]).all()
     assert scores.attrs["missing_pixels"] == 200
-    # The same as of the whole where nothing is missing.
+    # Other pixels have the same scores as without missing pixels.
     whole = bayesr.score(ds, truth.astype(float), dims="byx", model=model)
     np.testing.assert_array_equal(scores["crps"].values[:, ~hole], whole["crps"].values[:, ~hole])
     assert float(scores["mae"]) == pytest.approx(np.nanmean(np.abs(partial - ds["mean"].values)[:, ~hole]))
@@ -167,7 +167,7 @@ def test_one_member(model, low, truth):
 
 
 def test_constant_images(ds, model):
-    """No spread, no error, no texture: nothing to divide by, and no warning."""
+    """Without spread, error and texture, nothing is divided by zero, and nothing warns."""
     flat = ds.copy(deep=True)
     for name in flat.data_vars:
         flat[name][:] = 7.0 if name in ("mean", "lower", "upper", "samples") else 0.0
@@ -180,7 +180,7 @@ def test_constant_images(ds, model):
     assert wrong["rank_histogram"].values[-1] == ds["mean"].size
 
 
-def test_what_does_not_fit_or_is_a_part(ds, truth, low, model, tmp_path):
+def test_mismatched_sizes_and_parts_of_products(ds, truth, low, model, tmp_path):
     with pytest.raises(InvalidArgument, match=r"47 x 60 .* 48 x 60"):
         bayesr.score(ds, truth[:, 1:], dims="byx")
     with pytest.raises(BandMismatch):
@@ -222,9 +222,9 @@ def test_levels(ds, truth, scores, model):
     assert (np.diff(scores["width"]) > 0).all() and (np.diff(scores["coverage"]) >= 0).all()
     assert "calibration of tiny" in scores.attrs["interval_source"]
     fallback = bayesr.score(ds, truth, dims="byx", levels=(0.5, 0.999))
-    assert "Student" in fallback.attrs["interval_source"], "no model of this name is at hand"
+    assert "Student" in fallback.attrs["interval_source"], "no model of this name is found"
     too_far = bayesr.score(ds, truth, dims="byx", levels=(0.999,), model=model)
-    assert np.isnan(too_far["coverage"]).all(), "60 images do not calibrate this level"
+    assert np.isnan(too_far["coverage"]).all(), "60 images do not support this level"
 
 
 def test_writable_and_documented(scores, tmp_path):
