@@ -1,1 +1,1 @@
-"""From members to regions: a statistic of every region, member by member, and what its spread says."""
+"""Statistics of regions, computed for each member, and principal components of the members."""

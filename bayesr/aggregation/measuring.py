@@ -1,4 +1,4 @@
-"""Statistics of regions in every member of a product: members are read, stretched by calibration, and reduced."""
+"""Statistics of regions for each member of a product, and their spread over the members."""
 
 from __future__ import annotations
 
@@ -16,20 +16,32 @@ from bayesr.aggregation.statistics import Segments, Statistic
 Doubles = NDArray[np.float64]
 
 _BATCH = 2**24
-"""Values of several members that are read at once: every reading costs a little, however small."""
+"""Number of values that are read at once, from several members: each read has a fixed cost."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is found of a band, or of all at once."""
+class BandStatistics:
+    """Statistics of the regions in a band, or in all bands together.
 
-    values: Doubles  # realization x region
-    counts: NDArray[np.int64]  # region: pixels with data
-    factor: Doubles | None  # region
-    naive: Doubles | None  # region
+    Attributes
+    ----------
+    values : ndarray
+        Statistic of each member, ``realization x region``.
+    counts : ndarray
+        Pixels with data, ``region``.
+    factor : ndarray or None
+        Factor of the calibration on the deviations of the members, ``region``; None without calibration.
+    naive : ndarray or None
+        Standard deviation if pixels erred independently, ``region``; None for statistics without weights.
+    """
+
+    values: Doubles
+    counts: NDArray[np.int64]
+    factor: Doubles | None
+    naive: Doubles | None
 
 
-def of_bands(
+def measure_bands(
     ds: xr.Dataset,
     members: xr.DataArray,
     regions: Regions,
@@ -37,17 +49,33 @@ def of_bands(
     bands: list[int],
     calibrated: bool,
     advance: Callable[[float], None],
-) -> Part:
-    """Values of these bands, one or all of them at once, of every member; see `bayesr.aggregate` for `calibrated`."""
+) -> BandStatistics:
+    """Compute the statistic of each member and region in some bands; see `bayesr.aggregate`.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The product.
+    members : DataArray
+        ``realization x band x y x x``.
+    regions : Regions
+    statistic : Statistic
+    bands : list of int
+        One band, or all bands for a statistic of all bands.
+    calibrated : bool
+        Whether the members are stretched by the calibration.
+    advance : callable
+        Called with 1 after each member.
+    """
 
     def read(name: str) -> NDArray[np.float32]:
         return regions.read(ds[name].isel(band=bands))
 
     factor = naive = mean = None
     if "variance" in ds and ("calibration" in ds or not calibrated):
-        right = read("variance").astype(np.float64)
-        raw = right / read("calibration").astype(np.float64) ** 2 if "calibration" in ds else right
-        pixels, (calibrated_sum, raw_sum) = _sums(regions, right, raw)
+        total = read("variance").astype(np.float64)
+        raw = total / read("calibration").astype(np.float64) ** 2 if "calibration" in ds else total
+        pixels, (calibrated_sum, raw_sum) = _sums(regions, total, raw)
         if calibrated:
             with np.errstate(invalid="ignore", divide="ignore"):
                 factor = np.where(raw_sum == 0, 1.0, np.sqrt(calibrated_sum / raw_sum))
@@ -65,26 +93,57 @@ def of_bands(
                 x *= stretch
                 x += mean
             known = _known(x)
-            pixels = Segments.of(regions, known)
+            pixels = Segments.from_regions(regions, known)
             counts = np.minimum(counts, pixels.counts)
-            kept = x if known.all() else x[:, known]
+            valid = x if known.all() else x[:, known]
             try:
-                values[i] = statistic.of(kept if statistic.all_bands else kept[0], pixels)
+                values[i] = statistic.compute(valid if statistic.all_bands else valid[0], pixels)
             except Exception as error:
                 error.add_note(f"It was raised at member {i}.")
                 raise
             advance(1)
-    return Part(values, counts, factor, naive)
+    return BandStatistics(values, counts, factor, naive)
 
 
 def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels of `band x pixel` with data in all bands."""
+    """Return which pixels of ``band x pixel`` have data in all bands."""
     known: NDArray[np.bool_] = np.isfinite(values).all(0)
     return known
 
 
 def _sums(regions: Regions, *variances: Doubles) -> tuple[Segments, list[Doubles]]:
-    """Sums over the regions, and all bands, of pixel variances `band x pixel`."""
+    """Return the sums of pixel variances ``band x pixel`` over each region and all bands."""
     known = _known(variances[0])
-    pixels = Segments.of(regions, known)
+    pixels = Segments.from_regions(regions, known)
     return pixels, [pixels.sums(variance[:, known].sum(0)) for variance in variances]
+
+
+def interval(values: Doubles, level: float, margin: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the bounds of the interval of each statistic.
+
+    The bounds are the quantiles at ``(1 -+ level) / 2`` over members, at plotting positions k / (n + 1), moved outwards
+    by `margin`.
+
+    Parameters
+    ----------
+    values : ndarray
+        Statistics of each member, ``n x ...``.
+    level : float
+        In (0, 1).
+    margin : ndarray
+        Half a quantisation step, in the units of the statistic, ``...``.
+    """
+    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
+    return lower - margin, upper + margin
+
+
+def exceedance(values: Doubles, limit: float, margin: Doubles) -> Doubles:
+    """Return the probability that a statistic exceeds a limit, ``(members above + 1/2) / (n + 1)``.
+
+    A member within `margin` of the limit counts in part. The result is NaN where a member has no value.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        in_part = np.clip((values - limit) / (2 * margin) + 0.5, 0, 1)
+    above = np.where(margin > 0, in_part, values > limit)
+    probability: Doubles = np.where(np.isnan(values).any(0), np.nan, (above.sum(0) + 0.5) / (len(values) + 1))
+    return probability

@@ -1,4 +1,4 @@
-"""Polygons in all the forms that people have them in, and the pixels inside."""
+"""Polygons as sequences, mappings, GeoJSON or geometry objects, and the pixels inside them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from bayesr.errors import InvalidArgument
 Ring = NDArray[np.float64]
 
 
-def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
-    """(name, rings) of every region of what holds one or more."""
+def named_polygons(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
+    """Yield the name, or None, and the rings of each region.
+
+    Raises
+    ------
+    InvalidArgument
+        When the regions have none of the supported forms.
+    """
     regions = getattr(regions, "__geo_interface__", regions)
     if isinstance(regions, Mapping):
         if "type" not in regions:
@@ -22,7 +28,7 @@ def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
                 yield str(name), list(_rings(polygon))
         elif regions["type"] == "FeatureCollection":
             for feature in regions.get("features", ()):
-                yield from named(feature)
+                yield from named_polygons(feature)
         else:
             properties = regions.get("properties") or {}
             name = properties.get("name", regions.get("id"))
@@ -30,16 +36,16 @@ def named(regions: Any) -> Iterator[tuple[str | None, list[Ring]]]:
         return
     if not isinstance(regions, Sequence) or isinstance(regions, str | bytes):
         raise InvalidArgument(
-            f"Regions are labels (y, x), a list or a mapping of polygons, GeoJSON, or a grid's cell size, not "
+            f"Regions must be labels (y, x), a list or a mapping of polygons, GeoJSON, or the cell size of a grid, not "
             f"{type(regions).__name__}."
         )
     for polygon in regions:
         described = getattr(polygon, "__geo_interface__", polygon)
-        yield from named(described) if isinstance(described, Mapping) else [(None, list(_rings(polygon)))]
+        yield from named_polygons(described) if isinstance(described, Mapping) else [(None, list(_rings(polygon)))]
 
 
 def _rings(polygon: Any) -> Iterator[Ring]:
-    """The rings of a region: outlines and holes, in any order."""
+    """Yield the rings of a region: outlines and holes, in any order."""
     polygon = getattr(polygon, "__geo_interface__", polygon)
     if isinstance(polygon, Mapping):
         kind = polygon.get("type")
@@ -57,7 +63,7 @@ def _rings(polygon: Any) -> Iterator[Ring]:
 
 
 def _nested(coordinates: Any) -> Iterator[Ring]:
-    """A ring, or rings in lists of any depth."""
+    """Yield the rings in a ring or in nested lists of rings."""
     try:
         ring = np.asarray(coordinates, np.float64)
     except (TypeError, ValueError):  # rings of different lengths
@@ -69,32 +75,33 @@ def _nested(coordinates: Any) -> Iterator[Ring]:
             yield from _nested(part)
     else:
         raise InvalidArgument(
-            f"A polygon must be a ring of three corners (x, y) or more, or rings of which the first is the outline and "
-            f"others are holes, not {str(coordinates)[:60]!r}."
+            f"A polygon must be a ring of at least three corners (x, y), or a list of rings, first the outline and "
+            f"then the holes, not {str(coordinates)[:60]!r}."
         )
 
 
-def inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """The pixels whose centre lies inside by the even-odd rule, so that holes are out.
+def pixels_inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the pixels whose centre lies inside by the even-odd rule, which excludes holes.
 
-    A centre on an edge belongs to the polygon at its right or below it, so that polygons which
-    share edges part the pixels between them: none is in two, none in no one.
+    A centre on an edge belongs to the polygon at its right or below it. Polygons that share edges
+    therefore never share a pixel, and leave none out.
 
     Parameters
     ----------
     rings : sequence of ndarray
-        Corners `k x 2` as (column, row), pixel centres at whole numbers; the last is joined to the first.
+        Corners ``k x 2`` as (column, row), where pixel centres lie at whole numbers. The last corner is
+        connected to the first.
     shape : (int, int)
-        Height and width of the image; what lies beyond is cut off.
+        Height and width of the image. Parts of polygons outside the image are cut off.
 
     Returns
     -------
     ndarray
-        ``row * width + column``, increasing.
+        ``row * width + column`` of each pixel, increasing.
     """
     height, width = shape
     edges = np.concatenate([np.stack([ring, np.roll(ring, -1, 0)], 1) for ring in rings])
-    # Downwards, so that an edge shared by two polygons is rounded the same way for both.
+    # All edges point downwards, so that an edge of two polygons is rounded in the same way for both.
     upward = edges[:, 0, 1] > edges[:, 1, 1]
     edges[upward] = edges[upward, ::-1]
     (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
@@ -107,9 +114,9 @@ def inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
     crossing = x0[edge] + (row - y0[edge]) / (y1 - y0)[edge] * (x1 - x0)[edge]
     column = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
     top, left = row.min(), column.min()
-    # Passing an edge turns outside into inside and back: only parity counts, which no overflow changes.
-    turns = np.zeros((row.max() - top + 1, column.max() - left + 1), np.int8)
-    np.add.at(turns, (row - top, column - left), 1)
-    rows, columns = np.nonzero(np.cumsum(turns, 1, dtype=np.int8)[:, : width - left] & 1)
-    found: NDArray[np.int64] = (rows + top) * width + columns + left
-    return found
+    # Crossing an edge switches between outside and inside. Only the parity counts, which overflow does not change.
+    crossings = np.zeros((row.max() - top + 1, column.max() - left + 1), np.int8)
+    np.add.at(crossings, (row - top, column - left), 1)
+    rows, columns = np.nonzero(np.cumsum(crossings, 1, dtype=np.int8)[:, : width - left] & 1)
+    pixels: NDArray[np.int64] = (rows + top) * width + columns + left
+    return pixels

@@ -1,4 +1,4 @@
-"""Regions of an image: labels, polygons or a grid of cells become lists of pixels, once."""
+"""Regions of an image as lists of pixels, from labels, polygons or a grid of cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import images
-from bayesr.aggregation.polygons import inside, named
+from bayesr.aggregation.polygons import named_polygons, pixels_inside
 from bayesr.errors import ImageNotFound, InvalidArgument
 from bayesr.grid import Axis
 
@@ -24,21 +24,21 @@ Array = NDArray[Any]
 Pixels = NDArray[np.int64]
 
 _BLOCK = 2048
-"""The longest side of what is read at once, unless a chunk is longer."""
+"""Longest side of a block that is read at once, unless a chunk is longer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Lists of pixels; regions may overlap, and be empty.
+    """Lists of pixels by region. Regions may overlap or be empty.
 
     Attributes
     ----------
     names : ndarray
-        Of every region: its label, its number or its name; all different.
+        Label, number or name of each region, all different.
     counts : ndarray
-        Pixels of every region.
+        Number of pixels of each region.
     pixels : ndarray
-        ``y * width + x`` of all of them, region by region.
+        ``y * width + x`` of all pixels, region by region.
     shape : (int, int)
         Height and width of the image.
     """
@@ -50,11 +50,11 @@ class Regions:
 
     @property
     def starts(self) -> Pixels:
-        """Where each region's pixels begin in `pixels`."""
+        """Index of the first pixel of each region in `pixels`."""
         return np.cumsum(self.counts) - self.counts
 
     def centroids(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean row and column of every region; NaN where it is empty."""
+        """Return the mean row and column of each region; NaN if it is empty."""
         owner = np.repeat(np.arange(self.counts.size), self.counts)
         with np.errstate(invalid="ignore"):
             row, column = (
@@ -64,7 +64,10 @@ class Regions:
         return row, column
 
     def read(self, array: xr.DataArray) -> NDArray[np.float32]:
-        """Values ``(..., pixel)`` of an array ``(..., y, x)``; of a lazy one, only blocks that regions touch."""
+        """Return the values ``(..., pixel)`` of an array ``(..., y, x)``.
+
+        Of a lazy array, only the blocks that overlap regions are read.
+        """
         chunks, lead = array.variable.chunks, array.shape[:-2]
         if chunks is None:
             return array.to_numpy().reshape(*lead, -1)[..., self.pixels].astype(np.float32, copy=False)
@@ -75,7 +78,7 @@ class Regions:
 
     @property
     def window(self) -> int:
-        """At most so many pixels of a plane are read at once."""
+        """Largest number of pixels of a plane that are read at once."""
         return min(self.shape[0] * self.shape[1], _BLOCK**2)
 
     def _blocks(self, height: int, width: int) -> list[tuple[slice, slice, Pixels, Pixels]]:
@@ -88,7 +91,10 @@ class Regions:
         return {}
 
     def _plan(self, height: int, width: int) -> Iterator[tuple[slice, slice, Pixels, Pixels]]:
-        """(rows, columns, places in `pixels`, places in the block) of blocks, cut to what regions cover."""
+        """Yield rows, columns, indices into `pixels` and indices into the block, for each block that regions overlap.
+
+        Blocks are cropped to the bounding box of the regions.
+        """
         row, column = divmod(self.pixels, self.shape[1])
         block = row // height * (self.shape[1] // width + 1) + column // width
         order = np.argsort(block, kind="stable")
@@ -105,22 +111,22 @@ class Regions:
 
 
 def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = None) -> Regions:
-    """The regions of an image whose pixel centres are `y` and `x`; `bayesr.aggregate` says what is taken.
+    """Return the regions of an image; see `bayesr.aggregate` for the forms of `regions`.
 
     Parameters
     ----------
     regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
     y, x : DataArray
-        Coordinates of the pixel centres.
+        Coordinates of the pixel centres of the image.
     scale : int, optional
-        High-resolution pixels per low-resolution pixel, to recognise labels of the low-resolution image.
+        Scale factor, to recognise labels of the low-resolution image.
 
     Raises
     ------
     InvalidArgument
-        For what are no regions, regions of another size, or none with a pixel inside.
+        When `regions` has none of these forms, has another size, or contains no pixel.
     ImageNotFound
-        When a file is not there.
+        When a file does not exist.
     """
     if isinstance(regions, str | os.PathLike):
         regions = _from_file(Path(regions))
@@ -140,7 +146,9 @@ def _from_file(path: Path) -> Any:
     if path.suffix.lower() not in (".geojson", ".json"):
         data = images.read(path).data
         if data.sizes["band"] != 1:
-            raise InvalidArgument(f"{path} has {data.sizes['band']} bands: labels are an image of one, whole numbers.")
+            raise InvalidArgument(
+                f"{path} has {data.sizes['band']} bands: labels must be an image of one band of whole numbers."
+            )
         return data.isel(band=0)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -154,6 +162,7 @@ def _from_file(path: Path) -> Any:
 
 
 def _is_grid(regions: Any) -> bool:
+    """Whether regions are given as the side, or as (height, width), of the cells of a grid."""
     if isinstance(regions, int | np.integer):
         return not isinstance(regions, bool)
     pair = isinstance(regions, tuple | list) and len(regions) == 2
@@ -161,10 +170,12 @@ def _is_grid(regions: Any) -> bool:
 
 
 def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
-    """Cells numbered from 1, row by row; the last ones of a row or column may be smaller."""
+    """Return the cells of a grid, numbered from 1 row by row. The last cells of a row or column may be smaller."""
     height, width = (sides, sides) if isinstance(sides, int | np.integer) else sides
     if min(height, width) < 1:
-        raise InvalidArgument(f"A grid's cells must have a side of 1 high-resolution pixel or more, not {sides!r}.")
+        raise InvalidArgument(
+            f"The cells of a grid must have a side of 1 high-resolution pixel or more, not {sides!r}."
+        )
     across = -(-shape[1] // width)
     labels = (np.arange(shape[0]) // height * across)[:, None] + np.arange(shape[1]) // width + 1
     return _sorted(labels)
@@ -181,31 +192,31 @@ def _of_labels(labels: Array | xr.DataArray, y: xr.DataArray, x: xr.DataArray, s
         labels = labels.transpose("y", "x")
     if labels.dtype.kind not in "iub":
         raise InvalidArgument(
-            f"Labels must be whole numbers, not {labels.dtype}: labels.astype(int), 0 outside of all regions. One "
-            "polygon is given in a list: [ring]."
+            f"Labels must be whole numbers, not {labels.dtype}: use labels.astype(int), with 0 outside of all regions. "
+            "Give a single polygon in a list: [ring]."
         )
     if labels.shape != shape:
-        advice = "label its pixels"
+        advice = "label the pixels of the product"
         if scale and labels.ndim == 2 and tuple(side * scale for side in labels.shape) == shape:
-            advice = f"repeat every one, np.kron(labels, np.ones(({scale}, {scale}), int))"
+            advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
         raise InvalidArgument(
             f"Labels have the shape {tuple(labels.shape)} and the product is {shape[0]} x {shape[1]} pixels (y x x): "
             f"{advice}."
         )
     if isinstance(labels, xr.DataArray):
-        _same_place(labels, y, x)
+        _check_coordinates(labels, y, x)
         labels = labels.to_numpy()
     if labels.dtype.kind == "i" and labels.min() < 0:
-        raise InvalidArgument(f"Labels must be 0 (outside) or more; the least is {labels.min()}.")
+        raise InvalidArgument(f"Labels must be 0 (outside) or more; the smallest is {labels.min()}.")
     return _sorted(labels)
 
 
-def _same_place(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
-    for ours in (y, x):
-        dim = str(ours.dims[0])
-        if dim not in labels.coords or ours.attrs.get("units") == "input pixels":
+def _check_coordinates(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
+    for centres_of in (y, x):
+        dim = str(centres_of.dims[0])
+        if dim not in labels.coords or centres_of.attrs.get("units") == "input pixels":
             continue
-        theirs, centres = labels[dim].to_numpy().astype(float), ours.to_numpy().astype(float)
+        theirs, centres = labels[dim].to_numpy().astype(float), centres_of.to_numpy().astype(float)
         if np.abs(theirs - centres).max() > 0.01 * abs(Axis.of_centres(centres, dim).step):
             raise InvalidArgument(
                 f"The labels lie on another grid: their {dim} runs from {theirs[0]:g} to {theirs[-1]:g}, the product's "
@@ -215,6 +226,7 @@ def _same_place(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
 
 
 def _sorted(labels: Array) -> Regions:
+    """Sort pixels by label, and leave out label 0."""
     flat = labels.reshape(-1)
     order = np.argsort(flat, kind="stable")
     order = order[np.searchsorted(flat, 1, sorter=order) :]
@@ -228,18 +240,18 @@ def _sorted(labels: Array) -> Regions:
 
 
 def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
-    given = list(named(regions))
+    given = list(named_polygons(regions))
     if not given:
         raise InvalidArgument("There is no region: give one polygon or more.")
     names = [name for name, _ in given]
     axes = [Axis.of_centres(centres.to_numpy(), str(centres.dims[0])) for centres in (y, x)]
     shape = (axes[0].size, axes[1].size)
-    pixels = [inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
+    pixels = [pixels_inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
     if not any(p.size for p in pixels):
         corners = np.concatenate([ring for _, rings in given for ring in rings])
         (left, low), (right, high) = corners.min(0), corners.max(0)
         raise InvalidArgument(
-            f"No pixel's centre lies in a polygon: they reach from x = {left:g} to {right:g} and y = {low:g} to "
+            f"No pixel centre lies in a polygon: the polygons reach from x = {left:g} to {right:g} and y = {low:g} to "
             f"{high:g}, the product from x = {axes[1].start:g} to {axes[1].stop:g} and y = {axes[0].start:g} to "
             f"{axes[0].stop:g}. Give corners as (x, y) in the product's coordinates and reference system."
         )
@@ -253,5 +265,5 @@ def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
 
 
 def _to_pixels(ring: NDArray[np.float64], y: Axis, x: Axis) -> NDArray[np.float64]:
-    """Corners as (column, row), pixel centres at whole numbers."""
+    """Convert corners to (column, row), where pixel centres lie at whole numbers."""
     return (ring - (x.start, y.start)) / (x.step, y.step) - 0.5

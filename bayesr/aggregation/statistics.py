@@ -1,4 +1,4 @@
-"""Statistics of segments: the values of many regions, one after another in one array."""
+"""Statistics of regions whose pixels are stored one region after another in a single array."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ CELL_METHODS: dict[str, str | None] = {
     "median": "area: median",
     "share": None,
 }
-"""The statistics that go by name, as CF conventions call them."""
+"""Statistics by name, with their CF cell methods."""
 
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """Where regions lie in an array of their pixels: `counts` of each, and where those begin."""
+    """Position of regions in an array of their pixels: `counts`, and the index `starts` of the first pixel."""
 
     counts: Counts
     starts: Counts
 
     @classmethod
-    def of(cls, regions: Regions, known: NDArray[np.bool_]) -> Segments:
-        """Those of `regions` after the pixels that are not `known` were taken out."""
+    def from_regions(cls, regions: Regions, known: NDArray[np.bool_]) -> Segments:
+        """Return the segments of regions after the pixels that are not `known` have been removed."""
         counts = regions.counts
         if not known.all():
             before = np.concatenate([[0], np.cumsum(known)])
             counts = before[regions.starts + counts] - before[regions.starts]
         return cls(counts, np.cumsum(counts) - counts)
 
-    def reduced(self, operation: np.ufunc, values: Array) -> Doubles:
-        """`operation` over the values of every region, NaN where it has none."""
+    def reduce(self, operation: np.ufunc, values: Array) -> Doubles:
+        """Reduce the values of each region by `operation`; NaN if a region is empty."""
         found = np.full(self.counts.size, np.nan)
         full = self.counts > 0
         if full.any():
@@ -52,60 +52,65 @@ class Segments:
         return found
 
     def sums(self, values: Array) -> Doubles:
-        return self.reduced(np.add, values)
+        """Return the sum of the values of each region."""
+        return self.reduce(np.add, values)
 
     def sorted(self, values: Array) -> Array:
-        """The values of every region in increasing order."""
+        """Return the values, in increasing order within each region."""
         owner = np.repeat(np.arange(self.counts.size), self.counts)
         return values[np.lexsort((values, owner))]
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is computed of every region.
+    """A statistic of regions.
 
     Attributes
     ----------
     name, label : str
-        For attributes, and in words.
-    of : callable
-        From values, `pixel` or with all bands `band x pixel`, and their segments, to a number per region.
+        Name for attributes, and name in words.
+    compute : callable
+        Computes a number per region from values, ``pixel`` or ``band x pixel``, and their segments.
     weight : callable, optional
-        From pixel counts to the weight of a pixel, of statistics that are weighted sums.
+        For weighted sums: computes the weight of a pixel from the pixel counts.
     shift : callable
-        From pixel counts to how much the statistic grows when all values grow by 1; 0 where nobody knows.
+        Computes from the pixel counts by how much the statistic grows when all values grow by 1; 0 if unknown.
     all_bands : bool
-        Whether `of` takes all bands.
+        Whether `compute` takes all bands together.
     """
 
     name: str
     label: str
-    of: Callable[[Array, Segments], Doubles]
+    compute: Callable[[Array, Segments], Doubles]
     weight: Callable[[Counts], Array] | None = None
     shift: Callable[[Counts], Array] = np.zeros_like
     all_bands: bool = False
 
 
-def chosen(statistic: Any, threshold: float | None, all_bands: bool) -> Statistic:
-    """The statistic of this name, or a user's function.
+def resolve_statistic(statistic: Any, threshold: float | None, all_bands: bool) -> Statistic:
+    """Return the statistic with a name, or the statistic of a user's function.
 
     Raises
     ------
     InvalidArgument
-        When it is unknown, or `threshold` or `all_bands` do not go with it.
+        When the statistic is unknown, or does not support `threshold` or `all_bands`.
     """
     if callable(statistic):
         if threshold is not None:
-            raise InvalidArgument("threshold goes with statistic='share'; a function has its own.")
+            raise InvalidArgument("threshold goes with statistic='share'; a function must contain its own threshold.")
         name = getattr(statistic, "__name__", type(statistic).__name__)
-        return Statistic(name, name, _each(statistic, name), all_bands=all_bands)
+        return Statistic(name, name, _per_region(statistic, name), all_bands=all_bands)
     if all_bands:
-        raise InvalidArgument(f"all_bands goes with a function; {statistic!r} is of one band.")
+        raise InvalidArgument(f"all_bands goes with a function; {statistic!r} is computed band by band.")
     if statistic == "share":
         if threshold is None or not np.isfinite(threshold):
-            raise InvalidArgument("'share' is of pixels above a threshold: give threshold=, in the image's units.")
+            raise InvalidArgument(
+                "'share' counts the pixels above a threshold: give threshold= in the units of the image."
+            )
         limit = threshold
-        return Statistic("share", f"share of pixels above {limit:g}", lambda v, s: s.sums(v > limit) / _some(s.counts))
+        return Statistic(
+            "share", f"share of pixels above {limit:g}", lambda v, s: s.sums(v > limit) / _at_least_one(s.counts)
+        )
     if threshold is not None:
         raise InvalidArgument(f"threshold goes with statistic='share', not with {statistic!r}.")
     if statistic not in _NAMED:
@@ -115,8 +120,8 @@ def chosen(statistic: Any, threshold: float | None, all_bands: bool) -> Statisti
     return _NAMED[statistic]
 
 
-def _some(counts: Counts) -> Counts:
-    """Numbers to divide by: what has no pixels is NaN already."""
+def _at_least_one(counts: Counts) -> Counts:
+    """Return divisors that are never 0; empty regions are NaN already."""
     return np.maximum(counts, 1)
 
 
@@ -130,10 +135,10 @@ def _median(values: Array, segments: Segments) -> Doubles:
     return found
 
 
-def _each(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segments], Doubles]:
-    """A user's function of every region that has pixels."""
+def _per_region(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segments], Doubles]:
+    """Apply a user's function to each region that has pixels."""
 
-    def of(values: Array, segments: Segments) -> Doubles:
+    def compute(values: Array, segments: Segments) -> Doubles:
         found = np.full(segments.counts.size, np.nan)
         for region in np.flatnonzero(segments.counts):
             start = segments.starts[region]
@@ -141,20 +146,22 @@ def _each(function: Callable[[Array], Any], name: str) -> Callable[[Array, Segme
             answer = function(part)
             if np.ndim(answer) or np.asarray(answer).dtype.kind not in "iufb":
                 raise InvalidArgument(
-                    f"{name} must turn an array of shape {part.shape} into one number, and returned "
+                    f"{name} must turn an array of shape {part.shape} into one number, but it returned "
                     f"{type(answer).__name__} {str(answer)[:60]!r}."
                 )
             found[region] = answer
         return found
 
-    return of
+    return compute
 
 
 _ONE = np.ones_like
 _NAMED = {
-    "mean": Statistic("mean", "mean", lambda v, s: s.sums(v) / _some(s.counts), lambda c: 1 / _some(c), _ONE),
+    "mean": Statistic(
+        "mean", "mean", lambda v, s: s.sums(v) / _at_least_one(s.counts), lambda c: 1 / _at_least_one(c), _ONE
+    ),
     "sum": Statistic("sum", "sum", lambda v, s: s.sums(v), _ONE, lambda c: c),
-    "min": Statistic("min", "least value", lambda v, s: s.reduced(np.minimum, v), shift=_ONE),
-    "max": Statistic("max", "largest value", lambda v, s: s.reduced(np.maximum, v), shift=_ONE),
+    "min": Statistic("min", "smallest value", lambda v, s: s.reduce(np.minimum, v), shift=_ONE),
+    "max": Statistic("max", "largest value", lambda v, s: s.reduce(np.maximum, v), shift=_ONE),
     "median": Statistic("median", "median", _median, shift=_ONE),
 }

@@ -1,28 +1,25 @@
-"""The public ``aggregate``: statistics of regions, member by member, with what their spread says."""
+"""The public function `aggregate`: statistics of regions, with intervals."""
 
 from __future__ import annotations
 
-import datetime
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-import bayesr
 from bayesr import images, product
-from bayesr.aggregation import regions as areas
-from bayesr.aggregation.measuring import Part, of_bands
-from bayesr.aggregation.regions import Regions
-from bayesr.aggregation.statistics import CELL_METHODS, Statistic, chosen
+from bayesr.aggregation.description import dataset
+from bayesr.aggregation.measuring import measure_bands
+from bayesr.aggregation.regions import Regions, find
+from bayesr.aggregation.statistics import resolve_statistic
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying
-from bayesr.sampling.moments import raw_variance
-from bayesr.sampling.products import open_product, product_of
+from bayesr.sampling.products import members_of, open_product, product_of
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -44,93 +41,97 @@ def aggregate(
     progress: bool | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    r"""Compute a statistic of every region, with an interval that its members give.
+    r"""Compute a statistic of each region, with an interval from the members.
 
-    With t_i the statistic of a region of member i of n,
+    With t_i the statistic of a region in member i of n,
 
     ``value = mean_i t_i``,  ``[lower, upper]``: the quantiles of t_i at (1 -+ level) / 2, at plotting
-    positions k / (n + 1), half a quantisation step further where the image was rounded.
+    positions k / (n + 1), widened by half a quantisation step if the image was rounded.
 
-    Pixels err together, so that the variance of a sum is not the sum of variances: neighbours hide
-    and show the same detail, and what one pixel has too much of, another must lack, where the
-    low-resolution image tells their sum. Members know this. ``naive_std`` stands beside and says
-    what adding the variances of single pixels would have given.
+    The errors of neighbouring pixels are correlated, so the variance of a sum differs from the sum of
+    the variances. The low-resolution image also fixes sums of pixels, so an excess in one pixel is
+    balanced by others. The members have these correlations. For comparison, ``naive_std`` is the result
+    of adding the variances of single pixels.
 
     Parameters
     ----------
     ds_or_img : Dataset, path, ndarray, Tensor, PIL image or DataArray
-        A product of `bayesr.sample`, or a part of it, or the path of its store; or a low-resolution
-        image, which is sampled first.
+        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image,
+        which is sampled first.
     regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
-        - labels `y x x`, whole numbers, of the product's size: 0 is outside, each other number a region;
-          or the path of such an image;
-        - polygons: a list, or a mapping from names, of rings ``[(x, y), ...]``, of lists of rings
-          (first the outline, then holes), or of anything with ``__geo_interface__``, as shapely's and
-          geopandas' objects; GeoJSON as a mapping or a path (``.geojson``, ``.json``), whose features go by
-          ``properties.name`` or ``id`` where all have different ones. In the product's coordinates, whatever
-          reference system a file may claim. They may overlap. Pixels whose centre is inside count;
-          what lies beyond the product is cut off;
+        - labels `y x x`, whole numbers, in the size of the product, or the path of such an image. 0 is
+          outside, and each other number is a region;
+        - polygons: a list, or a mapping from names, of rings ``[(x, y), ...]``, of lists of rings (first
+          the outline, then holes), or of objects with ``__geo_interface__``, such as those of shapely and
+          geopandas; or GeoJSON as a mapping or a path (``.geojson``, ``.json``). Features are named by
+          ``properties.name`` or ``id`` if all of them have different names. Corners are in the
+          coordinates of the product; a reference system in a file is ignored. Polygons may overlap. A
+          pixel belongs to a polygon if its centre lies inside. Parts outside the product are cut off;
         - a grid: the side, or (height, width), of its cells in high-resolution pixels.
     statistic : str or callable
         ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"median"``, ``"share"`` (of pixels above `threshold`),
-        or a function from the values of a region in a band, float64 of shape `pixel`, to a number.
+        or a function that computes a number from the values of a region in a band, float64 of shape
+        ``pixel``.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The image that was sampled, whole, from which members that the product does not hold are
-        drawn again.
+        The complete image that was sampled, to draw members again that the product does not hold.
     level : float
-        Of the interval, in (0, 1). It takes (1 + level) / (1 - level) members, 19 at 0.9, for the extreme
-        ones to reach so far.
+        Level of the interval, in (0, 1). At least (1 + level) / (1 - level) members are needed, 19 for
+        a level of 0.9.
     threshold : float, optional
-        Of ``"share"``, in the units of the image.
+        Threshold of ``"share"``, in the units of the image.
     exceed : float, optional
-        In the units of the statistic: adds the probability that it exceeds this.
+        Adds the probability that the statistic exceeds this value, in the units of the statistic.
     all_bands : bool
-        Give the function all bands of a region at once, `band x pixel`, for a figure of all of them, such as
-        the mean of an index. Results have no band then.
+        Give the function all bands of a region together, ``band x pixel``, for example for the mean of a
+        spectral index. The results then have no band.
     calibrated : bool
-        Stretch members before the statistic is taken, region by region: x_i becomes mean + c (x_i - mean),
-        where c^2 is the calibrated over the raw variance, each summed over the region. So a region of one
-        pixel has the product's ``std``; for larger ones it assumes that members are right about how pixels
-        err together. One factor a region keeps what the members agree on; factors of pixels would
-        not. Values may leave an integer type's bounds a little. False takes members as they are.
+        Stretch the members of each region before the statistic is computed: x_i becomes
+        mean + c (x_i - mean), where c^2 is the ratio of the calibrated and the raw variance, each summed
+        over the region. A region of one pixel then has the ``std`` of the product. For larger regions this
+        assumes that the members have the right correlations. One factor per region keeps the agreement
+        between members, which a factor per pixel would not. Values may slightly exceed the bounds of an
+        integer type. False uses the members as they are.
     quantum : float, optional
-        The step to which the image that was sampled is rounded: 1 for integers, 0 for floats. By default what the
-        product records, or what `img` or the image itself is; 0 where nobody knows. Members reproduce
-        the rounded image, and no member knows how it was rounded: flat areas all the same way, so that no
-        averaging helps. That is what intervals of large regions are about, while members agree. So intervals
-        reach half a quantisation step further (times the pixels for a sum; not those of the share and of functions).
-    model, progress
-        As in `bayesr.sample`; with a product, where the model lies if not under its recorded name.
+        Quantisation step of the image that was sampled: 1 for integers, 0 for floats. The default is the
+        step that the product records, or that of `img` or the image; 0 if it is unknown. The members
+        reproduce the rounded image, and rounding errors of flat areas are equal, so that averaging does
+        not reduce them. Intervals are therefore widened by half a quantisation step, for a sum times
+        the number of pixels. Intervals of ``"share"`` and of functions are not widened.
+    model : str, Path or Model, optional
+        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded
+        name.
+    progress : bool, optional
+        As in `bayesr.sample`.
     **options
-        Others of `bayesr.sample`, for an image.
+        Further options of `bayesr.sample`, for an image.
 
     Returns
     -------
     Dataset
         Over ``(region, band)``, float64, in the units of the statistic (u for all but the share):
 
-        - ``value``, and ``std``: the standard deviation over members, unbiased by dropout masks that
-          several share, as in the product;
-        - ``lower``, ``upper``: a new member lies between them with probability `level` or, rounded, more;
-        - ``exceedance``: (members that exceed `exceed` + 1/2) / (n + 1), never 0 or 1, since n members cannot
-          tell; a member within half a quantisation step of `exceed` counts in part;
+        - ``value``, and ``std``: the standard deviation over members, unbiased for members that share
+          dropout masks, as in the product;
+        - ``lower``, ``upper``: a new member lies between them with a probability of at least `level`;
+        - ``exceedance``: (members that exceed `exceed` + 1/2) / (n + 1), never 0 or 1. A member within
+          half a quantisation step of `exceed` counts in part;
         - ``members(realization, region, band)``: t_i;
-        - ``naive_std``, of mean and sum: the root of summed pixel variances, over the number of pixels for the
-          mean;
-        - ``factor``: c, where calibrated.
+        - ``naive_std``, for mean and sum: the root of the summed pixel variances, for the mean divided by
+          the number of pixels;
+        - ``factor``: c, if calibrated.
 
-        Coordinates: ``region`` (labels, names, or 1, 2, ...), ``pixels`` that count, and ``centroid_y``,
-        ``centroid_x``. Pixels without data are left out; a region without any is NaN.
+        Coordinates: ``region`` (labels, names, or 1, 2, ...), ``pixels`` (the number with data), and
+        ``centroid_y``, ``centroid_x``. Pixels without data are left out; a region without data is NaN.
 
     Raises
     ------
     InvalidArgument
-        Before any work, for regions that are none or of another size, an unknown statistic, a missing
+        Before any work, for invalid regions, regions of another size, an unknown statistic, a missing
         threshold, too few members for the level, or options of `sample` with a product. Later, when
         a function does not return a number.
     InvalidProduct
-        When the product lacks its members and `img` is not given or another one, or lacks what
-        calibration takes.
+        When the product lacks its members and `img` is missing or is another image, or when it lacks
+        variables that the calibration needs.
     TooLarge
         When the statistics of all members and regions do not fit in memory.
 
@@ -147,44 +148,46 @@ def aggregate(
     >>> dict(found["value"].sizes)
     {'region': 4, 'band': 3}
     """
-    found = chosen(statistic, threshold, all_bands)
+    resolved = resolve_statistic(statistic, threshold, all_bands)
     ds = open_product(ds_or_img)
     n = options.get("n", 32) if ds is None else ds.sizes.get("realization", ds.attrs.get("n"))
     _check_level(level, n)
     if ds is not None and calibrated:
         _check_calibration(ds)
-    y, x, scale, step = _frame(ds_or_img, options, model) if ds is None else _frame_of(ds, img)
+    y, x, scale, step = _grid_of_image(ds_or_img, options, model) if ds is None else _grid_of_product(ds, img)
     step = step if quantum is None else quantum
     if not 0 <= step < np.inf:
-        raise InvalidArgument(f"quantum must be the step of rounded values, 1 for integers, not {quantum!r}.")
-    inside = areas.find(regions, y, x, scale)
-    how: dict[str, Any] = {
-        "statistic": found.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
+        raise InvalidArgument(
+            f"quantum must be the quantisation step, 1 for integers or 0 for floats, not {quantum!r}."
+        )
+    pixels = find(regions, y, x, scale)
+    settings: dict[str, Any] = {
+        "statistic": resolved.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
     }  # fmt: skip
-    how |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
+    settings |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
     with tempfile.TemporaryDirectory() as folder:
         ds = product_of(ds_or_img, Path(folder), model, progress, options)
-        _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], inside)
-        members = replaying.members(ds, img, model, Path(folder), progress)
-        columns = [[band] for band in range(members.sizes["band"])]
+        _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], pixels)
+        members = members_of(ds, img, model, Path(folder), progress)
+        groups = [[band] for band in range(members.sizes["band"])]
         if all_bands:
-            columns = [[band for column in columns for band in column]]
-        with show_progress("aggregating", len(columns) * members.sizes["realization"], progress) as advance:
-            parts = [of_bands(ds, members, inside, found, bands, calibrated, advance) for bands in columns]
-        return _dataset(ds, members, inside, found, parts, how)
+            groups = [[band for group in groups for band in group]]
+        with show_progress("aggregating", len(groups) * members.sizes["realization"], progress) as advance:
+            bands = [measure_bands(ds, members, pixels, resolved, some, calibrated, advance) for some in groups]
+        return dataset(ds, members, pixels, resolved, bands, settings)
 
 
 def _check_level(level: float, n: Any) -> None:
     if not 0 < level < 1:
         raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for a 90% interval), not {level!r}.")
     if not isinstance(n, int | np.integer):
-        return  # `sample` or the product's attributes will say so
+        return  # `sample`, or the check of the product, raises the error
     least = int(np.ceil((1 + level) / (1 - level) - 1e-9))
     if n < least:
         raise InvalidArgument(
-            f"level={level:g} takes {least} members or more, and there are {n}: even from the least to the largest, an "
-            f"interval holds a new member with probability {max(n - 1, 0) / (n + 1):.2g} only. Draw more, or lower the "
-            "level."
+            f"level={level:g} needs {least} members or more, and there are {n}: even the interval from the smallest to "
+            f"the largest holds a new member only with probability {max(n - 1, 0) / (n + 1):.2g}. Draw more members, "
+            "or lower the level."
         )
 
 
@@ -192,119 +195,39 @@ def _check_calibration(ds: xr.Dataset) -> None:
     lacking = [name for name in ("mean", "variance", "calibration") if name not in ds]
     if lacking:
         raise InvalidProduct(
-            f"The Dataset lacks {', '.join(lacking)}, which calibration takes: give a product of bayesr.sample, or "
+            f"The Dataset lacks {', '.join(lacking)}, which the calibration needs: give a product of bayesr.sample, or "
             "calibrated=False."
         )
 
 
 def _check_memory(planes: int, regions: Regions) -> None:
-    import psutil
-
-    # Statistics of every member and band, and twice as much for their quantiles.
+    # 8 bytes for the statistic of each member and band, and twice as much for the quantiles.
     needed, free = 24 * planes * regions.counts.size, psutil.virtual_memory().available
     if needed > free:
         raise TooLarge(
-            f"The statistics of {regions.counts.size} regions take {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB "
-            "of memory are free: give larger regions, or a part of the product, ds.isel(y=..., x=...)."
+            f"The statistics of {regions.counts.size} regions need {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free: give larger regions, or a part of the product, ds.isel(y=..., x=...)."
         )
 
 
-_Frame = tuple[xr.DataArray, xr.DataArray, int | None, float]
+_Grid = tuple[xr.DataArray, xr.DataArray, int | None, float]
 
 
-def _frame_of(ds: xr.Dataset, img: Any) -> _Frame:
-    """(y, x, scale, quantisation step) of a product."""
+def _grid_of_product(ds: xr.Dataset, img: Any) -> _Grid:
+    """Return y, x, the scale factor and the quantisation step of a product."""
     scale, step = ds.attrs.get("scale"), ds.attrs.get("quantum")
     if step is None and img is not None:
-        step = 0.0 if replaying.image_of(product.Provenance.from_dataset(ds), img).bounds is None else 1.0
+        from bayesr.sampling.replaying import image_of  # slow to import: torch, which a complete product does not need
+
+        step = 0.0 if image_of(product.Provenance.from_dataset(ds), img).bounds is None else 1.0
     return ds["y"], ds["x"], None if scale is None else int(scale), float(step or 0)
 
 
-def _frame(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Frame:
-    """(y, x, scale, quantisation step) of the product that an image would become."""
-    from bayesr.model.model import load
+def _grid_of_image(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Grid:
+    """Return y, x, the scale factor and the quantisation step of the product of an image, before it is sampled."""
+    from bayesr.model.model import load  # slow to import: torch, which a product from a store does not need
 
     array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale
     coords = product.frame(array, scale).coords
     return coords["y"], coords["x"], scale, 1.0 if array.dtype.kind in "ui" else 0.0
-
-
-# -- what it is called -------------------------------------------------------------------------
-
-
-def _dataset(
-    ds: xr.Dataset,
-    members: xr.DataArray,
-    regions: Regions,
-    statistic: Statistic,
-    parts: list[Part],
-    how: dict[str, Any],
-) -> xr.Dataset:
-    values = np.stack([part.values for part in parts], -1)
-    if np.isnan(values).all():
-        raise InvalidArgument("No region has a pixel with data: look where ds['mean'] is NaN.")
-    n, level, exceed = len(values), how["level"], how.get("exceed")
-    mask = members["mask"].to_numpy() if "mask" in members.coords else None
-    units = "1" if statistic.name == "share" else members.attrs.get("units")
-    unit = {} if units is None or statistic.name not in CELL_METHODS else {"units": units}
-    area = CELL_METHODS.get(statistic.name)
-
-    def described(long_name: str, methods: str | None = None, **others: Any) -> dict[str, Any]:
-        cells = " ".join(filter(None, (area, f"realization: {methods}"))) if methods else ""
-        return {"long_name": long_name} | unit | ({"cell_methods": cells} if cells else {}) | others
-
-    what = f"{statistic.label} of the region"
-    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-    reach = how["quantum"] / 2 * np.stack([statistic.shift(part.counts) for part in parts], -1)
-    arrays: dict[str, tuple[Any, dict[str, Any]]] = {
-        "value": (values.mean(0), described(what, "mean", ancillary_variables="std lower upper")),
-        "std": (
-            np.sqrt(raw_variance(values, mask)),
-            described(f"standard deviation of the {what}", "standard_deviation"),
-        ),
-        "lower": (lower - reach, described(f"lower bound of the credible interval of the {what}")),
-        "upper": (upper + reach, described(f"upper bound of the credible interval of the {what}")),
-    }
-    if exceed is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part_of_one = np.clip((values - exceed) / (2 * reach) + 0.5, 0, 1)
-        above = np.where(reach > 0, part_of_one, values > exceed)
-        share = np.where(np.isnan(values).any(0), np.nan, (above.sum(0) + 0.5) / (n + 1))
-        text = f"probability that the {what} exceeds {exceed:g}"
-        arrays["exceedance"] = share, {"long_name": text, "units": "1"}
-    if all(part.naive is not None for part in parts):
-        text = f"standard deviation of the {what} if pixels erred independently"
-        arrays["naive_std"] = np.stack([part.naive for part in parts], -1), described(text)  # type: ignore[misc]
-    if all(part.factor is not None for part in parts):
-        text = "factor that calibration put on the members' deviations"
-        factor = np.stack([part.factor for part in parts], -1)  # type: ignore[misc]
-        arrays["factor"] = factor, {"long_name": text, "units": "1"}
-    dims = ("region",) if statistic.all_bands else ("region", "band")
-    last = 0 if statistic.all_bands else slice(None)
-    variables: dict[str, Any] = {name: (dims, array[..., last], attrs) for name, (array, attrs) in arrays.items()}
-    variables["members"] = (("realization", *dims), values[..., last], described(f"{what} in every member"))
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = [ds.attrs.get("history"), f"{now} bayesr {bayesr.__version__}: aggregate({statistic.name})"]
-    kept = {name: value for name, value in ds.attrs.items() if name not in ("level", "input_check")}
-    attributes = {"Conventions": "CF-1.11"} | kept | how | {"history": "\n".join(filter(None, history))}
-    return xr.Dataset(variables, dict(_coordinates(ds, members, regions, parts, statistic.all_bands)), attributes)
-
-
-def _coordinates(
-    ds: xr.Dataset, members: xr.DataArray, regions: Regions, parts: list[Part], all_bands: bool
-) -> Iterator[tuple[str, Any]]:
-    yield "region", ("region", regions.names, {"long_name": "region"})
-    pixels = np.min([part.counts for part in parts], 0).astype(np.int64)
-    yield "pixels", ("region", pixels, {"long_name": "pixels with data", "units": "1"})
-    for dim, places in zip(("y", "x"), regions.centroids(), strict=True):
-        centres = ds[dim].to_numpy().astype(np.float64)
-        values = np.interp(places, np.arange(centres.size), centres)
-        yield f"centroid_{dim}", ("region", values, {"long_name": f"{dim} of the centroid"} | _units(ds[dim]))
-    for name, values in members.coords.items():
-        if set(values.dims) <= {"realization"} | (set() if all_bands else {"band"}):
-            yield str(name), values.variable.compute()
-
-
-def _units(coordinate: xr.DataArray) -> dict[str, Any]:
-    return {name: coordinate.attrs[name] for name in ("units",) if name in coordinate.attrs}

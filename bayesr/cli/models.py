@@ -168,8 +168,8 @@ def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float
 
     Low-resolution images are made with the model's observation, unless --low has them.
     """
-    from bayesr.training.held_out import gather
     from bayesr.training.calibrating import calibrate as fit
+    from bayesr.training.held_out import gather
 
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent} to write {out.name} to", param_hint="--out")

@@ -11,7 +11,10 @@ import xarray as xr
 from bayesr import images
 from bayesr.errors import InvalidProduct
 from bayesr.report.panels import BANDS, Array, Maps, View, block_means, reduced
-from bayesr.scoring import comparison, scores
+from bayesr.scoring import scores
+from bayesr.scoring.case import case_of, read_reference
+from bayesr.scoring.description import VARIABLES
+from bayesr.scoring.maps import REMOVED, score_intervals, score_mean, score_std
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SIDE = 4096
@@ -45,7 +48,7 @@ class Reference:
                 f"The product was drawn without {', '.join(sorted(lacking))}, so nothing can be held against a "
                 "reference: leave the reference out, or sample again without variables=."
             )
-        return cls(scores.read_reference(ds, given, None), model)
+        return cls(read_reference(ds, given, None), model)
 
     def cut(self, rows: slice, columns: slice) -> xr.DataArray:
         """A window of it, as it was read."""
@@ -100,10 +103,10 @@ def _scores(ds: xr.Dataset, truth: xr.DataArray, read: Reference) -> dict[str, A
         found = scores.score(ds, truth, levels=levels, model=read.model, progress=False)
         return {str(name): values.to_numpy() for name, values in found.variables.items()}
     image = images.Image(truth, read.image.value_range, read.image.bounds, read.image.nodata, read.image.sha256)
-    case = scores.case_of(ds, image)
+    case = case_of(ds, image)
     widths, _ = scores.half_widths_of(ds, levels, read.model)
-    of_all = comparison.of_the_mean(case) | comparison.of_intervals(case, widths) | comparison.of_std(case)
-    return of_all | {"removed": comparison.REMOVED}
+    of_all = score_mean(case) | score_intervals(case, widths) | score_std(case)
+    return of_all | {"removed": REMOVED}
 
 
 def _figures(found: dict[str, Any], ds: xr.Dataset) -> list[dict[str, Any]]:
@@ -113,7 +116,7 @@ def _figures(found: dict[str, Any], ds: xr.Dataset) -> list[dict[str, Any]]:
     out = []
     names = ("coverage", "width", "psnr", "ssim", "mae", "crps_mean", "spread_skill", "ence", "ause_rmse", "lr_psnr")
     for name in (name for name in names if name in found):
-        _, power, meaning, _ = scores.VARIABLES[name.removesuffix("_mean")]  # of CRPS, what is averaged
+        _, power, meaning, _ = VARIABLES[name.removesuffix("_mean")]  # of CRPS, what is averaged
         unit = power if isinstance(power, str) else str(ds["mean"].attrs.get("units", "")) if power == 1 else ""
         value = own[name] if name in own else float(np.asarray(found[name]).item())
         meaning += (

@@ -14,8 +14,9 @@ from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.sampling import noise
-from bayesr.sampling.moments import Maps, Moments, RunningMoments, Variances
+from bayesr.sampling.moments import Maps, Moments, Variances
 from bayesr.sampling.plan import Plan
+from bayesr.sampling.running_moments import RunningMoments
 
 
 @dataclass

@@ -1,18 +1,23 @@
-"""Arguments that are either a product or an image to sample."""
+"""Products as arguments: opened from their stores, sampled from images, and their members.
+
+This module does without torch until something has to be drawn.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesr.errors import InvalidArgument
-from bayesr.model.model import Model
+from bayesr import product
+from bayesr.errors import InvalidArgument, InvalidProduct
 from bayesr.product import SAMPLES
-from bayesr.sampling.workflow import sample
 from bayesr.store.places import files, place_of
+
+if TYPE_CHECKING:
+    from bayesr.model.model import Model
 
 
 def open_product(given: Any) -> xr.Dataset | None:
@@ -42,9 +47,46 @@ def product_of(
     """
     ds = open_product(ds_or_img)
     if ds is None:
+        from bayesr.sampling.workflow import sample  # slow to import: torch
+
         given: dict[str, Any] = {"keep_samples": True, "store": folder / "product.zarr", "progress": progress}
         given |= options if model is None else options | {"model": model}
         return sample(ds_or_img, **given)
     if options:
         raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
     return ds
+
+
+def members_of(
+    ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None = None
+) -> xr.DataArray:
+    """Return the members of a product, ``(realization, band, y, x)``, lazy where they are many.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A product of `bayesr.sample`, or a part of one.
+    img : path, ndarray, Tensor, PIL image, DataArray or None
+        The whole image that was sampled. It is read only where the product does not hold its members.
+    model : str, Path, Model or None
+        The model, if it is not found under its recorded name.
+    folder : Path
+        Where members that are drawn again are kept, in a store that the caller removes.
+    progress : bool, optional
+        As in `bayesr.sample`.
+
+    Raises
+    ------
+    InvalidProduct
+        When members are missing, and the image is missing too, or the image or the model is another one.
+    """
+    if SAMPLES in ds:
+        return ds[SAMPLES].transpose("realization", *product.DIMS)
+    if img is None:
+        raise InvalidProduct(
+            "The product does not hold its members: give the image that was sampled as img= to draw them again, or "
+            "sample it with keep_samples=True."
+        )
+    from bayesr.sampling.replaying import draw_again  # slow to import: torch
+
+    return draw_again(ds, img, model, folder, progress)

@@ -106,37 +106,11 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
     return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
 
 
-def members(
-    ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None = None
+def draw_again(
+    ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None
 ) -> xr.DataArray:
-    """Return the members of a product, ``(realization, band, y, x)``, lazy where they are many.
-
-    Parameters
-    ----------
-    ds : Dataset
-        A product of `bayesr.sample`, or a part of one.
-    img : path, ndarray, Tensor, PIL image, DataArray or None
-        The whole image that was sampled. It is read only where the product does not hold its members.
-    model : str, Path, Model or None
-        The model, if it is not found under its recorded name.
-    folder : Path
-        Where members that are drawn again are kept, in a store that the caller removes.
-    progress : bool, optional
-        As in `bayesr.sample`.
-
-    Raises
-    ------
-    InvalidProduct
-        When members are missing, and the image is missing too, or the image or the model is another one.
-    """
-    if SAMPLES in ds:
-        return ds[SAMPLES].transpose("realization", *product.DIMS)
+    """Draw the members of a product again; see `bayesr.sampling.products.members_of`."""
     provenance = Provenance.from_dataset(ds)
-    if img is None:
-        raise InvalidProduct(
-            "The product does not hold its members: give the image that was sampled as img= to draw them again, or "
-            "sample it with keep_samples=True."
-        )
     image = image_of(provenance, img)
     drawn = sample(
         image.data, provenance.n, model=model_of(provenance, model), seed=provenance.seed, masks=provenance.masks,

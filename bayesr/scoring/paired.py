@@ -1,6 +1,6 @@
-"""Two methods on the same images: is one better, by how much, and is that more than chance?
+"""Paired comparisons of methods on the same images: difference, effect size and significance.
 
-The unit is an image, never a pixel: pixels of one image are not independent draws.
+The sampling unit is the image, not the pixel, since the pixels of an image are not independent.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Alternative = Literal["two-sided", "greater", "less"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against another, image by image.
+    """Comparison of two methods, image by image.
 
     Attributes
     ----------
     first, second : str
-        The methods.
+        Names of the methods.
     images : int
-        Pairs.
+        Number of pairs.
     difference : float
-        Mean of first - second, in the units of the figure.
+        Mean of first - second, in the units of the score.
     low, high : float
-        95% interval of that mean, by the bootstrap over images.
+        95% confidence interval of this mean, by the bootstrap over images.
     effect : float
-        `rank_biserial`, in [-1, 1]; positive where `first` has the larger figure.
+        Effect size in [-1, 1], see `rank_biserial`; positive if `first` has the larger scores.
     p : float
-        `wilcoxon`, of this comparison alone.
+        p-value of this comparison alone, see `wilcoxon`.
     p_holm : float
-        The same, corrected for all comparisons made together.
+        p-value corrected for all comparisons made together, see `holm`.
     """
 
     first: str
@@ -57,18 +57,18 @@ def compare(
     alternative: Alternative = "two-sided",
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compare methods on the same images, and correct for comparing often.
+    """Compare methods on the same images, and correct for multiple comparisons.
 
     Parameters
     ----------
     figures : mapping of str to array_like
-        A figure per image of every method, all in the order of the same images.
+        For each method, one score per image, in the same order of images.
     pairs : iterable of (str, str)
-        Which to compare: one family, over which Holm's correction goes.
+        Methods to compare. Holm's correction is applied over all of these pairs.
     alternative : str
-        ``"two-sided"``, or that the first has the ``"greater"`` or the ``"less"`` figure.
+        ``"two-sided"``, or ``"greater"`` or ``"less"`` if the first method is tested for larger or smaller scores.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -78,16 +78,16 @@ def compare(
     Raises
     ------
     InvalidArgument
-        When a method is unknown, methods have different numbers of images, or figures are NaN.
+        When a method is unknown, methods have different numbers of images, or scores are NaN.
     """
     pairs = list(pairs)
     unknown = {name for pair in pairs for name in pair} - set(figures)
     if unknown:
-        raise InvalidArgument(f"No figures of {', '.join(sorted(unknown))}: there are those of {', '.join(figures)}.")
+        raise InvalidArgument(f"No scores of {', '.join(sorted(unknown))}: there are those of {', '.join(figures)}.")
     values = {name: np.asarray(figures[name], np.float64) for pair in pairs for name in pair}
     sizes = {name: v.shape for name, v in values.items()}
     if len(set(sizes.values())) > 1:
-        raise InvalidArgument(f"Methods must have figures of the same images; theirs have the shapes {sizes}.")
+        raise InvalidArgument(f"Methods must have scores of the same images; the shapes differ: {sizes}.")
     differences = [_differences(values[a] - values[b]) for a, b in pairs]
     p = [wilcoxon(d, alternative) for d in differences]
     rows = []
@@ -100,25 +100,25 @@ def compare(
 
 
 def wilcoxon(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
-    """The p-value of Wilcoxon's signed-rank test.
+    """Return the p-value of Wilcoxon's signed-rank test.
 
-    Under the null hypothesis, differences are symmetric about 0. Their absolute values are ranked; the
-    statistic is the sum of the ranks of the positive ones. Zeros take part in the ranking and are then
-    left out (Pratt), so that images on which two methods agree are no evidence for either. Exact for up
-    to 50 differences without ties and zeros, and for up to 13 with them where SciPy is new enough;
-    normal with continuity correction elsewhere.
+    Under the null hypothesis, differences are symmetric about 0. Their absolute values are ranked, and the
+    statistic is the sum of the ranks of the positive differences. Zeros are ranked and then left out (Pratt), so
+    that images on which two methods agree are no evidence for either. The p-value is exact for up to 50
+    differences without ties and zeros, and for up to 13 with them if SciPy is new enough; otherwise it is the
+    normal approximation with continuity correction.
 
     Parameters
     ----------
     differences : array_like
-        One per image, in any unit.
+        One difference per image, in any unit.
     alternative : str
-        ``"two-sided"``, or that differences are ``"greater"`` or ``"less"`` than 0.
+        ``"two-sided"``, or ``"greater"`` or ``"less"`` for differences above or below 0.
 
     Returns
     -------
     float
-        In [0, 1]; 1 where all differences are 0.
+        In [0, 1]; 1 if all differences are 0.
 
     Raises
     ------
@@ -130,31 +130,31 @@ def wilcoxon(differences: ArrayLike, alternative: Alternative = "two-sided") -> 
     F. Wilcoxon, "Individual comparisons by ranking methods", 1945, doi:10.2307/3001968. J. W. Pratt,
     "Remarks on zeros and ties in the Wilcoxon signed rank procedures", 1959, doi:10.1080/01621459.1959.10501526.
     """
-    from scipy import stats
+    from scipy import stats  # slow to import
 
     d = _differences(differences)
     if not d.any():
         return 1.0
-    found = stats.wilcoxon(d, zero_method="pratt", correction=True, alternative=alternative)
-    return float(found.pvalue)
+    result = stats.wilcoxon(d, zero_method="pratt", correction=True, alternative=alternative)
+    return float(result.pvalue)
 
 
 def holm(p_values: ArrayLike) -> Doubles:
-    """Holm's step-down correction: p-values that hold together.
+    """Correct p-values for multiple tests by Holm's step-down procedure.
 
-    ``p'_(i) = max_{j <= i} min(1, (m - j + 1) p_(j))`` for the m p-values in increasing order. Rejecting
-    where p' is at most alpha makes one false rejection or more with probability at most alpha, whatever the
-    dependence between the tests.
+    ``p'_(i) = max_{j <= i} min(1, (m - j + 1) p_(j))`` for the m p-values in increasing order. If
+    hypotheses with p' of at most alpha are rejected, the probability of any false rejection is at most alpha,
+    whatever the dependence between the tests.
 
     Parameters
     ----------
     p_values : array_like
-        Of all tests of one family, in [0, 1].
+        p-values of all tests of one family, in [0, 1].
 
     Returns
     -------
     ndarray
-        Corrected, in the same order, in [0, 1].
+        Corrected p-values in the same order, in [0, 1].
 
     Raises
     ------
@@ -176,20 +176,20 @@ def holm(p_values: ArrayLike) -> Doubles:
 
 
 def rank_biserial(differences: ArrayLike) -> float:
-    """The matched-pairs rank-biserial correlation: the effect size that goes with Wilcoxon's test.
+    """Return the matched-pairs rank-biserial correlation, the effect size of Wilcoxon's test.
 
-    ``r = (R+ - R-) / (R+ + R-)``: R+ and R- are the sums of the ranks of positive and of negative differences,
-    ranked by absolute value as in `wilcoxon`.
+    ``r = (R+ - R-) / (R+ + R-)``, where R+ and R- are the sums of the ranks of positive and negative
+    differences, ranked by absolute value as in `wilcoxon`.
 
     Parameters
     ----------
     differences : array_like
-        One per image, in any unit.
+        One difference per image, in any unit.
 
     Returns
     -------
     float
-        In [-1, 1]: 1 where all that differ are positive, 0 where both signs weigh the same or all are 0.
+        In [-1, 1]: 1 if no difference is negative, 0 if both signs have equal weight or all differences are 0.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def rank_biserial(differences: ArrayLike) -> float:
     D. S. Kerby, "The simple difference formula: an approach to teaching nonparametric correlation",
     2014, doi:10.2466/11.IT.3.1.
     """
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # slow to import
 
     d = _differences(differences)
     ranks = rankdata(np.abs(d))
@@ -216,6 +216,6 @@ def _differences(given: ArrayLike) -> Doubles:
     if not np.isfinite(d).all():
         raise InvalidArgument(
             f"{np.count_nonzero(~np.isfinite(d))} of {d.size} differences are NaN or infinite: leave out these images "
-            "for all methods, and say so."
+            "for all methods, and state it."
         )
     return d

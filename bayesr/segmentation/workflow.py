@@ -16,8 +16,7 @@ from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.model.model import Model
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import replaying
-from bayesr.sampling.products import open_product, product_of
+from bayesr.sampling.products import members_of, open_product, product_of
 from bayesr.segmentation.adapters import Segment, adapt
 from bayesr.segmentation.cache import SegmentationCache
 from bayesr.segmentation.description import dataset
@@ -199,7 +198,7 @@ def _frames(
 ) -> tuple[Frame, xr.DataArray | None]:
     """Return the images to segment, and the coordinate of the members, or None if a single image is segmented."""
     if inputs == ("member",):
-        members = replaying.members(ds, img, model, folder, progress)
+        members = members_of(ds, img, model, folder, progress)
         return lambda i: members.isel(realization=i).to_numpy(), members["realization"]
     missing = [name for name in inputs if name not in ds]
     if missing:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bayesr.aggregation import regions
-from bayesr.aggregation.polygons import inside
+from bayesr.aggregation.polygons import pixels_inside
 from bayesr.aggregation.regions import find
 from bayesr.errors import BayesrError, ImageNotFound, InvalidArgument
 
@@ -18,7 +18,7 @@ SHAPE = (9, 12)
 
 
 def axis(dim, size, start=0.0, step=1.0, **attrs):
-    """Pixel centres whose first pixel begins at `start`."""
+    """Pixel centres of an axis whose first pixel begins at `start`."""
     centres = start + step * (np.arange(size) + 0.5)
     return xr.DataArray(centres, dims=dim, coords={dim: centres}, attrs=attrs)
 
@@ -59,7 +59,7 @@ def test_a_grid_covers_all_once(height, width):
 
 
 def crossings(ring, row, column):
-    """The even-odd rule as it is told: edges that a ray to the left passes."""
+    """The even-odd rule by definition: the number of edges that a ray to the left crosses."""
     count = 0
     for (xa, ya), (xb, yb) in zip(ring, np.roll(ring, -1, 0), strict=True):
         if (ya <= row) != (yb <= row):
@@ -75,14 +75,14 @@ corners = st.tuples(st.floats(-4, 16), st.floats(-4, 13))
 def test_pixels_inside_by_the_even_odd_rule(ring):
     ring = np.array(ring)
     found = np.zeros(SHAPE, bool)
-    found.reshape(-1)[inside([ring], SHAPE)] = True
+    found.reshape(-1)[pixels_inside([ring], SHAPE)] = True
     expected = [[crossings(ring, row, column) for column in range(SHAPE[1])] for row in range(SHAPE[0])]
     np.testing.assert_array_equal(found, expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), min_size=1, max_size=6))
-def test_polygons_that_share_edges_part_the_pixels(points):
-    """Triangles of all corners around points: centres on edges, of which there are many, belong to one."""
+def test_polygons_that_share_edges_share_no_pixels(points):
+    """Triangulate random points: each pixel centre, of which many lie on edges, belongs to one triangle."""
     from scipy.spatial import Delaunay
 
     frame = [(0, 0), (12, 0), (0, 9), (12, 9)]
@@ -92,7 +92,7 @@ def test_polygons_that_share_edges_part_the_pixels(points):
     assert (masks(find(triangles, y, x)).sum(0) == 1).all()
 
 
-def test_holes_are_out_and_orientation_does_not_matter():
+def test_holes_are_excluded_and_orientation_does_not_matter():
     outline, hole = [(1, 1), (9, 1), (9, 8), (1, 8)], [(3, 3), (6, 3), (6, 5), (3, 5)]
     expected = np.zeros(SHAPE, bool)
     expected[1:8, 1:9] = True
@@ -107,7 +107,7 @@ def test_holes_are_out_and_orientation_does_not_matter():
 
 
 @pytest.mark.parametrize("step", [(10.0, 10.0), (-10.0, 10.0), (2.5, -4.0)])
-def test_polygons_lie_in_the_coordinates_of_the_product(step):
+def test_polygons_are_in_the_coordinates_of_the_product(step):
     y, x = axis("y", 9, 500.0, step[0]), axis("x", 12, -70.0, step[1])
     corner = np.array([(2, 3), (7, 3), (7, 6), (2, 6)])  # pixel edges: columns 2 to 7, rows 3 to 6
     ring = corner * (step[1], step[0]) + (-70.0, 500.0)
@@ -194,7 +194,7 @@ def test_only_blocks_that_regions_touch_are_read():
     assert sorted(read) == [(0, 0), (2, 1)]
 
 
-def test_labels_with_coordinates_must_lie_where_the_product_does():
+def test_coordinates_of_labels_must_agree_with_the_product():
     labels = xr.DataArray(np.ones(SHAPE, int), dims=("y", "x"), coords={"y": Y, "x": X})
     assert find(labels.transpose("x", "y"), Y, X).counts == [108]
     with pytest.raises(InvalidArgument, match=r"another grid.*method='nearest'"):
@@ -208,18 +208,18 @@ def test_labels_with_coordinates_must_lie_where_the_product_does():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.ones((3, 4), int), r"repeat every one, np.kron\(labels, np.ones\(\(3, 3\)"),
+        (np.ones((3, 4), int), r"repeat each label, np.kron\(labels, np.ones\(\(3, 3\)"),
         (np.ones((5, 5), int), "shape \\(5, 5\\) and the product is 9 x 12"),
         (np.ones(SHAPE), "astype"),
-        (-np.ones(SHAPE, int), "least is -1"),
+        (-np.ones(SHAPE, int), "smallest is -1"),
         (0, "1 high-resolution pixel or more"),
         ((4, -1), "1 high-resolution pixel or more"),
         ([], "no region"),
         ({}, "no region"),
         (3.5, "not float"),
-        ([[(0, 0), (1, 1)]], "three corners"),
-        ([[(0, 0), (1, np.nan), (2, 2)]], "three corners"),
-        (["ring"], "three corners"),
+        ([[(0, 0), (1, 1)]], "at least three corners"),
+        ([[(0, 0), (1, np.nan), (2, 2)]], "at least three corners"),
+        (["ring"], "at least three corners"),
         ({"type": "Point", "coordinates": [1, 2]}, "not 'Point'"),
         ([[(100, 100), (120, 100), (120, 130)]], "x = 100 to 120 .* the product from x = 0 to 12 .* reference system"),
     ],
@@ -229,7 +229,7 @@ def test_refusals(given, message):
         find(given, Y, X, scale=3)
 
 
-def test_files_that_are_none(tmp_path):
+def test_invalid_files(tmp_path):
     with pytest.raises(ImageNotFound):
         find(tmp_path / "absent.geojson", Y, X)
     with pytest.raises(BayesrError):

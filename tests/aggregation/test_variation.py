@@ -25,7 +25,7 @@ def of_rank(n, shape=(2, 9, 11), seed=0):
 
 @pytest.fixture(scope="module")
 def ds(model, photo):
-    """Members of a float image, which no bounds hold."""
+    """Members of a float image, which are not clipped."""
     return model.sample(photo.astype(np.float32), 8, value_range=(0, 255))
 
 
@@ -75,7 +75,7 @@ def test_order_of_members_does_not_matter():
 
 
 def test_members_that_differ_in_fewer_ways():
-    """Two ways among six members: the others have no share, and scores stay standardised."""
+    """Six members that vary in two ways: other components have no share, and scores stay standardised."""
     rng = np.random.default_rng(1)
     x = (rng.standard_normal((6, 2)) @ rng.standard_normal((2, 60))).reshape(6, 1, 6, 10)
     found = bayesr.components(product_of(x), 5)
@@ -84,8 +84,8 @@ def test_members_that_differ_in_fewer_ways():
     np.testing.assert_allclose(found["score"].mean("realization"), 0, atol=1e-6)
 
 
-def test_the_observation_sees_no_component(ds, model):
-    """What members share is what the input tells."""
+def test_components_vanish_under_the_forward_operator(ds, model):
+    """All members have the same low-resolution image."""
     found = bayesr.components(ds, 7)
     images = torch.from_numpy(found["components"].values)
     seen = model.observation.observe(images).numpy()
@@ -170,10 +170,10 @@ def test_missing_pixels_are_left_out(model):
 
 
 @pytest.mark.parametrize("k", [0, 8, -1, 2.5])
-def test_numbers_of_components_that_there_are_not(ds, model, photo, k):
-    with pytest.raises(InvalidArgument, match="1 to n - 1 = 7"):
+def test_invalid_numbers_of_components(ds, model, photo, k):
+    with pytest.raises(InvalidArgument, match="between 1 and n - 1 = 7"):
         bayesr.components(ds, k)
-    with pytest.raises(InvalidArgument, match="1 to n - 1 = 7"):
+    with pytest.raises(InvalidArgument, match="between 1 and n - 1 = 7"):
         bayesr.components(photo, k, model=model, n=8)
 
 

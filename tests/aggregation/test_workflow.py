@@ -16,7 +16,7 @@ WIDTH = 2 * ndtri(0.95)
 
 
 def made(n=24, shape=(2, 9, 12), seed=0, **attrs):
-    """A Dataset of members alone."""
+    """A Dataset that holds only members."""
     x = np.random.default_rng(seed).normal(50, 10, (n, *shape)).astype(np.float32)
     return xr.Dataset({"samples": (("realization", "band", "y", "x"), x, attrs)})
 
@@ -27,7 +27,7 @@ def plain(ds, regions, statistic="mean", **options):
 
 @pytest.fixture(scope="module")
 def ds(model, photo):
-    """Members of a float image, which no bounds hold."""
+    """Members of a float image, which are not clipped."""
     return model.sample(photo[:12, :15].astype(np.float32), 24, value_range=(0, 255))
 
 
@@ -62,8 +62,8 @@ def test_statistics_are_those_of_numpy(name, seed):
 
 
 @given(st.integers(2, 60), st.floats(0.05, 0.95))
-def test_an_interval_holds_a_new_draw_as_often_as_it_says(n, level):
-    """Of n + 1 equal draws, the share that the interval of the others holds: exact where ranks allow."""
+def test_interval_contains_a_new_draw_with_its_level(n, level):
+    """The bounds are the order statistics that give the level, exactly where the ranks allow it."""
     least = (1 + level) / (1 - level)
     ds = made(n, (1, 2, 2))
     if n < least - 1e-6:
@@ -80,7 +80,7 @@ def test_an_interval_holds_a_new_draw_as_often_as_it_says(n, level):
 
 
 def test_intervals_cover_new_draws():
-    """Over many products: at few members the interval is wider than the exact one, and must be."""
+    """Averaged over many products. With few members, the interval must be wider than the exact one."""
     rng = np.random.default_rng(0)
     inside, width = [], []
     for _ in range(40):
@@ -103,8 +103,8 @@ def test_exceedance():
     assert "exceedance" not in plain(ds, 4)
 
 
-def test_masks_that_members_share_count(ds):
-    """The variance of the product: between masks, and within them."""
+def test_variance_accounts_for_shared_masks(ds):
+    """The variance is split as in the product: between masks and within masks."""
     found = plain(ds, 6)
     t, mask = found["members"].values, ds["mask"].values
     groups = np.stack([t[mask == k] for k in np.unique(mask)])
@@ -112,7 +112,7 @@ def test_masks_that_members_share_count(ds):
     assert len(groups) > 1 and latents > 1
     raw = (1 - 1 / latents) * groups.var(1, ddof=1).mean(0) + groups.mean(1).var(0, ddof=1)
     np.testing.assert_allclose(found["std"], np.sqrt(raw), rtol=1e-9)
-    part = plain(ds.isel(realization=slice(0, 23)), 6)  # masks are no longer shared alike
+    part = plain(ds.isel(realization=slice(0, 23)), 6)  # masks no longer have equal numbers of members
     np.testing.assert_allclose(part["std"], part["members"].std("realization", ddof=1), rtol=1e-9)
 
 
@@ -160,9 +160,10 @@ def test_an_image_is_sampled_first(model, photo, ds, monkeypatch):
     xr.testing.assert_allclose(found.drop_attrs(), aggregate(ds, 16).drop_attrs())
     assert found.attrs["model"] == "tiny" and "aggregate(mean)" in found.attrs["history"]
     monkeypatch.setattr(
-        "bayesr.sampling.workflow.sample", lambda *args, **options: pytest.fail("drawn before it is checked")
+        "bayesr.sampling.workflow.sample",
+        lambda *args, **options: pytest.fail("sampled before the arguments are checked"),
     )
-    with pytest.raises(InvalidArgument, match="repeat every one"):
+    with pytest.raises(InvalidArgument, match="repeat each label"):
         aggregate(y, np.ones((12, 15), int), model=model, n=24)
     with pytest.raises(InvalidArgument, match="19 members"):
         aggregate(y, 16, model=model, n=8)
@@ -192,13 +193,13 @@ def test_streamed_as_in_memory(chunks, statistic, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_members(monkeypatch):
-    """20 MB of members, of which a few regions are asked."""
+    """Read a few regions from 20 MB of members."""
     n, side = 20, 512
     blocks = dask.array.random.default_rng(0).random((n, 1, side, side), chunks=(1, 1, 256, 256), dtype=np.float32)
     ds = xr.Dataset({"samples": (("realization", "band", "y", "x"), blocks)})
     square = np.array([(0, 0), (60, 0), (60, 60), (0, 60)])
     monkeypatch.setattr("bayesr.aggregation.measuring._BATCH", side**2)
-    plain(made(), 4)  # what is imported lazily counts once
+    plain(made(), 4)  # lazy imports are not measured
     tracemalloc.start()
     plain(ds, {"a": square + 10, "b": square + 300})
     peak = tracemalloc.get_traced_memory()[1]
@@ -244,7 +245,7 @@ def test_refusals(ds, monkeypatch):
         ({"statistic": "average"}, "'mean', 'sum'"),
         ({"statistic": "share"}, "give threshold="),
         ({"statistic": "mean", "threshold": 3}, "goes with statistic='share'"),
-        ({"statistic": np.mean, "threshold": 3}, "has its own"),
+        ({"statistic": np.mean, "threshold": 3}, "its own threshold"),
         ({"level": 1.5}, "between 0 and 1"),
         ({"level": 0.99}, "199 members or more"),
         ({"n": 24}, "drawn already"),
@@ -272,7 +273,7 @@ def test_refusals(ds, monkeypatch):
 
 
 def test_rounding_widens_intervals(model):
-    """No member knows how the image was rounded."""
+    """The members do not vary with the rounding of the image."""
     y = np.random.default_rng(0).integers(60, 190, (6, 8, 3), dtype=np.uint8)
     ds = model.sample(y, 24)
     ds.attrs.pop("quantum", None)

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.product import MASK_MEANS
-from bayesr.sampling.moments import RunningMoments, moments_of, raw_variance
+from bayesr.sampling.moments import moments_of, raw_variance
 from bayesr.sampling.plan import Plan
+from bayesr.sampling.running_moments import RunningMoments
 
 
 def test_variance_split_is_unbiased():

@@ -14,7 +14,7 @@ differences = st.lists(st.integers(-5, 5), min_size=1, max_size=6)
 
 
 def brute_rejected(p, alpha):
-    """Holm's procedure as it is told: from the smallest on, until one is not rejected."""
+    """Holm's procedure by definition: from the smallest p-value on, until one is not rejected."""
     rejected = np.zeros(len(p), bool)
     for step, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         if p[i] > alpha / (len(p) - step):
@@ -50,7 +50,7 @@ def test_wilcoxon_is_exact_for_few_pairs():
 
 
 @given(differences)
-def test_signs_are_what_counts(d):
+def test_p_value_and_effect_depend_on_signs_and_ranks(d):
     d = np.array(d, float)
     p = wilcoxon(d)
     assert p == pytest.approx(wilcoxon(-d)) and 0 <= p <= 1

@@ -7,16 +7,13 @@ import scoringrules
 import torch
 import xarray as xr
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 import bayesr
 from bayesr.cli import main
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument, InvalidPixels, InvalidProduct, StoreFailed
 from bayesr.observe import bicubic
-from bayesr.scoring import comparison, diagnostics, figures
-from bayesr.scoring import scores as scores_module
+from bayesr.scoring import members, rules
+from bayesr.scoring.description import VARIABLES
 
 
 @pytest.fixture(scope="module")
@@ -47,130 +44,8 @@ def same(a, b, tolerance=1e-6):
         np.testing.assert_allclose(a[name], b[name], rtol=tolerance, atol=tolerance, err_msg=str(name))
 
 
-# -- figures of members, each against a direct formula -------------------------------------------
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 7))
-def test_scores_agree_with_direct_formulas(seed, n):
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(100, 30, (n, 2, 6, 9)), rng.normal(100, 30, (2, 6, 9))
-
-    def fair(distance):
-        spread = sum(distance(x[i], x[j]) for i in range(n) for j in range(n)) / (2 * n * (n - 1)) if n > 1 else 0
-        return sum(distance(member, y) for member in x) / n - spread
-
-    np.testing.assert_allclose(figures.fair_crps(x, y), fair(lambda a, b: np.abs(a - b).mean()), rtol=1e-6)
-
-    def cut(image):
-        return [image[:, r : r + 3, c : c + 3].ravel() for r in (0, 3) for c in (0, 3, 6)]
-
-    def euclidean(a, b):
-        return np.mean([math.dist(p, q) / math.sqrt(18) for p, q in zip(cut(a), cut(b), strict=True)])
-
-    np.testing.assert_allclose(figures.energy_score(x, y, patch=3), fair(euclidean), rtol=1e-6)
-    for p in (0.5, 1.0):
-
-        def vario(image, p=p):
-            return [np.abs(v[:, None] - v[None]) ** p for v in cut(image)]
-
-        def square(a, b, vario=vario):
-            return np.mean([((p - q) ** 2).sum() / (18 * 17) for p, q in zip(vario(a), vario(b), strict=True)])
-
-        np.testing.assert_allclose(figures.variogram_score(x, y, patch=3, p=p), fair(square), rtol=1e-6, atol=1e-9)
-
-
-def test_variogram_score_is_that_of_scoringrules():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(6, 5, 12)), rng.normal(size=(5, 12))
-    theirs = scoringrules.vs_ensemble(y, x.swapaxes(0, 1), p=0.5, estimator="fair")
-    np.testing.assert_allclose(figures.variogram_scores(x, y), theirs / (12 * 11), rtol=1e-9)
-
-
-def test_fair_scores_do_not_depend_on_n():
-    """Of few members and of infinitely many: the expectation is the closed form of a Gaussian."""
-    rng, cases = np.random.default_rng(0), 200_000
-    y = rng.normal(0.5, 1.3, cases)
-    exact = scoringrules.crps_normal(y, 0.0, 1.0).mean()
-    for n in (2, 5):
-        assert abs(figures.fair_crps(rng.standard_normal((n, cases)), y) - exact) < 4 * 1.5 / math.sqrt(cases)
-
-
-def test_scenes_before_bands_are_averaged():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(4, 3, 1, 8, 8)), rng.normal(size=(3, 1, 8, 8))
-    for score in (figures.fair_crps, figures.energy_score, figures.variogram_score):
-        np.testing.assert_allclose(score(x, y), np.mean([score(x[:, k], y[k]) for k in range(3)]), rtol=1e-9)
-
-
-@pytest.mark.parametrize("quantum", [0.0, 1.0])
-def test_pit_is_uniform_where_truth_and_members_are_alike(quantisation_step):
-    """Also where many values are rounded into ties or clipped to the bounds."""
-    rng, cases, n = np.random.default_rng(0), 40_000, 7
-    drawn = np.clip(rng.normal(1.0, 1.5, (n + 1, cases)), 0, 3)
-    truth = np.rint(drawn[0]) if quantisation_step else drawn[0]
-    pit = figures.pit(drawn[1:], truth, rng.random(cases), quantisation_step)
-    assert stats.kstest(pit, "uniform").pvalue > 0.01
-    counts = np.bincount((pit * (n + 1)).astype(int), minlength=n + 1)
-    assert stats.chisquare(counts).pvalue > 0.01
-
-
-def test_diversity_is_that_of_the_challenge():
-    d = np.random.default_rng(0).random((4, 9))
-    best_member = min(sum(row) / 9 for row in d)
-    best_places = sum(min(d[i][k] for i in range(4)) for k in range(9)) / 9
-    assert diagnostics.diversity(d) == pytest.approx(100 * (best_member - best_places) / best_member)
-    assert diagnostics.diversity(np.repeat(d[:1], 4, 0)) == 0
-    assert math.isnan(diagnostics.diversity(np.zeros((4, 9))))
-
-
-# -- figures of images ---------------------------------------------------------------------------
-
-
-def test_calibration_error_by_spread():
-    rng, n = np.random.default_rng(0), 4
-    std = rng.uniform(1, 5, 100_000)
-    error = rng.normal(0, std * math.sqrt(1 + 1 / n))
-    assert diagnostics.by_spread(std, error, n)[2] < 0.02
-    predicted, found, ence = diagnostics.by_spread(2 * std, error, n)
-    assert abs(ence - 0.5) < 0.02 and (np.diff(predicted) > 0).all()
-    one = np.sort(std)[:5000]
-    np.testing.assert_allclose(predicted[0], 2 * np.sqrt((one**2).mean() * (n + 1) / n), rtol=1e-9)
-    np.testing.assert_allclose((found**2).mean(), (error**2).mean(), rtol=1e-9)
-
-
-def test_sparsification_by_hand():
-    std, loss = np.array([3.0, 1, 2, 4]), np.array([5.0, 1, 2, 8])
-    np.testing.assert_allclose(
-        diagnostics.sparsification(std, loss, np.array([0, 0.25, 0.5, 0.75])), [4, 8 / 3, 1.5, 1]
-    )
-    # Without any order, the loss stays what it is, whatever the order in memory.
-    np.testing.assert_allclose(diagnostics.sparsification(np.ones(4), loss, np.array([0, 0.5])), 4)
-
-
-def test_activity_is_the_deviation_in_windows():
-    rng = np.random.default_rng(0)
-    image, valid = rng.normal(1000, 3, (2, 20, 20)), np.ones((20, 20), bool)
-    valid[:4] = False
-    found = diagnostics.activity(np.where(valid, image, np.nan), valid)
-    assert found[10, 9] == pytest.approx(image.mean(0)[7:14, 6:13].std(), rel=1e-6)
-    assert found[5, 9] == pytest.approx(image.mean(0)[4:9, 6:13].std(), rel=1e-6)
-
-
-def test_spectrum_finds_a_wave_and_keeps_the_power_of_noise():
-    y, _ = np.mgrid[:64, :48]
-    whole = np.ones((64, 48), bool)
-    frequency, power = diagnostics.spectrum(np.sin(2 * np.pi * y / 8), whole)
-    assert frequency[power.argmax()] == 1 / 8 and frequency[-1] == 0.5
-    noise = np.random.default_rng(0).normal(50, 3, (64, 48))
-    assert abs(diagnostics.spectrum(noise, whole)[1][3:].mean() - 9) < 0.6
-    np.testing.assert_array_equal(diagnostics.spectrum(np.full((64, 48), 0.1), whole)[1], 0)
-
-
-# -- the whole -----------------------------------------------------------------------------------
-
-
-def test_figures_of_a_product(ds, truth, scores):
-    """An independent computation, of all members in memory at once."""
+def test_scores_of_a_product(ds, truth, scores):
+    """Compare with an independent computation with all members in memory."""
     x, y = ds["samples"].values.astype(float), truth.astype(float)
     mean, std, lower, upper = (ds[name].values.astype(float) for name in ("mean", "std", "lower", "upper"))
     covered = (y >= lower) & (y <= upper)
@@ -181,8 +56,8 @@ def test_figures_of_a_product(ds, truth, scores):
         "psnr": 10 * np.log10(255**2 / np.mean((mean - y) ** 2)),
         "mae": np.abs(mean - y).mean(),
         "crps_mean": crps.mean(),
-        "energy_score": figures.energy_score(x, y),
-        "variogram_score": figures.variogram_score(x, y),
+        "energy_score": rules.energy_score(x, y),
+        "variogram_score": rules.variogram_score(x, y),
         "spread_skill": np.sqrt(9 / 8 * x.var(0, ddof=1).mean() / np.mean((mean - y) ** 2)),
         "coverage_saturated": covered[saturated].mean(),
         "coverage_unsaturated": covered[~saturated].mean(),
@@ -221,7 +96,7 @@ def test_consistency_with_the_input(ds, truth, scores, low, model):
     worst = ((seen - low.transpose(2, 0, 1)) ** 2).mean((1, 2, 3)).max()
     given_input = bayesr.score(ds, truth, dims="byx", img=low, model=model)
     assert float(given_input["lr_psnr"]) == pytest.approx(10 * math.log10(255**2 / worst) if worst else math.inf)
-    assert float(scores["lr_psnr"]) < 50, "the truth here is not what the input was made from"
+    assert float(scores["lr_psnr"]) < 50, "the input was not made from this truth"
     assert "reference" in scores["lr_psnr"].attrs["estimator"]
     assert "was sampled" in given_input["lr_psnr"].attrs["estimator"]
 
@@ -237,8 +112,8 @@ def test_order_of_members_does_not_matter(ds, truth, scores, model):
 def test_from_a_store_in_small_windows(model, low, ds, truth, scores, tmp_path, monkeypatch):
     model.sample(low, 8, store=tmp_path / "p.zarr", keep_samples=True, tile=12)
     stored = xr.open_zarr(tmp_path / "p.zarr")
-    monkeypatch.setattr(comparison, "_WINDOW_BYTES", 4 * 8 * 3 * 16**2)
-    places = comparison.windows(stored["samples"])
+    monkeypatch.setattr(members, "_WINDOW_BYTES", 4 * 8 * 3 * 16**2)
+    places = members.windows(stored["samples"])
     assert len(places) == 12
     seen = np.zeros(ds["mean"].shape[1:], int)
     for rows, columns in places:
@@ -260,9 +135,9 @@ def test_members_are_drawn_again(model, low, ds, truth, scores):
         bayesr.score(bare, truth, dims="byx", img=low[::-1], model=model)
 
 
-def test_missing_pixels_count_nowhere(ds, truth, model):
+def test_missing_pixels_are_left_out(ds, truth, model):
     partial = truth.astype(float)
-    partial[1, :10, :20] = np.nan  # one band is enough
+    partial[1, :10, :20] = np.nan  # missing in one band only
     scores = bayesr.score(ds, partial, dims="byx", model=model)
     hole = np.zeros(truth.shape[1:], bool)
     hole[:10, :20] = True
@@ -273,7 +148,7 @@ def test_missing_pixels_count_nowhere(ds, truth, model):
             defined = defined & (ds["std"].values > 0)
         assert np.isfinite(scores[name].values[defined]).all()
     assert scores.attrs["missing_pixels"] == 200
-    # The same as of the whole where nothing is missing.
+    # Other pixels have the same scores as without missing pixels.
     whole = bayesr.score(ds, truth.astype(float), dims="byx", model=model)
     np.testing.assert_array_equal(scores["crps"].values[:, ~hole], whole["crps"].values[:, ~hole])
     assert float(scores["mae"]) == pytest.approx(np.nanmean(np.abs(partial - ds["mean"].values)[:, ~hole]))
@@ -292,7 +167,7 @@ def test_one_member(model, low, truth):
 
 
 def test_constant_images(ds, model):
-    """No spread, no error, no texture: nothing to divide by, and no warning."""
+    """Without spread, error and texture, nothing is divided by zero, and nothing warns."""
     flat = ds.copy(deep=True)
     for name in flat.data_vars:
         flat[name][:] = 7.0 if name in ("mean", "lower", "upper", "samples") else 0.0
@@ -305,7 +180,7 @@ def test_constant_images(ds, model):
     assert wrong["rank_histogram"].values[-1] == ds["mean"].size
 
 
-def test_what_does_not_fit_or_is_a_part(ds, truth, low, model, tmp_path):
+def test_mismatched_sizes_and_parts_of_products(ds, truth, low, model, tmp_path):
     with pytest.raises(InvalidArgument, match=r"47 x 60 .* 48 x 60"):
         bayesr.score(ds, truth[:, 1:], dims="byx")
     with pytest.raises(BandMismatch):
@@ -347,9 +222,9 @@ def test_levels(ds, truth, scores, model):
     assert (np.diff(scores["width"]) > 0).all() and (np.diff(scores["coverage"]) >= 0).all()
     assert "calibration of tiny" in scores.attrs["interval_source"]
     fallback = bayesr.score(ds, truth, dims="byx", levels=(0.5, 0.999))
-    assert "Student" in fallback.attrs["interval_source"], "no model of this name is at hand"
+    assert "Student" in fallback.attrs["interval_source"], "no model of this name is found"
     too_far = bayesr.score(ds, truth, dims="byx", levels=(0.999,), model=model)
-    assert np.isnan(too_far["coverage"]).all(), "60 images do not calibrate this level"
+    assert np.isnan(too_far["coverage"]).all(), "60 images do not support this level"
 
 
 def test_writable_and_documented(scores, tmp_path):
@@ -362,7 +237,7 @@ def test_writable_and_documented(scores, tmp_path):
     scores.to_zarr(tmp_path / "s.zarr", consolidated=False)
     same(scores, xr.open_zarr(tmp_path / "s.zarr", consolidated=False))
     json.dumps(scores.attrs)
-    assert set(scores_module.VARIABLES) == set(scores.data_vars)
+    assert set(VARIABLES) == set(scores.data_vars)
 
 
 def test_command(model, low, truth, tmp_path):

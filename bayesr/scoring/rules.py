@@ -1,9 +1,8 @@
-"""Figures of a set of members against the truth: arrays in, numbers out.
+"""Proper scoring rules of an ensemble against the truth, as functions of plain arrays.
 
-Members are arrays of shape `n x ... x band x y x x`, the truth is one of shape `... x band x y x x`;
-leading dimensions, where there are any, are scenes. Every estimator is the fair one: its expectation
-does not depend on n, so figures of different numbers of members compare. Nothing here depends on
-the order of the members.
+Members have the shape ``n x ... x band x y x x``, and the truth ``... x band x y x x``; leading
+dimensions are scenes. All estimators are fair: their expectation does not depend on n, so that scores
+for different numbers of members can be compared. No score depends on the order of the members.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 _BATCH = 2**18
-"""Values of an intermediate array: as many as a processor's cache holds."""
+"""Number of values of an intermediate array, such that it fits in a processor's cache."""
 
 
 def fair_crps(members: Array, truth: Array) -> float:
-    r"""The fair continuous ranked probability score, averaged over pixels.
+    r"""Return the fair continuous ranked probability score (CRPS), averaged over pixels.
 
     ``1/n sum_i |x_i - x|  -  1/(2 n (n-1)) sum_{i,j} |x_i - x_j|``
 
     Parameters
     ----------
     members : ndarray
-        Of shape `n x ...`. With n = 1 the score is the absolute error.
+        Of shape ``n x ...``. With n = 1 the score is the absolute error.
     truth : ndarray
-        Of shape `...`.
+        Of shape ``...``.
 
     Returns
     -------
@@ -47,37 +46,44 @@ def fair_crps(members: Array, truth: Array) -> float:
 
 
 def crps(members: Array, truth: Array) -> Doubles:
-    """The fair CRPS of every pixel, of the shape of the truth; see `fair_crps`."""
+    """Return the fair CRPS of each pixel, in the shape of the truth; see `fair_crps`."""
     x, y = np.reshape(members, (len(members), -1)), np.ravel(truth)
     out = np.empty(y.size)
     for part in batches(y.size, _BATCH // len(x)):
-        # Taken from the truth, so that sums of nearly equal numbers lose nothing.
+        # Differences from the truth keep the precision of sums of nearly equal numbers.
         error = np.subtract(x[:, part], y[part], dtype=np.float64).T
         if len(x) == 1:
             out[part] = np.abs(error[:, 0])
-        else:  # probability-weighted moments give the fair estimator itself, in n log n instead of n^2 operations
+        else:  # probability-weighted moments give the same fair estimator in n log n operations
             zero = np.zeros(len(error))
             out[part] = scoringrules.crps_ensemble(zero, error, estimator="pwm", backend="numpy")
     return out.reshape(np.shape(truth))
 
 
 def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float = 0.0) -> Doubles:
-    """The randomised probability integral transform of every pixel, of the shape of the truth.
+    """Return the randomised probability integral transform (PIT) of each pixel.
 
-    ``(#{x_i < x} + u (1 + #{x_i = x})) / (n + 1)``: uniform on [0, 1] wherever truth and members
-    come from one distribution; its tenths and so on are those of the rank histogram.
+    ``(#{x_i < x} + u (1 + #{x_i = x})) / (n + 1)``
+
+    It is uniform on [0, 1] if the truth and the members come from the same distribution. Its histogram
+    in n + 1 bins is the rank histogram.
 
     Parameters
     ----------
     members : ndarray
-        Of shape `n x ...`.
+        Of shape ``n x ...``.
     truth : ndarray
-        Of shape `...`.
+        Of shape ``...``.
     uniform : ndarray
-        u, of the shape of the truth, in [0, 1).
+        Random numbers u in [0, 1), in the shape of the truth.
     quantisation_step : float
-        The step of integer data, to which members are rounded as the truth was; 0 for none. Ties,
-        at the bounds of the integer type too, are then broken at random, as they should.
+        Quantisation step to which the members are rounded, as the truth was; 0 for none. Ties, also at
+        the bounds of an integer type, are then broken at random.
+
+    Returns
+    -------
+    ndarray
+        In the shape of the truth, in [0, 1].
 
     References
     ----------
@@ -94,20 +100,21 @@ def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float =
 
 
 def energy_score(members: Array, truth: Array, patch: int = 8) -> float:
-    r"""The fair energy score on patches of `patch x patch` pixels, all bands together.
+    r"""Return the fair energy score of patches of `patch x patch` pixels, all bands together.
 
-    ``1/n sum_i |x_i - x|  -  1/(2 n (n-1)) sum_{i,j} |x_i - x_j|``, with the Euclidean norm of a
-    patch over the root of its number of values, averaged over patches that do not overlap.
+    ``1/n sum_i |x_i - x|  -  1/(2 n (n-1)) sum_{i,j} |x_i - x_j|``, where the norm of a
+    patch is its Euclidean norm divided by the root of its number of values. The score is averaged over
+    patches that do not overlap.
 
     Parameters
     ----------
     members : ndarray
-        Of shape `n x ... x band x y x x`. With n = 1 the score is the norm of the error.
+        Of shape ``n x ... x band x y x x``. With n = 1 the score is the norm of the error.
     truth : ndarray
-        Of shape `... x band x y x x`.
+        Of shape ``... x band x y x x``.
     patch : int
-        Side of a patch, in pixels; images narrower than that are one patch. Rows and columns at
-        the end that fill no patch are left out.
+        Side of a patch, in pixels. An image that is smaller is one patch. Rows and columns at the end
+        that do not fill a patch are left out.
 
     Returns
     -------
@@ -123,7 +130,15 @@ def energy_score(members: Array, truth: Array, patch: int = 8) -> float:
 
 
 def energy_scores(members: Array, truth: Array) -> Doubles:
-    """The fair energy score of every patch, `...`, from `n x ... x values` and `... x values`."""
+    """Return the fair energy score of each patch, ``...``.
+
+    Parameters
+    ----------
+    members : ndarray
+        Of shape ``n x ... x values``, see `patches`.
+    truth : ndarray
+        Of shape ``... x values``.
+    """
     n, values = len(members), members.shape[-1]
     estimator = "fair" if n > 1 else "nrg"
 
@@ -137,22 +152,23 @@ def energy_scores(members: Array, truth: Array) -> Doubles:
 
 
 def variogram_score(members: Array, truth: Array, patch: int = 8, p: float = 0.5) -> float:
-    r"""The fair variogram score of order p on patches of `patch x patch` pixels, all bands together.
+    r"""Return the fair variogram score of order p of patches of `patch x patch` pixels, all bands together.
 
     The mean over pairs of values (a, b) of ``(|x_a - x_b|^p - 1/n sum_i |x_ia - x_ib|^p)^2 - s^2/n``,
-    where s^2 is the variance (ddof = 1) of ``|x_ia - x_ib|^p`` over members. It sees wrong
-    correlations, which the energy score barely does, and no error that all values share.
+    where s^2 is the variance (ddof = 1) of ``|x_ia - x_ib|^p`` over members. It is
+    sensitive to wrong correlations, which hardly change the energy score, and insensitive to an error
+    that all values share.
 
     Parameters
     ----------
     members : ndarray
-        Of shape `n x ... x band x y x x`. With n = 1 nothing is subtracted.
+        Of shape ``n x ... x band x y x x``. With n = 1 nothing is subtracted.
     truth : ndarray
-        Of shape `... x band x y x x`.
+        Of shape ``... x band x y x x``.
     patch : int
         Side of a patch, as in `energy_score`.
     p : float
-        The order, above 0.
+        Order, above 0.
 
     Returns
     -------
@@ -168,9 +184,18 @@ def variogram_score(members: Array, truth: Array, patch: int = 8, p: float = 0.5
 
 
 def variogram_scores(members: Array, truth: Array, p: float = 0.5) -> Doubles:
-    """The fair variogram score of every patch, `...`, from `n x ... x values` and `... x values`.
+    """Return the fair variogram score of each patch, ``...``; see `variogram_score`.
 
-    That of scoringrules, which would take n^2 values^2 numbers of memory and time for it.
+    The values are those of `scoringrules`, whose implementation needs memory and time for n^2 values^2 numbers.
+
+    Parameters
+    ----------
+    members : ndarray
+        Of shape ``n x ... x values``, see `patches`.
+    truth : ndarray
+        Of shape ``... x values``.
+    p : float
+        Order, above 0.
     """
     n, values = len(members), members.shape[-1]
     x = np.moveaxis(members, 0, -1).reshape(-1, values * n)
@@ -178,7 +203,7 @@ def variogram_scores(members: Array, truth: Array, p: float = 0.5) -> Doubles:
     weights, buffer, out = np.full(n, 1 / n), np.empty(values * n), np.empty(len(y))
     for k in range(len(y)):
         one, real, total = x[k].astype(np.float64), y[k].astype(np.float64), 0.0
-        for lag in range(1, values):  # all pairs of values that lie `lag` apart
+        for lag in range(1, values):  # all pairs of values at a distance of `lag`
             powers = np.subtract(one[lag * n :], one[: -lag * n], out=buffer[: (values - lag) * n])
             np.abs(powers, out=powers)
             np.sqrt(powers, out=powers) if p == 0.5 else np.power(powers, p, out=powers)
@@ -192,9 +217,10 @@ def variogram_scores(members: Array, truth: Array, p: float = 0.5) -> Doubles:
 
 
 def patches(images: Array, size: int) -> Array:
-    """Cut `... x band x y x x` into patches that do not overlap: `... x count x values`.
+    """Cut images ``... x band x y x x`` into patches that do not overlap, ``... x count x values``.
 
-    Images narrower than a patch are one; what is left at the end of others is left out.
+    An image that is smaller than a patch is one patch. Rows and columns at the end that do not fill a patch are
+    left out.
     """
     *lead, bands, height, width = images.shape
     tall, wide = min(size, height), min(size, width)
@@ -206,5 +232,5 @@ def patches(images: Array, size: int) -> Array:
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size`, and at least one, that cover `count`."""
+    """Return slices of length max(1, size), the last one shorter, that cover `count` values."""
     return (slice(start, start + max(1, size)) for start in range(0, count, max(1, size)))

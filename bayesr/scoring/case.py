@@ -1,0 +1,124 @@
+"""A product and its reference on one grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesr import images, product
+from bayesr.errors import BandMismatch, InvalidArgument, InvalidPixels, InvalidProduct
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A product and its reference.
+
+    Attributes
+    ----------
+    ds : Dataset
+        The product.
+    truth : ndarray
+        The reference, ``band x y x x``, NaN where the reference or the product is missing.
+    valid : ndarray of bool
+        Pixels where neither is missing, ``y x x``.
+    bounds : tuple of float or None
+        Bounds of the reference's integer type; None for floats.
+    value_range : tuple of float
+        Value range of the product.
+    n : int
+        Number of members.
+    """
+
+    ds: xr.Dataset
+    truth: Doubles
+    valid: NDArray[np.bool_]
+    bounds: tuple[float, float] | None
+    value_range: tuple[float, float]
+    n: int
+
+    @property
+    def quantisation_step(self) -> float:
+        """Quantisation step of the reference: 1 for integers, 0 for floats."""
+        return 0.0 if self.bounds is None else 1.0
+
+    @property
+    def peak(self) -> float:
+        """Width of `value_range`."""
+        return self.value_range[1] - self.value_range[0]
+
+    def valid_pixels(self, name: str) -> Doubles:
+        """Return a variable of the product at the valid pixels, ``band x pixel``."""
+        return self.ds[name].to_numpy()[:, self.valid].astype(np.float64)
+
+    def filled(self, image: Array) -> Doubles:
+        """Return an image ``... x y x x`` in double precision, 0 at pixels that are not valid."""
+        return np.where(self.valid, image, 0).astype(np.float64)
+
+
+def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> images.Image:
+    """Read the reference, and check that it lies on the grid of the product.
+
+    Raises
+    ------
+    InvalidArgument
+        When it has another size.
+    BandMismatch
+        When it has another number of bands.
+    InvalidProduct
+        When its coordinates differ from those of the product.
+    """
+    value_range = product.value_range_of(ds)
+    try:
+        truth = images.read(reference, dims=dims, value_range=value_range)  # type: ignore[arg-type]
+    except InvalidPixels:  # scoring treats NaN as missing without asking for nodata=
+        truth = images.read(reference, dims=dims, nodata=math.nan, value_range=value_range)  # type: ignore[arg-type]
+    theirs, ours = truth.data.sizes, ds["mean"].sizes
+    if (theirs["y"], theirs["x"]) != (ours["y"], ours["x"]):
+        raise InvalidArgument(
+            f"The reference is {theirs['y']} x {theirs['x']} pixels (y x x) and the product {ours['y']} x {ours['x']}. "
+            "Give the high-resolution image that corresponds to the input, cropped to the area of the input."
+        )
+    if theirs["band"] != ours["band"]:
+        raise BandMismatch(
+            f"The reference has {theirs['band']} bands and the product {ours['band']}: give the same ones."
+        )
+    for dim in ("y", "x"):
+        placed = dim in truth.data.coords and truth.data[dim].dtype.kind in "uif"
+        if not placed or ds[dim].attrs.get("units") == "input pixels":
+            continue
+        a, b = truth.data[dim].to_numpy().astype(float), ds[dim].to_numpy()
+        step = abs(b[-1] - b[0]) / (b.size - 1) if b.size > 1 else 1.0
+        if np.abs(a - b).max() > 0.01 * step:
+            raise InvalidProduct(
+                f"The reference lies on another grid: its {dim} runs from {a[0]:g} to {a[-1]:g}, the product's from "
+                f"{b[0]:g} to {b[-1]:g}. Resample it to the product's grid (reference.interp(y=ds.y, x=ds.x)), or drop "
+                f"its coordinates if they are wrong (reference.drop_vars(['y', 'x']))."
+            )
+    return truth
+
+
+def case_of(ds: xr.Dataset, truth: images.Image) -> Case:
+    """Return a product with its reference, which becomes NaN where either is missing.
+
+    Raises
+    ------
+    InvalidPixels
+        When no pixel has both.
+    """
+    values = truth.data.to_numpy().astype(np.float64)
+    valid = np.isfinite(ds["mean"].to_numpy()).all(0)
+    if truth.missing is not None:
+        valid &= ~truth.missing
+    if not valid.any():
+        raise InvalidPixels("No pixel has both a reference and a product: there is nothing to score.")
+    values[:, ~valid] = np.nan
+    return Case(ds, values, valid, truth.bounds, truth.value_range, int(ds.attrs["n"]))
