@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bayesr.errors import InvalidArgument
-from bayesr.model.catalogue import locate, models, read_header, write_card
+from bayesr.model.catalogue import locate, models
+from bayesr.model.header import read_header, write_card
 
 MISSING = "*not recorded*"
 TEXTS = ("use", "limits", "domain", "licence", "hardware")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
-from bayesr.model.catalogue import SEGMENTERS, read_header
-from bayesr.model.model import read_weights, write
+from bayesr.model.catalogue import SEGMENTERS
+from bayesr.model.file import read_weights, write
+from bayesr.model.header import read_header
 
 SCALINGS = ("range", "percentiles", "roots")
 _PERCENTILES = (1.0, 99.8)

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 import bayesr
-from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, images_for, largest_level, missed_curve
+from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.coverage import CoverageRecord
+from bayesr.calibration.factor import FactorFit
 from bayesr.calibration.input_rules import fit_inputs
+from bayesr.calibration.intervals import LAMBDAS, images_for, largest_level, missed_curve
 from bayesr.errors import InvalidArgument, NotStochastic, TrainingFailed
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
@@ -236,7 +238,7 @@ def calibrate(
     One half of the pairs, drawn at random, serves the factor on the standard deviation, the other
     the interval widths, for 2 to 128 members, and the record of how well the intervals hold
     (`bayesr.calibration.calibration.Calibration.dataset`). All low-resolution images together teach the input
-    check what is usual (`bayesr.calibration.inputs`), where they are 20 or more.
+    check what is usual (`bayesr.calibration.input_check`), where they are 20 or more.
 
     Parameters
     ----------
