@@ -137,7 +137,7 @@ class InputStatistics:
             checked, each by itself.
         """
         if min(pixels.shape[1:]) < SMALLEST:
-            return InputCheck({}, f"less than {SMALLEST} pixels on a side are too few")
+            return InputCheck({}, f"less than {SMALLEST} pixels on a side say too little")
         if np.ptp(pixels) == 0:
             return InputCheck({}, "the image is constant")
         if len(pixels) == self.bands:
