@@ -41,7 +41,7 @@ from bayesr.errors import InvalidArgument
     type=click.Choice(["range", "percentiles", "roots"]),
     default="range",
     show_default=True,
-    help="Scaling of the values: by the value range, by percentiles, or square roots of them.",
+    help="Scaling of the values: by the value range, by percentiles, or by percentiles and square roots.",
 )
 @click.option("--blur", default=0.0, help="Largest blur of training patches, standard deviation in pixels.")
 @click.option("--noise", default=0.0, help="Largest noise of training patches, standard deviation / value range.")
