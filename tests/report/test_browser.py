@@ -62,7 +62,7 @@ def written(web, scene, tmp_path_factory):
 @pytest.fixture
 def opened(web, written):
     web.size(1280)
-    web.run("document.getElementById('fit').click(); bayesr.sampling.members.show(0)")
+    web.run("document.getElementById('fit').click(); bayesr.members.show(0)")
     web.wait("return document.getElementById('zoom').textContent === '1×'")
     return web
 
