@@ -14,9 +14,10 @@ from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.report import panels
+from bayesr.report import panels, provenance
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
+from bayesr.report.pictures import encode_members
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.workflow import replay
@@ -110,7 +111,7 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         low: images.Image = replaying.image_of(ds, img)
     elif store is not None and "input" in store.progress:
         bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
-        nodata = panels.json_of(ds, "input").get("nodata")
+        nodata = provenance.json_of(ds, "input").get("nodata")
         low = images.Image(store.input(), value_range, bounds, nodata, ds.attrs["input_sha256"])  # type: ignore[arg-type]
     else:
         return None
@@ -176,7 +177,7 @@ def _assemble(
     if drawing is not None:
         spent = sum(3 * len(plane["data"]) // 4 for plane in shown["planes"].values())
         numbers, draw, _ = drawing
-        drawn = panels.members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
+        drawn = encode_members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
         drawn |= {"of": int(ds.attrs["n"]), "redrawn": drawing[2]}
     advance(1)
     attrs = ds.attrs
@@ -202,8 +203,8 @@ def _assemble(
         "members": drawn,
         "evidence": evidence,
         "missing": _missing(ds, maps, low, drawn, evidence, view),
-        "provenance": panels.provenance(ds),
-        "command": panels.command(ds, title if store else "OUT.zarr", "samples" in ds),
+        "provenance": provenance.attributes(ds),
+        "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }
 
 

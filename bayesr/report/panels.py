@@ -1,18 +1,13 @@
-"""Contents of a product's page: maps rounded to a budget of bytes, members as pictures, and provenance."""
+"""Maps of the page of a product: cut or downsampled, and rounded so that they fit a budget of bytes."""
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import math
-import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -33,7 +28,6 @@ _READ = 2048
 MEMBERS = 0.3
 """Fraction of the budget for members."""
 _COARSER = (1, 2, 4, 8)
-_QUALITIES = (92, 85, 75, 60)  # of WebP
 
 
 @dataclass(frozen=True)
@@ -205,103 +199,3 @@ def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
     ):
         return {"factor": factor, "pad": pad, "bounds": bounds}
     return None  # block means over clipped and unclipped pixels, or a modified product
-
-
-# -- members -------------------------------------------------------------------------------------
-
-
-def members(
-    draw: Callable[[int], Array], numbers: Iterable[int], low: float, high: float, budget: int
-) -> dict[str, Any]:
-    """Encode members as lossy pictures, with the quality and number that the budget allows.
-
-    Parameters
-    ----------
-    draw : callable
-        Returns a member, `band x y x x`, given its number.
-    numbers : iterable of int
-        Numbers of the available members.
-    low, high : float
-        The values of codes 0 and 255.
-    budget : int
-        Budget in bytes.
-    """
-    wanted, images, errors = list(numbers), list[str](), list[float]()
-    first = _codes(draw(wanted[0]), low, high)
-    sizes = {quality: len(_picture(first, quality)) for quality in _QUALITIES}
-    fitting = (q for q in _QUALITIES if sizes[q] * len(wanted) <= budget)
-    enough = (q for q in _QUALITIES if sizes[q] * 8 <= budget)  # else fewer members, but at least eight
-    quality = next(fitting, None) or next(enough, _QUALITIES[-1])
-    spent = 0
-    for i in wanted:
-        codes = first if i == wanted[0] else _codes(draw(i), low, high)
-        picture = _picture(codes, quality)
-        if images and spent + len(picture) > budget:
-            break
-        spent += len(picture)
-        images.append(base64.b64encode(picture).decode("ascii"))
-        errors.append(float(np.mean((_read_back(picture, len(codes)).astype(float) - codes) ** 2)))
-    return {
-        "numbers": wanted[: len(images)],
-        "low": low,
-        "high": high,
-        "error": float(np.sqrt(np.mean(errors)) * (high - low) / 255),
-        "images": images,
-    }
-
-
-def _codes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
-    scaled = np.nan_to_num((values - low) / (high - low) * 255)
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-
-
-def _picture(codes: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode three bands as one colour picture, others as grey pictures one below the other."""
-    pixels = np.moveaxis(codes, 0, -1) if len(codes) == 3 else codes.reshape(-1, codes.shape[-1])
-    out = io.BytesIO()
-    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
-    return out.getvalue()
-
-
-def _read_back(picture: bytes, bands: int) -> Array:
-    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
-    if bands == 3:
-        return np.moveaxis(pixels, -1, 0)
-    return pixels[..., 0].reshape(bands, -1, pixels.shape[1])
-
-
-# -- provenance ----------------------------------------------------------------------------------
-
-
-def provenance(ds: xr.Dataset) -> list[tuple[str, str]]:
-    """Return all attributes of a product as text, the most important ones first."""
-    first = ("model", "model_sha256", "input_sha256", "input_check", "n", "masks", "seed", "level", "scale")
-    names = [*(name for name in first if name in ds.attrs), *(str(name) for name in ds.attrs if name not in first)]
-    return [(name, _text(ds.attrs[name])) for name in names]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray | list | tuple):
-        return ", ".join(map(_text, value))
-    return f"{value:.10g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def command(ds: xr.Dataset, name: str, keep: bool) -> str:
-    """Return the command that draws the product again, from the image with the recorded checksum."""
-    attrs, source, engine = ds.attrs, json_of(ds, "input"), json_of(ds, "engine")
-    low, high = attrs["value_range"]
-    parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", attrs.get("model", "MODEL")]
-    parts += ["--seed", attrs["seed"], "--masks", attrs["masks"], "--level", f"{float(attrs['level']):g}"]
-    parts += ["--value-range", f"{float(low):.10g}", f"{float(high):.10g}"]
-    parts += ["--dims", "".join(d[0] for d in source["dims"])] if source.get("dims") else []
-    parts += ["--nodata", source["nodata"]] if source.get("nodata") is not None else []
-    parts += ["--tile", engine["tile"]] if "tile" in engine else []
-    parts += ["--device", engine["device"]] if engine.get("device", "cpu") != "cpu" else []
-    parts += ["--keep-samples"] if keep else []
-    return shlex.join(str(part) for part in parts)
-
-
-def json_of(ds: xr.Dataset, name: str) -> dict[str, Any]:
-    """Return an attribute that holds JSON; empty where it is missing."""
-    value: dict[str, Any] = json.loads(ds.attrs.get(name, "{}"))
-    return value

@@ -60,23 +60,6 @@ def test_variances_keep_their_sign_and_the_precision_of_their_root(ds, tmp_path)
     assert (back < 0).any()
 
 
-def test_members_are_pictures_within_the_error_that_is_stated(ds, tmp_path):
-    drawn = data_for(ds, tmp=tmp_path / "x.html")["members"]
-    assert drawn["numbers"] == list(range(8)) and drawn["of"] == 8
-    assert 0 < drawn["error"] < 25
-    shift = panels._read_back(panels._picture(panels._codes(ds["samples"][3].to_numpy(), 0, 255), 92), 3)
-    assert np.sqrt(np.mean((shift - ds["samples"][3].to_numpy()) ** 2)) < 2 * drawn["error"] + 1
-
-
-@pytest.mark.parametrize("bands", [1, 2, 3, 5])
-def test_pictures_of_any_number_of_bands_are_read_back_band_by_band(bands):
-    y, x = np.mgrid[0:32, 0:48]
-    codes = np.stack([(y * (band + 1) + 2 * x) % 160 + 40 for band in range(bands)]).astype(np.uint8)
-    back = panels._read_back(panels._picture(codes, 92), bands)
-    assert back.shape == codes.shape
-    assert np.abs(back.astype(int) - codes).mean() < 6
-
-
 def test_a_page_of_a_million_pixels_stays_below_8_mb(tmp_path):
     """Noise, which compresses worst, in three bands and eight members."""
     rng, shape = np.random.default_rng(0), (3, 1024, 1024)
