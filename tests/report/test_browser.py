@@ -168,6 +168,7 @@ def test_a_wheel_zooms_only_where_it_was_asked_to(opened):
     assert opened.run("return bayesr.view.zoom") == 1
     opened.run(wheel, stage(opened, "width"), True)
     opened.wait("return bayesr.view.zoom > 1.9")
+    opened.wait("return !document.getElementById('fit').disabled")  # the page follows with its next frame
 
 
 def test_dragging_moves_all_maps_and_pinching_zooms_them(opened):
