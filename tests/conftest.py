@@ -13,7 +13,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bayesr.calibration.calibration import LAMBDAS, Calibration
+from bayesr.calibration.calibration import Calibration
+from bayesr.calibration.intervals import LAMBDAS
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic

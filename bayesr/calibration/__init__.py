@@ -1,1 +1,1 @@
-"""From raw spread to spread that can be trusted: the factor, the intervals, their coverage, and the input check."""
+"""Calibration: the factor on the standard deviation, intervals, their coverage, and the out-of-distribution check."""

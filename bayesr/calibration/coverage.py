@@ -1,41 +1,40 @@
-"""How well calibrated intervals held on images that fitted neither the factor nor the interval.
+"""Empirical coverage of calibrated intervals, on images that fitted neither the factor nor the interval.
 
-By level, by spread, and by distance to the border. Where a level's lambda is needed, every image is
-judged with the lambda of all the *other* images (leave one out), so that none has a say in its own
-verdict. Everything is in the network's units, where `value_range` is [0, 1].
+Coverage is recorded by level, by spread, and by distance to the border. Each image is evaluated with the lambda that
+all the *other* images give (leave one out), so that no image influences its own coverage. All quantities are in
+network units, where `value_range` is [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.calibration.calibration import LAMBDAS, SPREADS, largest_level, smallest_lambda, spread_bin
-from bayesr.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from bayesr.calibration.calibration import Calibration
+from bayesr.calibration.factor import SPREADS, spread_bin
+from bayesr.calibration.intervals import LAMBDAS, largest_level, least_half_width, smallest_lambda
 
 Array = NDArray[np.floating]
 
 BORDER = (0, 1, 2, 4, 8, 16, 32)
-"""Least distances to the image's border of the classes, in low-resolution pixels."""
+"""Least distance to the border of the image of each class of pixels, in low-resolution pixels."""
 _GROUPS = 16
-"""Classes of about equally many pixels that the spread is told by."""
+"""Number of classes of the spread, of about equally many pixels each."""
 _TENTHS = tuple(tenths / 10 for tenths in range(1, 10))
+DEFAULT_LEVELS = (*_TENTHS, 0.95)
+"""Levels that `Calibration.dataset` shows where no coverage was recorded."""
+RELATIVE_UNITS = {"units": "1", "comment": "in units of the width of value_range"}
+"""Attributes of standard deviations, errors and widths."""
 
 
 def border_class(height: int, width: int, scale: int) -> NDArray[np.intp]:
-    """The class of `BORDER` of every high-resolution pixel, `height x width`."""
+    """Return the class of `BORDER` of every high-resolution pixel, `height x width`."""
     rows, columns = (np.minimum(np.arange(size), np.arange(size)[::-1]) // scale for size in (height, width))
     distance = np.minimum(rows[:, None], columns[None])
-    found: NDArray[np.intp] = np.searchsorted(BORDER, distance, side="right") - 1
-    return found
+    classes: NDArray[np.intp] = np.searchsorted(BORDER, distance, side="right") - 1
+    return classes
 
 
 class CoverageRecord:
@@ -44,40 +43,46 @@ class CoverageRecord:
     Parameters
     ----------
     n : int
-        Members that every image's mean and spread are of.
+        Number of members of each image.
     scale : int
         High-resolution pixels per low-resolution pixel along an axis.
     """
 
     def __init__(self, n: int, scale: int) -> None:
         self.n, self.scale = n, scale
-        # Of every image: its pixels by class of the border, in all and inside the interval at each lambda.
+        # For each image and class of the border: the number of pixels, and how many are inside at each lambda.
         self._pixels: list[Array] = []
         self._inside: list[Array] = []
         self._widths: list[tuple[float, float]] = []
         self._spread = np.zeros((3, len(SPREADS) - 1))
 
     def add(self, std: Array, error: Array, quantisation_step: float) -> None:
-        """One image: calibrated standard deviation, and truth minus mean; `band x y x x`, NaN where unknown."""
+        """Add one image.
+
+        Parameters
+        ----------
+        std, error : ndarray
+            Calibrated standard deviation, and the truth minus the mean: `band x y x x`, NaN where unknown.
+        quantisation_step : float
+            Step of integer data, 0 for others.
+        """
         known = np.isfinite(error) & np.isfinite(std)
         height, width = std.shape[-2:]
         classes = np.broadcast_to(border_class(height, width, self.scale), std.shape)[known]
         std, error = std[known].astype(float), error[known].astype(float)
-        distance = np.maximum(np.abs(error) - quantisation_step / 2, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(distance > 0, distance / std, 0)
-        first = np.searchsorted(LAMBDAS, ratio)  # the first lambda whose interval holds the truth
+        # The index of the first lambda whose interval contains the truth.
+        first = np.searchsorted(LAMBDAS, least_half_width(std, error, quantisation_step))
         steps = len(LAMBDAS) + 1
         counts = np.bincount(classes * steps + first, minlength=len(BORDER) * steps).reshape(len(BORDER), steps)
         self._inside.append(counts.cumsum(1)[:, :-1].astype(float))
         self._pixels.append(counts.sum(1).astype(float))
         self._widths.append((float(std.mean()), quantisation_step))
-        where = spread_bin(std)
+        bins = spread_bin(std)
         for row, weights in zip(self._spread, (None, std**2, error**2 / (1 + 1 / self.n)), strict=True):
-            row += np.bincount(where, weights, len(SPREADS) - 1)
+            row += np.bincount(bins, weights, len(SPREADS) - 1)
 
     def tables(self, levels: Sequence[float]) -> dict[str, Any]:
-        """Plain values for a model file, at `levels` and at 0.1 to 0.9; None where too few images are left."""
+        """Return plain values for a model file, at `levels` and at 0.1 to 0.9; None where there are too few images."""
         levels = sorted({*map(float, levels), *_TENTHS})
         inside, pixels = np.array(self._inside), np.array(self._pixels)
         std, quantisation_step = np.array(self._widths).T
@@ -123,61 +128,50 @@ _BY_LEVEL = {
     "worst": "coverage of the worst image",
     "width": "mean width of the interval before it is clipped to the bounds of an integer type",
 }
-_RANGE = {"units": "1", "comment": "in units of the width of value_range"}
 
 
-def dataset(calibration: Calibration) -> xr.Dataset:
-    """See `bayesr.calibration.calibration.Calibration.dataset`."""
-    import xarray as xr
+def coverage_variables(tables: Mapping[str, Any], levels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (variables, coordinates) of a Dataset from the tables of `CoverageRecord.tables`.
 
-    if not calibration.missed:
-        raise InvalidArgument("This model is not calibrated: bayesr.calibrate(model, pairs) does it.")
-    tables, most = calibration.coverage, largest_level(calibration.images)
-    levels = [v for v in tables.get("level", (*_TENTHS, 0.95)) if v <= most]
-    counts = sorted(calibration.missed)
-    variables: dict[str, Any] = {
-        "lambda": (
-            ("level", "n"),
-            [[calibration.half_width(level, n) for n in counts] for level in levels],
-            {"long_name": "half the width of the interval in calibrated standard deviations", "units": "1"},
-        ),
-        "factor": ("raw_std", calibration.factor, {"long_name": "factor on the raw standard deviation", "units": "1"}),
+    Parameters
+    ----------
+    tables : mapping
+        Tables with at least one level.
+    levels : int
+        Number of levels to include, counted from the first.
+    """
+    found: dict[str, Any] = {}
+    for name, long_name in _BY_LEVEL.items():
+        attrs = RELATIVE_UNITS if name == "width" else {"units": "1"}
+        found[name] = ("level", np.array(tables[name][:levels], float), {"long_name": long_name} | attrs)
+    found["coverage_by_border"] = (
+        ("level", "border"),
+        np.array(tables["border"][:levels], float),
+        {"long_name": "share of pixels inside the interval, over all images", "units": "1"},
+    )
+    for name, long_name in (
+        ("std", "root mean square of the calibrated standard deviation"),
+        ("rmse", "root mean square error of the mean, over the root of 1 + 1/n"),
+    ):
+        found[name] = ("spread", np.array(tables[name], float), {"long_name": long_name} | RELATIVE_UNITS)
+    pixels = np.array(tables["pixels"], float)
+    found["pixels"] = ("spread", pixels, {"long_name": "pixels in the class", "units": "1"})
+    distance = {"long_name": "least distance to the border of the image", "units": "low-resolution pixels"}
+    coords = {
+        "spread": ("spread", np.arange(len(pixels), dtype=np.int32), {"long_name": "class of the spread"}),
+        "border": ("border", np.array(BORDER, np.int32), distance),
     }
-    coords: dict[str, Any] = {
-        "level": ("level", levels, {"long_name": "level of the interval", "units": "1"}),
-        "n": ("n", np.array(counts, np.int32), {"long_name": "members"}),
-        "raw_std": ("raw_std", calibration.spread, {"long_name": "raw standard deviation"} | _RANGE),
-    }
-    if tables:
-        for name, long_name in _BY_LEVEL.items():
-            attrs = _RANGE if name == "width" else {"units": "1"}
-            variables[name] = ("level", np.array(tables[name][: len(levels)], float), {"long_name": long_name} | attrs)
-        variables["coverage_by_border"] = (
-            ("level", "border"),
-            np.array(tables["border"][: len(levels)], float),
-            {"long_name": "share of pixels inside the interval, over all images", "units": "1"},
-        )
-        for name, long_name in (
-            ("std", "root mean square of the calibrated standard deviation"),
-            ("rmse", "root mean square error of the mean, over the root of 1 + 1/n"),
-        ):
-            variables[name] = ("spread", np.array(tables[name], float), {"long_name": long_name} | _RANGE)
-        pixels = np.array(tables["pixels"], float)
-        variables["pixels"] = ("spread", pixels, {"long_name": "pixels in the class", "units": "1"})
-        coords["spread"] = ("spread", np.arange(len(pixels), dtype=np.int32), {"long_name": "class of the spread"})
-        far = {"long_name": "least distance to the border of the image", "units": "low-resolution pixels"}
-        coords["border"] = ("border", np.array(BORDER, np.int32), far)
-    attributes = {
-        "title": "calibration: how well intervals held on held-out images",
-        "images": calibration.images,
-        "largest_level": most,
-        "source": calibration.source,
-        "comment": f"{tables['n']} members; by level and border, every image with the lambda of all the others; by "
-        "spread, images that did not fit the factor"
-        if tables
-        else "recorded without coverage: calibrate the model again to have it",
-    }
-    return xr.Dataset(variables, coords, attributes | dict(calibration.provenance))
+    return found, coords
+
+
+def coverage_comment(tables: Mapping[str, Any]) -> str:
+    """Return the comment of a Dataset of these tables, which may be empty."""
+    if not tables:
+        return "recorded without coverage: calibrate the model again to have it"
+    return (
+        f"{tables['n']} members; by level and border, every image with the lambda of all the others; by spread, images "
+        "that did not fit the factor"
+    )
 
 
 def _digits(value: float) -> float | None:

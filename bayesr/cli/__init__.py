@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that help comes at once."""
+"""Command line. Commands import slow packages when they run, so that help appears at once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,43 @@ from typing import Any
 import click
 
 from bayesr import __version__
-from bayesr.cli import models, pages, plugins, products, sampling, segmenters
+from bayesr.cli import plugins
+from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
+
+COMMANDS = {
+    "aggregate": "products:aggregate",
+    "calibrate": "models:calibrate",
+    "card": "models:card",
+    "check": "sampling:check",
+    "components": "products:components",
+    "curves": "models:curves",
+    "demo": "sampling:demo",
+    "extend": "sampling:extend",
+    "models": "models:models",
+    "report": "pages:report",
+    "sample": "sampling:sample",
+    "score": "products:score",
+    "segment": "products:segment",
+    "train": "models:train",
+    "train-segmenter": "segmenters:train_segmenter",
+}
+"""The commands: the module of this package and the function. Other distributions add theirs by `plugins`."""
 
 
 class _Group(click.Group):
-    """Shows errors of bayesr as one line with exit status 1, and warnings as lines; has commands of plugins, too."""
+    """Loads commands when they are used, and shows errors and warnings of bayesr without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *plugins.names()})
+        return sorted({*COMMANDS, *plugins.names()})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return super().get_command(ctx, name) or plugins.command(name)
+        if name not in COMMANDS:
+            return plugins.command(name)
+        module, function = COMMANDS[name].split(":")
+        command: click.Command = getattr(import_module(f"bayesr.cli.{module}"), function)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
-
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             text = str(message) if category in (UnfamiliarInput, TilesDiffer) else f"{category.__name__}: {message}"
             click.echo(f"Warning: {text}", err=True)
@@ -38,13 +60,4 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bayesr")
 def main() -> None:
-    """Super-resolution that says what it does not know."""
-
-
-for command in (
-    sampling.sample, sampling.demo, sampling.extend, sampling.check,
-    products.score, products.components, products.segment, products.aggregate, pages.report,
-    models.models, models.card, models.train, models.curves, models.calibrate,
-    segmenters.train_segmenter,
-):  # fmt: skip
-    main.add_command(command)
+    """Stochastic super-resolution with calibrated uncertainty."""

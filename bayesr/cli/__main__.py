@@ -1,6 +1,6 @@
-"""``python -m bayesr.cli``: the command line without an installed script."""
+"""Command line as ``python -m bayesr.cli``, without an installed script."""
 
 from bayesr.cli import main
 
-if __name__ == "__main__":  # worker processes import this file too
+if __name__ == "__main__":  # worker processes import this file, too
     main(prog_name="bayesr")

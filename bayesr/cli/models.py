@@ -1,25 +1,28 @@
-"""Commands about models: what there is, their cards, training, calibration."""
+"""Commands for models: list them, show their cards, train and calibrate them."""
 
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
+import bayesr
+from bayesr.cli import options as shared
+
 
 @click.command()
 def models() -> None:
-    """List the models and segmenters at hand."""
-    from rich.console import Console
-    from rich.table import Table
+    """List the bundled models and segmenters."""
+    from rich.console import Console  # slow to import
+    from rich.table import Table  # slow to import
 
-    from bayesr.model.catalogue import models as known
-    from bayesr.model.catalogue import segmenters
+    from bayesr.model.catalogue import segmenters  # slow to import
 
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
-    for info in known():
+    for info in bayesr.models():
         scores = "\n".join(
             f"{name}: {value['PSNR']:.2f} dB, {value['fair CRPS']:.2f}" + (f", n={value['n']}" if "n" in value else "")
             for name, value in info.scores.items()
@@ -28,11 +31,11 @@ def models() -> None:
         size = f"{info.bytes / 2**20:.1f} MiB"
         table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
     Console().print(table)
-    table = Table("segmenter", "learnt from", "sees", "parameters", "on images held out of its training")
+    table = Table("segmenter", "trained on", "inputs", "parameters", "scores on held-out images")
     for name, header in segmenters().items():
-        own = header["card"]
-        scores = ", ".join(f"{k} {v:.3f}" for k, v in own.get("held_out", {}).items() if k != "cases")
-        table.add_row(name, own.get("data", ""), " + ".join(header["inputs"]), f"{own['parameters']:,}", scores)
+        card = header["card"]
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in card.get("held_out", {}).items() if k != "cases")
+        table.add_row(name, card.get("data", ""), " + ".join(header["inputs"]), f"{card['parameters']:,}", scores)
     Console().print(table)
 
 
@@ -41,23 +44,23 @@ def models() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
 @click.option(
     "--set", "texts", type=(str, str), multiple=True, metavar="NAME TEXT",
-    help="Write a text into the model file first: use, limits, domain, licence or hardware.",
+    help="First write a text into the model file: use, limits, domain, licence or hardware.",
 )  # fmt: skip
 def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]) -> None:
-    """The card of MODEL as Markdown, from the file itself; without MODEL a page of all that are bundled."""
-    from bayesr.model.card import markdown, page, store_text
-    from bayesr.model.catalogue import locate
+    """Print the card of MODEL as Markdown, or, without MODEL, the cards of all bundled models on one page."""
+    from bayesr.model.card import markdown, page, store_text  # slow to import
+    from bayesr.model.catalogue import locate  # slow to import
 
     if model is None and texts:
-        raise click.UsageError("Say whose texts these are: bayesr card MODEL --set NAME TEXT.")
+        raise click.UsageError("--set needs a model: bayesr card MODEL --set NAME TEXT.")
     for name, text in texts:
         store_text(locate(model or ""), name, text)
-    found = page(out.parent if out else Path()) if model is None else markdown(model)
+    content = page(out.parent if out else Path()) if model is None else markdown(model)
     if out is None:
-        click.echo(found, nl=False)
+        click.echo(content, nl=False)
         return
-    out.write_text(found)
-    click.echo(f"The card lies at {out.absolute()}")
+    out.write_text(content)
+    click.echo(f"The card is at {out.absolute()}")
 
 
 def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
@@ -71,28 +74,32 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.argument("recipe")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
-@click.option("--time-limit", type=float, default=float("inf"), help="Seconds, after which --resume goes on.")
-@click.option("--patience", type=int, help="Steps without a better validation score that end a stage.")
-@click.option("--every", default=200, show_default=True, help="Steps between validations and checkpoints.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint beside OUT.")
-@click.option("--start", help="A model, or a training's checkpoint, to start from; what fits is taken.")
-@click.option("--steps", callback=_steps, help="Steps by stage, such as fidelity=12000,score=5000.")
-@click.option("--held-out", default=120, show_default=True, help="Images kept for calibration.")
+@click.option(
+    "--time-limit", type=float, default=float("inf"), help="Seconds after which training stops; --resume continues it."
+)
+@click.option("--patience", type=int, help="Number of steps without a better validation score that end a stage.")
+@click.option("--every", default=200, show_default=True, help="Number of steps between validations and checkpoints.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint next to OUT.")
+@click.option("--start", help="A model or a checkpoint to start from; weights that fit are taken over.")
+@click.option("--steps", callback=_steps, help="Number of steps by stage, such as fidelity=12000,score=5000.")
+@click.option("--held-out", default=120, show_default=True, help="Number of images kept for calibration.")
 @click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian, box or airy.")
-@click.option("--sigma", default=0.0, help="Of the gaussian kernel, in high-resolution pixels.")
-@click.option("--na", type=float, help="Numerical aperture, of the airy kernel.")
-@click.option("--sharp-na", type=float, help="That of high-resolution images, if they are seen through one too.")
-@click.option("--wavelength", type=float, help="Of the airy kernel; in the unit of --pixel.")
-@click.option("--pixel", type=float, help="Size of a high-resolution pixel, of the airy kernel.")
-@click.option("--scale", default=4, show_default=True)
-@click.option("--blur", type=(float, float), default=(0, 0), help="Range of further blur, high-resolution pixels.")
+@click.option("--sigma", default=0.0, help="Standard deviation of the gaussian kernel, in high-resolution pixels.")
+@click.option("--na", type=float, help="Numerical aperture of the airy kernel.")
+@click.option("--sharp-na", type=float, help="Numerical aperture of the high-resolution images, if they have one, too.")
+@click.option("--wavelength", type=float, help="Wavelength for the airy kernel, in the unit of --pixel.")
+@click.option("--pixel", type=float, help="Size of a high-resolution pixel, for the airy kernel.")
+@click.option("--scale", default=4, show_default=True, help="Scale factor.")
+@click.option(
+    "--blur", type=(float, float), default=(0, 0), help="Range of additional blur, in high-resolution pixels."
+)
 @click.option("--noise", type=(float, float), default=(0, 0), help="Range of noise, standard deviation / value range.")
 @click.option("--photon", type=(float, float), default=(0, 0), help="Range of noise variance per signal.")
 @click.option("--bands", default=3, show_default=True, help="3 for colour, 1 for grey.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--domain", default="", help="For the model's papers.")
-@click.option("--licence", default="", help="Of the training data, for the model's papers.")
+@shared.seed
+@shared.device
+@click.option("--domain", default="", help="Kind of images, for the model card.")
+@click.option("--licence", default="", help="Licence of the training data, for the model card.")
 def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **options: Any) -> None:
     """Train RECIPE on the images in DATA, calibrate it, and write a model file.
 
@@ -101,15 +108,14 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     Several processes train together when torchrun starts them:
     torchrun --nproc-per-node 2 -m bayesr.cli train ...
     """
-    import bayesr
-    from bayesr.observe import Separable, airy
-    from bayesr.training.degradation import Degradation
-    from bayesr.training.processes import started
+    from bayesr.training.degradation import Degradation  # slow to import
+    from bayesr.training.processes import started  # slow to import
 
     optics = {name: options.pop(name) for name in ("na", "sharp_na", "wavelength", "pixel")}
     if (kernel == "airy") != all(optics[name] is not None for name in ("na", "wavelength", "pixel")):
         raise click.UsageError("--kernel airy needs --na, --wavelength and --pixel, and they need --kernel airy.")
-    operator = airy(scale, **optics) if kernel == "airy" else Separable(kernel, scale, sigma)
+    observe = bayesr.observe
+    operator = observe.airy(scale, **optics) if kernel == "airy" else observe.Separable(kernel, scale, sigma)
     ranges = {name: options.pop(name) for name in ("blur", "noise", "photon")}
     model = bayesr.train(
         observation=operator, degradation=Degradation(**ranges),
@@ -119,11 +125,11 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     if rank:
         return
     if model is None:
-        click.echo(f"Time is up; go on with --resume. The checkpoint is {options['out'].with_suffix('.npz')}")
+        click.echo(f"Time is up; --resume continues from {options['out'].with_suffix('.npz')}")
         if count == 1:  # torchrun would take a status for a failure
             sys.exit(3)
         return
-    click.echo(f"The model lies at {options['out'].absolute()}")
+    click.echo(f"The model is at {options['out'].absolute()}")
 
 
 @click.command()
@@ -131,17 +137,15 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
 @click.option("--out", type=click.Path(path_type=Path), help="The image to write; RUN.png by default.")
 def curves(histories: tuple[Path, ...], out: Path | None) -> None:
     """Draw losses and validation scores of one or more trainings from their histories."""
-    from importlib.util import find_spec
-
     if find_spec("matplotlib") is None:
-        raise click.ClickException("Curves are drawn by Matplotlib: pip install 'bayesr[report]'.")
-    from bayesr.training.curves import draw
-    from bayesr.training.history import read
+        raise click.ClickException("Curves need Matplotlib: pip install 'bayesr[report]'.")
+    from bayesr.training.curves import draw  # needs Matplotlib, which is optional
+    from bayesr.training.history import read  # slow to import
 
     names = [run.stem if len({other.stem for other in histories}) == len(histories) else str(run) for run in histories]
     runs = dict(zip(names, map(read, histories), strict=True))
     path = draw(runs, out or histories[0].with_suffix(".png"))
-    click.echo(f"The curves lie at {path.absolute()}")
+    click.echo(f"The curves are at {path.absolute()}")
 
 
 def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
@@ -156,26 +160,28 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option(
-    "--low", type=click.Path(path_type=Path), help="Folder of low-resolution images with the names of DATA's."
+    "--low",
+    type=click.Path(path_type=Path),
+    help="Folder of low-resolution images, with the same file names as those in DATA.",
 )
-@click.option("--levels", callback=_levels, default="0.5,0.8,0.9,0.95", show_default=True, help="To be supported.")
-@click.option("--held-out", type=int, help="Only the images that train --held-out keeps from training on DATA.")
-@click.option("--limit", type=int, help="At most so many images.")
-@click.option("--source", default="", help="What the images are, for the model's papers.")
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--levels", callback=_levels, default="0.5,0.8,0.9,0.95", show_default=True, help="Levels of intervals to support."
+)
+@click.option("--held-out", type=int, help="Use only the images that train --held-out excludes from training on DATA.")
+@click.option("--limit", type=int, help="Largest number of images.")
+@click.option("--source", default="", help="Description of the images, for the model card.")
+@shared.seed
 def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float, ...], **options: Any) -> None:
     """Calibrate MODEL on the held-out high-resolution images in DATA, and write it to OUT.
 
-    Low-resolution images are made with the model's observation, unless --low has them.
+    Low-resolution images are made with the forward operator of the model, unless --low names their folder.
     """
-    from bayesr.training.calibrating import calibrate as fit
-    from bayesr.training.held_out import gather
+    from bayesr.training.held_out import gather  # slow to import
 
-    if not out.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {out.parent} to write {out.name} to", param_hint="--out")
+    shared.require_folder(out)
     pairs = gather(model, data, options["low"], options["held_out"], options["limit"])
     source = options["source"] or f"{len(pairs)} images of {', '.join(sorted({folder.name for folder in data}))}"
-    calibrated = fit(model, pairs, levels=levels, source=source, seed=options["seed"], progress=True)
+    calibrated = bayesr.calibrate(model, pairs, levels=levels, source=source, seed=options["seed"], progress=True)
     calibrated.save(out)
     ds = calibrated.calibration.dataset().sel(level=list(levels))
     click.echo("level  coverage           worst image  width / value range")
@@ -186,4 +192,4 @@ def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float
     click.echo(
         f"{ds.attrs['images']} images for the intervals, enough for levels up to {ds.attrs['largest_level']:.3f}"
     )
-    click.echo(f"The model lies at {out.absolute()}")
+    click.echo(f"The model is at {out.absolute()}")

@@ -1,4 +1,4 @@
-"""Commands that read a product, or draw it first: ``score``, ``components``, ``segment``, ``aggregate``."""
+"""Commands that read a product, or sample an image first: ``score``, ``components``, ``segment``, ``aggregate``."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import Any
 
 import click
 
+import bayesr
+from bayesr.cli import options as shared
+
 
 @click.command()
 @click.argument("store", metavar="STORE.zarr")
 @click.argument("reference")
-@click.option("--out", type=click.Path(path_type=Path), help="Write maps and figures to this Zarr store.")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
+@click.option("--out", type=click.Path(path_type=Path), help="A Zarr store for maps and figures.")
+@shared.overwrite
 @click.option("--img", help="The low-resolution image, where the store holds no members.")
-@click.option("--model", help="The model file, where it does not lie under its recorded name.")
+@shared.recorded_model
 @click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
-@click.option("--seed", default=0, show_default=True, help="Of the random numbers that break ties.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random numbers that break ties.")
 def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
     """Score the product STORE.zarr against the high-resolution image REFERENCE."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console  # slow to import
+    from rich.table import Table  # slow to import
 
-    import bayesr
-    from bayesr.store.places import check
+    from bayesr.store.places import check  # slow to import
 
     if out is not None:
         check(str(out), 0, overwrite=overwrite, resume=False)
     scores = bayesr.score(store, reference, progress=True, **options)
-    table = Table("figure", "value", "what it is", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
+    table = Table("figure", "value", "meaning", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
     for name, figure in scores.data_vars.items():
         units, meaning = figure.attrs.get("units", "1").removesuffix("1"), figure.attrs["long_name"]
         if figure.dims == ("level",):
@@ -38,21 +40,17 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
             table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
     Console().print(table)
     if out is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
-            scores.to_zarr(out, mode="w" if overwrite else "w-")
-        click.echo(f"Maps and curves lie at {out.absolute()}")
+        _to_zarr(scores, out, overwrite)
+        click.echo(f"The maps and curves are at {out.absolute()}")
 
 
 @click.command()
 @click.argument("source", metavar="STORE_OR_IMG")
-@click.option("-k", default=4, show_default=True, help="Components, fewer than members.")
-@click.option("--img", help="The image that was sampled, for a store without members.")
-@click.option("--window", type=(int, int, int, int), metavar="TOP BOTTOM LEFT RIGHT", help="High-resolution pixels.")
-@click.option("--out", type=click.Path(path_type=Path), help="A Zarr store to write them to.")
-@click.option("--model", help="A bundled name, or a model file.")
-@click.option("-n", type=int, help="Members, for an image.")
-@click.option("--seed", type=int, help="For an image.")
+@click.option("-k", default=4, show_default=True, help="Number of components, fewer than members.")
+@shared.img_without_members
+@shared.window
+@click.option("--out", type=click.Path(path_type=Path), help="A Zarr store for images and scores.")
+@shared.if_sampled
 def components(
     source: str,
     k: int,
@@ -62,59 +60,50 @@ def components(
     model: str | None,
     **options: Any,
 ) -> None:
-    """The K ways in which the answer varies most, of a product's store or of an image that is sampled first."""
-    import bayesr
-    from bayesr.errors import StoreExists
-
-    if out is not None and out.exists():
-        raise StoreExists(f"{out} is already there: choose another name.")
-    part = None if window is None else (slice(*window[:2]), slice(*window[2:]))
-    given = {name: value for name, value in options.items() if value is not None}
-    ds = bayesr.components(source, k, img=img, window=part, model=model, progress=True, **given)
+    """Compute the K principal components of the members of a product's store, or of an image that is sampled first."""
+    shared.require_new(out)
+    part = shared.slices(window)
+    ds = bayesr.components(source, k, img=img, window=part, model=model, progress=True, **shared.given(**options))
     click.echo(f"component  share of the variance ({ds['share'].attrs['comment']})")
     for i, share in enumerate(ds["share"].values):
         click.echo(f"{i:<9}  {share:.3f}")
     if out is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
-            ds.to_zarr(out, zarr_format=3)
-        click.echo(f"Images and scores lie at {out.absolute()}")
+        _to_zarr(ds, out)
+        click.echo(f"The images and scores are at {out.absolute()}")
 
 
 @click.command()
 @click.argument("source", metavar="STORE_OR_IMG")
 @click.argument("out", metavar="OUT.zarr", type=click.Path(path_type=Path))
-@click.option("--segmenter", default="nuclei", show_default=True, help="A name, a trained file, otsu or watershed.")
-@click.option("--img", help="The image that was sampled, for a store without members.")
-@click.option("--level", default=0.9, show_default=True, help="Of the intervals, in (0, 1).")
-@click.option("--threshold", default=0.5, show_default=True, help="Probability from which on a pixel is foreground.")
-@click.option("--smallest", default=0, show_default=True, help="Pixels below which a region is no object.")
-@click.option("--keep-members", is_flag=True, help="Write every member's probability and labels too.")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished store.")
-@click.option("--model", help="A bundled name, or a model file.")
-@click.option("-n", type=int, help="Members, for an image.")
-@click.option("--seed", type=int, help="For an image.")
+@click.option(
+    "--segmenter", default="nuclei", show_default=True, help="A bundled name, a segmenter file, otsu or watershed."
+)
+@shared.img_without_members
+@shared.level
+@shared.threshold
+@shared.smallest
+@click.option("--keep-members", is_flag=True, help="Write the probability and labels of every member, too.")
+@shared.overwrite
+@click.option("--resume", is_flag=True, help="Complete an unfinished store.")
+@shared.if_sampled
 def segment(source: str, out: Path, segmenter: str, n: int | None, seed: int | None, **options: Any) -> None:
     """Segment every member of a product's store, or of an image that is sampled first, and write OUT.zarr."""
-    import bayesr
-
-    given: dict[str, Any] = {name: value for name, value in (("n", n), ("seed", seed)) if value is not None}
-    ds = bayesr.segment(source, segmenter, store=out, progress=True, **options, **given)
+    sampling = shared.given(n=n, seed=seed)
+    ds = bayesr.segment(source, segmenter, store=out, progress=True, **options, **sampling)
     foreground = float(ds["probability"].mean())
     click.echo(f"segmenter {ds.attrs['segmenter']}, {ds.attrs['n']} members; foreground {foreground:.1%} of the pixels")
     if "count" in ds:
         lower, upper = float(ds["count_lower"]), float(ds["count_upper"])
         click.echo(
             f"{float(ds['count']):.1f} objects, {lower:g} to {upper:g} at level {options['level']:g}; "
-            f"{int((ds['existence'] >= 0.5).sum())} that half of the members see"
+            f"{int((ds['existence'] >= 0.5).sum())} exist in at least half of the members"
         )
-    click.echo(f"The segmentation lies at {out.absolute()}")
+    click.echo(f"The segmentation is at {out.absolute()}")
     click.echo(f"Open it with: xarray.open_zarr({str(out)!r})")
 
 
 def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
-    """A grid, as 64 or 32x64; else a path."""
+    """Return the cells of a grid, such as 64 or 32x64; else the path as it is."""
     sides = value.split("x")
     if len(sides) <= 2 and all(side.isdecimal() for side in sides):
         return int(value) if len(sides) == 1 else tuple(map(int, sides))
@@ -126,33 +115,27 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.argument("regions", callback=_regions)
 @click.option(
     "--statistic", type=click.Choice(["mean", "sum", "min", "max", "median", "share"]), default="mean",
-    show_default=True,
+    show_default=True, help="Statistic of the pixels of a region.",
 )  # fmt: skip
-@click.option("--threshold", type=float, help="Of the share: of pixels above it.")
-@click.option("--exceed", type=float, help="Say how probably the statistic exceeds this.")
-@click.option("--level", default=0.9, show_default=True, help="Of the interval, in (0, 1).")
-@click.option("--quantum", type=float, help="Step of rounded values, where the product does not say it.")
-@click.option("--raw", is_flag=True, help="Members as they are, not calibrated.")
-@click.option("--img", help="The image that was sampled, for a store without members.")
+@click.option("--threshold", type=float, help="For the share: the value that counted pixels exceed.")
+@click.option("--exceed", type=float, help="Also report the probability that the statistic exceeds this value.")
+@shared.level
+@click.option("--quantum", type=float, help="Quantisation step of the values, where the product does not state it.")
+@click.option("--raw", is_flag=True, help="Use the members without calibration.")
+@shared.img_without_members
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store, or a .csv file, to write.")
-@click.option("--model", help="A bundled name, or a model file.")
-@click.option("-n", type=int, help="Members, for an image.")
-@click.option("--seed", type=int, help="For an image.")
+@shared.if_sampled
 def aggregate(
     source: str, regions: Any, raw: bool, out: Path | None, n: int | None, seed: int | None, **options: Any
 ) -> None:
-    """A statistic of every region, with its interval, from a product's store, or an image that is sampled first.
+    """Compute a statistic of every region, with its interval, from a product's store or an image that is sampled first.
 
-    REGIONS is an image of labels, a file of polygons (.geojson), or the side of a grid's cells in high-resolution
+    REGIONS is an image of labels, a file of polygons (.geojson), or the side of the cells of a grid in high-resolution
     pixels: 64, or 32x64 (height x width).
     """
-    import bayesr
-    from bayesr.errors import StoreExists
-
-    if out is not None and out.exists():
-        raise StoreExists(f"{out} is already there: choose another name.")
-    given: dict[str, Any] = {name: value for name, value in (("n", n), ("seed", seed)) if value is not None}
-    ds = bayesr.aggregate(source, regions, calibrated=not raw, progress=True, **options, **given)
+    shared.require_new(out)
+    sampling = shared.given(n=n, seed=seed)
+    ds = bayesr.aggregate(source, regions, calibrated=not raw, progress=True, **options, **sampling)
     table = ds.drop_dims("realization").to_dataframe()
     click.echo(table.to_string(max_rows=40, float_format="{:.4g}".format))
     if out is None:
@@ -160,7 +143,11 @@ def aggregate(
     if out.suffix == ".csv":
         table.to_csv(out)
     else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
-            ds.to_zarr(out, zarr_format=3)
-    click.echo(f"The table lies at {out.absolute()}")
+        _to_zarr(ds, out)
+    click.echo(f"The table is at {out.absolute()}")
+
+
+def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that consolidated metadata is not part of the Zarr v3 specification yet
+        ds.to_zarr(out, mode="w" if overwrite else "w-", zarr_format=3)

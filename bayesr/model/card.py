@@ -1,6 +1,6 @@
-"""Model cards: what a model file says of itself, as Markdown. Nothing here loads weights or torch.
+"""Model cards: the metadata of a model file as Markdown. Weights and torch are not loaded.
 
-What the file does not say is said to be missing, so that no card looks more complete than it is.
+Missing metadata is marked as such, so that no card looks more complete than it is.
 """
 
 from __future__ import annotations
@@ -10,28 +10,37 @@ from pathlib import Path
 from typing import Any
 
 from bayesr.errors import InvalidArgument
-from bayesr.model.catalogue import locate, models, read_header, write_card
+from bayesr.model.catalogue import locate, models
+from bayesr.model.header import read_header, write_card
 
 MISSING = "*not recorded*"
 TEXTS = ("use", "limits", "domain", "licence", "hardware")
-"""Facts of a card that are texts, which `store_text` writes."""
+"""Texts of a card, which `store_text` writes."""
 _TRAINING = {"recipe", "steps", "seconds", "device", "hardware", "processes", "seed", "commit", "start"}
-_SHOWN = _TRAINING | {"domain", "use", "limits", "licence", "data", "images", "parameters", "scores"}
+_OWN_ROWS = _TRAINING | {"domain", "use", "limits", "licence", "data", "images", "parameters", "scores"}
 _INTRODUCTION = """# Models
 
-Written by `bayesr card --out docs/models.md` from the bundled model files; nothing here was typed in.
-`bayesr models` lists them, `bayesr card MODEL` prints the card of any model file.
+This page is generated from the bundled model files by `bayesr card --out docs/models.md`.
+`bayesr models` lists the models, and `bayesr card MODEL` prints the card of any model file.
 """
 
 
 def markdown(name_or_path: str | Path, level: int = 1) -> str:
-    """The card of a bundled model or of a model file, its headings from `level` on."""
+    """Return the card of a bundled model or of a model file as Markdown.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a bundled model, or a model file.
+    level : int
+        Level of the first heading.
+    """
     path = locate(name_or_path)
     header = read_header(path)
     card: Mapping[str, Any] = header["card"]
     architecture = header["architecture"]
     parts = [
-        ("", f"**Intended use.** {_said(card.get('use'))}\n\n**Limits.** {_said(card.get('limits'))}"),
+        ("", f"**Intended use.** {_text(card.get('use'))}\n\n**Limits.** {_text(card.get('limits'))}"),
         (
             "",
             _facts(
@@ -40,12 +49,12 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
                     "scale": f"x{architecture['scale']}",
                     "bands": f"{architecture['bands']} at once"
                     + (", any number one by one" if architecture["bands"] == 1 else ""),
-                    "observation": header.get("observation"),
+                    "forward operator": header.get("observation"),
                     "values": header.get("value_scaling"),
                     "parameters": _number(card.get("parameters")),
                     "file": f"{path.stat().st_size / 2**20:.2f} MiB, weights as fp16",
                     "checksum of the weights": f"`{header['sha256']}`",
-                    "influence of a pixel": f"{header['halo']} low-resolution pixels at most",
+                    "range of influence of a pixel": f"at most {header['halo']} low-resolution pixels",
                 }
             ),
         ),
@@ -53,13 +62,13 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
             "Data and licence",
             _facts(
                 {"data": card.get("data"), "images": _number(card.get("images")), "licence": card.get("licence")}
-                | {name: value for name, value in card.items() if name not in _SHOWN and value not in ("", {}, [])}
+                | {name: value for name, value in card.items() if name not in _OWN_ROWS and value not in ("", {}, [])}
             ),
         ),
         ("Training", _training(card)),
         ("Architecture", _facts({k: v for k, v in architecture.items() if k not in ("scale", "bands")})),
         ("Calibration", _calibration(header.get("calibration") or {})),
-        ("Input check", _inputs(header.get("inputs"))),
+        ("Out-of-distribution check", _inputs(header.get("inputs"))),
         ("Scores", _scores(card.get("scores") or {})),
     ]
     text = [f"{'#' * level} {path.stem}"]
@@ -69,8 +78,8 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
 
 
 def page(folder: Path) -> str:
-    """The cards of all bundled models on one page, with the contact sheets that lie in its folder as NAME.png."""
-    found = models()
+    """Return the cards of all bundled models as one page, with the contact sheets ``NAME.png`` in `folder`."""
+    infos = models()
     rows = [
         [
             f"[{info.name}](#{info.name})",
@@ -80,10 +89,10 @@ def page(folder: Path) -> str:
             f"{info.parameters:,}",
             f"{info.bytes / 2**20:.1f} MiB",
         ]
-        for info in found
+        for info in infos
     ]
     text = [_INTRODUCTION, _table(["model", "domain", "scale", "bands", "parameters", "size"], rows) + "\n"]
-    for info in found:
+    for info in infos:
         text.append(markdown(info.path, 2))
         if (folder / f"{info.name}.png").is_file():
             text.append(
@@ -94,25 +103,25 @@ def page(folder: Path) -> str:
 
 
 def store_text(path: Path, name: str, text: str) -> None:
-    """Write one of the card's `TEXTS` into a model file."""
+    """Write one of the `TEXTS` of a card into a model file."""
     if name not in TEXTS:
-        raise InvalidArgument(f"A card has no text {name!r}: choose among {', '.join(TEXTS)}.")
+        raise InvalidArgument(f"A card has no text {name!r}: choose one of {', '.join(TEXTS)}.")
     write_card(path, {**read_header(path)["card"], name: text})
 
 
 def store_scores(path: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write scores by data set into a model file, beside those of other sets.
+    """Write scores by data set into a model file; scores of other data sets are unchanged.
 
-    Figures of the same images, n and seed are joined; others replace what was there, so that one line of
-    a card never mixes two measurements.
+    Scores of the same images, n and seed are merged with recorded ones. Otherwise they replace them, so that one
+    row of a card never mixes two measurements.
     """
     card = read_header(path)["card"]
-    kept: dict[str, Any] = dict(card.get("scores") or {})
+    merged: dict[str, Any] = dict(card.get("scores") or {})
     for name, new in scores.items():
-        old = kept.get(name, {})
+        old = merged.get(name, {})
         same = all(old.get(key) == new.get(key) for key in ("images", "n", "seed"))
-        kept[name] = {**(old if same else {}), **new}
-    write_card(path, {**card, "scores": kept})
+        merged[name] = {**(old if same else {}), **new}
+    write_card(path, {**card, "scores": merged})
 
 
 # -- sections ------------------------------------------------------------------------------------
@@ -142,85 +151,88 @@ def _stages(steps: Any) -> str | None:
 
 
 def _origin(start: Any) -> str:
-    """Where training started from, and where that started from, and so on."""
+    """Describe the model that training started from, and its own start, recursively."""
     if not isinstance(start, Mapping) or not start:
         return str(start) if start else "random weights"
-    known = [
+    facts = [
         str(start.get("model") or start.get("checkpoint") or MISSING),
         f"`{start['sha256'][:12]}`" if start.get("sha256") else "",
         _stages(start.get("steps")) or "",
         f"{start['seconds'] / 60:,.0f} minutes" if start.get("seconds") else "",
     ]
-    said = ", ".join(part for part in known if part)
-    return f"{said}; which started from {_origin(start['start'])}" if start.get("start") else said
+    text = ", ".join(fact for fact in facts if fact)
+    return f"{text}; which started from {_origin(start['start'])}" if start.get("start") else text
 
 
 def _calibration(calibration: Mapping[str, Any]) -> str:
     if not calibration.get("missed"):
-        return "Not calibrated: intervals assume a Gaussian and raw spread."
+        return "Not calibrated: intervals assume a Gaussian with the raw standard deviation."
     provenance, tables = calibration.get("provenance") or {}, calibration.get("coverage") or {}
     facts = {
         "images": calibration.get("source"),
-        "for the intervals": f"{calibration['images']} of them, enough for levels up to "
+        "images for the intervals": f"{calibration['images']} of these, enough for levels up to "
         f"{calibration['images'] / (calibration['images'] + 1):.3f}",
         "members": ", ".join(map(str, provenance.get("members", calibration["missed"]))),
         "date": provenance.get("date"),
-        "of the weights": provenance.get("model_sha256") and f"`{provenance['model_sha256'][:12]}`",
+        "checksum of the calibrated weights": provenance.get("model_sha256") and f"`{provenance['model_sha256'][:12]}`",
     }
     if not tables:
-        return _facts(facts) + f"\n\nHow well the intervals held: {MISSING}."
+        return _facts(facts) + f"\n\nEmpirical coverage: {MISSING}."
     columns = ("level", "coverage", "standard_error", "worst", "width")
     rows = [
         [f"{value:.3g}" if value is not None else "–" for value in row]
         for row in zip(*(tables[name] for name in columns), strict=True)
         if row[0] in (0.5, 0.8, 0.9, 0.95, 0.99)
     ]
-    said = f"On images that fitted neither factor nor interval, n = {tables.get('n')}; width over `value_range`:"
-    names = ["level", "covered", "standard error", "worst image", "width"]
-    return f"{_facts(facts)}\n\n{said}\n\n{_table(names, rows)}"
+    introduction = (
+        "Empirical coverage on images that fitted neither the factor nor the interval, with "
+        f"n = {tables.get('n')} members. The width is relative to `value_range`."
+    )
+    names = ["level", "coverage", "standard error", "worst image", "width"]
+    return f"{_facts(facts)}\n\n{introduction}\n\n{_table(names, rows)}"
 
 
 def _inputs(inputs: Mapping[str, Any] | None) -> str:
     if not inputs:
-        return "None: the model stores no statistics of its calibration's images, so foreign inputs pass unnoticed."
+        return "None: the model stores no statistics of its calibration images, so no input is reported."
     images = inputs.get("images")
-    return f"Inputs are compared with statistics of {images or MISSING} calibration images before they are sampled."
+    return f"Inputs are compared with statistics of {images or MISSING} calibration images before sampling."
 
 
 def _scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
     if not scores:
         return f"{MISSING.capitalize()}."
     about = ("images", "n", "seed")
-    figures = list(dict.fromkeys(k for found in scores.values() for k in found))
+    figures = list(dict.fromkeys(k for row in scores.values() for k in row))
     figures = [k for k in figures if k not in (*about, "estimators") and not k.endswith(" ±")]
 
-    def cell(found: Mapping[str, Any], figure: str) -> str:
-        value, error = found.get(figure), found.get(f"{figure} ±")
+    def cell(row: Mapping[str, Any], figure: str) -> str:
+        value, error = row.get(figure), row.get(f"{figure} ±")
         return "–" if value is None else f"{value:.4g}" + (f" ± {error:.2g}" if error is not None else "")
 
     rows = [
-        [name, *(str(found.get(k, "?")) for k in about), *(cell(found, figure) for figure in figures)]
-        for name, found in scores.items()
+        [name, *(str(row.get(k, "?")) for k in about), *(cell(row, figure) for figure in figures)]
+        for name, row in scores.items()
     ]
-    estimators = list(dict.fromkeys(found.get("estimators", "") for found in scores.values()))
-    said = "\n".join(f"- {text}." for text in estimators if text) or f"Estimators: {MISSING}."
-    return f"{_table(['set', *about, *figures], rows)}\n\n{said}"
+    estimators = list(dict.fromkeys(row.get("estimators", "") for row in scores.values()))
+    notes = "\n".join(f"- {text}." for text in estimators if text) or f"Estimators: {MISSING}."
+    return f"{_table(['set', *about, *figures], rows)}\n\n{notes}"
 
 
 # -- Markdown ------------------------------------------------------------------------------------
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
-    return _table(["", ""], [[name, _said(value)] for name, value in facts.items()])
+    return _table(["", ""], [[name, _text(value)] for name, value in facts.items()])
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None or value == "" or value == []:
         return MISSING
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_said(part) for part in value)
+        return ", ".join(_text(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -1,10 +1,9 @@
-"""Checkpoints: everything that decides the next step, in one NumPy archive without pickles."""
+"""Checkpoints of trainings: the complete state, in one NumPy archive without pickles."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
+from bayesr.files import write_atomically
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_names
@@ -24,24 +24,18 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
-    """Replace the checkpoint at `path`, whole or not at all: a full disk or a power cut loses none.
+    """Write the checkpoint at `path` and replace the one before atomically.
 
     Raises
     ------
     TrainingFailed
-        When it cannot be written; what was there before is kept.
+        When it cannot be written; the checkpoint before is kept.
     """
-    packed = io.BytesIO()  # zip archives that fail half-way raise once more as they are closed
+    packed = io.BytesIO()  # in memory: a zip archive on a full disk raises once more as it is closed
     np.savez(packed, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
-    partial = path.with_suffix(".partial.npz")
     try:
-        with open(partial, "wb") as file:
-            file.write(packed.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())  # or the name could reach the disk before the data
-        partial.replace(path)
+        write_atomically(path, packed.getbuffer())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TrainingFailed(
             f"The checkpoint {path} could not be written ({error}); the one before it is kept. Free some space "
             "and resume."
@@ -49,12 +43,12 @@ def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """(arrays, facts) of a checkpoint.
+    """Return (arrays, facts) of a checkpoint.
 
     Raises
     ------
     TrainingFailed
-        When there is none, or the file is damaged.
+        When there is no checkpoint, or it is damaged.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -65,14 +59,15 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
-    """(averaged network, facts) of a checkpoint, to start another training from.
+    """Return (averaged network, facts) of a checkpoint, to start another training from.
 
-    Of a checkpoint whose head this version builds otherwise, the backbone and its output head alone.
+    Where the weights do not fit the stochastic head that this version builds, the network has none: it is the
+    backbone with its output head alone.
 
     Raises
     ------
     TrainingFailed
-        When there is none, or its network cannot be built.
+        When there is no checkpoint, or its network cannot be built.
     """
     arrays, facts = read(path)
     try:
@@ -88,37 +83,43 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
 
 
 def restore(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load a module's weights, with an error that names the checkpoint."""
+    """Load weights into a module; `path` is the checkpoint that an error names.
+
+    Raises
+    ------
+    TrainingFailed
+        When they do not fit the module.
+    """
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise TrainingFailed(
-            f"{path} holds another network than the recipe's, though of the same sizes: it was written by another "
-            "version. Start from it instead of resuming it."
+            f"{path} holds another network than that of the recipe, although the sizes agree: it was written by "
+            "another version. Start from it instead of resuming it."
         ) from error
 
 
 def of_module(prefix: str, module: nn.Module) -> Arrays:
-    """A module's weights and buffers as arrays."""
+    """Return the weights and buffers of a module as arrays."""
     weights = stored_names(module.state_dict())
     return {f"{prefix}/{name}": value.detach().cpu().numpy() for name, value in weights.items()}
 
 
 def of_optimiser(prefix: str, optimiser: torch.optim.Optimizer) -> Arrays:
-    """An optimiser's moments as arrays; its groups are the recipe's."""
+    """Return the moments of an optimiser as arrays; its parameter groups follow from the recipe."""
     state = optimiser.state_dict()["state"]
     return {f"{prefix}/{i}/{k}": np.asarray(v.cpu()) for i, moments in state.items() for k, v in moments.items()}
 
 
 def part(prefix: str, arrays: Arrays) -> dict[str, Tensor]:
-    """The arrays below a prefix, as tensors."""
+    """Return the arrays below a prefix, as tensors."""
     return read_names(
         {k[len(prefix) + 1 :]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{prefix}/")}
     )
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, values: Mapping[str, Tensor]) -> None:
-    """The inverse of `of_optimiser`."""
+    """Restore the moments that `of_optimiser` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in values.items():
         i, name = key.split("/")

@@ -1,10 +1,8 @@
-"""Model: a network with what it needs to be used rightly. One safetensors file, never a pickle."""
+"""Model: a network with its forward operator, its calibration and its metadata, in one safetensors file."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -15,43 +13,46 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
-from bayesr import observe
 from bayesr.calibration.calibration import Calibration
-from bayesr.calibration.inputs import InputCheck, InputStatistics
+from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel
-from bayesr.model.catalogue import FORMAT, locate, read_header
+from bayesr.model.catalogue import locate
+from bayesr.model.file import read_weights, write
+from bayesr.model.header import read_header
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
-from bayesr.networks.stored import read_architecture, read_names, stored_architecture, stored_names
+from bayesr.networks.stored import read_architecture, read_names, stored_architecture
+from bayesr.observe import ForwardOperator, from_description
 
 _CONFINE_REACH = 8
-"""Low-resolution pixels that the passes which confine a member to its bounds add to the halo."""
+"""Low-resolution pixels that the clipping passes add to the halo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network, the observation it inverts, its calibration and its papers.
+    """A trained network with the forward operator that it inverts, its calibration and its metadata.
 
     Attributes
     ----------
     name : str
     generator : Generator
-        In evaluation mode; sampling never changes it.
-    observation : Observation
-        The operator that every member reproduces the input under.
+        The network, in evaluation mode; sampling never changes it.
+    observation : ForwardOperator
+        The forward operator A: every member x of an image y satisfies ``A x = y``.
     calibration : Calibration
     inputs : InputStatistics or None
-        What the calibration's images look like; None where too few were at hand to know.
+        Statistics of the calibration images; None where there were too few images.
     card : dict
-        Provenance: domain, data, licence, steps, seed, commit, parameters, scores.
+        Metadata: domain, data, licence, steps, seed, commit, parameters, scores.
     sha256 : str
         Checksum of the weights as stored.
     """
 
     name: str
     generator: Generator
-    observation: observe.ForwardOperator
+    observation: ForwardOperator
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -64,44 +65,49 @@ class Model:
 
     @property
     def bands(self) -> int:
-        """Bands that the network takes at once; a one-band model takes any number, one by one."""
+        """Number of bands that the network takes at once; a one-band model takes any number, one by one."""
         return int(self.generator.architecture["bands"])
 
     @property
     def halo(self) -> int:
-        """Low-resolution pixels around a tile that can influence it by more than float accuracy."""
+        """Distance in low-resolution pixels from which the input can influence a tile by more than float accuracy."""
         return self.generator.reach + self.observation.reach + _CONFINE_REACH
 
     @property
     def promises(self) -> dict[str, bool]:
         """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree).
 
-        Without consistency, as for noisy observations, ``|y - A x|^2`` is of the size of the noise, as far as
-        the network has learnt it. Without one image, as for attention across all of it, what is cut into tiles is
-        not what it would be in one piece.
+        Without consistency, as for noisy forward operators, ``|y - A x|^2`` is about as large as the noise, as far
+        as the network has learnt it. Without one image, as for global attention, the result depends on the tiling.
         """
         return {"consistency": self.observation.exact, "one_image": self.generator.local}
 
     def check(self, pixels: NDArray[np.floating]) -> InputCheck:
-        """Whether an image `band x y x x`, in network units, is like those that the calibration holds for."""
+        """Compare an image with the calibration images.
+
+        Parameters
+        ----------
+        pixels : ndarray
+            `band x y x x`, in network units.
+        """
         if self.inputs is None:
             return InputCheck({}, "the model stores no statistics of its calibration's images")
         return self.inputs.check(pixels)
 
     def on(self, device: torch.device) -> Model:
-        """This model with its network on a device; itself where it is there already."""
+        """Return this model with its network on a device; the model itself where it is there already."""
         if all(weight.device == device for weight in self.generator.parameters()):
             return self
         return replace(self, generator=copy.deepcopy(self.generator).to(device))
 
     def sample(self, img: Any, n: int = 32, **options: Any) -> xr.Dataset:
-        """`bayesr.sample` with this model."""
-        from bayesr.sampling.workflow import sample
+        """Draw members of an image with this model; see `bayesr.sample`."""
+        from bayesr.sampling.workflow import sample  # sampling imports models: the one exception to the import order
 
         return sample(img, n, model=self, **options)
 
     def save(self, path: str | Path) -> Path:
-        """Write the model file, weights as fp16, replacing it whole or not at all."""
+        """Write the model file, with weights as fp16, and replace it atomically."""
         return write(
             path,
             self.generator,
@@ -117,58 +123,13 @@ class Model:
         )
 
 
-def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any]) -> Path:
-    """Write weights as fp16 with a header that says what they are, replacing the file whole or not at all."""
-    from safetensors.torch import save
-
-    path = Path(path)
-    weights = {k: stored(v.detach().cpu()).contiguous() for k, v in stored_names(network.state_dict()).items()}
-    known = {"format": FORMAT, **header, "sha256": checksum(weights)}
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_bytes(save(weights, metadata={"bayesr": json.dumps(known)}))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def read_weights(path: Path, header: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The weights in a file that `write` wrote.
-
-    Raises
-    ------
-    InvalidModel
-        When they do not have the checksum that the header records.
-    """
-    from safetensors.torch import load_file
-
-    weights = load_file(path)
-    if checksum(weights) != header["sha256"]:
-        raise InvalidModel(f"The weights in {path} do not have their recorded checksum: copy the file again.")
-    return weights
-
-
-def stored(weight: torch.Tensor) -> torch.Tensor:
-    """As fp16; what only counts, such as the batches that a normalisation saw, stays as it is."""
-    return weight.half() if weight.is_floating_point() else weight
-
-
-def checksum(weights: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names and values, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode() + weights[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
 def load(name_or_path: str | Path | Model) -> Model:
     """Load a model.
 
     Parameters
     ----------
-    name_or_path : str or Path
-        The name of a bundled model (see `bayesr.models`) or a model file.
+    name_or_path : str, Path or Model
+        The name of a bundled model (see `bayesr.models`) or a model file. A `Model` is returned as it is.
 
     Returns
     -------
@@ -177,7 +138,7 @@ def load(name_or_path: str | Path | Model) -> Model:
     Raises
     ------
     UnknownModel
-        When there is no such model; the message names the nearest.
+        When there is no such model. The message lists the nearest names.
     InvalidModel
         When the file is damaged, a pickle, or of another version.
     """
@@ -189,17 +150,15 @@ def load(name_or_path: str | Path | Model) -> Model:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, modified: int) -> Model:
-    from safetensors import SafetensorError
-
     header = read_header(path)
     try:
         weights = read_weights(path, header)
         generator = build(**read_architecture(header["architecture"]))
-        generator.load_state_dict(read_names(weights))  # which makes float32 of fp16
+        generator.load_state_dict(read_names(weights))  # converts fp16 to float32
         model = Model(
             name=path.stem,
             generator=generator.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-            observation=observe.from_description(header["observation"]),
+            observation=from_description(header["observation"]),
             calibration=Calibration.from_description(header["calibration"]),
             card=header["card"],
             sha256=header["sha256"],

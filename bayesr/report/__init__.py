@@ -1,4 +1,4 @@
-"""Pages to look at: a product, or recorded tables and histories, as one self-contained HTML file."""
+"""Report: a product as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def write(
     model: Any = None,
     progress: bool | None = None,
 ) -> Path:
-    """Write the page of a product: one HTML file of less than 8 MB that asks no address for anything.
+    """Write the page of a product: one self-contained HTML file of less than 8 MB.
 
-    Of products of more than 1024 x 1024 pixels it shows block means, or a `window` as it is. Values are rounded to
-    steps that the page states; members are lossy pictures, as many as there is room for.
+    The page shows block means of products of more than 1024 x 1024 pixels, or a `window` at full resolution. Values
+    are rounded to steps that the page states. Members are stored as lossy pictures, as many as there is room for.
 
     Parameters
     ----------
@@ -31,19 +31,20 @@ def write(
         A product of `bayesr.sample`, in memory or opened from its store, or the path or URL of that store, which also
         holds the low-resolution image.
     out : path
-        The HTML file; one that is there is replaced.
+        The HTML file. An existing file is replaced.
     reference : path, ndarray, Tensor, PIL image or DataArray, optional
-        The truth, as of `bayesr.score`: the page then shows errors, and how far intervals hold.
+        The ground truth, as in `bayesr.score`: the page then shows errors and the empirical coverage of intervals.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The low-resolution image, where the product does not hold it. Its checksum is compared.
+        The low-resolution image, where the product does not hold it. Its checksum must agree.
     window : pair of slice, optional
         Rows and columns in high-resolution pixels, widened to whole low-resolution pixels.
     redraw : int
-        Draw the first so many members again where the product does not hold its members, from the image and the model.
+        Number of members to draw again, from the image and the model, where the product does not hold its members.
     model : str, Path or Model, optional
-        Where the model lies, if not under its recorded name: for members drawn again, and intervals at other levels.
+        The model, where its path differs from the recorded one. It is needed for members that are drawn again, and
+        for intervals at other levels.
     progress : bool, optional
-        True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
+        True shows a progress bar, or plain lines without a terminal. None shows a bar on a terminal only.
 
     Returns
     -------
@@ -53,16 +54,16 @@ def write(
     Raises
     ------
     StoreFailed
-        When there is no store, it is not finished, or the page cannot be written.
+        When the store does not exist or is not finished, or the page cannot be written.
     InvalidProduct
-        When it is no product of `bayesr.sample`, or the image or the reference belongs to another one.
+        When the Dataset is not a product of `bayesr.sample`, or the image or the reference belongs to another product.
     InvalidArgument, BandMismatch
         When the reference has another size or other bands, or the window is empty.
     """
-    from bayesr.report.describe import described
-    from bayesr.report.page import page, save
+    from bayesr.report.describe import page_data  # slow to import
+    from bayesr.report.page import page, save  # slow to import
 
     out = Path(out)
     options = {"img": img, "window": window, "redraw": redraw, "model": model, "progress": progress}
-    data = described(product_or_store, reference, out, **options)
+    data = page_data(product_or_store, reference, out, **options)
     return save(page("product.html", data, f"{data['title']} · bayesr"), out)

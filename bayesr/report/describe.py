@@ -1,4 +1,4 @@
-"""All that the page of a product says, as plain data: what is given is checked first, then read once."""
+"""Data of the page of a product, as plain values. Arguments are checked first, and maps are read once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.report import panels
-from bayesr.report.evidence import Reference, held_against
+from bayesr.report import panels, provenance
+from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
+from bayesr.report.pictures import encode_members
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
-from bayesr.sampling.products import open_product
+from bayesr.sampling.workflow import replay
 from bayesr.store.layout import NEXT, PROGRESS, Store
 from bayesr.store.places import place_of
 
@@ -27,7 +28,7 @@ _NEEDED = ("mean", "std", "lower", "upper")
 _KEEP = "sample it with keep_samples=True (--keep-samples)"
 
 
-def described(
+def page_data(
     given: Any,
     reference: Any,
     out: Path,
@@ -38,7 +39,7 @@ def described(
     model: Any = None,
     progress: bool | None,
 ) -> dict[str, Any]:
-    """The data of a page; arguments as of `bayesr.report.write`."""
+    """Return the data of a page; see `bayesr.report.write` for the parameters."""
     if not out.absolute().parent.is_dir():
         raise StoreFailed(f"There is no folder {out.absolute().parent} to write {out.name} to: make it first.")
     ds, store = opened(given)
@@ -47,18 +48,21 @@ def described(
         product.attribute(ds, name)
     view = panels.view_of(ds, _whole(ds, window))
     low = _input(ds, store, img)
-    truth = None if reference is None else Reference.of(ds, reference, model)
+    truth = None if reference is None else Reference.read(ds, reference, model)
     drawing = _members(ds, store, low, view, redraw, model)
     with show_progress("reading", 10, progress) as advance:
-        return _told(ds, store, view, low, truth, drawing, advance, Path(str(given)).name if store else out.stem)
+        return _assemble(ds, store, view, low, truth, drawing, advance, Path(str(given)).name if store else out.stem)
 
 
 def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
-    """A product, and its store where it is one that bayesr wrote; not one that is unfinished.
+    """Open a product, and its store where `bayesr.sample` wrote it.
 
     Raises
     ------
-    StoreFailed, InvalidProduct
+    StoreFailed
+        When the store does not exist or is not finished.
+    InvalidProduct
+        When it holds no product.
     """
     if isinstance(given, xr.Dataset):
         return given, None
@@ -86,28 +90,28 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
 
 
 def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, slice] | None:
-    """A window widened to whole low-resolution pixels."""
+    """Return a window widened to whole low-resolution pixels."""
     if window is None:
         return None
-    scale, found = int(ds.attrs["scale"]), []
+    scale, whole = int(ds.attrs["scale"]), []
     for dim, part in zip(("y", "x"), window, strict=True):
         start, stop, step = part.indices(ds.sizes[dim])
         if step != 1 or stop <= start:
             raise InvalidArgument(
-                f"The window {part.start}:{part.stop} along {dim} holds no pixel of the product's {ds.sizes[dim]}: "
+                f"The window {part.start}:{part.stop} along {dim} is empty; the product has {ds.sizes[dim]} pixels: "
                 "give the first pixel and the one after the last, in high-resolution pixels."
             )
-        found.append(slice(start // scale * scale, min(-(-stop // scale) * scale, ds.sizes[dim])))
-    return found[0], found[1]
+        whole.append(slice(start // scale * scale, min(-(-stop // scale) * scale, ds.sizes[dim])))
+    return whole[0], whole[1]
 
 
 def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
-    """The low-resolution image, from its store or as given; None without one, or where the product is a part."""
+    """Return the low-resolution image, from its store or as given; None without one, or where the product is a part."""
     if img is not None:
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
         bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
-        nodata = panels.json_of(ds, "input").get("nodata")
+        nodata = provenance.json_of(ds, "input").get("nodata")
         low = images.Image(store.input(), value_range, bounds, nodata, ds.attrs["input_sha256"])  # type: ignore[arg-type]
     else:
         return None
@@ -116,7 +120,7 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
 
 
 Drawing = tuple[list[int], Callable[[int], Array], bool]
-"""Members that there are or can be drawn again, what draws one, and whether they are drawn again."""
+"""Numbers of the available members, a function that returns one, and whether it draws them again."""
 
 
 def _members(
@@ -126,21 +130,21 @@ def _members(
         samples = ds["samples"].transpose("realization", *product.DIMS)
         numbers = [int(i) for i in samples["realization"]] if "realization" in samples.coords else range(len(samples))
         place = {number: i for i, number in enumerate(numbers)}
-        return list(place), lambda i: panels.reduced(samples[place[i], : panels.BANDS], view), False
+        return list(place), lambda i: panels.downsampled(samples[place[i], : panels.BANDS], view), False
     if not redraw:
         return None
     n = int(ds.attrs["n"])
     if low is None:
-        raise InvalidArgument("There is no image to draw members from again: give the one that was sampled as img=.")
+        raise InvalidArgument(
+            "Members cannot be drawn again without the image: give the image that was sampled as img=."
+        )
     if view.factor > 1:
-        raise InvalidArgument("Members are drawn again for what is shown pixel by pixel: give a smaller window=.")
+        raise InvalidArgument("Members are drawn again only at full resolution: give a smaller window=.")
     job = None if store is None else replaying.job_of(store, model, None, n)
 
     def draw(i: int) -> Array:
         if job is None:
-            from bayesr.sampling.replaying import replay
-
-            return panels.reduced(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
+            return panels.downsampled(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
         out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), np.float32)
         for tile in job.tiles():
             rows, columns = tile.high(job.model.scale)
@@ -151,11 +155,11 @@ def _members(
     return list(range(min(redraw, n))), draw, True
 
 
-def _told(
+def _assemble(
     ds: xr.Dataset, store: Store | None, view: View, low: images.Image | None, truth: Reference | None,
     drawing: Drawing | None, advance: Advance, title: str,
 ) -> dict[str, Any]:  # fmt: skip
-    evidence, extra = (None, {}) if truth is None else held_against(ds, truth, view)
+    evidence, extra = (None, {}) if truth is None else compare(ds, truth, view)
     advance(2)
     budget = panels.BYTES if drawing is None else round(panels.BYTES * (1 - panels.MEMBERS))
     while True:
@@ -165,13 +169,15 @@ def _told(
             break
         view = panels.view_of(ds, (view.rows, view.columns), view.factor + 1)
         if truth is not None:
-            extra = {"reference": panels.reduced(truth.image.data[: panels.BANDS], view)} | _kept(extra, evidence, view)
+            extra = {"reference": panels.downsampled(truth.image.data[: panels.BANDS], view)} | _region(
+                extra, evidence, view
+            )
     bottom, top = _display(ds, maps)
     drawn = None
     if drawing is not None:
         spent = sum(3 * len(plane["data"]) // 4 for plane in shown["planes"].values())
         numbers, draw, _ = drawing
-        drawn = panels.members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
+        drawn = encode_members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
         drawn |= {"of": int(ds.attrs["n"]), "redrawn": drawing[2]}
     advance(1)
     attrs = ds.attrs
@@ -197,12 +203,12 @@ def _told(
         "members": drawn,
         "evidence": evidence,
         "missing": _missing(ds, maps, low, drawn, evidence, view),
-        "provenance": panels.provenance(ds),
-        "command": panels.command(ds, title if store else "OUT.zarr", "samples" in ds),
+        "provenance": provenance.attributes(ds),
+        "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }
 
 
-def _kept(extra: Maps, evidence: dict[str, Any] | None, view: View) -> Maps:
+def _region(extra: Maps, evidence: dict[str, Any] | None, view: View) -> Maps:
     if evidence is None or "region" not in extra:
         return {}
     evidence["region"] = evidence["region"] * (view.factor - 1) / view.factor
@@ -210,7 +216,7 @@ def _kept(extra: Maps, evidence: dict[str, Any] | None, view: View) -> Maps:
 
 
 def _axis(ds: xr.Dataset, dim: str) -> dict[str, Any]:
-    """The centre of the first pixel, the distance to the next, and the units."""
+    """Return the centre of the first pixel, the distance to the next, and the units of an axis."""
     centres = ds[dim].to_numpy().astype(float) if dim in ds.coords else np.arange(ds.sizes[dim]) + 0.5
     step = float(centres[-1] - centres[0]) / (centres.size - 1) if centres.size > 1 else 1.0
     units = ds[dim].attrs.get("units", "") if dim in ds.coords else "pixels"
@@ -218,28 +224,28 @@ def _axis(ds: xr.Dataset, dim: str) -> dict[str, Any]:
 
 
 def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
-    """Values that are shown black and white."""
+    """Return the values that are shown as black and white."""
     low, high = (float(v) for v in ds.attrs["value_range"])
     if len(maps["mean"]) == 3 and float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
-        return low, high  # a photograph, whose colours are to stay
-    found = np.nanpercentile(maps["mean"], [0.2, 99.8]) if np.isfinite(maps["mean"]).any() else (low, high)
-    return (float(found[0]), float(found[1])) if found[1] > found[0] else (low, high)
+        return low, high  # a photograph, whose colours stay as they are
+    ends = np.nanpercentile(maps["mean"], [0.2, 99.8]) if np.isfinite(maps["mean"]).any() else (low, high)
+    return (float(ends[0]), float(ends[1])) if ends[1] > ends[0] else (low, high)
 
 
 def _range(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
-    """Values between which members are kept, in 8 bits."""
+    """Return the values of the codes 0 and 255 of members."""
     low, high = (float(v) for v in ds.attrs["value_range"])
     if float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
         return low, high
-    found = [maps[name] for name in ("mean", "lower", "upper") if name in maps]
-    return min(float(np.nanmin(v)) for v in found), max(float(np.nanmax(v)) for v in found) + 1e-30
+    shown = [maps[name] for name in ("mean", "lower", "upper") if name in maps]
+    return min(float(np.nanmin(v)) for v in shown), max(float(np.nanmax(v)) for v in shown) + 1e-30
 
 
 def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, Any]:
-    """The part of the low-resolution image that is shown, and the side of its pixels in shown ones."""
+    """Return the visible part of the low-resolution image, and the side of its pixels in pixels of the page."""
     rows, columns = (slice(part.start // scale, -(-part.stop // scale)) for part in (view.rows, view.columns))
     factor = max(1, view.factor // scale)
-    values = panels.reduced(low.data[: panels.BANDS], View(rows, columns, factor))
+    values = panels.downsampled(low.data[: panels.BANDS], View(rows, columns, factor))
     if low.nodata is not None:
         values[values == np.float32(low.nodata)] = np.nan
     return Plane(values, width / 1020).encoded() | {"side": scale * factor / view.factor}
@@ -248,7 +254,7 @@ def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, A
 def _missing(
     ds: xr.Dataset, maps: Maps, low: images.Image | None, drawn: Any, evidence: Any, view: View
 ) -> list[dict[str, str]]:
-    """What the page cannot show, why, and how to get it."""
+    """List the parts that the page cannot show, with the reason and the remedy."""
     out = []
 
     def lacks(what: str, why: str, place: str = "") -> None:
@@ -267,7 +273,7 @@ def _missing(
             "member",
         )
         if evidence is not None:
-            lacks("What needs members: the rank histogram, CRPS, spectra", f"The product does not hold them: {_KEEP}.")
+            lacks("Rank histogram, CRPS and spectra", f"They need members, which the product does not hold: {_KEEP}.")
     one = int(ds.attrs["n"]) == 1
     for name in ("std", "calibration", "aleatoric", "epistemic"):
         if name not in maps:
@@ -275,11 +281,15 @@ def _missing(
             if name in ds:
                 split = "the split needs at least two masks and two members of each."
                 why += (
-                    "one member has no spread." if one else split if name in panels.ROOTS else "nothing is known of it."
+                    "one member has no spread."
+                    if one
+                    else split
+                    if name in panels.ROOTS
+                    else "all its values are missing."
                 )
             lacks(name, why)
     if ds.sizes["band"] > panels.BANDS:
         lacks(f"Bands beyond the first {panels.BANDS}", "Cut the product: ds.isel(band=...).")
     if evidence is not None and view.factor > 1:
-        lacks("Where the reference lies outside the interval", "Blocks of pixels are averaged: give a smaller window.")
+        lacks("Pixels outside the interval", "Blocks of pixels are averaged: give a smaller window.")
     return out

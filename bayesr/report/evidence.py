@@ -1,4 +1,4 @@
-"""What a reference says about a product: figures, curves and maps, as `bayesr.score` computes them."""
+"""Comparison of a product with a reference: figures, charts and maps, as `bayesr.score` computes them."""
 
 from __future__ import annotations
 
@@ -18,69 +18,75 @@ from bayesr.scoring.maps import REMOVED, score_intervals, score_mean, score_std
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SIDE = 4096
-"""Figures of larger products are of so many pixels in the middle of what is shown."""
+"""Longest side of the part that figures are computed of; of larger products it is the middle."""
 REGIONS = 12
-"""Regions along the longer side, for which coverage is told."""
+"""Number of regions along the longer side, in the map of the empirical coverage."""
 
 INSIDE, BELOW, ABOVE = 1, 2, 3
-"""Where the reference lies: the codes of the map ``state``; NaN where it or the product is missing."""
+"""Codes of the map ``state``: position of the reference relative to the interval; NaN where values are missing."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference on the grid of a product, and where the product's model lies."""
+    """A reference on the grid of a product, and the model of the product."""
 
     image: images.Image
     model: Any = None
 
     @classmethod
-    def of(cls, ds: xr.Dataset, given: Any, model: Any = None) -> Reference:
-        """Read and compare with the product.
+    def read(cls, ds: xr.Dataset, given: Any, model: Any = None) -> Reference:
+        """Read a reference and check that it fits the product.
 
         Raises
         ------
         InvalidArgument, InvalidProduct, BandMismatch
-            When it is of another size, on another grid or has other bands; the message says both.
+            When its size, its grid or its bands differ from those of the product.
         """
         lacking = {"variance", "std", "lower", "upper"} - set(map(str, ds.data_vars))
         if lacking:
             raise InvalidProduct(
-                f"The product was drawn without {', '.join(sorted(lacking))}, so nothing can be held against a "
-                "reference: leave the reference out, or sample again without variables=."
+                f"The product was drawn without {', '.join(sorted(lacking))}, so it cannot be compared with "
+                "a reference: leave the reference out, or sample again without variables=."
             )
         return cls(read_reference(ds, given, None), model)
 
     def cut(self, rows: slice, columns: slice) -> xr.DataArray:
-        """A window of it, as it was read."""
+        """Return a window of the reference, with its original values."""
         return self.image.data[:, rows, columns]
 
 
-def held_against(ds: xr.Dataset, truth: Reference, view: View) -> tuple[dict[str, Any], Maps]:
-    """Figures and charts, and the maps ``reference``, ``state`` (`INSIDE`, `BELOW`, `ABOVE`) and ``region``.
+def compare(ds: xr.Dataset, truth: Reference, view: View) -> tuple[dict[str, Any], Maps]:
+    """Compare a product with a reference.
 
-    ``region`` is the share of pixels inside the interval in squares, all bands together.
+    Returns
+    -------
+    evidence : dict
+        Figures and charts.
+    maps : dict
+        ``reference``, ``state`` (`INSIDE`, `BELOW`, `ABOVE`) and ``region``, the empirical coverage in squares, of all
+        bands together.
     """
     rows, columns = (_middle(part) for part in (view.rows, view.columns))
     part = ds.isel(y=rows, x=columns)
-    found = _scores(part, truth.cut(rows, columns), truth)
+    scored = _scores(part, truth.cut(rows, columns), truth)
     whole = (rows, columns) == (view.rows, view.columns)
-    told = {
-        "figures": _figures(found, part),
-        "charts": [chart for chart in _charts(found, part) if chart is not None],
-        "members": "rank_histogram" in found,
+    evidence = {
+        "figures": _figures(scored, part),
+        "charts": [chart for chart in _charts(scored, part) if chart is not None],
+        "members": "rank_histogram" in scored,
         "window": None if whole else [rows.start, rows.stop, columns.start, columns.stop],
-        "pixels": int(np.isfinite(found["covered"]).all(0).sum()),
+        "pixels": int(np.isfinite(scored["covered"]).all(0).sum()),
     }
-    maps = {"reference": reduced(truth.image.data[:BANDS], view)}
-    if whole and np.isfinite(found["covered"]).any():
-        covered = np.asarray(found["covered"])
+    maps = {"reference": downsampled(truth.image.data[:BANDS], view)}
+    if whole and np.isfinite(scored["covered"]).any():
+        covered = np.asarray(scored["covered"])
         side = max(8, -(-max(covered.shape[1:]) // REGIONS))
         region = block_means(np.where(np.isfinite(covered).all(0), covered.mean(0), np.nan), side)
         maps["region"] = region[None]
-        told["region"] = side / view.factor
-    if view.factor == 1:  # of block means, an interval of pixels says nothing
-        maps["state"] = _state(part[["lower", "upper"]].isel(band=slice(BANDS)), maps["reference"], found["covered"])
-    return told, maps
+        evidence["region"] = side / view.factor
+    if view.factor == 1:  # intervals are of pixels, not of block means
+        maps["state"] = _state(part[["lower", "upper"]].isel(band=slice(BANDS)), maps["reference"], scored["covered"])
+    return evidence, maps
 
 
 def _middle(part: slice) -> slice:
@@ -97,11 +103,11 @@ def _state(ds: xr.Dataset, truth: Array, covered: Array) -> Array:
 
 
 def _scores(ds: xr.Dataset, truth: xr.DataArray, read: Reference) -> dict[str, Any]:
-    """What `bayesr.score` finds; without members, the part of it that needs none."""
+    """Return the results of `bayesr.score`; without members, those that need none."""
     levels = sorted({*LEVELS, float(ds.attrs["level"])})
     if "samples" in ds:
-        found = scores.score(ds, truth, levels=levels, model=read.model, progress=False)
-        return {str(name): values.to_numpy() for name, values in found.variables.items()}
+        scored = scores.score(ds, truth, levels=levels, model=read.model, progress=False)
+        return {str(name): values.to_numpy() for name, values in scored.variables.items()}
     image = images.Image(truth, read.image.value_range, read.image.bounds, read.image.nodata, read.image.sha256)
     case = case_of(ds, image)
     widths, _ = scores.half_widths_of(ds, levels, read.model)
@@ -110,7 +116,7 @@ def _scores(ds: xr.Dataset, truth: xr.DataArray, read: Reference) -> dict[str, A
 
 
 def _figures(found: dict[str, Any], ds: xr.Dataset) -> list[dict[str, Any]]:
-    """The figures that are one number: its name, value, unit and what it means."""
+    """Return the scores that are single numbers, each with name, value, unit and meaning."""
     level = float(ds.attrs["level"])
     own = {name: float(np.asarray(found[name])[np.isclose(found["level"], level)][0]) for name in ("coverage", "width")}
     out = []
@@ -119,9 +125,7 @@ def _figures(found: dict[str, Any], ds: xr.Dataset) -> list[dict[str, Any]]:
         _, power, meaning, _ = VARIABLES[name.removesuffix("_mean")]  # of CRPS, what is averaged
         unit = power if isinstance(power, str) else str(ds["mean"].attrs.get("units", "")) if power == 1 else ""
         value = own[name] if name in own else float(np.asarray(found[name]).item())
-        meaning += (
-            f" (its aim is {level:g})" if name == "coverage" else " (its aim is 1)" if name == "spread_skill" else ""
-        )
+        meaning += f" (ideally {level:g})" if name == "coverage" else " (ideally 1)" if name == "spread_skill" else ""
         out.append({"name": name, "value": value, "unit": unit, "meaning": meaning})
     return out
 
@@ -150,11 +154,11 @@ def _reliability(found: dict[str, Any]) -> dict[str, Any] | None:
         return None
     return _chart(
         "reliability",
-        "Of all 90% intervals, 90% should hold the truth. Points below the diagonal: too narrow, so the product is "
-        "overconfident. Above it: wider than needed.",
+        "90% of all 90% intervals should contain the truth. Points below the diagonal show that intervals are too "
+        "narrow: the product is overconfident. Points above it show that they are wider than needed.",
         title="Reliability of intervals",
         x={"label": "nominal level", "min": 0, "max": 1},
-        y={"label": "share of pixels inside", "min": 0, "max": 1},
+        y={"label": "empirical coverage", "min": 0, "max": 1},
         identity=True,
         series=[{"name": "observed", "kind": "points", "x": found["level"], "y": found["coverage"]}],
     )  # fmt: skip
@@ -168,11 +172,11 @@ def _spread(found: dict[str, Any], ds: xr.Dataset) -> dict[str, Any] | None:
     unit = _unit(ds)
     return _chart(
         "spread",
-        "Pixels in 20 groups of equal counts, from the surest to the least sure. On the diagonal, errors are as large "
-        "as the standard deviation says.",
+        "Pixels are divided into 20 groups of equal size by their standard deviation. On the diagonal, errors are as "
+        "large as the standard deviation predicts.",
         title="Spread and skill",
-        x={"label": f"error predicted{unit}", "log": True},
-        y={"label": f"error found (RMSE){unit}", "log": True},
+        x={"label": f"predicted error{unit}", "log": True},
+        y={"label": f"observed error (RMSE){unit}", "log": True},
         identity=True,
         series=[{"name": "groups of pixels", "kind": "points", "x": predicted[some], "y": error[some]}],
     )  # fmt: skip
@@ -185,12 +189,13 @@ def _ranks(found: dict[str, Any]) -> dict[str, Any] | None:
     ranks = np.arange(counts.size)
     return _chart(
         "ranks",
-        "How many members lie below the truth. Flat at 1: truth and members are of one kind. High ends: the members, "
-        "which are not calibrated, vary too little. High middle: too much.",
+        "Number of members below the truth. The histogram is flat at 1 where truth and members have the same "
+        "distribution. High ends: the members, which are not calibrated, vary too little. High middle: they vary too "
+        "much.",
         title="Rank histogram of the raw members",
         x={"label": "members below the truth"},
-        y={"label": "frequency over that of a flat one", "min": 0, "zero": True},
-        series=[{"name": "found", "kind": "bars", "x": ranks, "y": counts / max(counts.mean(), 1e-300)},
+        y={"label": "frequency relative to a flat histogram", "min": 0, "zero": True},
+        series=[{"name": "observed", "kind": "bars", "x": ranks, "y": counts / max(counts.mean(), 1e-300)},
                 {"name": "flat", "kind": "line", "x": ranks[[0, -1]], "y": [1, 1], "dash": True}],
     )  # fmt: skip
 
@@ -201,11 +206,11 @@ def _sparsification(found: dict[str, Any]) -> dict[str, Any] | None:
         return None
     return _chart(
         "sparsification",
-        "What is left of the error when the pixels of largest std are left out. The oracle leaves out those of largest "
-        "error: no map of uncertainty can be below it. A flat line would be one that knows nothing.",
+        "Error of the remaining pixels after those with the largest std are removed. The oracle removes those with the "
+        "largest error: no map of uncertainty can be below it. A flat line means that std and error are unrelated.",
         title="Sparsification",
-        x={"label": "share of pixels left out", "min": 0, "max": 1},
-        y={"label": "RMSE over that of all pixels", "min": 0, "max": 1.05},
+        x={"label": "fraction of pixels removed", "min": 0, "max": 1},
+        y={"label": "RMSE relative to all pixels", "min": 0, "max": 1.05},
         series=[{"name": "by std", "kind": "line", "x": found["removed"], "y": curve},
                 {"name": "oracle", "kind": "line", "x": found["removed"], "y": oracle, "dash": True}],
     )  # fmt: skip
@@ -217,11 +222,11 @@ def _regions(found: dict[str, Any], ds: xr.Dataset) -> dict[str, Any] | None:
     level, activity = float(ds.attrs["level"]), np.asarray(found["activity"], float)
     return _chart(
         "activity",
-        "Coverage on the whole can hide that intervals are too wide where an image is flat and too narrow at edges and "
-        "in texture. Each point is a tenth of the pixels.",
-        title="Coverage from flat to busy",
+        "The overall coverage can hide intervals that are too wide in flat areas and too narrow at edges and in "
+        "texture. Each point is a tenth of the pixels.",
+        title="Coverage by local contrast",
         x={"label": f"standard deviation of the mean in 7 × 7 pixels{_unit(ds)}", "log": bool((activity > 0).all())},
-        y={"label": "share of pixels inside", "min": 0, "max": 1},
+        y={"label": "empirical coverage", "min": 0, "max": 1},
         series=[{"name": "observed", "kind": "points", "x": activity, "y": found["coverage_by_activity"]},
                 {"name": f"nominal {level:g}", "kind": "line", "x": activity[[0, -1]], "y": [level] * 2, "dash": True}],
     )  # fmt: skip
@@ -237,8 +242,8 @@ def _power(found: dict[str, Any]) -> dict[str, Any] | None:
     ]
     return _chart(
         "power",
-        "Detail by its fineness. A mean is smoother than the truth, as it should be; each member should have as much "
-        "detail as the truth.",
+        "Power by spatial frequency. A mean is smoother than the truth, as expected. Each member should have as much "
+        "power as the truth.",
         title="Power spectrum",
         x={"label": "frequency (cycles per pixel)", "log": True},
         y={"label": "power", "log": True},

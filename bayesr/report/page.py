@@ -1,13 +1,11 @@
-"""One HTML file that needs nothing else: a template, its style, its scripts and its data, put together."""
+"""Self-contained HTML pages: a template with its styles, its scripts and its data in one file."""
 
 from __future__ import annotations
 
 import html
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,27 +14,29 @@ from typing import Any
 import numpy as np
 
 from bayesr.errors import StoreFailed
+from bayesr.files import write_atomically
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What the browser is told to refuse: every address but that of the page itself. So nothing can leave it."""
+"""Content security policy: the browser refuses every address but that of the page, so no data can leave it."""
 
 SHARED = "bayesr.report"
-"""The package whose assets all pages may use."""
+"""The package whose assets all pages can use."""
 
-_PLACE = re.compile(r"\{\{(style|script|data|title|policy)(?::([\w.-]+))?\}\}")
+_PLACEHOLDER = re.compile(r"\{\{(style|script|data|title|policy)(?::([\w.-]+))?\}\}")
 
 
 def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SHARED) -> str:
-    """An asset template with all that it names inside, as one HTML string without any outside reference.
+    """Fill in a template and return one HTML string without external references.
 
     Parameters
     ----------
     template : str
-        The name of a file in a folder ``assets``. It says ``{{style}}`` for `base.css` and ``{{style:NAME.css}}`` for
-        another style, ``{{script:NAME.js}}``, ``{{data}}``, ``{{title}}`` and ``{{policy}}``.
+        The name of a file in a folder ``assets``. Its placeholders are ``{{style}}`` for `base.css`,
+        ``{{style:NAME.css}}`` for another style, ``{{script:NAME.js}}``, ``{{data}}``, ``{{title}}`` and
+        ``{{policy}}``.
     data : mapping
-        What scripts read with ``JSON.parse(document.getElementById("data").textContent)``. NaN and infinities become
-        null, arrays lists.
+        The data, which scripts read with ``JSON.parse(document.getElementById("data").textContent)``. NaN and
+        infinities become null, and arrays become lists.
     title : str
         Plain text.
     assets : str
@@ -45,11 +45,11 @@ def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SH
     Returns
     -------
     str
-        Text from outside is escaped: no ``<`` of the data or the title ends a script or begins an element.
+        Data and title are escaped: no ``<`` in them ends a script or begins an element.
     """
 
-    def put(found: re.Match[str]) -> str:
-        kind, name = found.groups()
+    def fill(match: re.Match[str]) -> str:
+        kind, name = match.groups()
         if kind == "title":
             return html.escape(title)
         if kind == "policy":
@@ -61,38 +61,22 @@ def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SH
         text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         return f'<script type="application/json" id="data">{text}</script>'
 
-    return _PLACE.sub(put, _asset(assets, template))  # in one pass: what is put in is never looked at again
+    return _PLACEHOLDER.sub(fill, _asset(assets, template))  # in one pass: inserted text is not searched again
 
 
 def save(text: str, out: Path) -> Path:
-    """Write a page in place of whatever file is there, whole or not at all.
+    """Write a page and replace an existing file atomically.
 
     Raises
     ------
     StoreFailed
-        When it cannot be written.
+        When the page cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=out.parent, suffix=".partial", delete=False
-        ) as file:
-            file.write(text)
-        partial = Path(file.name)
-        try:
-            partial.chmod(0o666 & ~_umask())  # temporary files are private, pages are to be shown
-            partial.replace(out)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        write_atomically(out, text)
     except OSError as error:
         raise StoreFailed(f"{out} could not be written ({error}): choose another place with --out.") from error
     return out
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # it cannot be read without being set
-    os.umask(mask)
-    return mask
 
 
 def _asset(package: str, name: str) -> str:
@@ -101,7 +85,7 @@ def _asset(package: str, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON knows it."""
+    """Return a value with the types of JSON."""
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,18 +1,13 @@
-"""From a product to what its page draws: maps cut and rounded to a budget, members as pictures, and how it was made."""
+"""Maps of the page of a product: cut or downsampled, and rounded so that they fit a budget of bytes."""
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import math
-import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -23,21 +18,28 @@ Array = NDArray[Any]
 Maps = dict[str, Array]
 
 PIXELS = 1024**2
-"""As many are shown one by one; of more, block means."""
+"""Largest number of pixels that are shown at full resolution; larger products are shown as block means."""
 BYTES = 5_500_000
-"""Of maps and members together, before base 64 adds a third: so that a page stays below 8 MB."""
+"""Budget of maps and members together, before base 64 adds a third: a page stays below 8 MB."""
 BANDS = 12
-"""More are not shown."""
+"""Largest number of bands that are shown."""
 _READ = 2048
 """Side of the windows that a product is read in."""
-MEMBERS = 0.3  # of the budget, where members are there
+MEMBERS = 0.3
+"""Fraction of the budget for members."""
 _COARSER = (1, 2, 4, 8)
-_QUALITIES = (92, 85, 75, 60)  # of WebP
 
 
 @dataclass(frozen=True)
 class View:
-    """What of a product is shown: a window in high-resolution pixels, averaged over blocks of `factor` x `factor`."""
+    """The part of a product that is shown: a window in high-resolution pixels, averaged over square blocks.
+
+    Attributes
+    ----------
+    rows, columns : slice
+    factor : int
+        Side of a block.
+    """
 
     rows: slice
     columns: slice
@@ -45,12 +47,21 @@ class View:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the maps that are shown, `y x x`."""
+        """Shape of the maps that are shown, `y x x`."""
         return tuple(-(-(part.stop - part.start) // self.factor) for part in (self.rows, self.columns))
 
 
 def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: int = 1) -> View:
-    """All of a product or a window of it, in the smallest blocks, of at least `least` pixels, that `PIXELS` admit."""
+    """Return a view of a product, or of a window of it, with the smallest blocks that keep it within `PIXELS`.
+
+    Parameters
+    ----------
+    ds : Dataset
+    window : tuple of slice, optional
+        Rows and columns.
+    least : int
+        Smallest side of a block.
+    """
     rows, columns = window or (slice(0, ds.sizes["y"]), slice(0, ds.sizes["x"]))
     factor = least
     while math.prod(View(rows, columns, factor).shape) > PIXELS:
@@ -58,8 +69,8 @@ def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: in
     return View(rows, columns, factor)
 
 
-def reduced(array: xr.DataArray, view: View) -> Array:
-    """The block means of a window, `... x y x x`, float32, read piece by piece; missing pixels count nowhere."""
+def downsampled(array: xr.DataArray, view: View) -> Array:
+    """Return the block means of a view, `... x y x x`, float32, without missing pixels; it is read piece by piece."""
     f, lead = view.factor, array.shape[:-2]
     if f == 1:
         return array[..., view.rows, view.columns].to_numpy().astype(np.float32)
@@ -75,7 +86,7 @@ def reduced(array: xr.DataArray, view: View) -> Array:
 
 
 def block_means(values: Array, side: int) -> Array:
-    """Means over blocks of `side` x `side`, NaN where a block holds nothing; the last ones may be smaller."""
+    """Return means over blocks of `side` x `side`, NaN for empty blocks; blocks at the far borders can be smaller."""
     height, width = values.shape[-2:]
     rows, columns = (np.arange(0, size, side) for size in (height, width))
     known = np.isfinite(values)
@@ -88,11 +99,11 @@ def block_means(values: Array, side: int) -> Array:
 
 
 def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
-    """The product's maps in a view, of the bands that are shown; what is NaN throughout is left out."""
+    """Read the maps of a product in a view, of the bands that are shown, without those that are NaN everywhere."""
     found: Maps = {}
     for name in ("mean", "std", "lower", "upper", "calibration", "aleatoric", "epistemic"):
         if name in ds:
-            values = reduced(ds[name][:BANDS], view)
+            values = downsampled(ds[name][:BANDS], view)
             if np.isfinite(values).any() or name == "mean":
                 found[name] = values
         advance(1)
@@ -103,40 +114,47 @@ def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
 
 
 def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[str, Any], bool]:
-    """Planes of all maps, as fine as the budget allows; and whether they fit it.
+    """Encode all maps with the finest steps that the budget allows.
 
-    `lower` and `upper` are kept as the formula that they follow, mean -+ (lambda std + quantisation step / 2) inside the bounds,
-    where they do. What splits the variance is averaged over bands where there is no room for all.
+    Where `lower` and `upper` follow the formula mean -+ (lambda std + quantisation step / 2), clipped to the bounds of
+    the data type, the parameters of the formula replace them. Where the budget is small, `calibration`, `aleatoric`
+    and `epistemic` are averaged over bands.
 
     Parameters
     ----------
     maps : dict
-        As of `read`.
+        The result of `read`.
     ds : Dataset
         The product.
     extra : dict
-        Of the reference: ``reference``, ``state`` and what else there is.
+        Maps of the comparison with a reference: ``reference``, ``state``, ``region``.
     budget : int
-        Bytes.
+        Budget in bytes.
+
+    Returns
+    -------
+    data : dict
+        The planes and the formula.
+    fits : bool
+        Whether they are within the budget.
     """
     low, high = (float(v) for v in product.attribute(ds, "value_range"))
     unit = (high - low) / 255
     if "std" in maps:
         typical = float(np.nanmedian(maps["std"]))
         unit = min(unit, max(typical / 2, unit / 64))
-    kept = maps | extra
+    stored = maps | extra
     intervals = _formula(maps, ds)
     if intervals is not None:
-        kept = {name: values for name, values in kept.items() if name not in ("lower", "upper")}
-    joint = [name for name in ("calibration", "aleatoric", "epistemic") if name in kept]
+        stored = {name: values for name, values in stored.items() if name not in ("lower", "upper")}
+    joint = [name for name in ("calibration", "aleatoric", "epistemic") if name in stored]
     fits, averaged, planes = False, False, {}
     for times, average in ((t, a) for a in (False, True) for t in _COARSER):
         averaged = average and len(maps["mean"]) > 1
-        shown = kept | ({name: kept[name].mean(0, keepdims=True) for name in joint} if averaged else {})
-        planes = {name: _plane(name, values, unit).coarser(_own(name, times)) for name, values in shown.items()}
-        if (
-            sum(plane.bits() for plane in planes.values()) / 8 * 1.05 <= budget
-        ):  # deflate is about so far from the entropy
+        shown = stored | ({name: stored[name].mean(0, keepdims=True) for name in joint} if averaged else {})
+        planes = {name: _plane(name, values, unit).coarser(_coarsening(name, times)) for name, values in shown.items()}
+        size = sum(plane.bits() for plane in planes.values()) / 8
+        if size * 1.05 <= budget:  # deflate needs about 5% more than the entropy
             fits = True
             break
     return {
@@ -155,15 +173,15 @@ def _plane(name: str, values: Array, unit: float) -> Plane:
 
 
 ROOTS = ("aleatoric", "epistemic")
-"""Variances: shown by their signed roots, which are in the units of the image."""
+"""Variances, which are shown by their signed roots, in the units of the image."""
 
 
-def _own(name: str, times: float) -> float:
+def _coarsening(name: str, times: float) -> float:
     return 1 if name in ("state", "region") else times
 
 
 def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
-    """lambda, half a quantisation step and the bounds, which give the interval; None where it is another one."""
+    """Return lambda, half a quantisation step and the bounds where they determine the interval; else None."""
     if not {"std", "lower", "upper"} <= maps.keys():
         return None
     mean, std, lower, upper = (maps[name].astype(np.float64) for name in ("mean", "std", "lower", "upper"))
@@ -180,104 +198,4 @@ def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
         for edge, stored in ((mean - reach, lower), (mean + reach, upper))
     ):
         return {"factor": factor, "pad": pad, "bounds": bounds}
-    # Pixels whose clipping block means have mixed, and products that were changed.
-    return None
-
-
-# -- members -------------------------------------------------------------------------------------
-
-
-def members(
-    draw: Callable[[int], Array], numbers: Iterable[int], low: float, high: float, budget: int
-) -> dict[str, Any]:
-    """Members as lossy pictures, as good and as many as the budget allows.
-
-    Parameters
-    ----------
-    draw : callable
-        Of a member's number: `band x y x x`.
-    numbers : iterable of int
-        Those that there are.
-    low, high : float
-        The values of codes 0 and 255.
-    budget : int
-        Bytes.
-    """
-    wanted, images, errors = list(numbers), list[str](), list[float]()
-    first = _codes(draw(wanted[0]), low, high)
-    sizes = {quality: len(_picture(first, quality)) for quality in _QUALITIES}
-    fitting = (q for q in _QUALITIES if sizes[q] * len(wanted) <= budget)
-    enough = (q for q in _QUALITIES if sizes[q] * 8 <= budget)  # else fewer, but eight
-    quality = next(fitting, None) or next(enough, _QUALITIES[-1])
-    spent = 0
-    for i in wanted:
-        codes = first if i == wanted[0] else _codes(draw(i), low, high)
-        picture = _picture(codes, quality)
-        if images and spent + len(picture) > budget:
-            break
-        spent += len(picture)
-        images.append(base64.b64encode(picture).decode("ascii"))
-        errors.append(float(np.mean((_read_back(picture, len(codes)).astype(float) - codes) ** 2)))
-    return {
-        "numbers": wanted[: len(images)],
-        "low": low,
-        "high": high,
-        "error": float(np.sqrt(np.mean(errors)) * (high - low) / 255),
-        "images": images,
-    }
-
-
-def _codes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
-    scaled = np.nan_to_num((values - low) / (high - low) * 255)
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-
-
-def _picture(codes: NDArray[np.uint8], quality: int) -> bytes:
-    """Three bands as colours; others as one grey picture below the other."""
-    pixels = np.moveaxis(codes, 0, -1) if len(codes) == 3 else codes.reshape(-1, codes.shape[-1])
-    out = io.BytesIO()
-    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
-    return out.getvalue()
-
-
-def _read_back(picture: bytes, bands: int) -> Array:
-    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
-    if bands == 3:
-        return np.moveaxis(pixels, -1, 0)
-    return pixels[..., 0].reshape(bands, -1, pixels.shape[1])
-
-
-# -- words ---------------------------------------------------------------------------------------
-
-
-def provenance(ds: xr.Dataset) -> list[tuple[str, str]]:
-    """All attributes of a product, as text, the most telling ones first."""
-    first = ("model", "model_sha256", "input_sha256", "input_check", "n", "masks", "seed", "level", "scale")
-    names = [*(name for name in first if name in ds.attrs), *(str(name) for name in ds.attrs if name not in first)]
-    return [(name, _text(ds.attrs[name])) for name in names]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray | list | tuple):
-        return ", ".join(map(_text, value))
-    return f"{value:.10g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def command(ds: xr.Dataset, name: str, keep: bool) -> str:
-    """The line that draws the product again, from the image whose checksum is recorded."""
-    attrs, how, ran = ds.attrs, json_of(ds, "input"), json_of(ds, "engine")
-    low, high = attrs["value_range"]
-    parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", attrs.get("model", "MODEL")]
-    parts += ["--seed", attrs["seed"], "--masks", attrs["masks"], "--level", f"{float(attrs['level']):g}"]
-    parts += ["--value-range", f"{float(low):.10g}", f"{float(high):.10g}"]
-    parts += ["--dims", "".join(d[0] for d in how["dims"])] if how.get("dims") else []
-    parts += ["--nodata", how["nodata"]] if how.get("nodata") is not None else []
-    parts += ["--tile", ran["tile"]] if "tile" in ran else []
-    parts += ["--device", ran["device"]] if ran.get("device", "cpu") != "cpu" else []
-    parts += ["--keep-samples"] if keep else []
-    return shlex.join(str(part) for part in parts)
-
-
-def json_of(ds: xr.Dataset, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ds.attrs.get(name, "{}"))
-    return found
+    return None  # block means over clipped and unclipped pixels, or a modified product

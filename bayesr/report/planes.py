@@ -1,7 +1,7 @@
-"""Maps as numbers in a page: rounded to a stated step, compressed without further loss, and read back by `codec.js`.
+"""Encoding of maps in a page: values are rounded to a stated step and compressed losslessly; `codec.js` decodes them.
 
-Not as PNG through a canvas: that holds 8 bits, and browsers that guard against fingerprinting add noise to what is read
-from one. The step is the map's own, so that noise which nobody can read takes no room.
+PNG files read through a canvas are no alternative: they hold 8 bits, and browsers that guard against fingerprinting add
+noise to pixels that are read from a canvas. Each map has its own step, so that unreadable noise takes no room.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Codes = NDArray[np.uint16]
 
 _MOST = 65534
 """The largest code of a value; 0 is NaN."""
-_STRIPS, _ROWS = 8, 24  # of larger maps, what their size is estimated from
+_STRIPS, _ROWS = 8, 24  # the size of larger maps is estimated from so many strips of so many rows
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A map, and how finely it is to be kept.
+    """A map and its quantisation.
 
-    ``code = 1 + round((t - low) / step)``, where t is the value v, or ``sign(v) sqrt(|v|)`` of variances: a step of the
-    root is as fine for small ones as for large ones, and is in the units of the image.
+    ``code = 1 + round((t - low) / step)``, where t is the value v, or ``sign(v) sqrt(|v|)`` for variances. A step of
+    the root is as fine for small variances as for large ones, and is in the units of the image.
 
     Attributes
     ----------
     values : ndarray
         `band x y x x`, NaN where missing.
     step : float
-        In the units of t. It grows where the range would not fit into 16 bits.
+        Quantisation step, in the units of t. It is larger where the range would not fit into 16 bits.
     root : bool
-        Whether t is the root.
+        Whether t is the signed root of the values.
     """
 
     values: Array
@@ -45,17 +45,17 @@ class Plane:
 
     @property
     def scaled(self) -> Array:
-        """t, in double precision."""
+        """Return t in double precision."""
         values = self.values.astype(np.float64)
-        found: Array = np.sign(values) * np.sqrt(np.abs(values)) if self.root else values
-        return found
+        t: Array = np.sign(values) * np.sqrt(np.abs(values)) if self.root else values
+        return t
 
     def coarser(self, times: float) -> Plane:
-        """The same map with steps so many times as large."""
+        """Return the same map with a step that is `times` as large."""
         return replace(self, step=self.step * times)
 
     def codes(self) -> tuple[Codes, float, float]:
-        """The codes, `low` and the step that was used."""
+        """Return the codes, `low`, and the step that was used."""
         t = self.scaled
         known = np.isfinite(t)
         if not known.any():
@@ -67,22 +67,22 @@ class Plane:
         return codes, low, step
 
     def bits(self) -> float:
-        """About how much it will take: the entropy of its residuals, or of those in some of its rows."""
+        """Estimate the encoded size in bits, from the entropy of the residuals in some of the rows."""
         height = self.values.shape[1]
         starts = range(0, height, max(_ROWS, height // _STRIPS))
-        few = [self.values[:, start : start + _ROWS] for start in starts]
+        strips = [self.values[:, start : start + _ROWS] for start in starts]
         counts = np.zeros(2**16, np.int64)
-        for strip in few:
+        for strip in strips:
             residuals = _residuals(replace(self, values=strip).codes()[0])
             counts += np.bincount(residuals[:, min(1, len(strip[0]) - 1) :].ravel(), minlength=2**16)
         share = counts[counts > 0] / counts.sum()
         return float(-(share * np.log2(share)).sum() * self.values.size)
 
     def encoded(self) -> dict[str, Any]:
-        """What `codec.js` reads: the residuals' high bytes, then their low ones, deflated, in base 64."""
+        """Return the encoded map for `codec.js`: high bytes of the residuals, then low bytes, deflated, in base 64."""
         codes, low, step = self.codes()
         residuals = _residuals(codes)
-        deflate = zlib.compressobj(6, strategy=zlib.Z_RLE)  # noise repeats nothing: 5 times as fast, and smaller
+        deflate = zlib.compressobj(6, strategy=zlib.Z_RLE)  # 5 times as fast, and smaller: noise has no repetitions
         parts = ((residuals >> 8).astype(np.uint8), residuals.astype(np.uint8))
         packed = b"".join([*(deflate.compress(part.tobytes()) for part in parts), deflate.flush()])
         return {
@@ -95,7 +95,7 @@ class Plane:
 
 
 def decoded(plane: dict[str, Any]) -> Array:
-    """The map that a page shows, float64: what `codec.js` computes of `Plane.encoded`."""
+    """Decode the result of `Plane.encoded` to float64, as `codec.js` does."""
     bands, height, width = plane["shape"]
     high, low = np.frombuffer(zlib.decompress(base64.b64decode(plane["data"])), np.uint8).reshape(
         2, bands, height, width
@@ -105,16 +105,16 @@ def decoded(plane: dict[str, Any]) -> Array:
     codes = np.zeros((bands, height + 1, width + 1), np.int64)  # a border of zeros above and to the left
     for y in range(height):
         for x in range(width):
-            guess = _guess(codes[:, y + 1, x], codes[:, y, x + 1], codes[:, y, x])
-            codes[:, y + 1, x + 1] = guess + residuals[:, y, x] & 0xFFFF
+            prediction = _predict(codes[:, y + 1, x], codes[:, y, x + 1], codes[:, y, x])
+            codes[:, y + 1, x + 1] = prediction + residuals[:, y, x] & 0xFFFF
     inner = codes[:, 1:, 1:]
     t = np.where(inner > 0, plane["low"] + (inner - 1) * plane["step"], np.nan)
-    found: Array = np.sign(t) * t**2 if plane["root"] else t
-    return found
+    values: Array = np.sign(t) * t**2 if plane["root"] else t
+    return values
 
 
-def _guess(left: Array, above: Array, corner: Array) -> Array:
-    """The median of left, above and left + above - corner, which follows edges.
+def _predict(left: Array, above: Array, corner: Array) -> Array:
+    """Predict a value as the median of left, above and left + above - corner, which preserves edges.
 
     References
     ----------
@@ -122,13 +122,13 @@ def _guess(left: Array, above: Array, corner: Array) -> Array:
     doi:10.1109/83.855427.
     """
     low, high = np.minimum(left, above), np.maximum(left, above)
-    guess: Array = np.clip(left + above - corner, low, high)
-    return guess
+    prediction: Array = np.clip(left + above - corner, low, high)
+    return prediction
 
 
 def _residuals(codes: Codes) -> Codes:
-    """Code minus guess modulo 2^16, folded so that small ones of either sign are small: 0, -1, 1, -2, ..."""
+    """Return code minus prediction modulo 2^16, folded so that small residuals of either sign are small codes."""
     padded = np.pad(codes.astype(np.int64), ((0, 0), (1, 0), (1, 0)))
-    guess = _guess(padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1])
-    signed = (padded[:, 1:, 1:] - guess).astype(np.int16).astype(np.int64)
+    prediction = _predict(padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1])
+    signed = (padded[:, 1:, 1:] - prediction).astype(np.int16).astype(np.int64)
     return ((signed << 1) ^ (signed >> 15)).astype(np.uint16)

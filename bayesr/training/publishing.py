@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bayesr.model.checkpoint import network_of
-from bayesr.model.model import Model, load, stored
+from bayesr.model.file import stored
+from bayesr.model.model import Model, load
 from bayesr.networks.generator import Generator
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import PIL.Image
 import pytest
@@ -9,13 +10,27 @@ import xarray as xr
 from click.testing import CliRunner
 
 import bayesr
-from bayesr.cli import main
+from bayesr.cli import COMMANDS, main
 
 EXAMPLE = Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"
 
 
 def run(*args):
     return CliRunner().invoke(main, [str(a) for a in args])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_found_and_described(name):
+    command = main.get_command(click.Context(main), name)
+    assert command is not None and command.name == name and command.get_short_help_str()
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    helped = run(name, "--help")
+    assert helped.exit_code == 0 and name in helped.output
+
+
+def test_unknown_commands_are_refused():
+    assert run("smaple").exit_code == 2
+    assert set(COMMANDS) <= set(main.list_commands(click.Context(main)))
 
 
 def test_sample_writes_a_product(model, photo, tmp_path):

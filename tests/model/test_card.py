@@ -7,7 +7,8 @@ import pytest
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidModel, StoreFailed, UnknownModel
 from bayesr.model.card import MISSING, TEXTS, markdown, page, store_scores, store_text
-from bayesr.model.catalogue import models, read_header, write_card
+from bayesr.model.catalogue import models
+from bayesr.model.header import read_header, write_card
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCORES = {"images": 3, "n": 4, "seed": 0, "PSNR": 30.5, "PSNR ±": 0.25, "fair CRPS": 2.0, "estimators": "of a test"}

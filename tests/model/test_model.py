@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 import bayesr
 from bayesr import product
 from bayesr.errors import InvalidModel, UnknownModel
-from bayesr.model import catalogue
+from bayesr.model import header
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
 from bayesr.observe import bicubic
@@ -72,7 +72,7 @@ def test_damaged_files(file, tmp_path):
 def test_no_length_of_the_header_looks_like_a_pickle(file):
     """The first byte of a safetensors file is the low byte of a length: any value, 0x80 too."""
     for padding in range(0, 260, 4):
-        catalogue.read_header(rewritten(file, lambda h, p=padding: h["card"].update(note="x" * p)))
+        header.read_header(rewritten(file, lambda h, p=padding: h["card"].update(note="x" * p)))
     starts = set()
     for padding in range(256):
         starts.add(rewritten(file, lambda h, p=padding: h["card"].update(note="x" * p)).read_bytes()[0])
@@ -81,7 +81,7 @@ def test_no_length_of_the_header_looks_like_a_pickle(file):
 
 def test_other_versions(file):
     with pytest.raises(InvalidModel, match="upgrade bayesr"):
-        bayesr.load(rewritten(file, lambda h: h.update(format=catalogue.FORMAT + 1)))
+        bayesr.load(rewritten(file, lambda h: h.update(format=header.FORMAT + 1)))
     with pytest.raises(InvalidModel, match="again"):
         bayesr.load(rewritten(file, lambda h: h.update(format=0)))
 

@@ -62,7 +62,7 @@ def written(web, scene, tmp_path_factory):
 @pytest.fixture
 def opened(web, written):
     web.size(1280)
-    web.run("document.getElementById('fit').click(); bayesr.sampling.members.show(0)")
+    web.run("document.getElementById('fit').click(); bayesr.members.show(0)")
     web.wait("return document.getElementById('zoom').textContent === '1×'")
     return web
 
@@ -168,6 +168,7 @@ def test_a_wheel_zooms_only_where_it_was_asked_to(opened):
     assert opened.run("return bayesr.view.zoom") == 1
     opened.run(wheel, stage(opened, "width"), True)
     opened.wait("return bayesr.view.zoom > 1.9")
+    opened.wait("return !document.getElementById('fit').disabled")  # the page follows with its next frame
 
 
 def test_dragging_moves_all_maps_and_pinching_zooms_them(opened):

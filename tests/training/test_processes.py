@@ -85,7 +85,7 @@ def test_both_commands_run_under_torchrun(folder, tmp_path):
         "-m", "bayesr.cli", "train", "bayes-srgan", data, "--out", out, "--steps", steps, "--held-out=0",
         "--device=cpu",
     )  # fmt: skip
-    assert out.exists() and ran.stdout.count("The model lies at") == 1
+    assert out.exists() and ran.stdout.count("The model is at") == 1
 
 
 def test_shares_of_a_batch_are_equal_or_refused(trainer):

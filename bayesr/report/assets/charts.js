@@ -1,11 +1,11 @@
-/* Small SVG charts on `scales.js` alone: bayesrChart(element, spec) draws one chart into an element.
+/* Small SVG charts that need only `scales.js`: bayesrChart(element, spec) draws one chart into an element.
  *
  * spec = {title, x: axis, y: axis, identity?, height?, series: [...]}
  * axis = {label, log?, min?, max?, zero?, marks?: [{at, label}]}      zero: the axis contains 0
  * series = {name, kind: "line" | "points" | "bars" | "band", x: [...], y: [...], low?, high?, labels?, dash?, colour?}
  *
- * An axis whose values are strings has one place for each of them; low and high belong to the other axis, and to y
- * where neither is so. Null and NaN leave gaps. Every colour is a CSS variable, so a theme restyles what is drawn.
+ * An axis of strings has one position for each of them; low and high then belong to the other axis, else to y. Null
+ * and NaN leave gaps. Every colour is a CSS variable, so that a change of theme restyles existing charts.
  */
 "use strict";
 
@@ -29,7 +29,7 @@
     .chart details :is(th, td) { padding: 0.1rem 0.8rem 0.1rem 0; text-align: left; font-weight: normal;
       border-bottom: 1px solid var(--grid); white-space: nowrap }`;
   const SHAPES = new Set(["svg", "g", "path", "rect", "circle", "text", "title", "clipPath"]);
-  const MOST_ROWS = 400; // of the numbers below a chart: a long curve is thinned, and says so
+  const MOST_ROWS = 400; // longest table of numbers below a chart: longer curves are thinned, which the table states
 
   function add(parent, tag, attributes = {}, style = {}, text) {
     const node = SHAPES.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -41,7 +41,7 @@
 
   const colourOf = (series, order) => `var(${series.colour || `--series-${(order % 6) + 1}`})`;
 
-  /* Where the points of a series lie: one entry each, null for a gap. */
+  /* Coordinates of the points of a series; null for a gap. */
   function placed(series, x, y, values = series.y) {
     return series.x.map((where, i) => (x.has(where) && values && y.has(values[i]) ? [x.at(where), y.at(values[i])] : null));
   }
@@ -76,7 +76,7 @@
   }
 
   function drawBars(layer, series, x, y, colour, place) {
-    const flat = y.names, along = flat ? x : y; // bars lie where the names stand on the vertical axis
+    const flat = y.names, along = flat ? x : y; // bars are horizontal where the names are on the vertical axis
     const thickness = Math.max((place.room * 0.8) / place.count, 1);
     const start = along.at(Math.min(Math.max(0, along.low), along.high));
     placed(series, x, y).forEach((point, i) => {
@@ -107,7 +107,7 @@
     });
   }
 
-  /* A name beside its point where it covers no other name or point; where there is no room, its readout names it. */
+  /* Draw a name next to its point unless it would cover another name or point; the readout shows all names. */
   function placeLabel(layer, text, [cx, cy], taken) {
     const width = text.length * 6.4 + 4, sides = { start: 0, end: -width, middle: -width / 2 };
     const corners = [-8, 16].flatMap((dy) => [[8, dy, "start"], [-8, dy, "end"]]);
@@ -127,8 +127,8 @@
     for (const [tick, text] of y.ticks) {
       if (!y.names) add(svg, "path", { d: `M${box.left} ${y.at(tick)}H${box.right}` }, line);
       const most = Math.floor((box.left - 8) / 7), short = text.length > most ? text.slice(0, most - 1).trimEnd() + "…" : text;
-      const said = add(svg, "text", { x: box.left - 8, y: y.at(tick) + 4, "text-anchor": "end" }, {}, short);
-      if (short !== text) add(said, "title", {}, {}, text);
+      const label = add(svg, "text", { x: box.left - 8, y: y.at(tick) + 4, "text-anchor": "end" }, {}, short);
+      if (short !== text) add(label, "title", {}, {}, text);
     }
     for (const [tick, text] of x.ticks) {
       const at = x.at(tick);
@@ -152,7 +152,7 @@
     if (spec.identity && low < high) add(svg, "path", { d: `M${x.at(low)} ${y.at(low)}L${x.at(high)} ${y.at(high)}` }, { ...rule, strokeDasharray: "5 4" });
   }
 
-  /* Labels of vertical lines above the chart, in as many rows as keep them apart. */
+  /* Labels of vertical lines above the chart, in several rows so that they do not overlap. */
   function placeMarks(marks, at, right) {
     const ends = [];
     return marks.map((mark) => {
@@ -164,16 +164,16 @@
     });
   }
 
-  /* The text of every point and where it lies: what hovering and the arrow keys walk through. */
+  /* The text and the position of every point, for hovering and the arrow keys. */
   function readings(spec, x, y) {
     const flat = y.names && !x.names;
-    const said = (label, value) => [label, format(value)].filter(Boolean).join(" ");
+    const labelled = (label, value) => [label, format(value)].filter(Boolean).join(" ");
     return spec.series.flatMap((series) => {
       const middle = series.y || series.low.map((low, i) => (low + series.high[i]) / 2);
       return placed(series, x, y, middle).flatMap((point, i) => {
         if (!point) return [];
         const range = series.low && present(series.low[i]) ? ` (${format(series.low[i])} to ${format(series.high[i])})` : "";
-        const [where, value] = flat ? [series.y[i], said(spec.x.label, series.x[i])] : [said(spec.x.label, series.x[i]), said(spec.y.label, middle[i])];
+        const [where, value] = flat ? [series.y[i], labelled(spec.x.label, series.x[i])] : [labelled(spec.x.label, series.x[i]), labelled(spec.y.label, middle[i])];
         const head = (series.labels && series.labels[i]) || series.name;
         return [{ cx: point[0], cy: point[1], text: [head, where, value + range].filter(Boolean).join("\n") }];
       });
@@ -208,7 +208,7 @@
       if (event.key === "Escape") hide();
       if (!step || !points.length) return;
       event.preventDefault();
-      event.stopPropagation(); // a page may use the arrows itself
+      event.stopPropagation(); // the page can use the arrow keys, too
       show((current + step + points.length) % points.length);
     });
   }
@@ -219,7 +219,7 @@
     (flat ? xs : ys).push(...pick("low"), ...pick("high"));
     const bars = spec.series.filter((series) => series.kind === "bars"), axis = { x: { ...spec.x }, y: { ...spec.y } };
     if (bars.length) axis[flat ? "x" : "y"].zero = !axis[flat ? "x" : "y"].log;
-    let step = 0; // between bars that stand at numbers
+    let step = 0; // distance between bars on a numeric axis
     if (bars.length && !flat && !isNamed(xs)) {
       const places = [...new Set(bars.flatMap((series) => series.x))].sort((a, b) => a - b);
       step = places.slice(1).reduce((least, place, i) => Math.min(least, place - places[i]), Infinity);
@@ -286,7 +286,7 @@
       for (const value of values) add(row, tag, {}, {}, format(value, 6));
     };
     cells(["series", spec.x.label || "x", spec.y.label || "y", "low", "high"], "th");
-    details.addEventListener("toggle", () => { // built when first asked for: a page may hold many charts
+    details.addEventListener("toggle", () => { // built when first opened: a page can contain many charts
       if (table.rows.length > 1) return;
       for (const series of spec.series) {
         const every = Math.ceil(series.x.length / MOST_ROWS);
@@ -315,7 +315,7 @@
       draw(stage, whole, (width = now));
     };
     redraw();
-    // Laid out again for the width there is, so that its text keeps its size on a phone.
+    // The layout follows the available width, so that text keeps its size on a phone.
     new ResizeObserver(redraw).observe(stage);
     listNumbers(figure, whole);
     return figure;

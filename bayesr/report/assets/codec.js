@@ -1,4 +1,4 @@
-/* Maps as bayesr/report/planes.py packs them: base 64, deflate, residuals of a median predictor, codes. */
+/* Decoder of the maps that bayesr/report/planes.py encodes: base 64, deflate, residuals of a median predictor, codes. */
 "use strict";
 
 const bayesr = { data: JSON.parse(document.getElementById("data").textContent) };
@@ -30,8 +30,8 @@ const bayesr = { data: JSON.parse(document.getElementById("data").textContent) }
           const folded = (raw[i] << 8) | raw[count + i];
           const left = x ? codes[i - 1] : 0, above = y ? codes[i - width] : 0, corner = x && y ? codes[i - width - 1] : 0;
           const low = Math.min(left, above), high = Math.max(left, above);
-          const guess = Math.min(Math.max(left + above - corner, low), high);
-          codes[i] = guess + ((folded >> 1) ^ -(folded & 1)); // modulo 2^16, as the array is
+          const prediction = Math.min(Math.max(left + above - corner, low), high);
+          codes[i] = prediction + ((folded >> 1) ^ -(folded & 1)); // modulo 2^16, by the type of the array
           t[i] = codes[i] ? plane.low + (codes[i] - 1) * plane.step : NaN;
         }
       }
@@ -39,7 +39,7 @@ const bayesr = { data: JSON.parse(document.getElementById("data").textContent) }
     return { bands, height, width, root: plane.root, step: plane.step, t };
   }
 
-  /* A member's codes, band after band, 0 to 255; three bands lie in one colour picture, others one below the other. */
+  /* A member's codes, band after band, 0 to 255; three bands are one colour picture, others are grey pictures one below the other. */
   async function picture(text, bands, height, width) {
     const bitmap = await createImageBitmap(new Blob([bytes(text)], { type: "image/webp" }));
     const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });

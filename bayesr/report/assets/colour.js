@@ -1,6 +1,6 @@
 /* Colours of maps. Sequential: viridis (S. van der Walt, N. Smith, 2015). Diverging: blue to brown through near white, of
- * equal steps of lightness in OKLab (B. Ottosson, 2020), so neither side weighs more. Both can be told apart by readers
- * with any of the common colour vision deficiencies. */
+ * equal steps of lightness in OKLab (B. Ottosson, 2020), so that both sides have equal weight. Readers with any of the
+ * common colour vision deficiencies can distinguish them. */
 "use strict";
 
 (function () {
@@ -9,7 +9,7 @@
     diverging: "114c8f 2760a4 3b74ba 4f89d1 649ee7 84b3f0 a7c9f4 ccddf4 f2f2f2 f1d5c7 edb99e e59d77 d98253 c36d3e ac5928 96450f 803100",
     grey: "000000 ffffff",
   };
-  const NEUTRAL = [128, 132, 138]; // where a value is not to be read
+  const NEUTRAL = [128, 132, 138]; // for values that are too uncertain to read
   const STATES = [[0, 0, 0], [226, 228, 230], [39, 96, 164], [195, 88, 30]]; // nothing, inside, below, above
   const LEVELS = 5;
 
@@ -26,7 +26,7 @@
 
   const index = (value, low, high) => Math.max(0, Math.min(255, Math.round(((value - low) / (high - low || 1)) * 255)));
 
-  /* A canvas of one pixel per value; what is NaN stays clear. rgb(i, out) puts the colour of value i, or returns false. */
+  /* A canvas with one pixel per value; NaN is transparent. rgb(i, out) writes the colour of value i, or returns false. */
   function canvas(height, width, rgb) {
     const made = Object.assign(document.createElement("canvas"), { width, height });
     const context = made.getContext("2d"), image = context.createImageData(width, height), out = [0, 0, 0];
@@ -67,10 +67,10 @@
     for (let c = 0; c < 3; c++) out[c] = STATES[values[i]][c];
   };
 
-  /* How far a colour has faded, in LEVELS steps, for a std from 0 to high. */
+  /* The fading of a colour, in LEVELS steps, for a std from 0 to high. */
   const fading = (std, high) => Math.min(LEVELS - 1, Math.floor((std / high) * LEVELS)) / (LEVELS - 1);
 
-  /* Values fade to a neutral grey in steps as they become unsure, after M. Correll, D. Moritz, J. Heer,
+  /* Values fade to a neutral grey in steps as their uncertainty grows, after M. Correll, D. Moritz, J. Heer,
    * "Value-suppressing uncertainty palettes", 2018, doi:10.1145/3173574.3174216. */
   const byFading = (inner, std, high) => (i, out) => {
     if (inner(i, out) === false) return false;

@@ -1,4 +1,4 @@
-/* The maps: what each shows, in which colours, between which values, and how to read it. */
+/* The maps: content, colours, range of values, and a note on how to read each. */
 "use strict";
 
 (function () {
@@ -11,7 +11,7 @@
 
   const root = (t) => Math.sign(t) * t * t;
 
-  /* A band of a plane as values, or signed roots; planes that the page derives are made here. */
+  /* A band of a plane as values or signed roots; derived planes are computed here. */
   function one(name, band) {
     const make = {
       width: () => zip(one("upper", band), one("lower", band), (a, b) => a - b),
@@ -35,7 +35,7 @@
     return zip(one("mean", band), one("std", band), edge);
   }
 
-  /* A layer as it is shown: of the chosen band, or averaged over bands (variances before their root is taken). */
+  /* A layer as it is shown: one band, or the mean over bands (of variances, not of their roots). */
   function layer(name, band = state.band) {
     const key = `${name} ${band}`;
     if (layers.has(key)) return layers.get(key);
@@ -55,14 +55,14 @@
     return made;
   }
 
-  /* Inside in all bands, else where most of the others lie. */
+  /* Inside where all bands are inside, else the more frequent of below and above. */
   function outside(states) {
     if (states.some((one) => !(one > 0))) return NaN;
     const below = states.filter((one) => one === 2).length, above = states.filter((one) => one === 3).length;
     return below + above === 0 ? 1 : below > above ? 2 : 3;
   }
 
-  /* The value that a share of a layer's values lies below, from a sample of them. */
+  /* A quantile of the values of a layer, estimated from a sample. */
   function quantile(values, share) {
     const step = Math.max(1, Math.floor(values.length / 50000)), some = [];
     for (let i = 0; i < values.length; i += step) if (values[i] === values[i]) some.push(values[i]);
@@ -76,21 +76,21 @@
   const doubt = { ramp: "viridis", low: () => 0, high: spread };
 
   const MAPS = {
-    input: { name: "Input", side: data.input && data.input.side, ...picture, how: `What was measured: one of its pixels is ${data.scale} × ${data.scale} of the others.` },
-    mean: { name: "Mean", ...picture, how: "The average of all members, nearest to the truth on average. It is smoother than any real image: do not judge sharpness or texture here." },
+    input: { name: "Input", side: data.input && data.input.side, ...picture, how: `The low-resolution image. One of its pixels covers ${data.scale} × ${data.scale} pixels of the other maps.` },
+    mean: { name: "Mean", ...picture, how: "The mean of all members has the smallest expected squared error. It is smoother than any real image: do not judge sharpness or texture here." },
     member: { name: "A member", ...picture, how: "" },
-    std: { name: "Standard deviation", ...doubt, how: "Calibrated: errors of the mean should be about so large. Pixels only; neighbours err together." },
-    width: { name: "Width of the interval", ramp: "viridis", low: () => 0, high: () => quantile(layer("width"), 0.995) || 1, how: "Upper minus lower bound. Narrow does not mean right: it means that calibration images like this one were." },
-    fade: { name: "Mean, fading with doubt", ...picture, fade: true, how: "Values turn grey in five steps as the standard deviation grows: what keeps its colour is surest." },
-    lower: { name: "Lower bound", ...picture, how: `Of each pixel's ${percent(data.level)} interval. It is no image that could be: bounds are not reached together.` },
-    upper: { name: "Upper bound", ...picture, how: "The same. A structure that both bounds show is well supported; one in one of them alone is not." },
-    aleatoric: { name: "Aleatoric", ...doubt, note: "root of variance", how: "What the input cannot tell, whatever the model. More data of the same kind will not shrink it; a finer input will." },
-    epistemic: { name: "Epistemic", ramp: "diverging", low: () => -spread(), high: spread, middle: 0, note: "signed root", how: "What the model has not learnt. An unbiased estimate from few members, so it is noisy and may be negative: average it over regions." },
-    calibration: { name: "Calibration", ramp: "diverging", log: true, low: () => 1 / reach(), high: () => reach(), middle: 1, how: "The factor on the raw spread. Above 1: members were too much alike there. It was fitted on other images, not on this one." },
-    reference: { name: "Reference", ...picture, how: "The truth, as it was given." },
-    error: { name: "Error of the mean", ...doubt, how: "|mean − reference|, in the colours of the standard deviation: brighter than there means too sure." },
-    state: { name: "Inside the interval?", states: true, how: `About ${percent(1 - data.level)} of the pixels of a band should lie outside, scattered. Whole structures outside are errors that were not foreseen.` },
-    region: { name: "Coverage by region", side: data.evidence && data.evidence.region, ramp: "diverging", flip: true, low: () => data.level - off(), high: () => data.level + off(), middle: data.level, exact: true, most: 1, how: "The share of pixels inside, in squares, all bands together. Brown: less than promised. Even when coverage is right on the whole, it is never so everywhere." },
+    std: { name: "Standard deviation", ...doubt, how: "Calibrated: the expected size of the error of the mean, for single pixels. Errors of neighbouring pixels are correlated." },
+    width: { name: "Width of the interval", ramp: "viridis", low: () => 0, high: () => quantile(layer("width"), 0.995) || 1, how: "Upper minus lower bound. A narrow interval is no proof: it states that errors were small on calibration images like this one." },
+    fade: { name: "Mean, faded by uncertainty", ...picture, fade: true, how: "Values fade to grey in five steps as the standard deviation grows. Full colour marks the smallest uncertainty." },
+    lower: { name: "Lower bound", ...picture, how: `The lower bound of the ${percent(data.level)} interval of each pixel. It is not a plausible image: pixels do not reach their bounds together.` },
+    upper: { name: "Upper bound", ...picture, how: "The upper bound of the same interval. A structure that both bounds show is well supported; a structure in only one of them is not." },
+    aleatoric: { name: "Aleatoric", ...doubt, note: "root of variance", how: "Uncertainty that the input leaves open for any model. More training data does not reduce it; an input of higher resolution does." },
+    epistemic: { name: "Epistemic", ramp: "diverging", low: () => -spread(), high: spread, middle: 0, note: "signed root", how: "Uncertainty that the model has not learnt to resolve. The unbiased estimate from few members is noisy and can be negative: average it over regions." },
+    calibration: { name: "Calibration", ramp: "diverging", log: true, low: () => 1 / reach(), high: () => reach(), middle: 1, how: "The factor on the raw standard deviation. It is above 1 where members vary too little. It was fitted on other images, not on this one." },
+    reference: { name: "Reference", ...picture, how: "The ground truth." },
+    error: { name: "Error of the mean", ...doubt, how: "|mean − reference|, in the colours of the standard deviation. Pixels that are brighter here than there have larger errors than predicted." },
+    state: { name: "Inside the interval?", states: true, how: `About ${percent(1 - data.level)} of the pixels of a band should lie outside, scattered. Whole structures outside are errors that the product did not predict.` },
+    region: { name: "Coverage by region", side: data.evidence && data.evidence.region, ramp: "diverging", flip: true, low: () => data.level - off(), high: () => data.level + off(), middle: data.level, exact: true, most: 1, how: "The empirical coverage in squares, of all bands together. Brown: below the nominal level. Coverage varies between regions even where the overall coverage is correct." },
   };
 
   const reach = () => Math.max(1.2, ...[0.005, 0.995].map((q) => Math.max(quantile(layer("calibration"), q), 1 / quantile(layer("calibration"), q))));
@@ -100,7 +100,7 @@
     return `${Number((100 * share).toPrecision(3))}%`;
   }
 
-  /* As many digits as the step of a value is worth. */
+  /* Format a value with the digits that its step justifies. */
   function text(value, step) {
     if (!(value === value)) return "–";
     const digits = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step || Math.abs(value) / 1e3 || 1))));
@@ -110,7 +110,7 @@
   const coloured = (id) => ["input", "mean", "member", "reference", "lower", "upper", "fade"].includes(id) && state.band < 0;
   const layerOf = (id) => (id === "fade" ? "mean" : id);
 
-  /* The canvas of a map, one pixel per value, or null where there is nothing to show. */
+  /* The canvas of a map, with one pixel per value. */
   function painted(id) {
     const map = MAPS[id], low = map.low && map.low(), high = map.high && map.high();
     if (map.states) return colour.canvas(height, width, colour.byState(layer("state")));
@@ -118,7 +118,7 @@
     const [tall, wide] = plane ? [plane.height, plane.width] : [height, width];
     let rgb;
     if (coloured(id)) rgb = colour.byBands(low, high, data.bands.map((_, band) => one(layerOf(id), band)));
-    else if (map.fade) rgb = colour.byTable("viridis", low, high, layer("mean")); // grey would fade into a value
+    else if (map.fade) rgb = colour.byTable("viridis", low, high, layer("mean")); // a faded grey would look like another value
     else if (map.log) rgb = colour.byTable(map.ramp, Math.log(low), Math.log(high), layer(id).map(Math.log));
     else if (map.flip) rgb = colour.byTable(map.ramp, -high, -low, layer(id).map((v) => -v));
     else rgb = colour.byTable(map.ramp, low, high, layer(layerOf(id)));

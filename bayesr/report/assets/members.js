@@ -1,4 +1,4 @@
-/* Members: decoded when they are first looked at, flicked through, or played at a rate that the reader chooses. */
+/* Members: decoded when first shown, stepped through, or played at a rate that the reader chooses. */
 "use strict";
 
 (function () {
@@ -14,7 +14,7 @@
     return known.get(i);
   }
 
-  /* A band of a member in the units of the image; of all bands their mean. */
+  /* A band of a member in the units of the image, or the mean over bands. */
   function values(all, band) {
     const { low, high } = data.members, bands = data.bands.length, mean = bayesr.layer("mean", band);
     const step = (high - low) / 255;
@@ -63,14 +63,14 @@
     button.setAttribute("aria-pressed", on);
   }
 
-  /* Controls below the map. Nothing moves until it is asked to. */
+  /* Controls below the map. Playing starts only on request. */
   function controls(figure) {
     const box = document.createElement("div");
     box.className = "flick screen";
     box.innerHTML = `<button id="play" aria-pressed="false">Play</button>
       <label class="hidden" for="flick">Member</label><input id="flick" type="range" min="0" max="${count() - 1}" step="1" value="0">
       <label class="hidden" for="rate">Members per second</label>
-      <select id="rate"><option value="1">1 a second</option><option value="3" selected>3 a second</option><option value="8">8 a second</option></select>`;
+      <select id="rate"><option value="1">1 per second</option><option value="3" selected>3 per second</option><option value="8">8 per second</option></select>`;
     figure.querySelector(".bar").before(box);
     box.querySelector("#flick").addEventListener("input", (event) => show(Number(event.target.value)));
     box.querySelector("#play").addEventListener("click", () => play(timer === null));

@@ -1,4 +1,4 @@
-/* Puts the page together: words, maps on their stages, the readout, tables and charts. */
+/* Assembles the page: texts, maps on their stages, the readout, tables and charts. */
 "use strict";
 
 (function () {
@@ -20,19 +20,19 @@
     return axis.first + axis.step * (start + (i + 0.5) * data.factor - 0.5);
   };
 
-  // -- words ------------------------------------------------------------------------------------
+  // -- texts ------------------------------------------------------------------------------------
 
-  function words() {
+  function texts() {
     const [tall, wide] = data.size, [top, bottom, left, right] = data.window;
     at("title").textContent = data.title;
     const bands = `${data.of_bands} band${data.of_bands > 1 ? "s" : ""}`;
     at("about").textContent = `${tall} × ${wide} pixels, ${bands}, ×${data.scale} · ${data.n} members of ${data.model} · ${bayesr.percent(data.level)} intervals`;
     const warn = (text) => add(add(at("warnings"), "div", { class: "warning" }), "p", {}, text);
-    if (data.input_check && data.input_check !== "as in calibration") warn(`The input is unlike the images that intervals were calibrated on (${data.input_check}): they need not hold here.`);
+    if (data.input_check && data.input_check !== "as in calibration") warn(`The input was not found to be like the calibration images (${data.input_check}): intervals may be wrong for it.`);
     if (bottom - top < tall || right - left < wide) warn(`Shown: rows ${top} to ${bottom - 1}, columns ${left} to ${right - 1} of the product.`);
-    if (data.factor > 1) warn(`Each shown pixel is the mean of ${data.factor} × ${data.factor} pixels. A mean of standard deviations is that of single pixels, not of the block.`);
-    if (data.of_bands > data.bands.length) warn(`The first ${data.bands.length} bands are shown.`);
-    at("sure").textContent = `Intervals were calibrated to hold ${bayesr.percent(data.level)} of the pixels of images like those of the calibration, on average: not for every image, nor in every part of one.`;
+    if (data.factor > 1) warn(`Each shown pixel is the mean of ${data.factor} × ${data.factor} pixels. The mean of standard deviations describes single pixels, not the block.`);
+    if (data.of_bands > data.bands.length) warn(`Only the first ${data.bands.length} bands are shown.`);
+    at("sure").textContent = `Intervals were calibrated to contain the truth of ${bayesr.percent(data.level)} of the pixels, on average over images like the calibration images. This does not hold for every single image, nor for every part of an image.`;
     at("command").textContent = data.command;
     for (const [name, value] of data.provenance) {
       const row = add(at("provenance"), "tr");
@@ -49,9 +49,9 @@
 
   function precision() {
     const half = (plane) => `±${Number((plane.step / 2).toPrecision(2))}`;
-    const told = Object.entries(bayesr.planes).filter(([name]) => !["state", "region", "input"].includes(name));
-    const parts = told.map(([name, plane]) => `${name} ${half(plane)}${plane.root ? " of its root" : ""}`);
-    if (data.intervals) parts.push("lower and upper computed from mean and std");
+    const shown = Object.entries(bayesr.planes).filter(([name]) => !["state", "region", "input"].includes(name));
+    const parts = shown.map(([name, plane]) => `${name} ${half(plane)}${plane.root ? " of its root" : ""}`);
+    if (data.intervals) parts.push("lower and upper are computed from mean and std");
     let text = `Values are rounded: ${parts.join(", ")}.`;
     if (data.averaged.length) text += ` To keep the page small, ${data.averaged.join(", ")} are means over bands.`;
     const drawn = data.members;
@@ -93,11 +93,11 @@
     at("why").hidden = !at("why").querySelector(".map");
     if (stages.lower && stages.upper) {
       const card = add(stages.upper.stage.closest(".maps"), "div", { class: "map words" });
-      add(card, "h3", {}, "How to read these maps, and how not to");
+      add(card, "h3", {}, "How to read these maps");
       for (const text of [
-        "Compare them with each other: an edge that both bounds and all members show is well supported; one that single members show may be invented.",
-        "Do not add up the standard deviations of pixels for the error of an area or a count. Errors of neighbours belong together; bayesr.aggregate and bayesr.segment measure every member instead.",
-        "Do not read a small standard deviation as proof. It says how far images like those of the calibration were off, and an object of a kind never seen can be missed by all members.",
+        "Compare the maps with each other: an edge that both bounds and all members show is well supported. An edge that only some members show may be an artefact.",
+        "Do not sum the standard deviations of pixels to obtain the error of an area or a count. Errors of neighbouring pixels are correlated; bayesr.aggregate and bayesr.segment evaluate every member instead.",
+        "A small standard deviation is no proof. It states the typical error on images like the calibration images, and all members can miss an object of a kind that was never seen.",
       ]) add(card, "p", {}, text);
     }
     if (stages.member) bayesr.members.controls(at("map-member"));
@@ -124,7 +124,7 @@
     add(box, "span", {}, `${bayesr.text(high, step)}${unit}`);
   }
 
-  /* The colours of a bar, or of the share of them that can occur. */
+  /* The colours of a colour bar, or the part of them that can occur. */
   function strip(map, share) {
     const table = map.fade && !bayesr.coloured("fade") ? "viridis" : map.ramp;
     const ramp = Float32Array.from({ length: 256 * (map.fade ? bayesr.colour.LEVELS : 1) }, (_, i) => (map.flip ? 255 - (i % 256) * share : i % 256));
@@ -149,17 +149,17 @@
     const toScreen = (x, y) => [(x - view.x) * s + wide / 2, (y - view.y) * s + tall / 2];
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, wide, tall);
-    context.imageSmoothingEnabled = s * side * ratio < 1; // pixels stay squares once they are larger than the screen's
+    context.imageSmoothingEnabled = s * side * ratio < 1; // pixels stay squares when they are larger than those of the screen
     context.imageSmoothingQuality = "high";
     const [left, top] = toScreen(0, 0);
     context.save();
     context.beginPath();
-    context.rect(left, top, width * s, height * s); // the last blocks may reach beyond the image
+    context.rect(left, top, width * s, height * s); // the last blocks can extend beyond the image
     context.clip();
     context.drawImage(source, left, top, source.width * side * s, source.height * side * s);
     context.restore();
     if (id === "mean") bayesr.profile.onto(context, toScreen);
-    stage.style.touchAction = view.zoom > 1 ? "none" : "pan-y"; // so that a finger scrolls the page until it is zoomed
+    stage.style.touchAction = view.zoom > 1 ? "none" : "pan-y"; // a finger scrolls the page as long as the map is not zoomed
   }
 
   function drawAll() {
@@ -236,20 +236,20 @@
 
   // -- the reference ----------------------------------------------------------------------------
 
-  function evidence() {
-    const told = data.evidence;
-    at("truth").hidden = !told;
-    if (!told) return;
+  function comparison() {
+    const evidence = data.evidence;
+    at("truth").hidden = !evidence;
+    if (!evidence) return;
     const grid = at("truth").querySelector(".maps"), table = add(add(grid, "div", { class: "scroll span" }), "table", { id: "figures" });
-    const part = told.window ? `Figures are of rows ${told.window[0]} to ${told.window[1] - 1}, columns ${told.window[2]} to ${told.window[3] - 1}. ` : "";
-    at("against").textContent = `${part}Of ${told.pixels.toLocaleString("en")} pixels of one image, which are not independent: small departures say little.`;
-    for (const { name, value, unit, meaning } of told.figures) {
+    const part = evidence.window ? `Figures are for rows ${evidence.window[0]} to ${evidence.window[1] - 1}, columns ${evidence.window[2]} to ${evidence.window[3] - 1}. ` : "";
+    at("against").textContent = `${part}The figures are computed from ${evidence.pixels.toLocaleString("en")} pixels of one image, which are not independent: small differences are not significant.`;
+    for (const { name, value, unit, meaning } of evidence.figures) {
       const row = add(table, "tr");
       add(row, "th", { scope: "row" }, name);
       add(row, "td", { class: "number" }, value === null ? "–" : `${Number(value.toPrecision(4))}${unit ? ` ${unit}` : ""}`);
       add(row, "td", {}, meaning);
     }
-    for (const { name, how, spec } of told.charts) {
+    for (const { name, how, spec } of evidence.charts) {
       const box = add(at("charts"), "figure", { "data-chart": name });
       bayesrChart(add(box, "div"), spec);
       add(box, "p", {}, how);
@@ -276,12 +276,12 @@
   }
 
   async function start() {
-    words();
+    texts();
     const all = data.input ? { ...data.planes, input: data.input } : data.planes;
     await Promise.all(Object.entries(all).map(async ([name, plane]) => (bayesr.planes[name] = await bayesr.decode(plane))));
     precision();
     layout();
-    evidence();
+    comparison();
     tools();
     drawAll();
     redraw();
@@ -291,7 +291,7 @@
 
   Object.assign(bayesr, { refresh, redraw });
   start().catch((error) => {
-    at("warnings").textContent = `This page could not be drawn: ${error.message}. It needs a browser of 2024 or later.`;
+    at("warnings").textContent = `This page could not be drawn: ${error.message}. A browser of 2024 or later is required.`;
     throw error;
   });
 })();

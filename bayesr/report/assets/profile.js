@@ -1,10 +1,10 @@
-/* A line across the image: the mean along it with its interval, some members, and the reference where there is one. */
+/* Profile along a line: the mean with its interval, some members, and the reference where there is one. */
 "use strict";
 
 (function () {
   const { data, view, state } = bayesr;
   const [height, width] = data.shape;
-  const FEW = 4; // members that are drawn: more would hide the band
+  const FEW = 4; // number of members that are drawn: more would hide the band
   const line = { x0: 0, y0: Math.floor(height / 2), x1: width - 1, y1: Math.floor(height / 2) };
   const at = (id) => document.getElementById(id);
   let waiting = false;
@@ -24,7 +24,7 @@
     });
   }
 
-  /* The pixels along the line, nearest to it. */
+  /* The pixels that are nearest to the line. */
   function pixels() {
     const steps = Math.max(Math.abs(line.x1 - line.x0), Math.abs(line.y1 - line.y0), 1);
     return Array.from({ length: steps + 1 }, (_, i) => ({
@@ -44,7 +44,7 @@
       series.push({ name: `${bayesr.percent(data.level)} interval`, kind: "band", x, y: low, low, high, colour: "--series-1" });
     }
     const few = Array.from({ length: Math.min(FEW, bayesr.members.count()) }, (_, i) => i);
-    if (few.length) { // one series with gaps: they are of one kind, and none of them is to be followed
+    if (few.length) { // one series with gaps, since members are exchangeable
       const drawn = await Promise.all(few.map(async (i) => cut(bayesr.members.values(await bayesr.members.codes(i), state.band))));
       const [xs, ys] = [few.flatMap(() => [...x, null]), drawn.flatMap((y) => [...y, null])];
       series.push({ name: "members", kind: "line", x: xs, y: ys, colour: "--faint" });
@@ -64,7 +64,7 @@
     slider();
   }
 
-  /* The slider moves the whole line across itself. */
+  /* The slider moves the line perpendicular to itself. */
   function slider() {
     const across = Math.abs(line.x1 - line.x0) >= Math.abs(line.y1 - line.y0);
     at("along").textContent = across ? "Row" : "Column";
@@ -80,7 +80,7 @@
     else set(line.x0 + by, line.y0, line.x1 + by, line.y1);
   }
 
-  /* What a drag that begins here would take: an end, the line, or nothing. */
+  /* The part that a drag from this point moves: an end, the line, or nothing. */
   function grab(point, reach) {
     const ends = [["x0", "y0"], ["x1", "y1"]], middle = { x: point.x - 0.5, y: point.y - 0.5 };
     const close = ends.find(([x, y]) => Math.hypot(line[x] - middle.x, line[y] - middle.y) < reach);
@@ -103,7 +103,7 @@
     };
   }
 
-  /* The line and its ends on a map. */
+  /* Draw the line and its ends on a map. */
   function onto(context, toScreen) {
     const a = toScreen(line.x0 + 0.5, line.y0 + 0.5), b = toScreen(line.x1 + 0.5, line.y1 + 0.5);
     for (const [colour, thickness] of [["rgb(0 0 0 / 55%)", 3], ["rgb(255 255 255 / 85%)", 1.2]]) {

@@ -1,4 +1,4 @@
-/* Numbers on an axis of `charts.js`: their text, round ticks, and where a value lies. Pure arithmetic. */
+/* Scales of the axes of `charts.js`: formatted numbers, round ticks, and the coordinate of a value. */
 "use strict";
 
 const bayesrScales = (function () {
@@ -36,7 +36,7 @@ const bayesrScales = (function () {
     return [low, high];
   }
 
-  /* The scale of one axis: `at` from a value to a coordinate, and its ticks with their texts. */
+  /* The scale of one axis: `at` maps a value to a coordinate; the ticks have texts. */
   function scale(axis, values, from, to, spacing) {
     const strings = [...new Set(values.filter((value) => typeof value === "string"))];
     if (strings.length) {

@@ -1,4 +1,4 @@
-/* Dark or light: as the system says, until the reader presses the button with the id "theme". */
+/* Dark or light theme: that of the system, until the reader presses the button with the id "theme". */
 "use strict";
 
 (function () {
@@ -9,7 +9,7 @@
   function show() {
     button.textContent = dark() ? "Light" : "Dark";
     button.setAttribute("aria-label", dark() ? "Change to light colours" : "Change to dark colours");
-    window.dispatchEvent(new Event("themechange")); // canvases do not know of style sheets
+    window.dispatchEvent(new Event("themechange")); // canvases do not follow style sheets
   }
   button.addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";

@@ -1,26 +1,26 @@
-/* One view for all maps: the zoom (1 shows all) and the point of the image that lies in the middle. Wheel, pinch, drag and
- * keys change it, and every stage that was attached is told. Coordinates are in shown pixels, from the upper left corner. */
+/* One view for all maps: the zoom (1 shows the whole image) and the point of the image in the centre. Wheel, pinch, drag
+ * and keys change it, and listeners are notified. Coordinates are in pixels of the maps, from the upper left corner. */
 "use strict";
 
 (function () {
   const [height, width] = bayesr.data.shape;
-  const MOST = 48; // screen pixels a shown pixel may take
+  const MOST = 48; // largest number of screen pixels per pixel
   const view = { zoom: 1, x: width / 2, y: height / 2, cross: null };
-  const stages = new Set(), heard = { view: [], cross: [] };
+  const stages = new Set(), listeners = { view: [], cross: [] };
   let waiting = false;
 
-  const on = (what, callback) => heard[what].push(callback);
+  const on = (event, callback) => listeners[event].push(callback);
 
   function changed() {
-    if (waiting) return; // once a frame is enough
+    if (waiting) return; // at most once per frame
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      heard.view.forEach((callback) => callback());
+      listeners.view.forEach((callback) => callback());
     });
   }
 
-  /* Screen pixels per shown pixel, in a stage of this size. */
+  /* Screen pixels per pixel of the map, in a stage of this size. */
   const fit = (stage) => Math.min(stage.clientWidth / width, stage.clientHeight / height);
   const scale = (stage) => fit(stage) * view.zoom;
 
@@ -28,7 +28,7 @@
     const stage = [...stages].find((one) => one.clientWidth) || { clientWidth: width, clientHeight: height };
     view.zoom = Math.max(1, Math.min(view.zoom, Math.max(4, MOST / fit(stage))));
     for (const [axis, size, side] of [["x", width, stage.clientWidth], ["y", height, stage.clientHeight]]) {
-      const half = side / scale(stage) / 2; // nothing beyond the border, but where the image is smaller than the stage
+      const half = side / scale(stage) / 2; // do not scroll beyond the border, unless the image is smaller than the stage
       view[axis] = half * 2 >= size ? size / 2 : Math.max(half, Math.min(size - half, view[axis]));
     }
   }
@@ -40,7 +40,7 @@
     changed();
   }
 
-  /* Zoom about a point of the image that stays where it is. */
+  /* Zoom about a point of the image, which stays in place. */
   function zoom(times, x = view.x, y = view.y) {
     const before = view.zoom;
     view.zoom *= times;
@@ -60,10 +60,10 @@
   function setCross(x, y) {
     const inside = x >= 0 && y >= 0 && x < width && y < height;
     view.cross = inside ? { x: Math.floor(x), y: Math.floor(y) } : null;
-    heard.cross.forEach((callback) => callback());
+    listeners.cross.forEach((callback) => callback());
   }
 
-  /* Where an event lies, in shown pixels. */
+  /* The position of an event, in pixels of the map. */
   function at(stage, event) {
     const box = stage.getBoundingClientRect(), s = scale(stage);
     return {
@@ -72,7 +72,7 @@
     };
   }
 
-  /* grab(event, point, radius) may take a drag that begins on something: it returns {move(point), end()} or nothing. */
+  /* grab(point, radius) can take over a drag: it returns {move(point)} or null. */
   function attach(stage, grab) {
     const pointers = new Map();
     let held = null;
@@ -108,7 +108,7 @@
     stage.addEventListener("pointerup", up);
     stage.addEventListener("pointercancel", up);
     stage.addEventListener("wheel", (event) => {
-      // A page full of maps must still scroll: the wheel is a map's once it was clicked, or with a key held.
+      // The wheel scrolls the page, unless the map was clicked or a key is held.
       if (!event.ctrlKey && !event.metaKey && document.activeElement !== stage) return;
       event.preventDefault();
       const point = at(stage, event);

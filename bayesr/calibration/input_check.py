@@ -1,13 +1,13 @@
-"""Is this image like those that the calibration holds for?
+"""Out-of-distribution check: compare an image with the images that the model was calibrated on.
 
-Intervals hold for images like the calibration's. What most often breaks that can be seen in the
-low-resolution image alone: blur, JPEG blocks, noise, values on another scale. A linear rule
+Intervals hold for images like those of the calibration. The most common departures are visible in the low-resolution
+image alone: blur, JPEG blocks, noise, and values on another scale. A linear rule
 
     w . f(image) > t
 
-on the statistics f of `bayesr.images.image_statistics` looks for each of them; a distance from the calibration
-images stands for what nobody thought of. `bayesr.calibration.input_rules` fits both. Everything is in
-the network's units, where `value_range` is [0, 1].
+on the statistics f of `bayesr.images.image_statistics` detects each of them. A distance from the calibration images
+detects other departures. `bayesr.calibration.input_rules` fits both. All quantities are in network units, where
+`value_range` is [0, 1].
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from bayesr.images.image_statistics import (
 Array = NDArray[np.floating]
 
 _VERSION = 1
-"""Of the statistics: rules fitted on others are not used."""
+"""Version of the statistics. Rules that were fitted on another version are not used."""
 
 RULES = {
     "blurred": POWER + WHITENESS,
@@ -45,11 +45,11 @@ RULES = {
     "noisy": POWER + DETAIL + SLOPE + WHITENESS,
     "colour noise": COLOUR + DETAIL + SLOPE,
 }
-"""The statistics that each rule may use: few, so that it cannot learn what has nothing to do with it."""
+"""The statistics that each rule uses. They are few, so that a rule cannot learn unrelated differences."""
 TEXTURE = (
     "power0", "power2", "power5", "detail5", "detail50", "detail95", "slope5", "slope95", "whiteness",
 )  # fmt: skip
-"""The statistics that the distance is taken in: a hundred images do not determine the covariance of many."""
+"""The statistics of the distance. They are few, since a hundred images do not determine a large covariance."""
 
 _ADVICE = {
     "blurred": "Give the image as it was before it was interpolated or smoothed, or use a model trained for this blur.",
@@ -62,14 +62,14 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class InputCheck:
-    """What the check found.
+    """Result of the out-of-distribution check.
 
     Attributes
     ----------
     findings : mapping of str to str
-        What is off, and by how much, in words.
+        A description of each departure, by its kind.
     unchecked : str
-        Why nothing can be said; empty where something can.
+        Why the image could not be checked; empty where it was.
     """
 
     findings: Mapping[str, str]
@@ -81,33 +81,43 @@ class InputCheck:
         return f"unlike calibration: {', '.join(self.findings)}" if self.findings else "as in calibration"
 
     def warn(self, model: str) -> None:
-        """One `UnfamiliarInput` with all findings, at the line that called into bayesr; none without findings."""
+        """Issue one `UnfamiliarInput` warning with all findings, at the line that called into bayesr.
+
+        Without findings there is no warning.
+
+        Parameters
+        ----------
+        model : str
+            Name of the model.
+        """
         if not self.findings:
             return
-        lines = [f"{kind}: {how} {_ADVICE[kind]}" for kind, how in self.findings.items()]
+        lines = [f"{kind}: {description} {_ADVICE[kind]}" for kind, description in self.findings.items()]
         warn(
             f"The image is unlike those that {model} was calibrated on: members may be confidently wrong, and "
-            "intervals are not to be trusted.\n- " + "\n- ".join(lines),
+            "intervals may be too narrow.\n- " + "\n- ".join(lines),
             UnfamiliarInput,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class InputStatistics:
-    """What the calibration images look like, and how degraded versions of them differ.
+    """Statistics of the calibration images, and rules that detect degraded versions of them.
 
     Attributes
     ----------
     bands, images : int
-        Bands of an image; images that were looked at.
+        Number of bands of an image, and number of images.
     typical : mapping of str to float
         The median of every statistic.
     rules : mapping of str to ndarray
         For a name in `RULES`, the weights of its statistics and, last, -t.
     whitening : ndarray
-        W, so that hardly any calibration image has ``|W (f - typical)| > 1``; f are the statistics in `TEXTURE`.
+        Matrix W such that 99% of calibration images have ``|W (f - typical)| <= 1``; f are the statistics in
+        `TEXTURE`.
     scale : tuple of float
-        The least 1% quantile of the luma, its largest 99% quantile, and the least distance of the two that are usual.
+        Limits of usual images: the least 1% quantile of the luma, the largest 99% quantile, and the least difference
+        of the two.
     """
 
     bands: int
@@ -118,13 +128,13 @@ class InputStatistics:
     scale: tuple[float, float, float]
 
     def check(self, pixels: Array) -> InputCheck:
-        """Compare an image with the calibration's.
+        """Compare an image with the calibration images.
 
         Parameters
         ----------
         pixels : ndarray
-            `band x y x x`, in network units, finite. Where the model takes bands one by one, at
-            most four of them are looked at, one by one.
+            `band x y x x`, in network units, finite. Where the model takes single bands, at most four bands are
+            checked, each by itself.
         """
         if min(pixels.shape[1:]) < SMALLEST:
             return InputCheck({}, f"less than {SMALLEST} pixels on a side say too little")
@@ -134,52 +144,57 @@ class InputStatistics:
             return InputCheck(self._findings(pixels))
         findings: dict[str, str] = {}
         for band in np.unique(np.linspace(0, len(pixels) - 1, 4).astype(int)):
-            for kind, how in self._findings(pixels[band : band + 1]).items():
-                findings.setdefault(kind, f"in band {band}, {how}")
+            for kind, description in self._findings(pixels[band : band + 1]).items():
+                findings.setdefault(kind, f"in band {band}, {description}")
         return InputCheck(findings)
 
     def _findings(self, pixels: Array) -> dict[str, str]:
-        some = luma(pixels[:, :: -(-pixels.shape[1] // 512), :: -(-pixels.shape[2] // 512)])
-        low, high = np.percentile(some, [1, 99])
+        thinned = luma(pixels[:, :: -(-pixels.shape[1] // 512), :: -(-pixels.shape[2] // 512)])
+        low, high = np.percentile(thinned, [1, 99])
         if low < self.scale[0] or high > self.scale[1] or high - low < self.scale[2]:
-            # All else depends on the scale, so it waits until the scale is right.
+            # All other statistics depend on the scale, so they are not checked until the scale is right.
             return {
                 "intensity scale": f"98% of its values lie in {low:.2g} to {high:.2g}, where the network sees 0 to 1; "
                 f"usual is {self.scale[0]:.2g} to {self.scale[1]:.2g}, at least {self.scale[2]:.2g} wide."
             }
-        of = dict(zip(self.typical, statistics(pixels).tolist(), strict=True))
-        off = {kind for kind, rule in self.rules.items() if rule @ [*(of[name] for name in RULES[kind]), 1.0] > 0}
-        away = {name: of[name] - usual for name, usual in self.typical.items()}
-        found = {}
-        if "blurred" in off:
-            # With the coarse structure as a measure: a dull scene has little power everywhere.
-            ratio = math.exp(away["power1"] - away["power4"])
-            found["blurred"] = (
-                "beside its coarse structure, the power at 3/8 to 1/2 cycle per pixel is "
+        values = dict(zip(self.typical, statistics(pixels).tolist(), strict=True))
+        exceeded = {
+            kind for kind, rule in self.rules.items() if rule @ [*(values[name] for name in RULES[kind]), 1.0] > 0
+        }
+        difference = {name: values[name] - usual for name, usual in self.typical.items()}
+        findings = {}
+        if "blurred" in exceeded:
+            # Relative to the coarse structure, since a scene of low contrast has little power at all frequencies.
+            ratio = math.exp(difference["power1"] - difference["power4"])
+            findings["blurred"] = (
+                "relative to its coarse structure, the power at 3/8 to 1/2 cycle per pixel is "
                 f"{ratio:.2g} times smaller than usual."
             )
-        if "JPEG blocks" in off:
-            found["JPEG blocks"] = (
-                f"on one grid of 8 x 8 pixels the fine cosine coefficients are {math.exp(of['block_depth']):.2g} times "
-                f"smaller than off that grid; usual is {math.exp(self.typical['block_depth']):.2g}."
+        if "JPEG blocks" in exceeded:
+            depth, usual_depth = (math.exp(table["block_depth"]) for table in (values, self.typical))
+            findings["JPEG blocks"] = (
+                f"on one grid of 8 x 8 pixels the fine cosine coefficients are {depth:.2g} times "
+                f"smaller than off that grid; usual is {usual_depth:.2g}."
             )
-        if off & {"noisy", "colour noise"}:
-            name, where = ("detail5", "between pixels") if "noisy" in off else ("colour10", "of one band from the rest")
-            level, usual = (math.exp(value / 2) for value in (of[name], self.typical[name]))
-            found["noisy"] = (
+        if exceeded & {"noisy", "colour noise"}:
+            name, where = (
+                ("detail5", "between pixels") if "noisy" in exceeded else ("colour10", "of one band from the rest")
+            )
+            level, usual = (math.exp(value / 2) for value in (values[name], self.typical[name]))
+            findings["noisy"] = (
                 f"where it is flattest, random-looking differences {where} are {level:.2g} of the value range; "
                 f"usual is {usual:.2g}."
             )
-        far = float(np.linalg.norm(self.whitening @ [away[name] for name in TEXTURE]))
-        if not found and far > 1:
-            found["unfamiliar texture"] = (
-                f"its spectrum and local contrast are {far:.2g} times as far from the usual as the outermost "
-                "calibration images'."
+        distance = float(np.linalg.norm(self.whitening @ [difference[name] for name in TEXTURE]))
+        if not findings and distance > 1:
+            findings["unfamiliar texture"] = (
+                f"its spectrum and local contrast are {distance:.2g} times as far from the usual as those of the "
+                "outermost calibration images."
             )
-        return found
+        return findings
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for a model file; `from_description` reads them back."""
+        """Return plain values for a model file; `from_description` reads them back."""
         return {
             "version": _VERSION,
             "bands": self.bands,
@@ -192,7 +207,7 @@ class InputStatistics:
 
     @classmethod
     def from_description(cls, plain: Mapping[str, Any] | None) -> InputStatistics | None:
-        """None where there is nothing, or statistics that this version computes otherwise."""
+        """Return the statistics that `describe` described; None for None, and for another version of the statistics."""
         if not plain or plain["version"] != _VERSION:
             return None
         bands, (low, high, width) = int(plain["bands"]), map(float, plain["scale"])

@@ -1,0 +1,78 @@
+"""Members of the page of a product, as lossy pictures that fit a budget of bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_QUALITIES = (92, 85, 75, 60)  # of WebP
+
+
+def encode_members(
+    draw: Callable[[int], Array], numbers: Iterable[int], low: float, high: float, budget: int
+) -> dict[str, Any]:
+    """Encode members as lossy pictures, with the quality and number that the budget allows.
+
+    Parameters
+    ----------
+    draw : callable
+        Returns a member, `band x y x x`, given its number.
+    numbers : iterable of int
+        Numbers of the available members.
+    low, high : float
+        The values of codes 0 and 255.
+    budget : int
+        Budget in bytes.
+    """
+    wanted, images, errors = list(numbers), list[str](), list[float]()
+    first = to_codes(draw(wanted[0]), low, high)
+    sizes = {quality: len(encode_picture(first, quality)) for quality in _QUALITIES}
+    fitting = (q for q in _QUALITIES if sizes[q] * len(wanted) <= budget)
+    enough = (q for q in _QUALITIES if sizes[q] * 8 <= budget)  # else fewer members, but at least eight
+    quality = next(fitting, None) or next(enough, _QUALITIES[-1])
+    spent = 0
+    for i in wanted:
+        codes = first if i == wanted[0] else to_codes(draw(i), low, high)
+        picture = encode_picture(codes, quality)
+        if images and spent + len(picture) > budget:
+            break
+        spent += len(picture)
+        images.append(base64.b64encode(picture).decode("ascii"))
+        errors.append(float(np.mean((decode_picture(picture, len(codes)).astype(float) - codes) ** 2)))
+    return {
+        "numbers": wanted[: len(images)],
+        "low": low,
+        "high": high,
+        "error": float(np.sqrt(np.mean(errors)) * (high - low) / 255),
+        "images": images,
+    }
+
+
+def to_codes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
+    """Return values as codes, where `low` is 0 and `high` is 255; missing values are 0."""
+    scaled = np.nan_to_num((values - low) / (high - low) * 255)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def encode_picture(codes: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode three bands as one colour picture, others as grey pictures one below the other."""
+    pixels = np.moveaxis(codes, 0, -1) if len(codes) == 3 else codes.reshape(-1, codes.shape[-1])
+    out = io.BytesIO()
+    PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
+    return out.getvalue()
+
+
+def decode_picture(picture: bytes, bands: int) -> Array:
+    """Decode the result of `encode_picture` to codes, `band x y x x`."""
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
+    if bands == 3:
+        return np.moveaxis(pixels, -1, 0)
+    return pixels[..., 0].reshape(bands, -1, pixels.shape[1])
