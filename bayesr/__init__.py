@@ -6,7 +6,7 @@ Names are loaded when they are first used, so that ``import bayesr`` stays quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bayesr.version import __version__ as __version__
 
 _HOMES = {
     "BayesrError": "errors",

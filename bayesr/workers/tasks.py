@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from distributed import Reschedule, WorkerPlugin, get_worker
 from distributed.protocol import pickle
 
-from bayesr import __version__
 from bayesr.errors import WorkersFailed
 from bayesr.grid import Tile
+from bayesr.version import __version__
 from bayesr.workers.memory import Releasing
 from bayesr.workers.pipeline import IN_HAND, Stopped
 
