@@ -25,9 +25,6 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_architecture, stored_names
 
-_CONFINE_REACH = 8
-"""Low-resolution pixels that the passes which confine a member to its bounds add to the halo."""
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -70,7 +67,7 @@ class Model:
     @property
     def halo(self) -> int:
         """Low-resolution pixels around a tile that can influence it by more than float accuracy."""
-        return self.generator.reach + self.observation.reach + _CONFINE_REACH
+        return self.generator.reach + self.observation.reach + self.observation.clipping_reach
 
     @property
     def promises(self) -> dict[str, bool]:

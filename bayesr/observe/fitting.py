@@ -12,8 +12,8 @@ from torch import Tensor
 from bayesr.errors import InvalidArgument, InvalidObservation, InvalidPixels
 from bayesr.observe.aperture import RADIUS
 from bayesr.observe.base import ForwardOperator
-from bayesr.observe.fourier import Airy, Measured
 from bayesr.observe.likelihood import FAMILIES, Family, Misfit, Posterior, sampled
+from bayesr.observe.point_spread import Airy, Measured
 from bayesr.observe.separable import Separable
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
-from bayesr.observe.base import ForwardOperator, Unconstrained
+from bayesr.observe.base import ForwardOperator
 
 Doubles = NDArray[np.float64]
 
 REGULARISATION = 1e-2
 """Where ``A A^T`` of well-sampled images is hardly changed, and influence dies off within some twenty pixels."""
-_WIDEST = 96
-"""The most high-resolution pixels that an Airy function may reach: beyond, units are mistaken more likely than not."""
-_LARGEST = 65
-"""Pixels along a side of a measured point-spread function, which a model file holds as plain numbers."""
 _TAIL = 1e-5
 """The sum of all weights beyond an operator's reach."""
 
@@ -102,138 +95,6 @@ class Fourier(ForwardOperator):
         _reach(self)
 
 
-@dataclass(frozen=True)
-class Airy(Fourier):
-    """Incoherent imaging through a circular aperture: a diffraction-limited microscope or telescope.
-
-    The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``, and
-    with `sharp_na` the quotient of the two apertures' transfer functions. An Airy function never ends; here it
-    is tapered to zero between 2 and 4 Airy radii (``0.61 wavelength / NA``, which hold 91% and 96% of its light),
-    by ``cos^2``, so that tiles are possible. That rounds off the tip of the transfer function: it is off by at
-    most 0.06, at the lowest frequencies.
-
-    Parameters
-    ----------
-    scale, na, wavelength, pixel, sharp_na, regularisation
-        As of `bayesr.observe.airy`.
-
-    References
-    ----------
-    J. W. Goodman, "Introduction to Fourier Optics", section 6.3. H. H. Hopkins, "The frequency response of a
-    defocused optical system", 1955, doi:10.1098/rspa.1955.0158.
-    """
-
-    scale: int
-    na: float
-    wavelength: float
-    pixel: float
-    sharp_na: float | None = None
-    regularisation: float = REGULARISATION
-
-    def __post_init__(self) -> None:
-        for name in ("na", "wavelength", "pixel"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InvalidObservation(
-                    f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and the "
-                    "wavelength and the side of a high-resolution pixel in the same unit."
-                )
-        if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
-            raise InvalidObservation(
-                f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
-                "the two, or leave sharp_na out where the high-resolution image is the scene itself."
-            )
-        radius = TAPER[1] * self.radius
-        if radius > _WIDEST:
-            raise InvalidObservation(
-                f"The point-spread function reaches {radius:.0f} high-resolution pixels, and {_WIDEST} are the most: "
-                f"see that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
-            )
-        self._check()
-
-    @property
-    def radius(self) -> float:
-        """The Airy radius, ``0.61 wavelength / NA``, in high-resolution pixels."""
-        return RADIUS * self.wavelength / (self.na * self.pixel)
-
-    def kernel(self) -> Doubles:
-        """The tapered point-spread function, `odd x odd`, of sum one."""
-        return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
-
-    def unconstrained(self, **most: Any) -> ForwardOperator:
-        """The same operator for networks whose members are not bound to reproduce what was seen."""
-        return InexactAiry(**vars(self), **most)
-
-    def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        return {"kernel": "airy"} | super().describe()
-
-
-@dataclass(frozen=True)
-class Measured(Fourier):
-    """A measured point-spread function, of beads or slanted edges.
-
-    Parameters
-    ----------
-    psf : tuple of tuples of float
-        At high-resolution pixels, row by row, both sides odd and at most 65, the origin in the central pixel.
-    scale, regularisation
-        As of `bayesr.observe.measured`.
-    """
-
-    psf: tuple[tuple[float, ...], ...]
-    scale: int
-    regularisation: float = REGULARISATION
-
-    def __post_init__(self) -> None:
-        sides = len(self.psf), len(self.psf[0]) if self.psf else 0
-        if any(len(row) != sides[1] for row in self.psf) or not all(side % 2 for side in sides):
-            raise InvalidObservation(
-                f"A measured point-spread function has odd sides, so that its centre is a pixel, not "
-                f"{sides[0]}x{sides[1]}: crop a row or a column."
-            )
-        if max(sides) > _LARGEST:
-            raise InvalidObservation(
-                f"A measured point-spread function of {sides[0]}x{sides[1]} pixels is too large for a model file: crop "
-                f"it to {_LARGEST}x{_LARGEST} about its centre."
-            )
-        values = np.array(self.psf)
-        if not np.isfinite(values).all() or not values.sum() > 0:
-            raise InvalidObservation(
-                "A measured point-spread function has finite values of positive sum: subtract no more than its "
-                "background, and fill what is missing."
-            )
-        self._check()
-
-    def kernel(self) -> Doubles:
-        """The point-spread function, normalised to sum to one."""
-        return _normalised(self.psf)
-
-    def unconstrained(self, **most: Any) -> ForwardOperator:
-        """The same operator for networks whose members are not bound to reproduce what was seen."""
-        return InexactMeasured(**vars(self), **most)
-
-    def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        return {"kernel": "measured"} | super().describe() | {"psf": [list(row) for row in self.psf]}
-
-
-@dataclass(frozen=True)
-class InexactAiry(Unconstrained, Airy):
-    """An `Airy` operator whose observations bind no member."""
-
-
-@dataclass(frozen=True)
-class InexactMeasured(Unconstrained, Measured):
-    """A `Measured` operator whose observations bind no member."""
-
-
-@lru_cache(maxsize=64)
-def _normalised(psf: tuple[tuple[float, ...], ...]) -> Doubles:
-    values = np.array(psf)
-    kernel: Doubles = values / values.sum()
-    return kernel
-
-
 def _floating(image: Tensor) -> Tensor:
     """The image in a precision that has an FFT."""
     return image if image.dtype == torch.float64 else image.float()
@@ -298,7 +159,7 @@ def _reach(operator: Fourier) -> int:
     while side == 64 or side * s <= 1024:
         y, x = torch.zeros(side, side, dtype=torch.float64), torch.zeros(side * s, side * s, dtype=torch.float64)
         y[side // 2, side // 2] = x[side * s // 2, side * s // 2] = 1
-        weights = torch.maximum(Fourier.invert(operator, y).abs(), operator.invert(operator.observe(x)).abs())
+        weights = torch.maximum(operator.invert(y).abs(), operator.invert(operator.observe(x)).abs())
         steps = (torch.arange(side * s) // s - side // 2).abs()
         distance = torch.maximum(steps[:, None], steps)
         within = torch.bincount(distance.flatten(), weights.flatten(), side // 2 + 1).cumsum(0)

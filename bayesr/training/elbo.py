@@ -5,7 +5,7 @@
     z | x, y ~ N(m(x, y), s(x, y)^2)         the approximate posterior: the recipe's network ``encoder``
 
 z has a value for every latent channel and low-resolution pixel; g is the generator, t is learnt with it. Without
-a bond (`bayesr.observe.Inexact`) P is the identity.
+a bond (`bayesr.observe.Unconstrained`) P is the identity.
 """
 
 from __future__ import annotations

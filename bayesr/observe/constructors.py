@@ -1,26 +1,15 @@
-"""Every kind of operator by name, and back from its description."""
+"""Functions that make each forward operator."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe.base import ForwardOperator
-from bayesr.observe.blind import Blind
-from bayesr.observe.fourier import REGULARISATION, Airy, InexactAiry, InexactMeasured, Measured
-from bayesr.observe.separable import Inexact, Separable
-
-_KINDS: dict[str, tuple[type[ForwardOperator], type[ForwardOperator]]] = {
-    "airy": (Airy, InexactAiry),
-    "measured": (Measured, InexactMeasured),
-    "blind": (Blind, Blind),
-}
-"""By kernel: the operator, and the one that binds no member. All others are separable."""
+from bayesr.observe.fourier import REGULARISATION
+from bayesr.observe.point_spread import Airy, Measured
+from bayesr.observe.separable import Separable
 
 
 def bicubic(scale: int = 4) -> Separable:
@@ -101,17 +90,3 @@ def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARI
             f"A measured point-spread function is an array of two dimensions, not of shape {rows.shape}."
         )
     return Measured(tuple(map(tuple, rows.tolist())), scale, float(regularisation))
-
-
-def from_description(description: Mapping[str, Any]) -> ForwardOperator:
-    """The operator that `ForwardOperator.describe` described."""
-    plain = dict(description)
-    unconstrained = "noise" in plain
-    if plain.get("kernel") not in _KINDS:
-        return (Inexact if unconstrained else Separable)(**plain)
-    kind = _KINDS[plain.pop("kernel")][unconstrained]
-    if "of" in plain:
-        plain["of"] = from_description(plain["of"])
-    if "psf" in plain:
-        plain["psf"] = tuple(map(tuple, plain["psf"]))  # JSON makes lists of them
-    return kind(**plain)
