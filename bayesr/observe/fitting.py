@@ -109,11 +109,11 @@ def fit(
     if draws < 100:
         raise InvalidArgument(f"{draws} draws are too few to tell an interval: ask for 100 at least.")
     family = FAMILIES[psf]
-    planes, scale = _planes(low, high)
+    planes, scale = image_pairs(low, high)
     most = max(family.widest * scale, 4.0) if widest is None else float(widest)
     if not 2 * family.least < most < math.inf:
         raise InvalidArgument(f"widest must exceed {2 * family.least:g} high-resolution pixels, not {widest!r}.")
-    misfit = Misfit(psf, scale, most, _cropped(planes, scale, most, family))
+    misfit = Misfit(psf, scale, most, cropped_pairs(planes, scale, most, family))
     found, how = sampled(Posterior(misfit, family), draws, seed)
     heads = [(1 - level) / 2, (1 + level) / 2]
     names = ("psf_width", "noise")
@@ -159,7 +159,7 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
         return Measured(tuple(map(tuple, rows.tolist())), scale, **options)
 
 
-def _planes(low: Any, high: Any) -> tuple[list[tuple[Doubles, Doubles]], int]:
+def image_pairs(low: Any, high: Any) -> tuple[list[tuple[Doubles, Doubles]], int]:
     """Every pair of images `h x w` and `sh x sw`, and the scale."""
     lows, highs = (list(given) if isinstance(given, list | tuple) else [given] for given in (low, high))
     if len(lows) != len(highs) or not lows:
@@ -191,7 +191,7 @@ def _array(image: Any) -> Doubles:
     return values
 
 
-def _cropped(
+def cropped_pairs(
     planes: list[tuple[Doubles, Doubles]], scale: int, widest: float, family: Family
 ) -> list[tuple[Doubles, Doubles]]:
     """Pairs cropped about their centres: low-resolution pixels to compare, and all that they see."""

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dask
 from distributed import Client, LocalCluster
@@ -19,8 +18,8 @@ from distributed.deploy.cluster import Cluster
 
 from bayesr.errors import InvalidArgument, WorkersFailed
 
-if TYPE_CHECKING:
-    Tend = Callable[[int], None]
+Tend = Callable[[int], None]
+"""Keeps workers alive; called with the number of tiles done so far."""
 
 _CONNECT = 30.0
 """Seconds that a scheduler has to answer."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, count, islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from distributed import Client, Future
 
@@ -17,9 +16,7 @@ from bayesr.errors import BayesrError, WorkersFailed
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers import tasks
-
-if TYPE_CHECKING:
-    from bayesr.workers import Work
+from bayesr.workers.work import Work
 
 _TRIES = 3
 """How often a tile is tried. A task whose worker died counts once scheduler and workers have given it up."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers.memory import Releasing
-
-if TYPE_CHECKING:
-    from bayesr.workers import Work
+from bayesr.workers.work import Work
 
 IN_HAND = 2
 """Tiles that are in memory at once: one is drawn, or drawn and waits, while the other one is written."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock, Semaphore
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distributed import Reschedule, WorkerPlugin, get_worker
 from distributed.protocol import pickle
@@ -19,9 +19,7 @@ from bayesr.grid import Tile
 from bayesr.version import __version__
 from bayesr.workers.memory import Releasing
 from bayesr.workers.pipeline import IN_HAND, Stopped
-
-if TYPE_CHECKING:
-    from bayesr.workers import Work
+from bayesr.workers.work import Work
 
 _DRAWING = Lock()
 """One draw at a time in a process, of all runs and all workers that it may hold."""
@@ -131,7 +129,7 @@ def orphaned_runs(dask_scheduler: Any) -> list[str]:
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
     """As many torch threads as the worker has; PyTorch counts them by the thread that asks."""
-    import torch
+    import torch  # start-up time: the scheduler reads this module too
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)
