@@ -21,10 +21,10 @@ from bayesr.errors import InvalidArgument, WorkersFailed
 Tend = Callable[[int], None]
 """Keeps workers alive; called with the number of tiles done so far."""
 
-_CONNECT = 30.0
+CONNECT_TIMEOUT = 30.0
 """Seconds that a scheduler has to answer."""
 
-_DEATHS = 5
+MAX_DEATHS = 5
 """How many times over all worker processes may die before a tile is finished."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -55,7 +55,7 @@ def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, T
 @contextmanager
 def _client(cluster: str | Cluster) -> Iterator[Client]:
     try:
-        client = Client(cluster, timeout=_CONNECT, set_as_default=False)
+        client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidArgument(
             f"There is no scheduler at {cluster} that answers ({error}): start one with `dask scheduler` and give its "
@@ -104,7 +104,7 @@ class _Processes:
         if done > self._done:
             self._done, self._deaths = done, 0
         self._deaths += len(dead)
-        if self._deaths > _DEATHS * self._count:
+        if self._deaths > MAX_DEATHS * self._count:
             raise WorkersFailed(
                 f"Worker processes die before they finish a tile, at last with exit code {dead[-1].exit_code} "
                 f"({dead[-1].last_words}). Where memory is short, take fewer workers or a smaller tile. What was "

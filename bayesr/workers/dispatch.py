@@ -21,19 +21,19 @@ from bayesr.workers.work import Work
 _TRIES = 3
 """How often a tile is tried. A task whose worker died counts once scheduler and workers have given it up."""
 
-_PATIENCE = 600.0
+PATIENCE = 600.0
 """Seconds without any worker: long enough for a queueing system to restart one."""
 
-_LOOK = 2.0
+LOOK_INTERVAL = 2.0
 """Seconds between looks at what workers there are."""
 
 _WAIT = 0.2
 """Seconds to wait for a task, before dead worker processes of our own are replaced."""
 
-_SECONDS = 2.0
+TASK_SECONDS = 2.0
 """The least that a task should take, so that handing it out costs nothing against it."""
 
-_RATE = 100.0
+TASKS_PER_SECOND = 100.0
 """Tasks per second that are a quarter of what driver and scheduler can do; with more workers tasks grow longer."""
 
 RESUME = "What was finished stays: mend the cause and call again with resume=True."
@@ -41,7 +41,7 @@ RESUME = "What was finished stays: mend the cause and call again with resume=Tru
 
 def tiles_a_task(seconds: float, workers: int) -> int:
     """How many tiles, each of which takes so long, make a task that driver and scheduler can keep up with."""
-    return max(1, round(max(_SECONDS, workers / _RATE) / seconds))
+    return max(1, round(max(TASK_SECONDS, workers / TASKS_PER_SECOND) / seconds))
 
 
 def run(
@@ -121,7 +121,7 @@ class _Flow:
     def _look(self) -> None:
         """See what workers there are, and how many tiles make a task of sensible length."""
         now = time.monotonic()
-        if now - self._looked < _LOOK:
+        if now - self._looked < LOOK_INTERVAL:
             return
         if self._client.status != "running":
             raise _lost()
@@ -135,8 +135,8 @@ class _Flow:
         self._slots = sum(min(each, 2) + 1 for each in threads) or 2  # a cluster may grow because tasks wait
         if threads:
             self._seen = now
-        elif now - self._seen > _PATIENCE:
-            raise WorkersFailed(f"The cluster has had no worker for {_PATIENCE:.0f} seconds: start some. {RESUME}")
+        elif now - self._seen > PATIENCE:
+            raise WorkersFailed(f"The cluster has had no worker for {PATIENCE:.0f} seconds: start some. {RESUME}")
 
     def _fill(self) -> None:
         """Submit tasks until every worker has enough."""
