@@ -13,17 +13,17 @@ from bayesr.observe.separable import Separable
 
 
 def bicubic(scale: int = 4) -> Separable:
-    """The antialiased bicubic operator of the super-resolution literature."""
+    """Return the antialiased bicubic operator of the super-resolution literature."""
     return Separable("bicubic", scale)
 
 
 def gaussian(scale: int = 4, *, sigma: float) -> Separable:
-    """Gaussian blur of standard deviation `sigma` (high-resolution pixels), then decimation."""
+    """Return Gaussian blur of standard deviation `sigma` (high-resolution pixels), followed by decimation."""
     return Separable("gaussian", scale, sigma)
 
 
 def box(scale: int = 4) -> Separable:
-    """The mean of `scale x scale` pixels: an ideal square detector."""
+    """Return the mean over `scale x scale` pixels, as of an ideal square detector."""
     return Separable("box", scale)
 
 
@@ -36,57 +36,58 @@ def airy(
     sharp_na: float | None = None,
     regularisation: float = REGULARISATION,
 ) -> Airy:
-    """Incoherent imaging through a circular aperture, then the mean over `scale x scale` pixels.
+    """Return incoherent imaging through a circular aperture, followed by the mean over `scale x scale` pixels.
 
     Parameters
     ----------
     scale : int
-        High-resolution pixels per low-resolution pixel along each axis; 1 keeps the pixels and blurs alone.
+        High-resolution pixels per low-resolution pixel along each axis; 1 only blurs.
     na : float
         Numerical aperture.
     wavelength, pixel : float
         Wavelength of the light, and side of a high-resolution pixel in the object, in the same unit. Pixels
-        above ``wavelength / (4 na)`` undersample what the aperture passes; the part of the transfer function
-        that they can hold is used.
+        above ``wavelength / (4 na)`` undersample the image that the aperture forms; the part of the transfer
+        function below their Nyquist frequency is used.
     sharp_na : float, optional
-        Numerical aperture that the high-resolution image was itself seen at, above `na`: the operator then
-        leads from the one to the other, NA 0.7 to NA 0.3 say. By default the high-resolution image is the scene.
+        Numerical aperture at which the high-resolution image was itself recorded, above `na`. The operator then
+        leads from one aperture to the other, for example from NA 0.7 to NA 0.3. By default the high-resolution
+        image is the scene.
     regularisation : float
-        Variance of the noise over that of the image; see `bayesr.observe.Airy`.
+        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Airy`.
 
     Raises
     ------
     InvalidObservation
-        For values that are no aperture, wavelength or pixel, and for a point-spread function of too many pixels.
+        For an invalid aperture, wavelength or pixel, and for a point-spread function of too many pixels.
     """
     return Airy(scale, float(na), float(wavelength), float(pixel), sharp_na and float(sharp_na), float(regularisation))
 
 
 def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARISATION) -> Measured:
-    """Blur with a measured point-spread function, then the mean over `scale x scale` pixels.
+    """Return blur with a measured point-spread function, followed by the mean over `scale x scale` pixels.
 
     Parameters
     ----------
     psf : array
-        The point-spread function at high-resolution pixels, `rows x columns`, both odd and at most 65, its origin
-        in the central pixel. It is normalised to sum to one.
+        The point-spread function at high-resolution pixels, `rows x columns`, both odd and at most 65, with its
+        origin in the central pixel. It is normalised to sum to one.
     scale : int
         High-resolution pixels per low-resolution pixel along each axis.
     regularisation : float
-        Variance of the noise over that of the image; see `bayesr.observe.Measured`.
+        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Measured`.
 
     Raises
     ------
     InvalidObservation
-        For an array that is no such function.
+        For an array that is not a point-spread function.
     """
     psf = psf.detach().cpu() if isinstance(psf, torch.Tensor) else psf
     try:
         rows = np.asarray(psf, np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidObservation(f"A measured point-spread function is an array of numbers: {error}.") from error
+        raise InvalidObservation(f"A measured point-spread function must be an array of numbers: {error}.") from error
     if rows.ndim != 2:
         raise InvalidObservation(
-            f"A measured point-spread function is an array of two dimensions, not of shape {rows.shape}."
+            f"A measured point-spread function must be an array of two dimensions, not of shape {rows.shape}."
         )
     return Measured(tuple(map(tuple, rows.tolist())), scale, float(regularisation))

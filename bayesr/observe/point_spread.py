@@ -19,9 +19,9 @@ from bayesr.observe.registry import register
 Doubles = NDArray[np.float64]
 
 _WIDEST = 96
-"""The most high-resolution pixels that an Airy function may reach: beyond, units are mistaken more likely than not."""
+"""Largest radius of an Airy function in high-resolution pixels; larger values probably come from mixed-up units."""
 _LARGEST = 65
-"""Pixels along a side of a measured point-spread function, which a model file holds as plain numbers."""
+"""Largest side of a measured point-spread function in pixels; a model file stores it as plain numbers."""
 
 
 @register("airy")
@@ -29,16 +29,16 @@ _LARGEST = 65
 class Airy(Fourier):
     """Incoherent imaging through a circular aperture: a diffraction-limited microscope or telescope.
 
-    The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``, and
-    with `sharp_na` the quotient of the two apertures' transfer functions. An Airy function never ends; here it
-    is tapered to zero between 2 and 4 Airy radii (``0.61 wavelength / NA``, which hold 91% and 96% of its light),
-    by ``cos^2``, so that tiles are possible. That rounds off the tip of the transfer function: it is off by at
-    most 0.06, at the lowest frequencies.
+    The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``. With
+    `sharp_na` it is the quotient of the transfer functions of the two apertures. The Airy function extends to
+    infinity. To allow tiles, it is tapered to zero by ``cos^2`` between 2 and 4 Airy radii
+    (``0.61 wavelength / NA``), which contain 91% and 96% of its light. The taper smooths the peak of the transfer
+    function: the error is at most 0.06, at the lowest frequencies.
 
     Parameters
     ----------
     scale, na, wavelength, pixel, sharp_na, regularisation
-        As of `bayesr.observe.airy`.
+        See `bayesr.observe.airy`.
 
     References
     ----------
@@ -57,47 +57,48 @@ class Airy(Fourier):
         for name in ("na", "wavelength", "pixel"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidObservation(
-                    f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and the "
+                    f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and give the "
                     "wavelength and the side of a high-resolution pixel in the same unit."
                 )
         if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
             raise InvalidObservation(
                 f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
-                "the two, or leave sharp_na out where the high-resolution image is the scene itself."
+                "the two, or omit sharp_na if the high-resolution image is the scene itself."
             )
         radius = TAPER[1] * self.radius
         if radius > _WIDEST:
             raise InvalidObservation(
-                f"The point-spread function reaches {radius:.0f} high-resolution pixels, and {_WIDEST} are the most: "
-                f"see that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
+                f"The point-spread function extends {radius:.0f} high-resolution pixels, more than {_WIDEST}: check "
+                f"that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
             )
         self._check()
 
     @property
     def radius(self) -> float:
-        """The Airy radius, ``0.61 wavelength / NA``, in high-resolution pixels."""
+        """Airy radius, ``0.61 wavelength / NA``, in high-resolution pixels."""
         return RADIUS * self.wavelength / (self.na * self.pixel)
 
     def kernel(self) -> Doubles:
-        """The tapered point-spread function, `odd x odd`, of sum one."""
+        """Return the tapered point-spread function, `odd x odd`, with sum one."""
         return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
 
     def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
+        """Return the operator as plain values for a model file."""
         return {"kernel": "airy"} | super().describe()
 
 
 @register("measured")
 @dataclass(frozen=True)
 class Measured(Fourier):
-    """A measured point-spread function, of beads or slanted edges.
+    """Blur with a point-spread function that was measured, for example from beads or slanted edges.
 
     Parameters
     ----------
     psf : tuple of tuples of float
-        At high-resolution pixels, row by row, both sides odd and at most 65, the origin in the central pixel.
+        Values at high-resolution pixels, row by row. Both sides are odd and at most 65; the origin is the central
+        pixel.
     scale, regularisation
-        As of `bayesr.observe.measured`.
+        See `bayesr.observe.measured`.
     """
 
     psf: tuple[tuple[float, ...], ...]
@@ -108,7 +109,7 @@ class Measured(Fourier):
         sides = len(self.psf), len(self.psf[0]) if self.psf else 0
         if any(len(row) != sides[1] for row in self.psf) or not all(side % 2 for side in sides):
             raise InvalidObservation(
-                f"A measured point-spread function has odd sides, so that its centre is a pixel, not "
+                f"A measured point-spread function must have odd sides, so that its centre is a pixel, not "
                 f"{sides[0]}x{sides[1]}: crop a row or a column."
             )
         if max(sides) > _LARGEST:
@@ -119,17 +120,17 @@ class Measured(Fourier):
         values = np.array(self.psf)
         if not np.isfinite(values).all() or not values.sum() > 0:
             raise InvalidObservation(
-                "A measured point-spread function has finite values of positive sum: subtract no more than its "
-                "background, and fill what is missing."
+                "A measured point-spread function must have finite values with a positive sum: subtract no more than "
+                "its background, and fill missing values."
             )
         self._check()
 
     def kernel(self) -> Doubles:
-        """The point-spread function, normalised to sum to one."""
+        """Return the point-spread function, normalised to sum to one."""
         return _normalised(self.psf)
 
     def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
+        """Return the operator as plain values for a model file."""
         return {"kernel": "measured"} | super().describe() | {"psf": [list(row) for row in self.psf]}
 
     @classmethod
