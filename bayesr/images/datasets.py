@@ -21,8 +21,8 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
     images = [name for name, variable in dataset.data_vars.items() if variable.ndim >= 2]
     if len(images) != 1:
         raise NotAnImage(
-            f"{where} holds {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
-            "open it with xarray and give the one you mean, ds['name']."
+            f"{where} contains {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
+            "open it with xarray and give one of them, ds['name']."
         )
     image = dataset[images[0]].copy(deep=False)
     if "source" in dataset.encoding:  # for messages; the Zarr engine sets it on the Dataset only
@@ -38,7 +38,7 @@ def from_netcdf(path: Path) -> xr.DataArray:
 def from_folder(path: Path) -> xr.DataArray:
     """Open a Zarr store in a folder."""
     if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
-        raise NotAnImage(f"{path} is a folder and no Zarr store: give one image at a time.")
+        raise NotAnImage(f"{path} is a folder but not a Zarr store: give one image at a time.")
     return _from_zarr(str(path))
 
 

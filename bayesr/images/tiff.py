@@ -21,22 +21,21 @@ if TYPE_CHECKING:
     import zarr
 
 _MUCH_SMALLER = 4
-"""A compressed TIFF is read by window if its image is at least so many times as large as what is decoded at once."""
+"""A compressed TIFF is read by window if the image is at least this many times as large as one of its chunks."""
 
 _GDAL_CACHE = 2**24
-"""Bytes; of a window, GDAL decodes every tile and strip once even without it."""
-
+"""Bytes; GDAL decodes every tile and strip of a window once even without a cache."""
 
 _GDAL = Lock()
-"""Held while its configuration, one for the whole process, is not the user's."""
+"""Held while GDAL's configuration, which is global to the process, differs from the user's."""
 
 
 class _MappedPixels:
-    """Uncompressed pixels in one piece of a file, mapped only while a part is read: none of it stays resident."""
+    """Contiguous uncompressed pixels of a file, memory-mapped only while a part is read so that none stay resident."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
-        self._mapped()  # a file that is cut short is refused at once
+        self._mapped()  # refuses a truncated file at once
 
     def _mapped(self) -> np.memmap[Any, Any]:
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
@@ -46,7 +45,7 @@ class _MappedPixels:
 
 
 class _DecodedChunks:
-    """Tiles or strips that are decoded when they are asked for; the file is open as long as this lives."""
+    """Tiles or strips that are decoded on request; the file stays open for the lifetime of the object."""
 
     def __init__(self, file: tifffile.TiffFile, array: zarr.Array[Any]) -> None:
         self.array, self.shape, self.dtype = array, array.shape, np.dtype(array.dtype)
@@ -57,13 +56,13 @@ class _DecodedChunks:
 
 
 class _Raster:
-    """A lazy variable of rasterio's, read through a small cache: GDAL's own would keep 5% of the machine's memory."""
+    """A lazy variable of rioxarray, read through a small cache: GDAL's default takes 5% of the machine's memory."""
 
     def __init__(self, variable: xr.Variable) -> None:
         self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
 
     def __getitem__(self, key: Any, /) -> Any:
-        from rasterio.env import get_gdal_config, set_gdal_config
+        from rasterio.env import get_gdal_config, set_gdal_config  # optional
 
         with _GDAL:
             usual = get_gdal_config("GDAL_CACHEMAX")
@@ -76,7 +75,7 @@ class _Raster:
 
 def from_tiff(path: Path) -> xr.DataArray:
     """Open the first image of a TIFF file, with its coordinates where it is a GeoTIFF."""
-    import tifffile
+    import tifffile  # start-up time
 
     file = tifffile.TiffFile(path)
     decoded = None
@@ -108,8 +107,8 @@ def from_tiff(path: Path) -> xr.DataArray:
 
 
 def _decoded_chunks(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> _DecodedChunks | None:
-    """The image of a file whose tiles or strips are much smaller than it; None where they are not."""
-    import zarr
+    """Return the image if its tiles or strips are much smaller than it, else None."""
+    import zarr  # start-up time
 
     array = zarr.open_array(series.aszarr(level=0), mode="r")
     return _DecodedChunks(file, array) if _MUCH_SMALLER * math.prod(array.chunks) <= math.prod(array.shape) else None
@@ -118,12 +117,14 @@ def _decoded_chunks(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
 def from_geotiff(path: Path) -> xr.DataArray:
     """Open a GeoTIFF file with its coordinates and its nodata value."""
     try:
-        import rioxarray
+        import rioxarray  # optional
     except ImportError as error:
-        raise NotAnImage(f"{path} is a GeoTIFF; its coordinates need rioxarray: pip install 'bayesr[geo]'.") from error
+        raise NotAnImage(
+            f"{path} is a GeoTIFF; reading its coordinates needs rioxarray: pip install 'bayesr[geo]'."
+        ) from error
     array = rioxarray.open_rasterio(path, cache=False)
     if not isinstance(array, xr.DataArray):
-        raise NotAnImage(f"{path} holds several images: open it with rioxarray and give the one you mean.")
+        raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
     return lazy.through(array, _Raster(array.variable))
 
 
