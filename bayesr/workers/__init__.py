@@ -1,4 +1,4 @@
-"""Tiles of one image, drawn and written by this process or by the workers of a dask.distributed cluster."""
+"""Workers: tiles of an image are computed in this process or on a dask.distributed cluster."""
 
 from bayesr.workers.running import run
 from bayesr.workers.work import Work

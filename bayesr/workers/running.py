@@ -27,31 +27,33 @@ def run(
     Parameters
     ----------
     work : Work
-        On a cluster it is sent to every worker process once, late ones and restarted ones too.
+        The work on each tile. On a cluster it is sent once to every worker process, including late and restarted ones.
     tiles : iterable of Tile
-        Taken one by one, never listed.
+        The tiles. They are consumed one by one and never collected in a list.
     total : float
-        What the tiles cost together, `work.cost` each.
+        The cost of all tiles, `work.cost` each.
     advance : callable
-        Called with the amount of work just done, of `total`.
+        Called with the amount of work just done, out of `total`.
     cluster : int, str, Client, LocalCluster or None
-        None: this process, in which a tile is written while the next one is drawn, and no more than one drawn tile
-        waits. An integer: as many processes of one thread each, which end with the call. The address of a scheduler,
-        a `distributed.Client` or a dask cluster object: its workers, and it is left as it was. A worker draws one tile
-        at a time with as many threads as it has, and writes it while it draws the next one if it has more than one.
+        None uses this process: a tile is written while the next one is drawn, and at most one drawn tile waits. An
+        integer starts that number of processes with one thread each, which end with the call. The address of a
+        scheduler, a `distributed.Client` or a dask cluster object uses its workers and leaves it unchanged. A worker
+        draws one tile at a time with all its threads. If it has more than one thread, it writes a tile while it draws
+        the next one.
 
     Raises
     ------
     BayesrError
-        The first that drawing or writing a tile raised, as it is.
+        The first such error that drawing or writing a tile raised, unchanged.
     InvalidArgument
-        When the cluster cannot be reached, or `cluster` is none.
+        If the cluster cannot be reached, or `cluster` is not a cluster.
     WorkersFailed
-        When workers raised something else three times on one tile, died time and again, or never came.
+        If workers raised other errors three times on one tile, died repeatedly, or never appeared.
 
     Notes
     -----
-    An interrupt (Ctrl-C) stops all workers: tiles whose writing has begun are finished, those being drawn are dropped.
+    An interrupt (Ctrl-C) stops all workers: tiles that are being written are finished, tiles that are being drawn are
+    dropped.
     """
     if cluster is None:
         pipeline.run(work, tiles, advance)
