@@ -1,4 +1,4 @@
-"""What can go wrong, by name. Every error says what to do; each is also the builtin a caller would expect."""
+"""Errors and warnings. Every error says what to do, and is also the builtin error that a caller would expect."""
 
 import sys
 import warnings
@@ -33,7 +33,7 @@ class InvalidArgument(BayesrError, ValueError):
 
 
 class UnknownModel(BayesrError, KeyError):
-    """No model of this name is at hand."""
+    """There is no model of this name."""
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0]) if self.args else ""
@@ -44,15 +44,15 @@ class InvalidModel(BayesrError, ValueError):
 
 
 class NotStochastic(BayesrError, ValueError):
-    """More than one member is asked of a model that has no stochastic layer."""
+    """More than one member was requested of a model without a stochastic layer."""
 
 
 class InvalidObservation(BayesrError, ValueError):
-    """The forward operator is unknown or has no exact pseudo-inverse."""
+    """The forward operator is unknown, has invalid parameters, or has no usable inverse."""
 
 
 class StoreExists(BayesrError, FileExistsError):
-    """The store is already there, and ``overwrite`` was not asked for."""
+    """The store exists, and ``overwrite`` was not requested."""
 
 
 class StoreFailed(BayesrError, OSError):
@@ -64,7 +64,7 @@ class StoreBusy(StoreFailed):
 
 
 class WorkersFailed(BayesrError, RuntimeError):
-    """The workers of a cluster died, never came, or raised an error that is none of bayesr's."""
+    """The workers of a cluster died, never appeared, or raised an error that bayesr does not raise on purpose."""
 
 
 class TooLarge(BayesrError, MemoryError):
@@ -72,11 +72,11 @@ class TooLarge(BayesrError, MemoryError):
 
 
 class EngineUnavailable(BayesrError, RuntimeError):
-    """The inference engine that was asked for is not installed, or cannot run the network."""
+    """The requested inference engine is not installed or cannot run the network."""
 
 
 class DataNotFound(BayesrError, FileNotFoundError):
-    """A set of images, or the folder that should hold it, is not there."""
+    """A set of images, or the folder that should contain it, does not exist."""
 
 
 class UnknownData(BayesrError, KeyError):
@@ -87,11 +87,11 @@ class UnknownData(BayesrError, KeyError):
 
 
 class DataDiffers(BayesrError, ValueError):
-    """A file of a data set is not the one that its checksum is of."""
+    """A file of a data set does not have the recorded checksum."""
 
 
 class WrongProtocol(BayesrError, ValueError):
-    """Published figures are not reproduced, so that figures would not be comparable with any."""
+    """The evaluation does not reproduce published results, so its results would not be comparable with others."""
 
 
 class InvalidProduct(BayesrError, ValueError):
@@ -99,23 +99,23 @@ class InvalidProduct(BayesrError, ValueError):
 
 
 class TrainingFailed(BayesrError, RuntimeError):
-    """Training could not start or go on."""
+    """Training could not start or continue."""
 
 
 class SegmenterFailed(BayesrError, RuntimeError):
-    """A segmenter raised an error, or what it returned is no segmentation; the message names the member."""
+    """A segmenter raised an error or returned no valid segmentation; the message names the member."""
 
 
 class TilesDiffer(UserWarning):
-    """The model sees all of an image, so what is drawn tile by tile is not what one piece would give."""
+    """The model depends on the whole image, so members drawn in tiles differ from members drawn in one piece."""
 
 
 class UnfamiliarInput(UserWarning):
-    """The image is unlike those that the model was calibrated on, so its intervals need not hold."""
+    """The image is out of distribution for the model's calibration, so its intervals may not hold."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called into bayesr."""
+    """Issue a warning that points at the line that called into bayesr."""
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "bayesr":
         level, frame = level + 1, frame.f_back

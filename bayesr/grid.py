@@ -1,4 +1,4 @@
-"""From the low-resolution grid to the high-resolution one, and from an image to tiles: pure arithmetic."""
+"""Coordinates of the high-resolution grid, and tiles of an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bayesr.errors import NotAnImage
 
 @dataclass(frozen=True)
 class Axis:
-    """A regular axis by its bounds: `size` pixels between `start` and `stop`, either way round."""
+    """A regular axis given by its bounds: `size` pixels between `start` and `stop`, ascending or descending."""
 
     start: float
     stop: float
@@ -21,7 +21,13 @@ class Axis:
 
     @classmethod
     def of_centres(cls, centres: NDArray[np.floating], name: str) -> Axis:
-        """The axis whose pixel centres are these; a single centre is taken to be one unit wide."""
+        """Return the axis with these pixel centres; the pixel of a single centre is one unit wide.
+
+        Raises
+        ------
+        NotAnImage
+            When the centres are not evenly spaced; the message calls the coordinate `name`.
+        """
         values = np.asarray(centres, np.float64)
         if values.size == 1:
             return cls(float(values[0]) - 0.5, float(values[0]) + 0.5, 1)
@@ -35,15 +41,16 @@ class Axis:
         return cls(float(values[0] - step / 2), float(values[-1] + step / 2), values.size)
 
     def refined(self, scale: int) -> Axis:
-        """The same bounds with `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
+        """Return the axis with the same bounds and `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
         return Axis(self.start, self.stop, self.size * scale)
 
     @property
     def step(self) -> float:
+        """Width of a pixel, negative for a descending axis."""
         return (self.stop - self.start) / self.size
 
     def centres(self) -> NDArray[np.float64]:
-        """The pixel centres, each computed from the bounds so that no error adds up along the axis."""
+        """Return the pixel centres, each computed from the bounds so that rounding errors do not accumulate."""
         centres: NDArray[np.float64] = self.start + (np.arange(self.size, dtype=np.float64) + 0.5) * np.float64(
             self.step
         )
@@ -52,31 +59,36 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of the low-resolution grid: its core, and the window (core and halo) that it is computed from.
+    """A tile of the low-resolution grid.
 
-    Both are (top, bottom, left, right), ends excluded.
+    Attributes
+    ----------
+    core : tuple of int
+        The pixels that the tile contributes: (top, bottom, left, right), ends excluded.
+    window : tuple of int
+        The pixels that it is computed from, core and halo, in the same form.
     """
 
     core: tuple[int, int, int, int]
     window: tuple[int, int, int, int]
 
     def high(self, scale: int) -> tuple[slice, slice]:
-        """The core on the high-resolution grid."""
+        """Return the rows and columns of the core on the high-resolution grid."""
         top, bottom, left, right = (scale * edge for edge in self.core)
         return slice(top, bottom), slice(left, right)
 
     def crop(self, scale: int) -> tuple[slice, slice]:
-        """The core inside the high-resolution window."""
+        """Return the rows and columns of the core inside the high-resolution window."""
         top, bottom, left, right = self.core
         y, x = self.window[0], self.window[2]
         return slice(scale * (top - y), scale * (bottom - y)), slice(scale * (left - x), scale * (right - x))
 
 
 def tiles(height: int, width: int, size: int, halo: int, multiple: int = 1) -> Iterator[Tile]:
-    """Tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.
+    """Yield tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.
 
-    Windows reach `halo` pixels beyond the core, or a little more to begin and end at multiples of `multiple`, but
-    never beyond the image.
+    Windows extend `halo` pixels beyond the core, or a little more so that they begin and end at multiples of
+    `multiple`, but never beyond the image.
     """
 
     def window(start: int, stop: int, end: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere, nothing when not asked."""
+"""Progress of long computations: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,41 +10,42 @@ from contextlib import contextmanager
 Advance = Callable[[float], None]
 
 _PLAIN_EVERY = 10.0
+"""Seconds between plain lines."""
 
 
 @contextmanager
-def progress(what: str, total: float, show: bool | None) -> Iterator[Advance]:
-    """A function to call with the amount of work just done.
+def progress(label: str, total: float, show: bool | None) -> Iterator[Advance]:
+    """Provide a function to call with the amount of work just done.
 
     Parameters
     ----------
-    what : str
-        Shown before the bar.
+    label : str
+        Text before the bar.
     total : float
-        All the work there is.
+        The amount of work in total.
     show : bool or None
-        True shows a bar on a terminal and plain lines elsewhere, every ten seconds; None shows the
-        bar on a terminal only; False shows nothing.
+        True shows a bar on a terminal and, elsewhere, a plain line every ten seconds. None shows the
+        bar on a terminal only. False shows nothing.
     """
     terminal = sys.stderr.isatty()
     if show is False or (show is None and not terminal):
         yield lambda amount: None
         return
     if terminal:
-        from rich.console import Console
+        from rich.console import Console  # start-up time
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(label, total=total)
             yield lambda amount: bar.advance(task, amount)
         return
-    done, said = 0.0, time.monotonic()
+    done, printed = 0.0, time.monotonic()
 
     def advance(amount: float) -> None:
-        nonlocal done, said
+        nonlocal done, printed
         done += amount
-        if time.monotonic() - said > _PLAIN_EVERY:
-            said = time.monotonic()
-            print(f"{what}: {100 * done / total:.0f}%", file=sys.stderr, flush=True)
+        if time.monotonic() - printed > _PLAIN_EVERY:
+            printed = time.monotonic()
+            print(f"{label}: {100 * done / total:.0f}%", file=sys.stderr, flush=True)
 
     yield advance

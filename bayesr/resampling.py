@@ -1,9 +1,9 @@
-"""Products with banded matrices along the axes of an image, and interpolation with mirrored borders by them.
+"""Products with banded matrices along the axes of an image, and interpolation with mirrored borders.
 
 Interpolation is ``x = U_h y U_w^T``, two products with banded matrices.
 
-Pixels are squares, and values lie at their centres: high-resolution pixel i of a row lies at
-``(i + 1/2) / s - 1/2`` in low-resolution pixels, where `s` is the scale.
+Pixels are squares with values at their centres: high-resolution pixel i of a row lies at ``(i + 1/2) / s - 1/2``
+in low-resolution pixels, where `s` is the scale factor.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Values = NDArray[np.float64]
 
 
 class Banded:
-    """A banded matrix as dense blocks of rows: products that cost what the band costs, however large the image.
+    """A banded matrix stored as dense blocks of rows, so that the cost of a product is proportional to the band.
 
-    Entries below 1e-8 of the largest are left out, less than float accuracy can tell.
+    Entries below 1e-8 of the largest are dropped; they are below float accuracy.
 
     Parameters
     ----------
     matrix : ndarray
-        Of any shape; only what lies near its diagonal should differ from zero.
+        A matrix of any shape; only entries near its diagonal should differ from zero.
     step : int
-        Rows of a block.
+        Number of rows in a block.
     device, dtype
-        Of the blocks, and of what they multiply.
+        Device and type of the blocks and of their operands.
     """
 
     def __init__(self, matrix: NDArray[np.floating], step: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -46,16 +46,16 @@ class Banded:
             self.parts.append((rows, columns, torch.from_numpy(matrix[rows, columns].copy()).to(device, dtype)))
 
     def across(self, x: Tensor) -> Tensor:
-        """``x M^T``, along the last axis."""
+        """Compute ``x M^T`` along the last axis."""
         flat = x.reshape(-1, x.shape[-1])
         return torch.cat([flat[:, columns] @ part.mT for _, columns, part in self.parts], 1).view(*x.shape[:-1], -1)
 
     def down(self, x: Tensor) -> Tensor:
-        """``M x``, along the last axis but one."""
+        """Compute ``M x`` along the last axis but one."""
         return torch.cat([part @ x[..., columns, :] for _, columns, part in self.parts], -2)
 
     def add_down(self, base: Tensor, x: Tensor, to: Tensor) -> None:
-        """``base + M x`` of stacks of images, written to `to`, which may be `base`."""
+        """Compute ``base + M x`` for stacks of images into `to`, which may be `base`."""
         for rows, columns, part in self.parts:
             torch.baddbmm(base[:, rows], part.expand(len(x), -1, -1), x[:, columns], out=to[:, rows])
 
@@ -83,35 +83,36 @@ _KERNELS: dict[str, tuple[Callable[[Values], Values], int]] = {
     "bicubic": (_bicubic, 2),
     "lanczos": (_lanczos, 3),
 }
-"""Weight at the distance u, in low-resolution pixels, and the distance beyond which it is zero."""
+"""Weight as a function of the distance in low-resolution pixels, and the distance beyond which it is zero."""
 
 KINDS = tuple(_KERNELS)
-"""What `resize` knows."""
+"""The kinds of interpolation that `resize` supports."""
 
 _STEP = 16
-"""Low-resolution pixels in a block of rows."""
+"""Number of low-resolution pixels in a block of rows."""
 
 
 @lru_cache(maxsize=64)
 def upsampling_matrix(kind: str, size: int, scale: int) -> Values:
-    """``U``, `scale*size x size`: ``U_ij ~ k(|(i + 1/2) / s - 1/2 - j|)``, rows summing to one.
+    """Return the interpolation matrix ``U``, `scale*size x size`.
 
-    Beyond the border the image goes on as its mirror image, the edge pixel repeated.
+    ``U_ij ~ k(|(i + 1/2) / s - 1/2 - j|)``, with rows that sum to one. Beyond its border the image is mirrored, with
+    the edge pixel repeated.
 
     Parameters
     ----------
     kind : {"nearest", "bilinear", "bicubic", "lanczos"}
-        ``bicubic`` is Keys' cubic with a = -1/2, as MATLAB's ``imresize`` has it; ``lanczos`` has three lobes,
-        normalised, for its weights alone do not quite sum to one.
+        ``bicubic`` is Keys' cubic with a = -1/2, as in MATLAB's ``imresize``; ``lanczos`` has three lobes, and is
+        normalised because its weights do not sum to exactly one.
     size : int
-        Low-resolution pixels along the axis, at least 1.
+        Number of low-resolution pixels along the axis, at least 1.
     scale : int
         High-resolution pixels per low-resolution pixel, at least 1.
 
     Raises
     ------
     InvalidArgument
-        For another kind, or a size or scale below 1.
+        For an unknown kind, and for a size or scale below 1.
 
     References
     ----------
@@ -131,24 +132,29 @@ def upsampling_matrix(kind: str, size: int, scale: int) -> Values:
     folded = columns % (2 * size)
     np.add.at(weights, (rows, np.minimum(folded, 2 * size - 1 - folded)), kernel(np.abs(centre - columns)))
     weights /= weights.sum(1, keepdims=True)
-    weights.setflags(write=False)  # it is kept
+    weights.setflags(write=False)  # it is cached
     return weights
 
 
 def resize(y: Tensor, kind: str, scale: int) -> Tensor:
-    """``U_h y U_w^T``: images `... x h x w` at `scale` times the resolution, `... x sh x sw`; differentiable.
+    """Interpolate images: ``U_h y U_w^T``. The result is differentiable.
 
     Parameters
     ----------
     y : Tensor
-        Of any floating type and value range, on any device.
+        Images `... x h x w` of any floating type and value range, on any device.
     kind, scale
-        As of `upsampling_matrix`.
+        See `upsampling_matrix`.
+
+    Returns
+    -------
+    Tensor
+        Images `... x sh x sw`.
 
     Raises
     ------
     InvalidArgument
-        For another kind, an empty image, or a scale below 1.
+        For an unknown kind, an empty image, or a scale below 1.
     """
     rows, columns = (_banded(kind, size, scale, y.device, y.dtype) for size in y.shape[-2:])
     return rows.down(columns.across(y))
@@ -157,13 +163,13 @@ def resize(y: Tensor, kind: str, scale: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _banded(kind: str, size: int, scale: int, device: torch.device, dtype: torch.dtype) -> Banded:
     matrix = upsampling_matrix(kind, size, scale)
-    with torch.inference_mode(False):  # or what is kept from sampling could not be trained with
+    with torch.inference_mode(False):  # matrices cached while sampling must serve training later
         return Banded(matrix, _STEP * scale, device, dtype)
 
 
 def extend(y: Tensor, multiple: int) -> Tensor:
-    """Images `... x h x w`, mirrored beyond the lower and the right border up to a multiple of pixels."""
-    for axis in (-2, -1):  # multiples of it, too: engines convert what is done once and run it at other sizes
+    """Extend images `... x h x w` by mirroring beyond their lower and right borders to a multiple of pixels."""
+    for axis in (-2, -1):  # also where nothing is added: engines convert this code once and run it at other sizes
         size = y.shape[axis]
         folded = torch.arange(-(-size // multiple) * multiple, device=y.device) % (2 * size)
         y = y.index_select(axis, torch.minimum(folded, 2 * size - 1 - folded))

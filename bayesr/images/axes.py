@@ -1,4 +1,4 @@
-"""Which axis of an image is which: by name, by a few unmistakable shapes, never by guessing."""
+"""The axes of images, recognised by their names or by unambiguous shapes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _KNOWN_DIMS = {
     "x": {"x", "lon", "longitude", "col", "cols", "column", "easting", "width"},
 }
 _FEW_BANDS = 4
-"""An axis of 1 to 4 beside two longer ones is taken for the bands; everything else must be said."""
+"""An unnamed axis of 1 to 4 pixels beside two longer ones is the band; other shapes need ``dims=``."""
 
 
 def named(array: xr.DataArray, dims: Sequence[str] | None = None) -> xr.DataArray:
-    """The image with its axes named, in the order ``(band, y, x)``; lazily where it is lazy.
+    """Return the image with named axes in the order ``(band, y, x)``; lazy arrays stay lazy.
 
     Parameters
     ----------
     array : DataArray
     dims : sequence of str, optional
-        The name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default they are recognised.
+        The name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default the axes are recognised.
 
     Raises
     ------
     AmbiguousDimensions
-        When they can be read in more than one way.
+        If the axes can be read in more than one way.
     """
     if dims is not None:
         given = ["band" if d == "b" else d for d in dims]
@@ -58,11 +58,11 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
     if len(names) == array.ndim and {"y", "x"} <= set(names.values()) and len(set(names.values())) == len(names):
         return renamed(array, [names[str(dim)] for dim in array.dims])
     anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
-    how = 'Name the axes: dims=("y", "x", "band") or dims=("band", "y", "x"), in the order of the array.'
+    advice = 'Name the axes: dims=("y", "x", "band") or dims=("band", "y", "x"), in the order of the array.'
     if not anonymous:
         raise AmbiguousDimensions(
-            f"The dimensions {tuple(map(str, array.dims))} are not an image's. {how} "
-            "Select one image first where there are more dimensions, as in img.isel(time=0)."
+            f"The dimensions {tuple(map(str, array.dims))} are not those of an image. {advice} "
+            "If there are more dimensions, select one image first, as in img.isel(time=0)."
         )
     if array.ndim == 2:
         return renamed(array, ("y", "x"))
@@ -72,17 +72,17 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
             return renamed(array, ("y", "x", "band"))
         if first and not middle and not last:
             return renamed(array, DIMS)
-        raise AmbiguousDimensions(f"Which axis of the shape {array.shape} is the band? {how}")
+        raise AmbiguousDimensions(f"Which axis of the shape {array.shape} is the band? {advice}")
     raise AmbiguousDimensions(
         f"An image has two or three axes, not {array.ndim} (shape {array.shape}): give one image at a time."
     )
 
 
 def renamed(array: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
-    """The array with new names of all its axes, in its own order."""
+    """Return the array with new names for all its axes, in its own order."""
     new = {str(old): name for old, name in zip(array.dims, names, strict=True)}
-    found = array.rename({old: name for old, name in new.items() if old != name})
-    if "preferred_chunks" in array.encoding:  # whose keys xarray does not rename
+    result = array.rename({old: name for old, name in new.items() if old != name})
+    if "preferred_chunks" in array.encoding:  # xarray does not rename its keys
         chunks = {new.get(str(dim), dim): size for dim, size in array.encoding["preferred_chunks"].items()}
-        found.encoding = {**array.encoding, "preferred_chunks": chunks}
-    return found
+        result.encoding = {**array.encoding, "preferred_chunks": chunks}
+    return result

@@ -1,4 +1,4 @@
-"""An image and all that is known of it: range, missing pixels, checksum, and windows of it as a network sees them."""
+"""An image with its value range, missing pixels and checksum, and its windows as network input."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from bayesr.images import axes, image_statistics, lazy, sources
 from bayesr.images.nodata import REACH, filled, is_missing
 
 _OVERVIEW = 1024
-"""Side of the largest image that the input check looks at as a whole."""
-_BLOCKS_OF_JPEG = 8
+"""Side in pixels of the largest image that the input check sees as a whole."""
+_JPEG_BLOCK = 8
+"""Side in pixels of a JPEG block."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that the network can be given, in memory or read by window.
+    """An image that can be given to a network, in memory or read by window.
 
     Attributes
     ----------
     data : DataArray
-        ``(band, y, x)``, with the coordinates of the source.
+        Pixels ``(band, y, x)`` with the coordinates of the source.
     value_range : tuple of float
-        The two values that the network sees as 0 and 1. It scales and never clips.
+        The values that become 0 and 1 in network units. They scale and never clip.
     bounds : tuple of float or None
         The bounds of the integer type, to which results are clipped; None for floats.
     nodata : float or None
-        The value that marks missing pixels; None where no pixel is missing.
+        The value that marks missing pixels; None if no pixel is missing.
     sha256 : str
-        Checksum of type, shape and pixels, whatever they came from: of ``"<type> <shape>"`` and, row by row, the
-        SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian.
+        Checksum of type, shape and pixels, independent of the source: the SHA-256 of ``"<type> <shape>"`` and, row by
+        row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian.
     """
 
     data: xr.DataArray
@@ -49,12 +50,12 @@ class Image:
     sha256: str
 
     def to_network(self, value: float) -> float:
-        """A value of the image as the network sees it."""
+        """Convert a value of the image to network units."""
         low, high = self.value_range
         return (value - low) / (high - low)
 
     def to_units(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """From network units to the image's, inside the integer type's bounds against the last rounding error."""
+        """Convert network units to units of the image, clipped to the bounds of its integer type."""
         low, high = self.value_range
         values = x * np.float32(high - low) + np.float32(low)
         if self.bounds is not None:
@@ -64,22 +65,22 @@ class Image:
     def window(
         self, top: int, bottom: int, left: int, right: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """A part of the image as the network sees it, and where it has no data.
+        """Read a part of the image in network units, and where it has no data.
 
         Missing pixels are filled from data up to 32 pixels away, farther ones with 0.5. The fill does not depend on
-        the window: where two of them meet, they agree exactly.
+        the window: overlapping windows agree exactly.
 
         Parameters
         ----------
         top, bottom, left, right : int
-            In pixels, ends excluded.
+            Bounds of the window in pixels, ends excluded.
 
         Returns
         -------
         pixels : ndarray
-            `band x y x x`, float32, with `value_range` mapped to [0, 1].
+            Pixels `band x y x x`, float32, with `value_range` mapped to [0, 1].
         missing : ndarray of bool or None
-            `y x x`; None where nothing is missing.
+            Missing pixels, `y x x`; None if none is missing.
         """
         if self.nodata is None:
             return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
@@ -98,38 +99,38 @@ class Image:
         low, high = self.value_range
         values = pixels.astype(np.float64)
         if absent is not None:
-            values[:, absent] = low
+            values[:, absent] = low  # a finite value, which `filled` replaces
         scaled: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
         return scaled
 
     def scaled(self) -> NDArray[np.float32]:
-        """The pixels of the whole image, as of `window`."""
+        """Return the pixels of the whole image, as `window` does."""
         return self.window(0, self.data.shape[1], 0, self.data.shape[2])[0]
 
     @property
     def missing(self) -> NDArray[np.bool_] | None:
-        """Pixels of the whole image without data, `y x x`; None where none is missing."""
+        """Missing pixels of the whole image, `y x x`; None if none is missing."""
         return None if self.nodata is None else is_missing(lazy.pixels(self.data), self.nodata)
 
     def overview(self) -> NDArray[np.float32]:
-        """What the input check looks at: all of an image of up to 1024 pixels a side, else nine windows put together.
+        """Return what the input check sees: an image of up to 1024 pixels a side, else a mosaic of nine windows.
 
-        They are those of `bayesr.images.image_statistics.windows`, moved by up to 7 pixels so that blocks of JPEG
-        meet as in the image. So its statistics are theirs.
+        The windows are those of `bayesr.images.image_statistics.windows`, moved by up to 7 pixels to keep the grid of
+        JPEG blocks, so that the mosaic has the statistics of the image.
         """
         height, width = self.data.shape[1:]
         if max(height, width) <= _OVERVIEW:
             return self.scaled()
         rows: dict[int, list[NDArray[np.float32]]] = {}
         for y, x in image_statistics.windows(height, width):
-            top, left = y.start - y.start % _BLOCKS_OF_JPEG, x.start - x.start % _BLOCKS_OF_JPEG
+            top, left = y.start - y.start % _JPEG_BLOCK, x.start - x.start % _JPEG_BLOCK
             part, _ = self.window(top, top + y.stop - y.start, left, left + x.stop - x.start)
             rows.setdefault(y.start, []).append(part)
         return np.concatenate([np.concatenate(parts, 2) for parts in rows.values()], 1)
 
 
 def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
-    """Anything that is an image as ``(band, y, x)``; of what can be read by window nothing is read yet.
+    """Open an image as ``(band, y, x)``; formats that can be read by window are not read yet.
 
     Parameters
     ----------
@@ -158,24 +159,24 @@ def survey(
     keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Image:
-    """Check an image and learn what must be known of it, in one pass over its blocks.
+    """Check an image and compute its value range, missing pixels and checksum, in one pass over its blocks.
 
     Parameters
     ----------
     array : DataArray
-        As of `source`.
+        An image as returned by `source`.
     nodata, value_range : optional
-        As of `read`.
+        See `read`.
     keep : callable, optional
-        Is given (rows, columns, block) of every block once, in several threads: `band x y x x`, at most 1024 pixels a
-        side, which begins at multiples of 1024, of the type of `array` in native byte order.
+        Called with (rows, columns, block) of every block once, from several threads. Blocks are arrays `band x y x x`
+        of at most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order.
     advance : callable, optional
-        Is told how many values were read; they add up to ``array.size``.
+        Called with the number of values just read; the numbers add up to ``array.size``.
 
     Returns
     -------
     Image
-        Its data is `array`.
+        The image with `array` as its data.
 
     Raises
     ------
@@ -187,18 +188,18 @@ def survey(
     digests: dict[tuple[int, int], bytes] = {}
     least, most, missing, left = math.inf, -math.inf, False, array[0].size
     with closing(lazy.mapped(partial(_look, nodata, keep), array)) as blocks:
-        for found in blocks:
-            left -= found.size
-            found.check(left == 0)
-            least, most, missing = min(least, found.least), max(most, found.most), missing or found.missing
-            digests[found.at] = found.digest
+        for block in blocks:
+            left -= block.size
+            block.check(left == 0)
+            least, most, missing = min(least, block.least), max(most, block.most), missing or block.missing
+            digests[block.at] = block.digest
             if advance is not None:
-                advance(len(array) * found.size)
+                advance(len(array) * block.size)
     if least > most:
-        raise InvalidPixels("Every pixel is nodata: there is nothing to sample.")
+        raise InvalidPixels("Every pixel is nodata: there is nothing to sample. Check the value of nodata.")
     dtype = array.dtype
     if stated is None:
-        # Of a constant image, any width will do.
+        # A constant image needs some range, of any width.
         own = (least, most) if least < most else (least, least + 1.0)
         stated = (0.0, 255.0) if dtype == np.uint8 else _checked(own)
     info = np.iinfo(dtype) if dtype.kind in "ui" else None
@@ -214,7 +215,7 @@ def survey(
 
 @dataclass(frozen=True)
 class _Block:
-    """What is learnt of a block."""
+    """Statistics of a block of pixels."""
 
     at: tuple[int, int]
     size: int
@@ -226,11 +227,11 @@ class _Block:
     nan: bool
 
     def check(self, last: bool) -> None:
-        """Refuse values that are no numbers."""
+        """Refuse NaN and infinite values; `last` says whether all blocks were counted."""
         if self.bad:
             raise InvalidPixels(
                 f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
-                "they mark missing data, say so with nodata=float('nan') (or the value that marks it); otherwise "
+                "they mark missing data, give nodata=float('nan') (or the value that marks it); otherwise "
                 "repair the image first."
             )
 
@@ -238,6 +239,7 @@ class _Block:
 def _look(
     nodata: float | None, keep: Callable[..., None] | None, rows: slice, columns: slice, block: NDArray[Any]
 ) -> _Block:
+    """Compute the statistics of a block, and pass it to `keep` if its values are valid."""
     absent = None if nodata is None else is_missing(block, nodata)
     missing = absent is not None and bool(absent.any())
     valid = block[:, ~absent] if absent is not None and missing else block
@@ -259,7 +261,7 @@ def read(
     nodata: float | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Image:
-    """Read and check an image, and keep it in memory.
+    """Read an image into memory and check it.
 
     Parameters
     ----------
@@ -268,10 +270,10 @@ def read(
     dims : sequence of str, optional
         The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
     nodata : float, optional
-        The value that marks missing pixels (NaN is one); by default the one that the source declares,
+        The value that marks missing pixels, possibly NaN. By default it is the value that the source declares,
         as GeoTIFFs may. Missing pixels stay missing.
     value_range : tuple of float, optional
-        What the network sees as 0 and 1; by default 0..255 for uint8, else the image's own range.
+        The values that become 0 and 1 in network units. By default 0 and 255 for uint8, else the range of the image.
 
     Raises
     ------
@@ -281,12 +283,12 @@ def read(
 
 
 def loaded(array: xr.DataArray) -> xr.DataArray:
-    """An array of `source` in memory.
+    """Load an array that `source` opened into memory.
 
     Raises
     ------
     NotAnImage
-        When its file turns out to be damaged.
+        If the file turns out to be damaged.
     """
     return array.copy(data=lazy.pixels(array))
 
@@ -294,5 +296,5 @@ def loaded(array: xr.DataArray) -> xr.DataArray:
 def _checked(value_range: Sequence[float]) -> tuple[float, float]:
     low, high = map(float, value_range)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InvalidArgument(f"value_range must be two finite numbers, the lower first, not {value_range!r}.")
+        raise InvalidArgument(f"value_range must be two finite numbers, the lower one first, not {value_range!r}.")
     return low, high

@@ -1,12 +1,12 @@
-"""Cheap statistics of a low-resolution image that show blur, JPEG blocks and noise.
+"""Cheap statistics of a low-resolution image that respond to blur, JPEG blocks and noise.
 
-All are logarithms of powers (or differences of such), in network units. The power of rounding to 8 bits is
-added first, so that structure below a grey level does not count and nothing is ever log(0). An image of any
-size is seen through at most nine windows: the cost is bounded, and a statistic means the same at all sizes.
+All are logarithms of powers, or differences of such, in network units. The power of rounding to 8 bits is added
+before the logarithm, so that structure below a grey level does not count and all values are finite. Images of any
+size are sampled in at most nine windows: this bounds the cost, and a statistic has the same meaning at all sizes.
 
 References
 ----------
-J. Immerkaer, "Fast noise variance estimation", 1996, doi:10.1006/cviu.1996.0060 (the filter of the detail).
+J. Immerkaer, "Fast noise variance estimation", 1996, doi:10.1006/cviu.1996.0060 (the filter for detail).
 Z. Fan, R. de Queiroz, "Identification of bitmap compression history", 2003, doi:10.1109/TIP.2002.807361.
 """
 
@@ -20,52 +20,52 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 SMALLEST = 32
-"""Pixels on the shorter side, below which the statistics say nothing."""
+"""Shortest side in pixels for which the statistics are meaningful."""
 _WINDOW, _WINDOWS = 128, 3
-"""Side of a window; most windows along an axis."""
+"""Side of a window in pixels, and the largest number of windows along an axis."""
 _FLOOR = (1 / 255) ** 2 / 12
 _RADII = np.array([1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4])
-"""Edges of the bands of the radial spectrum, in cycles per pixel; the last one takes the corners in."""
+"""Edges of the bands of the radial spectrum in cycles per pixel; the last band includes the corners."""
 _DETAIL_AT, _SLOPE_AT, _COLOUR_AT = (5, 25, 50, 75, 95), (5, 50, 95), (10, 50, 90)
 
 POWER = tuple(f"power{i}" for i in range(len(_RADII) - 1))
 """Mean power of the luma in a band of the radial spectrum."""
 DETAIL = tuple(f"detail{q}" for q in _DETAIL_AT)
-"""Percentiles over 5 x 5 neighbourhoods of the power of second differences along both axes: white noise keeps
-its variance there, most structure does not."""
+"""Percentiles over 5 x 5 neighbourhoods of the power of second differences along both axes, which preserve the
+variance of white noise and suppress most structure."""
 SLOPE = tuple(f"slope{q}" for q in _SLOPE_AT)
-"""The same of the squared gradient."""
+"""Percentiles of the squared gradient over the same neighbourhoods."""
 WHITENESS = ("whiteness",)
-"""Median over neighbourhoods of detail over variance: 1 for white noise, tiny for smooth structure."""
+"""Median over neighbourhoods of the ratio of detail to variance: 1 for white noise, small for smooth structure."""
 BLOCKS = ("block_score", "block_depth", "block_level")
-"""Mean log magnitude of the fine 8 x 8 cosine coefficients on the grid where it is least: by how much it is less
-than on the 63 shifted grids, in standard deviations of those and as it is; and itself."""
+"""Mean log magnitude of the fine 8 x 8 cosine coefficients on the grid where it is smallest: its difference from the 63
+shifted grids in their standard deviations, the difference itself, and the value itself."""
 COLOUR = tuple(f"colour{q}" for q in _COLOUR_AT)
-"""Percentiles of the detail that bands do not share; only where there is more than one."""
+"""Percentiles of the detail that is not common to all bands; only for more than one band."""
 
 _FINE = (np.cos(np.pi * np.outer(2 * np.arange(8) + 1, np.arange(4, 8)) / 16) / 2).astype(np.float32)
-"""The four finest of the orthonormal cosines, `8 x 4`."""
+"""The four finest orthonormal cosines, `8 x 4`."""
 
 
 def names(bands: int) -> tuple[str, ...]:
-    """The names of `statistics`, in their order."""
+    """Return the names of the values that `statistics` returns, in their order."""
     return POWER + DETAIL + SLOPE + WHITENESS + BLOCKS + (COLOUR if bands > 1 else ())
 
 
 def luma(pixels: Array) -> Array:
-    """`y x x`: Rec. 601 of three bands (whose JPEG works on it), else the mean."""
+    """Compute the luma, `y x x`: Rec. 601 for three bands, as JPEG does, else the mean of the bands."""
     weights = np.array([0.299, 0.587, 0.114]) if len(pixels) == 3 else np.full(len(pixels), 1 / len(pixels))
-    found: Array = np.tensordot(weights.astype(pixels.dtype), pixels, 1)
-    return found
+    y: Array = np.tensordot(weights.astype(pixels.dtype), pixels, 1)
+    return y
 
 
 def statistics(pixels: Array) -> Array:
-    """The statistics of an image `band x y x x` in network units, in the order of `names`."""
+    """Compute the statistics of an image `band x y x x` in network units, in the order of `names`."""
     power, table, score, count = [], [], np.zeros((8, 8)), np.zeros((8, 8))
     for rows, columns in windows(*pixels.shape[1:]):
         part = np.asarray(pixels[:, rows, columns], np.float32)
         y = luma(part)
-        y = y - y.mean()  # in single precision a mean of squares is safe only without an offset
+        y = y - y.mean()  # an offset would make means of squares inaccurate in single precision
         power.append(_spectrum(y))
         table.append(_local(y, part))
         small = _fine_coefficients(y)
@@ -88,7 +88,7 @@ def statistics(pixels: Array) -> Array:
 
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of what is seen of an image: at most nine windows, evenly spread."""
+    """Return rows and columns of the windows that are sampled: at most nine, evenly spaced."""
 
     def along(size: int) -> list[slice]:
         count = min(_WINDOWS, -(-size // _WINDOW))
@@ -99,19 +99,19 @@ def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _spectrum(y: Array) -> Array:
-    """Mean power in every band of radii, of `y x x` under a Hann window."""
+    """Compute the mean power of `y x x` under a Hann window in every band of radii."""
     height, width = y.shape
     taper = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
     power = np.abs(np.fft.fft2(y * taper)) ** 2 / np.sum(taper**2)
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     ring = np.digitize(radius.ravel(), _RADII)
     count, total = (np.bincount(ring, weights, len(_RADII) + 1)[1:-1] for weights in (None, power.ravel()))
-    found: Array = total / count
-    return found
+    mean: Array = total / count
+    return mean
 
 
 def _local(y: Array, pixels: Array) -> Array:
-    """Detail, squared gradient, variance and, of several bands, unshared detail: means over neighbourhoods."""
+    """Compute means over neighbourhoods of detail, squared gradient, variance and, for several bands, own detail."""
     across = y[:, :-2] - 2 * y[:, 1:-1] + y[:, 2:]
     detail = (across[:-2] - 2 * across[1:-1] + across[2:]) / 6
     inner = y[1:-1, 1:-1]
@@ -127,16 +127,16 @@ def _local(y: Array, pixels: Array) -> Array:
 
 
 def _mean(x: Array) -> Array:
-    """Over every whole 5 x 5 neighbourhood."""
-    from scipy.ndimage import uniform_filter
+    """Compute the mean over every complete 5 x 5 neighbourhood."""
+    from scipy.ndimage import uniform_filter  # start-up time
 
-    found: Array = uniform_filter(x, 5)[2:-2, 2:-2]
-    return found
+    mean: Array = uniform_filter(x, 5)[2:-2, 2:-2]
+    return mean
 
 
 def _fine_coefficients(y: Array) -> Array:
-    """Mean log magnitude of the fine cosine coefficients of the 8 x 8 block that starts at every pixel."""
+    """Compute the mean log magnitude of the fine cosine coefficients of the 8 x 8 block that starts at every pixel."""
     rows = np.lib.stride_tricks.sliding_window_view(y, 8, 1) @ _FINE
     blocks = np.lib.stride_tricks.sliding_window_view(rows, 8, 0) @ _FINE
-    found: Array = np.log(np.abs(blocks) + np.float32(0.5 / 255)).mean((-1, -2))
-    return found
+    mean: Array = np.log(np.abs(blocks) + np.float32(0.5 / 255)).mean((-1, -2))
+    return mean

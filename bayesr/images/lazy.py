@@ -1,4 +1,4 @@
-"""Arrays that are read by window: nothing of them is in memory but the part that is asked for."""
+"""Arrays that are read by window: only the requested part is in memory."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from xarray.core import indexing
 from bayesr.errors import BayesrError, NotAnImage
 
 BLOCK = 1024
-"""Side of the blocks that whole images are read in, in pixels."""
+"""Side in pixels of the blocks in which whole images are read."""
 _REGION = 2**27
-"""Bytes that are read at once where that spares decoding a chunk of the source twice."""
-
-
+"""Bytes that may be read at once to avoid decoding a chunk of the source twice."""
 _THREADS = 4
+"""Largest number of threads that read."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Readable(Protocol):
-    """An array that can be cut with slices of positive steps and with integers, as a `zarr.Array` can."""
+    """An array that can be indexed with integers and slices of positive step, such as a `zarr.Array`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -40,7 +39,7 @@ class Readable(Protocol):
 
 
 class _Windows(BackendArray):
-    """What xarray needs to cut an array lazily; it pickles if the array does."""
+    """An adapter for lazy indexing by xarray; it can be pickled if the array can."""
 
     def __init__(self, array: Readable) -> None:
         self.array = array
@@ -57,30 +56,30 @@ class _Windows(BackendArray):
 def windowed(
     array: Readable, dims: Sequence[str] | None = None, chunks: Sequence[int] | None = None, source: str | None = None
 ) -> xr.DataArray:
-    """A DataArray that reads from `array` what is cut out of it, and keeps nothing.
+    """Return a DataArray that reads selections from `array` and caches nothing.
 
     Parameters
     ----------
     array : Readable
-        A `zarr.Array`, say.
+        For example a `zarr.Array`.
     dims : sequence of str, optional
         The name of every axis.
     chunks : sequence of int, optional
-        The size along every axis of what the source decodes at once.
+        The size along every axis of the chunks that the source decodes at once.
     source : str, optional
-        Where it comes from, for messages.
+        The origin of the array, for messages.
     """
     dims = tuple(dims) if dims is not None else tuple(f"dim_{i}" for i in range(len(array.shape)))
-    found = xr.DataArray(_lazily(array), dims=dims)
+    lazy = xr.DataArray(_lazily(array), dims=dims)
     if source is not None:
-        found.encoding["source"] = source
+        lazy.encoding["source"] = source
     if chunks is not None:
-        found.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))
-    return found
+        lazy.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))
+    return lazy
 
 
 def through(array: xr.DataArray, reader: Readable) -> xr.DataArray:
-    """`array` with all that is known of it, its pixels read from `reader`."""
+    """Return `array` with its metadata, and its pixels read from `reader`."""
     return array.copy(data=_lazily(reader))
 
 
@@ -89,9 +88,9 @@ def _lazily(array: Readable) -> indexing.LazilyIndexedArray:
 
 
 class _Ordered:
-    """A lazy variable with its axes in another order, and axes of one pixel where it lacks them.
+    """A lazy variable with its axes in another order, and with axes of one pixel for those that it lacks.
 
-    xarray reads all of a lazy array to add an axis, and looks every row and column up one by one after a transposition.
+    xarray reads a whole lazy array to add an axis, and reads row by row and column by column after a transposition.
     """
 
     def __init__(self, variable: xr.Variable, dims: Sequence[str]) -> None:
@@ -101,35 +100,35 @@ class _Ordered:
 
     def __getitem__(self, key: Any, /) -> Any:
         slices = [slice(k, k + 1) if isinstance(k, int | np.integer) else k for k in key]
-        of = dict(zip(self.dims, slices, strict=True))
+        by_dim = dict(zip(self.dims, slices, strict=True))
         present = [dim for dim in self.dims if dim in self.variable.dims]
-        values = self.variable[tuple(of[str(dim)] for dim in self.variable.dims)].to_numpy()
+        values = self.variable[tuple(by_dim[str(dim)] for dim in self.variable.dims)].to_numpy()
         values = values.transpose([self.variable.dims.index(dim) for dim in present])
         values = values[tuple(slice(None) if dim in present else None for dim in self.dims)]
-        lacking = (slice(None) if dim in present else of[dim] for dim in self.dims)
+        lacking = (slice(None) if dim in present else by_dim[dim] for dim in self.dims)
         values = values[tuple(lacking)]
         return values[tuple(slice(None) if isinstance(k, slice) else 0 for k in key)]
 
 
 class _Computed:
-    """A dask array whose parts are computed in this process, whatever cluster there may be.
+    """A dask array whose parts are computed in this process, even if the user has a cluster.
 
-    Only what is kept in the memory of a cluster is fetched from there.
+    Only arrays that are persisted in the memory of a cluster are fetched from it.
     """
 
     def __init__(self, array: Any) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
         self.scheduler: str | None = "threads"
         if "distributed" in sys.modules:
-            kept = sys.modules["distributed"].futures_of(array)
-            self.scheduler = None if kept else "threads"
+            persisted = sys.modules["distributed"].futures_of(array)
+            self.scheduler = None if persisted else "threads"
 
     def __getitem__(self, key: Any, /) -> Any:
         return self.array[key].compute(scheduler=self.scheduler)
 
 
 def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
-    """`array` with exactly these axes, in this order, each of which it has or that becomes one of a single pixel."""
+    """Return `array` with exactly these axes in this order; axes that it lacks are added with one pixel."""
     source, chunks = array.encoding.get("source"), array.encoding.get("preferred_chunks", {})
     reader: Readable
     if array.chunks is None and not array.variable._in_memory:
@@ -139,64 +138,64 @@ def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
         if array.chunks is None:
             return array
         reader, chunks = _Computed(array.data), {dim: max(sizes) for dim, sizes in array.chunksizes.items()}
-    found = windowed(reader, dims, [int(chunks.get(dim, 1)) for dim in dims], source)
-    return found.assign_coords(array.coords).assign_attrs(array.attrs).rename(array.name)
+    lazy = windowed(reader, dims, [int(chunks.get(dim, 1)) for dim in dims], source)
+    return lazy.assign_coords(array.coords).assign_attrs(array.attrs).rename(array.name)
 
 
 def pixels(array: xr.DataArray, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[Any]:
-    """A window of an array ``(band, y, x)``, in native byte order.
+    """Read a window of an array ``(band, y, x)``, in native byte order.
 
     Raises
     ------
     NotAnImage
-        When a file turns out to be damaged there.
+        If the file turns out to be damaged there.
     """
     try:
-        found = array.variable[:, rows, columns].to_numpy()
+        values = array.variable[:, rows, columns].to_numpy()
     except (BayesrError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
         if "source" not in array.encoding:
             raise
         raise unreadable(array.encoding["source"], error) from error
-    return found.astype(found.dtype.newbyteorder("="), copy=False)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def unreadable(source: object, error: Exception) -> NotAnImage:
-    """The error for a file that an image cannot be made of."""
+    """Return the error for a file that cannot be read as an image."""
     return NotAnImage(
-        f"{source} cannot be read as an image ({type(error).__name__}: {error}). Is the file whole, and of a "
-        "supported format (PNG, JPEG, WebP, TIFF, NetCDF, Zarr)?"
+        f"{source} cannot be read as an image ({type(error).__name__}: {error}). Check that the file is whole and of "
+        "a supported format (PNG, JPEG, WebP, TIFF, NetCDF, Zarr)."
     )
 
 
 def mapped(
-    function: Callable[[slice, slice, NDArray[Any]], Found], array: xr.DataArray
-) -> Generator[Found, None, None]:
-    """What a function makes of (rows, columns, pixels) of every block of an array ``(band, y, x)``.
+    function: Callable[[slice, slice, NDArray[Any]], Result], array: xr.DataArray
+) -> Generator[Result, None, None]:
+    """Apply a function to (rows, columns, pixels) of every block of an array ``(band, y, x)``, and yield the results.
 
-    Blocks begin at multiples of `BLOCK`; the last of an axis may be smaller. They are read by several threads, for what
-    decodes, checks and writes pixels leaves the interpreter to others, and come in any order.
+    Blocks begin at multiples of `BLOCK`; the last one along an axis may be smaller. They are read by several threads,
+    because decoding, checking and writing pixels releases the interpreter, and come in any order.
     """
 
-    def of(rows: slice, columns: slice) -> list[Found]:
-        region, found = pixels(array, rows, columns), []
+    def apply(rows: slice, columns: slice) -> list[Result]:
+        region, results = pixels(array, rows, columns), []
         for top in range(0, region.shape[1], BLOCK):
             for left in range(0, region.shape[2], BLOCK):
                 block = np.ascontiguousarray(region[:, top : top + BLOCK, left : left + BLOCK])
                 y, x = rows.start + top, columns.start + left
-                found.append(function(slice(y, y + block.shape[1]), slice(x, x + block.shape[2]), block))
-        return found
+                results.append(function(slice(y, y + block.shape[1]), slice(x, x + block.shape[2]), block))
+        return results
 
     regions = _regions(array)
     first = next(regions)
     held = array.dtype.itemsize * array[:, *first].size
     threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // held))
     with ThreadPoolExecutor(threads, "bayesr-read") as pool:
-        waiting = deque([pool.submit(of, *first)])
+        waiting = deque([pool.submit(apply, *first)])
         try:
             while waiting:
-                waiting.extend(pool.submit(of, *region) for region in islice(regions, 2 * threads - len(waiting)))
+                waiting.extend(pool.submit(apply, *region) for region in islice(regions, 2 * threads - len(waiting)))
                 yield from waiting.popleft().result()
         finally:
             for future in waiting:
@@ -204,16 +203,16 @@ def mapped(
 
 
 def _regions(array: xr.DataArray) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns that together are the whole array ``(band, y, x)``: what is best read at once.
+    """Yield rows and columns of regions that cover an array ``(band, y, x)`` and are efficient to read at once.
 
-    Every region begins at a multiple of `BLOCK`. It is a block where chunks of the source divide blocks; else it is
-    wider, then higher, so that few chunks are decoded twice, while its memory allows.
+    Every region begins at a multiple of `BLOCK`. It is one block if the chunks of the source divide blocks. Otherwise
+    it is extended in width, then in height, within a limit of memory, so that few chunks are decoded twice.
     """
     bands, height, width = array.shape
     chunks = array.encoding.get("preferred_chunks", {})
     high, wide = min(int(chunks.get("y", 1)), height), min(int(chunks.get("x", 1)), width)
-    of_block, of_chunk = (size * bands * array.dtype.itemsize for size in (BLOCK**2, high * wide))
-    most = max(_REGION, 4 * of_chunk) // of_block
+    block_bytes, chunk_bytes = (size * bands * array.dtype.itemsize for size in (BLOCK**2, high * wide))
+    most = max(_REGION, 4 * chunk_bytes) // block_bytes
     down = 1 if BLOCK % high == 0 else -(-high // BLOCK)
     across = 1 if BLOCK % wide == 0 else max(1, min(-(-width // BLOCK), most // down))
     if BLOCK % high:

@@ -1,4 +1,4 @@
-"""Pixels without data: where they are, and what the network sees in their place."""
+"""Missing pixels: where they are, and the values that replace them in the network's input."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH = 32
-"""How far from data missing pixels are filled with what is near, in pixels."""
+"""Distance in pixels up to which missing pixels are filled from data around them."""
 _FAR = np.float32(0.5)
+"""Value of missing pixels farther away, in network units."""
 _NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
 def is_missing(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Where any of the bands of `band x y x x` has the value `nodata`; `y x x`."""
-    found: NDArray[np.bool_]
+    """Return where any band of `pixels`, `band x y x x`, has the value `nodata`, as an array `y x x`."""
+    missing: NDArray[np.bool_]
     if np.isnan(nodata):
-        found = np.isnan(pixels).any(0)
+        missing = np.isnan(pixels).any(0)
     elif pixels.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            marker = pixels.dtype.type(nodata)  # as it is stored: 0.1 in single precision is not 0.1
-        found = (
+            marker = pixels.dtype.type(nodata)  # in the type of the pixels: 0.1 in single precision is not 0.1
+        missing = (
             (pixels == marker).any(0) if np.isfinite(marker) == np.isfinite(nodata) else np.zeros_like(pixels[0], bool)
         )
     else:
-        found = (pixels == nodata).any(0)
-    return found
+        missing = (pixels == nodata).any(0)
+    return missing
 
 
 def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np.float32]:
-    r"""The pixels with the missing ones filled from data around them.
+    r"""Fill missing pixels from data around them.
 
-    In each of `REACH` passes every missing pixel beside known ones becomes their mean, over the up to 8 neighbours,
+    Each of `REACH` passes sets every missing pixel with known neighbours to their mean, over up to 8 neighbours,
 
     .. math:: x_p = \frac{1}{|K_p|} \sum_{q \in K_p} x_q,
 
-    and is known from the next pass on; what is then unknown becomes 0.5. A pixel so depends on nothing farther away
-    than `REACH` pixels, and the order of the sum is fixed: windows of one image that reach so much further than what is
-    used of them agree in every bit.
+    and counts it as known in the next pass. Pixels that are unknown after the last pass become 0.5. A pixel therefore
+    depends on pixels at most `REACH` away, and the order of the sum is fixed: windows of one image give identical bits
+    if they extend `REACH` pixels beyond the part that is used.
 
     Parameters
     ----------
     pixels : ndarray of float32
-        `band x y x x`, in network units; values of missing pixels do not count.
+        Pixels `band x y x x` in network units; the values of missing pixels are ignored.
     absent : ndarray of bool
-        `y x x`.
+        Missing pixels, `y x x`.
     """
     bands, height, width = pixels.shape
-    # A frame of unknown pixels, so that every pixel has 8 neighbours; flat, so that only what is missing costs.
+    # A frame of unknown pixels gives every pixel 8 neighbours; flat arrays limit the cost to missing pixels.
     known = np.pad(~absent, 1).ravel()
     values = np.pad(np.where(absent, np.float32(0), pixels), ((0, 0), (1, 1), (1, 1))).reshape(bands, -1)
     steps = [dy * (width + 2) + dx for dy, dx in _NEIGHBOURS]
@@ -70,11 +71,11 @@ def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np
 
 
 def _beside(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a pixel or one of its neighbours is known; of what has an unknown frame."""
+    """Return where a pixel or one of its neighbours is known; the frame of `known` is unknown."""
     rows = known.copy()
     rows[1:] |= known[:-1]
     rows[:-1] |= known[1:]
-    found = rows.copy()
-    found[:, 1:] |= rows[:, :-1]
-    found[:, :-1] |= rows[:, 1:]
-    return found
+    beside = rows.copy()
+    beside[:, 1:] |= rows[:, :-1]
+    beside[:, :-1] |= rows[:, 1:]
+    return beside

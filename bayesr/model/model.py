@@ -26,9 +26,6 @@ from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
 
-_CONFINE_REACH = 8
-"""Low-resolution pixels that the clipping passes add to the halo."""
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -71,7 +68,7 @@ class Model:
     @property
     def halo(self) -> int:
         """Distance in low-resolution pixels from which the input can influence a tile by more than float accuracy."""
-        return self.generator.reach + self.observation.reach + _CONFINE_REACH
+        return self.generator.reach + self.observation.reach + self.observation.clipping_reach
 
     @property
     def promises(self) -> dict[str, bool]:

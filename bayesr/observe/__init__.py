@@ -1,22 +1,22 @@
-"""How a scene becomes a low-resolution image, ``y = S(h * x) + n``: operators, their inverses, fits to pairs."""
+"""Forward operators ``y = S(h * x) + n`` from high- to low-resolution images, their inverses, and fits to pairs."""
 
-from bayesr.observe.base import ForwardOperator
+from bayesr.observe.base import ForwardOperator, Unconstrained
 from bayesr.observe.blind import Blind
+from bayesr.observe.constructors import airy, bicubic, box, gaussian, measured
 from bayesr.observe.fitting import fit, fitted
-from bayesr.observe.fourier import Airy, Fourier, InexactAiry, InexactMeasured, Measured
-from bayesr.observe.kinds import airy, bicubic, box, from_description, gaussian, measured
-from bayesr.observe.separable import Inexact, Separable
+from bayesr.observe.fourier import Fourier
+from bayesr.observe.point_spread import Airy, Measured
+from bayesr.observe.registry import from_description, kernels, register
+from bayesr.observe.separable import Separable
 
 __all__ = [
     "Airy",
     "Blind",
-    "Fourier",
-    "Inexact",
-    "InexactAiry",
-    "InexactMeasured",
-    "Measured",
     "ForwardOperator",
+    "Fourier",
+    "Measured",
     "Separable",
+    "Unconstrained",
     "airy",
     "bicubic",
     "box",
@@ -24,5 +24,7 @@ __all__ = [
     "fitted",
     "from_description",
     "gaussian",
+    "kernels",
     "measured",
+    "register",
 ]

@@ -1,24 +1,31 @@
-"""What every forward operator can do, and what changes where observations bind no member."""
+"""The interface of forward operators, and the wrapper for noisy or unknown degradations."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from bayesr.errors import InvalidObservation
+
 
 class ForwardOperator(ABC):
-    """An operator ``A`` that turns scenes into low-resolution images, and an inverse ``A+`` that goes back.
+    """A forward operator ``A`` from high- to low-resolution images, and an inverse ``A+``.
 
-    Low-resolution images are tensors of shape `... x h x w`, high-resolution ones `... x sh x sw`, where `s` is
-    the scale. Operators are frozen dataclasses: equal ones are of equal fields, and hash alike. All that they do
-    is differentiable and runs where its tensors lie.
+    Low-resolution images are tensors of shape `... x h x w`, high-resolution images `... x sh x sw`, where `s` is
+    the scale factor. Operators are frozen dataclasses: two operators with equal fields are equal and have the same
+    hash. All methods are differentiable and run on the device of their arguments.
 
-    What is written here holds for inverses that are approximate, so that members come near the observation; an
-    operator whose inverse is exact overrides it.
+    The methods implemented here suit an approximate inverse, which brings members close to the input. An operator
+    with an exact inverse overrides them.
+
+    To add an operator, derive a frozen dataclass from this class, let `describe` return its name as ``kernel``, and
+    register the class under that name with `bayesr.observe.register`. The fields ``blur``, ``noise`` and ``photon``
+    are reserved for `Unconstrained`.
 
     Attributes
     ----------
@@ -30,88 +37,133 @@ class ForwardOperator(ABC):
 
     @abstractmethod
     def observe(self, x: Tensor) -> Tensor:
-        """``A x``: from `... x sh x sw` to `... x h x w`."""
+        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
 
     @abstractmethod
     def invert(self, y: Tensor) -> Tensor:
-        """``A+ y``: from `... x h x w` to `... x sh x sw`."""
+        """Compute ``A+ y``, from `... x h x w` to `... x sh x sw`."""
 
     @property
     @abstractmethod
     def reach(self) -> int:
-        """Low-resolution pixels beyond which ``A+`` and ``A+ A`` do not show: what a tile's halo must add."""
+        """Distance in low-resolution pixels beyond which ``A+`` and ``A+ A`` have no visible influence.
 
-    @abstractmethod
-    def unconstrained(self, **most: Any) -> ForwardOperator:
-        """The same operator for networks whose members are not bound to reproduce what was seen (`Unconstrained`).
-
-        `most` are the `blur`, `noise` and `photon` that it puts on record.
+        The halo of a tile includes it.
         """
 
     @property
+    def clipping_reach(self) -> int:
+        """Distance in low-resolution pixels that `clip_consistently_` adds to `reach`.
+
+        The halo of a tile includes it. It is zero for operators that clip each pixel by itself.
+        """
+        return 0
+
+    @property
     def exact(self) -> bool:
-        """Whether ``A x = y`` binds every member."""
+        """Whether every member satisfies ``A x = y``."""
         return False
 
+    def unconstrained(self, **recorded: Any) -> Unconstrained:
+        """Return the same operator for networks whose members need not reproduce the input.
+
+        Parameters
+        ----------
+        **recorded : float
+            The `blur`, `noise` and `photon` of `Unconstrained`.
+        """
+        return Unconstrained(self, **recorded)
+
     def project(self, x: Tensor) -> Tensor:
-        """``P x = x - A+ A x``: the part of `x` that the observation leaves open."""
+        """Compute ``P x = x - A+ A x``, the part of `x` that the input does not determine."""
         return x - self.invert(self.observe(x))
 
     def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
-        """``A+ y + P x``, computed in the memory of `x`: `x`, moved to explain `y`."""
+        """Compute ``A+ y + P x`` in the memory of `x`, so that `x` becomes consistent with `y`."""
         return x.add_(self.invert(y - self.observe(x)))
 
     def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
-        """Bring images `n x band x sh x sw` that explain `y` inside the bounds, in their memory: by clipping."""
+        """Clip images `n x band x sh x sw` that are consistent with `y` to the bounds, in their memory."""
         return x.clamp_(low, high)
 
     def null_space_variance(self, height: int, width: int) -> Tensor:
-        """The share of white noise's variance that a pixel keeps in ``P``, `s*height x s*width`: here, one."""
+        """Return the fraction of the variance of white noise that ``P`` keeps, `s*height x s*width`: here one."""
         return torch.ones(self.scale * height, self.scale * width)
 
     def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file; `from_description` reads it back."""
+        """Return the operator as plain values for a model file; `from_description` reads them back."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Make the operator from the values that `describe` returned, possibly after a round trip through JSON."""
+        return cls(**{name: value for name, value in plain.items() if name != "kernel"})
 
 
 @dataclass(frozen=True)
 class Unconstrained(ForwardOperator):
-    """What an operator does where observations are noisy, or blurred by more than it knows: it binds no member.
+    """An operator whose members need not be consistent with the input, because the input is noisy or blurred further.
 
-    Members are ``A+ y + g``, without the projection, for consistent ones would reproduce the noise. What is
-    asked of them instead is that ``|y - A x|^2`` has the size that noise gives it.
+    Members are ``A+ y + g`` without the null-space projection: consistent members would reproduce the noise. They
+    promise instead that ``|y - A x|^2`` has the size that noise gives it.
 
     Parameters
     ----------
+    of : ForwardOperator
+        The operator ``A`` with its inverse ``A+``.
     blur, noise, photon : float
-        The most of each that training drew (`bayesr.training.degradation.Degradation`).
+        The maximum of each that training drew (`bayesr.training.degradation.Degradation`). They are recorded in the
+        description and do not change what the operator computes.
+
+    Raises
+    ------
+    InvalidObservation
+        When `of` is unconstrained already.
     """
 
+    of: ForwardOperator
     blur: float = 0.0
     noise: float = 0.0
     photon: float = 0.0
+    scale: int = field(init=False, repr=False)
 
-    def unconstrained(self, **most: Any) -> Unconstrained:
-        """Itself, but for what is put on record."""
-        return replace(self, **most)
+    def __post_init__(self) -> None:
+        if isinstance(self.of, Unconstrained):
+            raise InvalidObservation(
+                "The operator is unconstrained already: use operator.unconstrained(noise=...) to change its record."
+            )
+        object.__setattr__(self, "scale", self.of.scale)
+
+    def observe(self, x: Tensor) -> Tensor:
+        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
+        return self.of.observe(x)
+
+    def invert(self, y: Tensor) -> Tensor:
+        """Compute ``A+ y``, from `... x h x w` to `... x sh x sw`."""
+        return self.of.invert(y)
 
     @property
-    def exact(self) -> bool:
-        """False."""
-        return False
+    def reach(self) -> int:
+        """Distance in low-resolution pixels beyond which ``A+`` has no visible influence."""
+        return self.of.reach
+
+    def unconstrained(self, **recorded: Any) -> Unconstrained:
+        """Return this operator, with another record where one is given."""
+        return replace(self, **recorded)
 
     def project(self, x: Tensor) -> Tensor:
-        """`x`: nothing is hidden from the network."""
+        """Return `x`: nothing is projected out."""
         return x
 
     def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
-        """``A+ y + x``, computed in the memory of `x`."""
+        """Compute ``A+ y + x`` in the memory of `x`."""
         return x.add_(self.invert(y))
 
-    def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 0) -> Tensor:
-        """Clip to the bounds: there is no consistency to keep."""
-        return x.clamp_(low, high)
+    @property
+    def recorded(self) -> dict[str, float]:
+        """The blur, noise and photon noise on record."""
+        return {"blur": self.blur, "noise": self.noise, "photon": self.photon}
 
-    def null_space_variance(self, height: int, width: int) -> Tensor:
-        """One everywhere."""
-        return torch.ones(self.scale * height, self.scale * width)
+    def describe(self) -> dict[str, Any]:
+        """Return the operator as plain values for a model file: those of ``A`` and the record."""
+        return self.of.describe() | self.recorded

@@ -1,41 +1,37 @@
-"""An observation that networks are not told of: what is learnt without pairs knows no operator that it could invert."""
+"""The operator of models that learn without pairs: the network does not know how its input came about."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
 
-from bayesr.observe.base import ForwardOperator, Unconstrained
+from bayesr.observe.base import Unconstrained
+from bayesr.observe.registry import from_description, register
 from bayesr.resampling import resize
 
 
-@dataclass(frozen=True, kw_only=True)
+@register("blind")
+@dataclass(frozen=True)
 class Blind(Unconstrained):
-    """``A+ y = U y``, bicubic interpolation; at scale 1, y itself. Members are ``U y + g``, and nothing binds them.
+    """``A+ y = U y``, bicubic interpolation (at scale 1, `y` itself). Members are ``U y + g`` without a constraint.
 
     Parameters
     ----------
-    of : Observation
-        What made the low-resolution images. It makes others, to measure by, and tells how well members explain
-        theirs; the network and its base see nothing of it but its scale.
+    of : ForwardOperator
+        The operator that made the low-resolution images. It makes further ones for measurements, and says how well
+        members reproduce their input. The network and its base image depend on its scale alone.
     blur, noise, photon : float
-        As of `Unconstrained`.
+        See `Unconstrained`.
     """
 
-    of: ForwardOperator
-    scale: int = field(init=False)
-
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", self.of.scale)
-
-    def observe(self, x: Tensor) -> Tensor:
-        """``A x``: from `... x sh x sw` to `... x h x w`."""
-        return self.of.observe(x)
+        object.__setattr__(self, "scale", self.of.scale)  # `of` may be unconstrained itself
 
     def invert(self, y: Tensor) -> Tensor:
-        """``U y``: from `... x h x w` to `... x sh x sw`."""
+        """Compute ``U y``, from `... x h x w` to `... x sh x sw`."""
         return resize(y, "bicubic", self.scale)
 
     @property
@@ -44,6 +40,11 @@ class Blind(Unconstrained):
         return 2
 
     def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        most = {"blur": self.blur, "noise": self.noise, "photon": self.photon}
-        return {"kernel": "blind", "of": self.of.describe()} | most
+        """Return the operator as plain values for a model file."""
+        return {"kernel": "blind", "of": self.of.describe()} | self.recorded
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Make the operator from the values that `describe` returned."""
+        values = {name: value for name, value in plain.items() if name not in ("kernel", "of")}
+        return cls(from_description(plain["of"]), **values)

@@ -1,18 +1,16 @@
-"""Operators of any point-spread function: convolution through the FFT, with a Tikhonov inverse.
+"""Convolution with any point-spread function by the FFT, and its Tikhonov inverse.
 
-``A = D H``: ``H`` convolves with the point-spread function under mirrored borders, ``D`` takes the mean over
-`s x s` pixels, as a detector's pixels gather light. ``A^T (A A^T + l)^-1`` needs the inverse at low resolution
-alone. There, in the Fourier basis of the mirrored image, ``A A^T`` is diagonal: with ``g = h * d`` of the point
-spread and the pixel, its eigenvalues are the transform of g's autocorrelation at multiples of `s` pixels.
+``A = D H``: ``H`` convolves with the point-spread function under mirrored borders, and ``D`` takes the mean over
+`s x s` pixels, as the pixels of a detector do. ``A^T (A A^T + l)^-1`` needs an inverse at low resolution only. In the
+Fourier basis of the mirrored image, ``A A^T`` is diagonal: with ``g = h * d``, the point-spread function convolved
+with the pixel, its eigenvalues are the Fourier transform of the autocorrelation of g at multiples of `s` pixels.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,32 +18,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
-from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
-from bayesr.observe.base import ForwardOperator, Unconstrained
+from bayesr.observe.base import ForwardOperator
 
 Doubles = NDArray[np.float64]
 
 REGULARISATION = 1e-2
-"""Where ``A A^T`` of well-sampled images is hardly changed, and influence dies off within some twenty pixels."""
-_WIDEST = 96
-"""The most high-resolution pixels that an Airy function may reach: beyond, units are mistaken more likely than not."""
-_LARGEST = 65
-"""Pixels along a side of a measured point-spread function, which a model file holds as plain numbers."""
+"""Default regularisation: it hardly changes ``A A^T`` of well-sampled images, and limits reach to about 20 pixels."""
 _TAIL = 1e-5
-"""The sum of all weights beyond an operator's reach."""
+"""Largest sum of the weights beyond an operator's reach."""
 
 
 class Fourier(ForwardOperator):
     """``A = D H`` with ``A+ = A^T (A A^T + l)^-1``, ``l = regularisation / s^2``.
 
-    The eigenvalue of ``A A^T`` that belongs to constants is ``1 / s^2``, and the largest; so the regularisation
-    is the share by which ``A+`` shrinks them: the variance of the noise over that of the image, if it is to be
-    the best linear estimate of a white scene. A member that is made to explain `y` comes near it and no nearer:
-    the operator is not exact.
+    The largest eigenvalue of ``A A^T`` is ``1 / s^2``; its eigenvectors are constant images. The regularisation is
+    therefore the fraction by which ``A+`` shrinks constants. With the ratio of the variance of the noise to that of
+    the image, ``A+`` is the best linear estimator for a white scene. Members that are made consistent with `y`
+    reproduce it approximately: the operator is not exact.
 
-    The inverse is that of the mirrored image. It equals ``A^T (A A^T + l)^-1`` of the image itself where the
-    point-spread function is symmetric under both reflections, and differs from it beside borders, as far as
-    the point-spread function reaches, where it is not.
+    The inverse is computed for the mirrored image. It equals ``A^T (A A^T + l)^-1`` of the image itself if the
+    point-spread function is symmetric under both reflections. Otherwise it differs near borders, within the extent
+    of the point-spread function.
 
     References
     ----------
@@ -58,16 +51,16 @@ class Fourier(ForwardOperator):
 
     @abstractmethod
     def kernel(self) -> Doubles:
-        """The point-spread function at high-resolution pixels, `odd x odd`, of sum one."""
+        """Return the point-spread function at high-resolution pixels, `odd x odd`, with sum one."""
 
     def observe(self, x: Tensor) -> Tensor:
-        """``A x``: from `... x sh x sw` to `... x h x w`."""
+        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
         s = self.scale
-        seen: Tensor = self._convolve(_floating(x)).unflatten(-1, (-1, s)).unflatten(-3, (-1, s)).mean((-3, -1))
-        return seen
+        y: Tensor = self._convolve(_floating(x)).unflatten(-1, (-1, s)).unflatten(-3, (-1, s)).mean((-3, -1))
+        return y
 
     def invert(self, y: Tensor) -> Tensor:
-        """``A^T (A A^T + l)^-1 y``: of all images, the one with the least ``|y - A x|^2 + l |x|^2``."""
+        """Compute ``A^T (A A^T + l)^-1 y``, the image that minimises ``|y - A x|^2 + l |x|^2``."""
         s, y = self.scale, _floating(y)
         height, width = y.shape[-2:]
         mirrored = _mirrored(y, (0, 0), (2 * height, 2 * width))
@@ -76,171 +69,39 @@ class Fourier(ForwardOperator):
         return self._convolve(u.repeat_interleave(s, -2).repeat_interleave(s, -1) / s**2, transposed=True)
 
     def _convolve(self, x: Tensor, transposed: bool = False) -> Tensor:
-        """``H x`` or ``H^T x``; mirrored as far as the kernel reaches, which costs less than the whole mirror image."""
+        """Compute ``H x`` or ``H^T x``; only the extent of the kernel is mirrored, which costs less than all of `x`."""
         height, width = x.shape[-2:]
         margins = tuple(size // 2 for size in self.kernel().shape)
         whole = tuple(_fast(size + 2 * margin) for size, margin in zip((height, width), margins, strict=True))
         transfer = _transfer(self, whole, x.device, x.dtype)
         transfer = transfer.conj() if transposed else transfer
-        found: Tensor = torch.fft.irfft2(torch.fft.rfft2(_mirrored(x, margins, whole)) * transfer, whole)
-        return found[..., margins[0] : margins[0] + height, margins[1] : margins[1] + width]
+        convolved: Tensor = torch.fft.irfft2(torch.fft.rfft2(_mirrored(x, margins, whole)) * transfer, whole)
+        return convolved[..., margins[0] : margins[0] + height, margins[1] : margins[1] + width]
 
     @property
     def reach(self) -> int:
-        """Low-resolution pixels beyond which the weights of ``A+`` and of ``A+ A`` sum to less than 1e-5."""
+        """Distance in low-resolution pixels beyond which the weights of ``A+`` and ``A+ A`` sum to less than 1e-5."""
         return _reach(self)
 
     def _check(self) -> None:
-        """Refuse what no such operator can have; here, not in the middle of work."""
+        """Refuse invalid parameters when the operator is made, before any work."""
         if self.scale < 1:
             raise InvalidObservation(f"The scale must be at least 1, not {self.scale}.")
         if not 0 < self.regularisation < math.inf:
             raise InvalidObservation(
-                f"The regularisation must be above 0, not {self.regularisation:g}: it is the variance of the noise "
-                f"over that of the image, {REGULARISATION:g} by default."
+                f"The regularisation must be above 0, not {self.regularisation:g}: it is the ratio of the variance of "
+                f"the noise to that of the image, {REGULARISATION:g} by default."
             )
         _reach(self)
 
 
-@dataclass(frozen=True)
-class Airy(Fourier):
-    """Incoherent imaging through a circular aperture: a diffraction-limited microscope or telescope.
-
-    The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``, and
-    with `sharp_na` the quotient of the two apertures' transfer functions. An Airy function never ends; here it
-    is tapered to zero between 2 and 4 Airy radii (``0.61 wavelength / NA``, which hold 91% and 96% of its light),
-    by ``cos^2``, so that tiles are possible. That rounds off the tip of the transfer function: it is off by at
-    most 0.06, at the lowest frequencies.
-
-    Parameters
-    ----------
-    scale, na, wavelength, pixel, sharp_na, regularisation
-        As of `bayesr.observe.airy`.
-
-    References
-    ----------
-    J. W. Goodman, "Introduction to Fourier Optics", section 6.3. H. H. Hopkins, "The frequency response of a
-    defocused optical system", 1955, doi:10.1098/rspa.1955.0158.
-    """
-
-    scale: int
-    na: float
-    wavelength: float
-    pixel: float
-    sharp_na: float | None = None
-    regularisation: float = REGULARISATION
-
-    def __post_init__(self) -> None:
-        for name in ("na", "wavelength", "pixel"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InvalidObservation(
-                    f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and the "
-                    "wavelength and the side of a high-resolution pixel in the same unit."
-                )
-        if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
-            raise InvalidObservation(
-                f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
-                "the two, or leave sharp_na out where the high-resolution image is the scene itself."
-            )
-        radius = TAPER[1] * self.radius
-        if radius > _WIDEST:
-            raise InvalidObservation(
-                f"The point-spread function reaches {radius:.0f} high-resolution pixels, and {_WIDEST} are the most: "
-                f"see that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
-            )
-        self._check()
-
-    @property
-    def radius(self) -> float:
-        """The Airy radius, ``0.61 wavelength / NA``, in high-resolution pixels."""
-        return RADIUS * self.wavelength / (self.na * self.pixel)
-
-    def kernel(self) -> Doubles:
-        """The tapered point-spread function, `odd x odd`, of sum one."""
-        return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
-
-    def unconstrained(self, **most: Any) -> ForwardOperator:
-        """The same operator for networks whose members are not bound to reproduce what was seen."""
-        return InexactAiry(**vars(self), **most)
-
-    def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        return {"kernel": "airy"} | super().describe()
-
-
-@dataclass(frozen=True)
-class Measured(Fourier):
-    """A measured point-spread function, of beads or slanted edges.
-
-    Parameters
-    ----------
-    psf : tuple of tuples of float
-        At high-resolution pixels, row by row, both sides odd and at most 65, the origin in the central pixel.
-    scale, regularisation
-        As of `bayesr.observe.measured`.
-    """
-
-    psf: tuple[tuple[float, ...], ...]
-    scale: int
-    regularisation: float = REGULARISATION
-
-    def __post_init__(self) -> None:
-        sides = len(self.psf), len(self.psf[0]) if self.psf else 0
-        if any(len(row) != sides[1] for row in self.psf) or not all(side % 2 for side in sides):
-            raise InvalidObservation(
-                f"A measured point-spread function has odd sides, so that its centre is a pixel, not "
-                f"{sides[0]}x{sides[1]}: crop a row or a column."
-            )
-        if max(sides) > _LARGEST:
-            raise InvalidObservation(
-                f"A measured point-spread function of {sides[0]}x{sides[1]} pixels is too large for a model file: crop "
-                f"it to {_LARGEST}x{_LARGEST} about its centre."
-            )
-        values = np.array(self.psf)
-        if not np.isfinite(values).all() or not values.sum() > 0:
-            raise InvalidObservation(
-                "A measured point-spread function has finite values of positive sum: subtract no more than its "
-                "background, and fill what is missing."
-            )
-        self._check()
-
-    def kernel(self) -> Doubles:
-        """The point-spread function, normalised to sum to one."""
-        return _normalised(self.psf)
-
-    def unconstrained(self, **most: Any) -> ForwardOperator:
-        """The same operator for networks whose members are not bound to reproduce what was seen."""
-        return InexactMeasured(**vars(self), **most)
-
-    def describe(self) -> dict[str, Any]:
-        """The operator as plain values, for a model file."""
-        return {"kernel": "measured"} | super().describe() | {"psf": [list(row) for row in self.psf]}
-
-
-@dataclass(frozen=True)
-class InexactAiry(Unconstrained, Airy):
-    """An `Airy` operator whose observations bind no member."""
-
-
-@dataclass(frozen=True)
-class InexactMeasured(Unconstrained, Measured):
-    """A `Measured` operator whose observations bind no member."""
-
-
-@lru_cache(maxsize=64)
-def _normalised(psf: tuple[tuple[float, ...], ...]) -> Doubles:
-    values = np.array(psf)
-    kernel: Doubles = values / values.sum()
-    return kernel
-
-
 def _floating(image: Tensor) -> Tensor:
-    """The image in a precision that has an FFT."""
+    """Convert the image to a type that the FFT supports."""
     return image if image.dtype == torch.float64 else image.float()
 
 
 def _fast(size: int) -> int:
-    """The least number from `size` on whose prime factors are 2, 3 and 5."""
+    """Return the smallest number from `size` on with no prime factors but 2, 3 and 5."""
     rest = size
     for prime in (2, 3, 5):
         while rest % prime == 0:
@@ -249,7 +110,7 @@ def _fast(size: int) -> int:
 
 
 def _mirrored(x: Tensor, before: tuple[int, ...], whole: tuple[int, ...]) -> Tensor:
-    """An image of `whole` pixels that `before` pixels of its mirror image come before; the edge pixel is repeated."""
+    """Pad an image to `whole` pixels by mirroring, `before` of them before it; the edge pixel is repeated."""
     for axis, start, length in zip((-2, -1), before, whole, strict=True):
         size = x.shape[axis]
         index = torch.arange(-start, length - start, device=x.device) % (2 * size)
@@ -258,23 +119,24 @@ def _mirrored(x: Tensor, before: tuple[int, ...], whole: tuple[int, ...]) -> Ten
 
 
 def _wrapped(kernel: Doubles, shape: tuple[int, ...]) -> Tensor:
-    """The kernel about the first pixel of a periodic image, wrapped as often as a tiny image needs."""
-    found = np.zeros(shape)
+    """Place the kernel around the first pixel of a periodic image; tiny images wrap it more than once."""
+    wrapped = np.zeros(shape)
     rows, columns = (np.arange(side) - side // 2 for side in kernel.shape)
-    np.add.at(found, (rows[:, None] % shape[0], columns[None] % shape[1]), kernel)
-    return torch.from_numpy(found)
+    np.add.at(wrapped, (rows[:, None] % shape[0], columns[None] % shape[1]), kernel)
+    return torch.from_numpy(wrapped)
 
 
 @lru_cache(maxsize=64)
 def _transfer(operator: Fourier, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):  # or what sampling caches could not be trained with
-        found: Tensor = torch.fft.rfft2(_wrapped(operator.kernel(), shape))
-        return found.to(device, torch.complex128 if dtype == torch.float64 else torch.complex64)
+    """Compute the transfer function of the kernel for periodic images of this shape."""
+    with torch.inference_mode(False):  # tensors cached while sampling must serve training later
+        transfer: Tensor = torch.fft.rfft2(_wrapped(operator.kernel(), shape))
+        return transfer.to(device, torch.complex128 if dtype == torch.float64 else torch.complex64)
 
 
 @lru_cache(maxsize=64)
 def _normal(operator: Fourier, height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Eigenvalues of ``(A A^T + l)^-1``: real, for an autocorrelation is its own reflection."""
+    """Compute the eigenvalues of ``(A A^T + l)^-1``, which are real because an autocorrelation is symmetric."""
     with torch.inference_mode(False):
         eigenvalues: Tensor = torch.fft.rfft2(_wrapped(_autocorrelation(operator), (2 * height, 2 * width))).real
         return (1 / (eigenvalues + operator.regularisation / operator.scale**2)).to(device, dtype)
@@ -282,32 +144,33 @@ def _normal(operator: Fourier, height: int, width: int, device: torch.device, dt
 
 @lru_cache(maxsize=64)
 def _autocorrelation(operator: Fourier) -> Doubles:
-    """``sum_p g(p) g(p + s i)`` of ``g = h * d``, for all low-resolution offsets `i` at which it is not zero."""
+    """Compute ``sum_p g(p) g(p + s i)`` of ``g = h * d`` for all low-resolution offsets `i` where it is not zero."""
     s, kernel = operator.scale, operator.kernel()
     sides = [2 * (side + s) for side in kernel.shape]
-    seen = np.fft.rfft2(kernel, sides) * np.fft.rfft2(np.full((s, s), 1 / s**2), sides)
-    whole = np.fft.irfft2(np.abs(seen) ** 2, sides)
+    transfer = np.fft.rfft2(kernel, sides) * np.fft.rfft2(np.full((s, s), 1 / s**2), sides)
+    whole = np.fft.irfft2(np.abs(transfer) ** 2, sides)
     offsets = [s * np.arange(-((side + s - 2) // s), (side + s - 2) // s + 1) for side in kernel.shape]
-    found: Doubles = whole[np.ix_(*offsets)]
-    return found
+    autocorrelation: Doubles = whole[np.ix_(*offsets)]
+    return autocorrelation
 
 
 @lru_cache(maxsize=64)
 def _reach(operator: Fourier) -> int:
+    """Measure the reach on impulses, in images that grow until it fits."""
     s, side = operator.scale, 64
     while side == 64 or side * s <= 1024:
         y, x = torch.zeros(side, side, dtype=torch.float64), torch.zeros(side * s, side * s, dtype=torch.float64)
         y[side // 2, side // 2] = x[side * s // 2, side * s // 2] = 1
-        weights = torch.maximum(Fourier.invert(operator, y).abs(), operator.invert(operator.observe(x)).abs())
+        weights = torch.maximum(operator.invert(y).abs(), operator.invert(operator.observe(x)).abs())
         steps = (torch.arange(side * s) // s - side // 2).abs()
         distance = torch.maximum(steps[:, None], steps)
         within = torch.bincount(distance.flatten(), weights.flatten(), side // 2 + 1).cumsum(0)
         beyond = within[-1] - within
         reach = int((beyond > _TAIL).sum())
-        if reach < 3 * side // 8:  # else what was found may be the mirror's
+        if reach < 3 * side // 8:  # a larger value may come from mirrored borders
             return reach
         side *= 2
     raise InvalidObservation(
-        f"The influence of a pixel does not die off: a regularisation of {operator.regularisation:g} is too small for "
+        f"The influence of a pixel does not decay: a regularisation of {operator.regularisation:g} is too small for "
         f"this point-spread function at scale {s}. Use ten times as much, {10 * operator.regularisation:g}."
     )

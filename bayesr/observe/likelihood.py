@@ -1,8 +1,9 @@
-"""The posterior of a point-spread function's width and of the noise, as something quick to sample.
+"""The posterior density of the width of a point-spread function and of the noise, and its sampler.
 
 ``y = A(w) x + n``, ``n ~ N(0, s^2)`` has the likelihood ``s^-N exp(-S(w) / 2 s^2)`` with ``S(w) = |y - A(w) x|^2``.
-All that images contribute is the function ``S`` of one number. It is computed at the nodes of a Chebyshev
-polynomial, where the posterior lies; from there on a step of a sampler costs microseconds, whatever the images.
+The images enter through ``S`` only, a function of one number. It is computed once at the nodes of a Chebyshev
+polynomial over the widths where the posterior is large. A step of the sampler then takes microseconds for images of
+any size.
 """
 
 from __future__ import annotations
@@ -22,15 +23,28 @@ from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
 Doubles = NDArray[np.float64]
 
 _NODES = 33
+"""Number of nodes of the Chebyshev polynomial."""
 _WARMUP, _ACCEPTED = 50, 0.7
-"""Steps that the sampler adapts its step size in, and the share of proposals it then accepts."""
+"""Number of steps in which the sampler adapts its step size, and its target acceptance rate."""
 _DEEP = 50.0
-"""What the logarithm of the likelihood may fall below its peak by before a width is left out."""
+"""Largest difference of log-likelihood from its peak for widths that are considered."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Point-spread functions of one shape: widths in high-resolution pixels, radii in widths."""
+    """A family of point-spread functions.
+
+    Attributes
+    ----------
+    least : float
+        Smallest width considered, in high-resolution pixels.
+    radius : float
+        Extent of the function, in widths.
+    usual, widest : float
+        Centre of the prior and default of the largest width, in low-resolution pixels.
+    meaning : str
+        What the width is.
+    """
 
     least: float
     radius: float
@@ -43,11 +57,10 @@ FAMILIES = {
     "gaussian": Family(0.2, 5.0, 0.5, 2.0, "standard deviation of the Gaussian point-spread function"),
     "airy": Family(0.5, TAPER[1], 1.5, 4.0, "Airy radius of the point-spread function, 0.61 wavelength / NA"),
 }
-"""`usual` and `widest` are in low-resolution pixels."""
 
 
 class Misfit:
-    """``S(w) = |y - A(w) x|^2`` of all pairs."""
+    """``S(w) = |y - A(w) x|^2``, summed over all pairs."""
 
     def __init__(self, psf: str, scale: int, widest: float, pairs: list[tuple[Doubles, Doubles]]) -> None:
         self.psf, self.scale, self.widest = psf, scale, widest
@@ -56,46 +69,46 @@ class Misfit:
         self._pairs = [(y, x.shape, np.fft.rfft2(x)) for y, x in pairs]
 
     def __call__(self, width: float) -> float:
-        # Rounding of float32 files is the least noise there is: the logarithm needs some.
+        # The rounding of float32 is a lower bound of the noise; it keeps the logarithm finite.
         total = self.pixels * (1e-8 * self.spread) ** 2
         for y, shape, transformed in self._pairs:
-            seen = np.fft.irfft2(transformed * self._transfer(width, shape), shape)[:: self.scale, :: self.scale]
-            top, left = ((whole - part) // 2 for whole, part in zip(seen.shape, y.shape, strict=True))
-            total += float(np.square(y - seen[top : top + y.shape[0], left : left + y.shape[1]]).sum())
+            low = np.fft.irfft2(transformed * self._transfer(width, shape), shape)[:: self.scale, :: self.scale]
+            top, left = ((whole - part) // 2 for whole, part in zip(low.shape, y.shape, strict=True))
+            total += float(np.square(y - low[top : top + y.shape[0], left : left + y.shape[1]]).sum())
         return total
 
     def _transfer(self, width: float, shape: tuple[int, ...]) -> NDArray[np.complex128]:
-        """Of the weights that low-resolution pixel 0 gives to a periodic image; only the border sees its period."""
+        """Compute the transfer function of low-resolution pixel 0 for a periodic image; only borders are periodic."""
         s = self.scale
         steps = [(np.arange(size) + size // 2) % size - size // 2 for size in shape]
         if self.psf == "gaussian":
             rows, columns = (np.exp(-0.5 * ((t - (s - 1) / 2) / width) ** 2) for t in steps)
         else:
             rows, columns = (np.where((t >= 0) & (t < s), 1.0, 0.0) for t in steps)
-        found = np.multiply.outer(np.fft.fft(rows / rows.sum()), np.fft.rfft(columns / columns.sum())).conj()
+        transfer = np.multiply.outer(np.fft.fft(rows / rows.sum()), np.fft.rfft(columns / columns.sum())).conj()
         if self.psf == "airy":
             kernel, whole = tapered_airy(RADIUS / width, 1.0, 1.0, None), np.zeros(shape)
             radius = len(kernel) // 2
             whole[: len(kernel), : len(kernel)] = kernel
-            found *= np.fft.rfft2(np.roll(whole, (-radius, -radius), (0, 1)))
-        return found
+            transfer *= np.fft.rfft2(np.roll(whole, (-radius, -radius), (0, 1)))
+        return transfer
 
 
 class Posterior:
-    """Minus the logarithm of the posterior of ``u``, which the log width depends on by a ``tanh``, and of ``log s``."""
+    """The negative log posterior of ``u`` and ``log s``; the log width is a ``tanh`` of ``u``."""
 
     def __init__(self, misfit: Misfit, family: Family) -> None:
         self.centre, self.half, self.coefficients = _table(misfit, family)
         self.order = np.arange(len(self.coefficients))
         self.pixels = misfit.pixels
         self.usual = math.log(family.usual * misfit.scale), math.log(misfit.spread / 20)
-        # In the units of a normal approximation at its peak, any posterior is easy to sample.
+        # In units of the normal approximation at its peak, the posterior is close to standard normal.
         self.peak = self._peak()
         values, vectors = self._curvature(self.peak)
         self.root = torch.from_numpy(vectors / np.sqrt(values))
 
     def minus_log(self, u: float, noise: float) -> tuple[float, tuple[float, float]]:
-        """The value, and its gradient: in plain numbers, for a graph would cost more than the arithmetic."""
+        """Compute the value and its gradient as plain numbers; an autograd graph would cost more than that."""
         u = min(max(u, -300.0), 300.0)
         t, sine = math.tanh(u), 1 / math.cosh(u)  # cosine and sine of the Chebyshev polynomials' angle
         angles = self.order * math.acos(t)
@@ -108,12 +121,12 @@ class Posterior:
         return value, (by_u, self.pixels - squares + away[1] / 4)
 
     def potential(self, z: Tensor) -> Tensor:
-        """`minus_log`, differentiable, of two numbers that are about standard normal."""
-        found: Tensor = _Potential.apply(torch.from_numpy(self.peak) + self.root @ z, self)  # type: ignore[no-untyped-call]
-        return found
+        """Compute `minus_log`, differentiably, of two variables that are approximately standard normal."""
+        value: Tensor = _Potential.apply(torch.from_numpy(self.peak) + self.root @ z, self)  # type: ignore[no-untyped-call]
+        return value
 
     def values(self, z: Tensor) -> tuple[Doubles, Doubles]:
-        """Widths and noise of draws, `draw x 2`."""
+        """Convert draws, `draw x 2`, to widths and noise."""
         u, noise = (torch.from_numpy(self.peak) + z @ self.root.mT).numpy().T
         return np.exp(self.centre + self.half * np.tanh(u)), np.exp(noise)
 
@@ -122,14 +135,14 @@ class Posterior:
         logs = np.cos(np.arccos(np.tanh(grid))[:, None] * self.order) @ self.coefficients
         starts = np.stack([grid, (logs - math.log(self.pixels)) / 2], 1)
         peak: Doubles = min(starts, key=lambda start: self.minus_log(*start)[0])
-        for _ in range(8):  # Newton's, as long as it helps
+        for _ in range(8):  # Newton steps that improve the value
             values, vectors = self._curvature(peak)
             there = peak - vectors @ ((vectors.T @ self.minus_log(*peak)[1]) / values)
             peak = there if self.minus_log(*there)[0] < self.minus_log(*peak)[0] else peak
         return peak
 
     def _curvature(self, at: Doubles, step: float = 1e-5) -> tuple[Doubles, Doubles]:
-        """Eigenvalues of the Hessian, made positive, and its eigenvectors."""
+        """Return the eigenvalues of the Hessian, made positive, and its eigenvectors."""
         sides = [np.array([self.minus_log(*(at + e))[1] for e in sign * step * np.eye(2)]) for sign in (1, -1)]
         hessian = (sides[0] - sides[1]) / (2 * step)
         values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
@@ -148,7 +161,7 @@ class _Potential(torch.autograd.Function):
 
 
 def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
-    """Centre, half width and Chebyshev coefficients of ``log S`` over the log widths where the posterior lies."""
+    """Return centre, half width and Chebyshev coefficients of ``log S`` over the log widths that are likely."""
     low, high = math.log(family.least), math.log(misfit.widest)
     while True:
         grid = np.linspace(low, high, _NODES)
@@ -156,7 +169,7 @@ def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
         if logs.argmin() == _NODES - 1:
             raise InvalidObservation(
                 f"The point-spread function is wider than {misfit.widest:g} high-resolution pixels, or the pairs are "
-                "not registered: pass a larger widest, or align the images."
+                "not registered: pass a larger widest or align the images."
             )
         likely = np.nonzero(misfit.pixels / 2 * (logs - logs.min()) < _DEEP)[0]
         first, last = max(likely[0] - 1, 0), min(likely[-1] + 1, _NODES - 1)
@@ -170,8 +183,8 @@ def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
 
 
 def sampled(posterior: Posterior, draws: int, seed: int) -> tuple[dict[str, Doubles], dict[str, Any]]:
-    """Draws of width and noise by the No-U-Turn sampler, and how it fared."""
-    from pyro.infer import MCMC, NUTS
+    """Draw width and noise by the No-U-Turn sampler, and return them with its diagnostics."""
+    from pyro.infer import MCMC, NUTS  # start-up time
 
     kernel = NUTS(
         potential_fn=lambda parameters: posterior.potential(parameters["z"]),
@@ -184,11 +197,11 @@ def sampled(posterior: Posterior, draws: int, seed: int) -> tuple[dict[str, Doub
         chain = MCMC(kernel, draws, warmup_steps=_WARMUP, initial_params=start, disable_progbar=True)
         chain.run()
     drawn = chain.get_samples()["z"]
-    told = chain.diagnostics()
+    diagnostics = chain.diagnostics()
     width, noise = posterior.values(drawn)
-    how = {
-        "r_hat": float(told["z"]["r_hat"].max()),
-        "n_eff": float(told["z"]["n_eff"].min()),
-        "divergences": sum(len(found) for found in told["divergences"].values()),
+    summary = {
+        "r_hat": float(diagnostics["z"]["r_hat"].max()),
+        "n_eff": float(diagnostics["z"]["n_eff"].min()),
+        "divergences": sum(len(steps) for steps in diagnostics["divergences"].values()),
     }
-    return {"psf_width": width, "noise": noise}, how
+    return {"psf_width": width, "noise": noise}, summary

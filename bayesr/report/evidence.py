@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesr import images
 from bayesr.errors import InvalidProduct
-from bayesr.report.panels import BANDS, Array, Maps, View, block_means, reduced
+from bayesr.report.panels import BANDS, Array, Maps, View, block_means, downsampled
 from bayesr.scoring import scores
 from bayesr.scoring.case import case_of, read_reference
 from bayesr.scoring.description import VARIABLES

@@ -5,7 +5,7 @@
     z | x, y ~ N(m(x, y), s(x, y)^2)         approximate posterior, given by the recipe's network ``encoder``
 
 z has one value for every latent channel and low-resolution pixel. g is the generator, and t is learnt together with
-it. For operators without data consistency (`bayesr.observe.Inexact`) P is the identity.
+it. For operators without data consistency (`bayesr.observe.Unconstrained`) P is the identity.
 """
 
 from __future__ import annotations

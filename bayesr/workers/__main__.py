@@ -1,4 +1,4 @@
-"""``python -m bayesr.workers ADDRESS FOLDER``: a worker process of one thread that lives as long as its parent."""
+"""Run a worker process of one thread that ends with its parent: ``python -m bayesr.workers ADDRESS FOLDER``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from threading import Thread
 
 
 def _end_with_parent(folder: str) -> None:
-    """Wait for the end of standard input, which the parent holds open for as long as it lives."""
+    """Wait for the end of standard input, which the parent process keeps open, and exit."""
     while sys.stdin.buffer.read(1):
         pass
-    shutil.rmtree(folder, ignore_errors=True)  # a parent that was killed left it behind
-    os._exit(0)  # at once: finishing a tile would write to a store that somebody else may have taken over
+    shutil.rmtree(folder, ignore_errors=True)  # a killed parent leaves it behind
+    os._exit(0)  # at once: another process may own the store by now
 
 
 async def _serve(address: str, folder: str) -> None:
-    from distributed import Worker
+    from distributed import Worker  # start-up time: standard input is watched from the start
 
-    # No limit of memory: dask could only put aside results, of which there are none, and would pause the worker.
+    # No memory limit: tasks have no results that dask could spill to disk, and it would pause the worker.
     async with Worker(address, nthreads=1, host="127.0.0.1", local_directory=folder, memory_limit=0) as worker:
         await worker.finished()
 

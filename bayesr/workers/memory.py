@@ -1,4 +1,4 @@
-"""Free memory given back, so that what a process holds does not grow with the number of its tiles."""
+"""Return of free memory to the system, so that the memory of a process does not grow with the number of tiles."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from functools import lru_cache
 from typing import Any
 
 _EVERY = 16
-"""Tiles: often enough for a level that stays, and so seldom that taking memory anew costs nothing to speak of."""
+"""Number of tiles between releases: small enough to bound memory, large enough to make the cost negligible."""
 
 
-class Releasing:
-    """Counts tiles, and after every sixteenth gives free memory back to the system.
+class MemoryReleaser:
+    """Counts tiles and returns free memory to the system after every sixteenth.
 
-    The C library of Linux keeps what each of many threads has freed, a little more with every tile.
+    The C library of Linux retains memory that each thread has freed, a little more with every tile.
     """
 
     def __init__(self) -> None:
         self._tiles = 0
 
-    def tile(self) -> None:
-        """A tile is done."""
+    def tile_done(self) -> None:
+        """Count a tile, and release memory if it is due."""
         self._tiles += 1
         trim = _trim()
         if trim is not None and self._tiles % _EVERY == 0:
@@ -29,7 +29,7 @@ class Releasing:
 
 @lru_cache(maxsize=1)
 def _trim() -> Any:
-    """``malloc_trim`` of the C library, where it has that."""
+    """Return ``malloc_trim`` of the C library, or None if it has no such function."""
     try:
         return getattr(ctypes.CDLL(None), "malloc_trim", None)
     except (OSError, TypeError):  # not on Windows

@@ -1,39 +1,37 @@
-"""In one process: a tile is written by a second thread while the next one is drawn."""
+"""Work in one process: a second thread writes a tile while the next one is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayesr.grid import Tile
 from bayesr.progress import Advance
-from bayesr.workers.memory import Releasing
-
-if TYPE_CHECKING:
-    from bayesr.workers import Work
+from bayesr.workers.memory import MemoryReleaser
+from bayesr.workers.work import Work
 
 IN_HAND = 2
-"""Tiles that are in memory at once: one is drawn, or drawn and waits, while the other one is written."""
+"""Number of tiles in memory at once: one is being drawn or waits to be written, the other is being written."""
 
 
 class Stopped(BaseException):
-    """Ends the drawing of a tile that nobody waits for any more.
+    """Ends the drawing of a tile that is no longer needed.
 
-    No `Exception`, so that nothing on the way takes it for a failure of its own.
+    It is not an `Exception`, so that code in between does not handle it as an error.
     """
 
 
 def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
     """Draw tiles in this thread and write them in another one.
 
-    An error in either ends both. Tiles that are drawn are still written, whatever ends the drawing.
+    An error in either thread ends both. Drawn tiles are still written, whatever ends the drawing.
     """
     waiting: SimpleQueue[tuple[Tile, Any] | None] = SimpleQueue()
     room = Semaphore(IN_HAND)
     failed: list[BaseException] = []
-    memory = Releasing()
+    memory = MemoryReleaser()
 
     def write() -> None:
         while (item := waiting.get()) is not None:
@@ -43,8 +41,8 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
                 failed.append(error)
                 return
             finally:
-                del item  # or it would stay in memory while the next one is waited for
-                memory.tile()
+                del item  # it would stay in memory while the thread waits for the next one
+                memory.tile_done()
                 room.release()
 
     def checked(amount: float) -> None:

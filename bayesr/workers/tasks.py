@@ -1,6 +1,6 @@
-"""What runs on the workers of a cluster: the work, kept once in every process, and tasks that name its tiles.
+"""Tasks on the workers of a cluster: each process holds the work once, and tasks name the tiles.
 
-The scheduler reads tasks too, so this module imports nothing heavy.
+The scheduler unpickles tasks too, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -9,58 +9,59 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock, Semaphore
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distributed import Reschedule, WorkerPlugin, get_worker
 from distributed.protocol import pickle
 
-from bayesr import __version__
 from bayesr.errors import WorkersFailed
 from bayesr.grid import Tile
-from bayesr.workers.memory import Releasing
+from bayesr.version import __version__
+from bayesr.workers.memory import MemoryReleaser
 from bayesr.workers.pipeline import IN_HAND, Stopped
-
-if TYPE_CHECKING:
-    from bayesr.workers import Work
+from bayesr.workers.work import Work
 
 _DRAWING = Lock()
-"""One draw at a time in a process, of all runs and all workers that it may hold."""
+"""Allows one drawing at a time in a process, over all runs and all workers in it."""
 
-_LOOK = 0.05
+_POLL_INTERVAL = 0.05
+"""Seconds between looks at whether tasks have ended."""
 
 PREFIX, SEPARATOR = "bayesr", ":"
 """A run is named ``bayesr:client:number``."""
 
 
-class Holder(WorkerPlugin):
-    """A run's work on one worker: unpickled by the first task, and asked to stop when the run ends.
+class WorkHolder(WorkerPlugin):
+    """The work of a run on one worker: the first task unpickles it, and the end of the run stops it.
 
     Parameters
     ----------
     work : Work
+        The work to hold.
     """
 
     def __init__(self, work: Work) -> None:
-        # Bytes, so that it is a task's thread that loads the model, not the event loop of the worker.
+        # Bytes, so that a task's thread loads the model, not the event loop of the worker.
         self._pickled: bytes = pickle.dumps(work)
         self._version = __version__
 
     def setup(self, worker: Any) -> None:
+        """Prepare the worker for tasks; dask calls it."""
         self._threads = int(worker.state.nthreads)
         self._work: Work | None = None
         self._lock = Lock()
         self._room = Semaphore(IN_HAND)
         self._running, self._stopping = 0, False
-        self._memory = Releasing()
+        self._memory = MemoryReleaser()
 
     async def teardown(self, worker: Any) -> None:
-        """Return when nothing is drawn or written here any more: whoever ends the run may then give up its store."""
+        """Stop, and return when no task draws or writes any more, so that the driver may release its store."""
         self._stopping = True
         while self._running:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_INTERVAL)
 
     def do(self, tiles: Sequence[Tile], cancelled: Callable[[], bool]) -> None:
-        """Draw and write tiles, one after the other, unless the run ends or the task is cancelled meanwhile."""
+        """Draw and write tiles one after the other, until the run ends or the task is cancelled."""
 
         def check(amount: float = 0) -> None:
             if self._stopping or cancelled():
@@ -71,7 +72,7 @@ class Holder(WorkerPlugin):
             for tile in tiles:
                 with self._room:
                     check()
-                    if work.is_done(tile):  # this task was run before, on a worker that died
+                    if work.is_done(tile):  # this task ran before, on a worker that died
                         continue
                     with _DRAWING, _torch_threads(self._threads):
                         check()
@@ -79,15 +80,15 @@ class Holder(WorkerPlugin):
                     check()
                     work.write(tile, drawn)
                     del drawn
-                    self._memory.tile()
+                    self._memory.tile_done()
 
     def _load(self) -> Work:
         with self._lock:
             if self._work is None:
                 if self._version != __version__:
                     raise WorkersFailed(
-                        f"A worker has bayesr {__version__} and this is {self._version}, whose members may differ: "
-                        "install the same version on the workers."
+                        f"A worker has bayesr {__version__} and this process has {self._version}, whose members may "
+                        "differ: install the same version on the workers."
                     )
                 self._work = pickle.loads(self._pickled)
             assert self._work is not None
@@ -105,33 +106,33 @@ class Holder(WorkerPlugin):
 
 
 def do(name: str, tiles: Sequence[Tile]) -> None:
-    """The task: tiles of the run of this name. It returns nothing, so that nobody has to fetch a result."""
+    """Draw and write tiles of the run of this name. The task has no result that would have to be fetched."""
     worker = get_worker()
     holder, states, key = worker.plugins[name], worker.state.tasks, worker.get_current_task()
-    assert isinstance(holder, Holder)
+    assert isinstance(holder, WorkHolder)
 
     def cancelled() -> bool:
-        """As all tasks are when the driver died: its store may have another writer soon."""
+        """Return whether the task was cancelled, as all are when the driver dies and releases its store."""
         task = states.get(key)
         return task is None or task.state == "cancelled"
 
     try:
         holder.do(tiles, cancelled)
     except Stopped:
-        # The run is over, or this worker closes and others have to take the tiles.
+        # The run has ended, or this worker closes and others have to do the tiles.
         raise Reschedule from None
 
 
 def orphaned_runs(dask_scheduler: Any) -> list[str]:
-    """Runs whose drivers are gone without having ended them; to be run on the scheduler."""
+    """Return the runs whose drivers died without ending them; runs on the scheduler."""
     named = (name.split(SEPARATOR) for name in dask_scheduler.worker_plugins)
     return [SEPARATOR.join(parts) for parts in named if parts[0] == PREFIX and parts[1] not in dask_scheduler.clients]
 
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    """As many torch threads as the worker has; PyTorch counts them by the thread that asks."""
-    import torch
+    """Use as many torch threads as the worker has; PyTorch keeps the number for each calling thread."""
+    import torch  # start-up time: the scheduler reads this module too
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)

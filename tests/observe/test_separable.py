@@ -105,11 +105,6 @@ def test_reach_bounds_influence():
     assert operator.reach < 20
 
 
-@pytest.mark.parametrize("operator", OPERATORS, ids=str)
-def test_description_round_trip(operator):
-    assert observe.from_description(operator.describe()) == operator
-
-
 def test_bad_operators_say_what_to_do():
     with pytest.raises(InvalidObservation, match="bicubic, gaussian, box"):
         observe.Separable("lanczos")

@@ -1,0 +1,87 @@
+"""Readers of xarray Datasets, NetCDF files and Zarr stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from bayesr.errors import ImageNotFound, NotAnImage
+from bayesr.images import lazy
+from bayesr.images.readers import Reader, by_suffix, by_type
+
+if TYPE_CHECKING:
+    import zarr
+
+
+def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArray:
+    """Return the only image variable of a Dataset; `where` names the Dataset in messages."""
+    images = [name for name, variable in dataset.data_vars.items() if variable.ndim >= 2]
+    if len(images) != 1:
+        raise NotAnImage(
+            f"{where} contains {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
+            "open it with xarray and give one of them, ds['name']."
+        )
+    image = dataset[images[0]].copy(deep=False)
+    if "source" in dataset.encoding:  # for messages; the Zarr engine sets it on the Dataset only
+        image.encoding = {**image.encoding, "source": dataset.encoding["source"]}
+    return image
+
+
+def from_netcdf(path: Path) -> xr.DataArray:
+    """Open the only image variable of a NetCDF file."""
+    return from_dataset(xr.open_dataset(path, cache=False), str(path))
+
+
+def from_folder(path: Path) -> xr.DataArray:
+    """Open a Zarr store in a folder."""
+    if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
+        raise NotAnImage(f"{path} is a folder but not a Zarr store: give one image at a time.")
+    return _from_zarr(str(path))
+
+
+def from_url(url: str) -> xr.DataArray:
+    """Open a Zarr store behind a URL."""
+    try:
+        return _from_zarr(url)
+    except NotAnImage:
+        raise
+    except FileNotFoundError as error:
+        raise ImageNotFound(f"There is no Zarr store at {url}: check the URL.") from error
+    except ImportError as error:  # fsspec loads the client of every protocol when it is first asked for
+        raise NotAnImage(f"{url} cannot be read here: {error}") from error
+    except Exception as error:
+        raise NotAnImage(
+            f"{url} cannot be read as an image ({type(error).__name__}: {error}). Behind URLs, only Zarr stores can "
+            "be read: download other files first."
+        ) from error
+
+
+def from_zarr_array(array: zarr.Array[Any], place: str | None = None) -> xr.DataArray:
+    """Open a Zarr array outside a group of xarray; its axes are named where the array names all of them."""
+    names: Sequence[Any] = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())  # type: ignore[assignment]
+    dims = [str(name) for name in names] if len(names) == array.ndim and all(names) else None
+    attrs = {name: value for name, value in array.attrs.items() if name != "_ARRAY_DIMENSIONS"}
+    return lazy.windowed(array, dims, array.chunks, place).assign_attrs(attrs)
+
+
+def _from_zarr(place: str) -> xr.DataArray:
+    import zarr  # start-up time
+
+    node = zarr.open(place, mode="r")
+    if isinstance(node, zarr.Array):
+        return from_zarr_array(node, place)
+    return from_dataset(xr.open_dataset(place, engine="zarr", consolidated=False, cache=False, chunks=None), place)
+
+
+def _is_zarr_array(img: Any) -> bool:
+    return by_type("zarr.")(img) and hasattr(img, "chunks")
+
+
+DATASET = Reader("Dataset", lambda img: isinstance(img, xr.Dataset), from_dataset)
+NETCDF = Reader("NetCDF file", by_suffix(".nc", ".nc4", ".h5"), from_netcdf)
+ZARR_FOLDER = Reader("Zarr store", lambda img: isinstance(img, Path) and img.is_dir(), from_folder)
+ZARR_URL = Reader("URL of a Zarr store", lambda img: isinstance(img, str), from_url)
+ZARR_ARRAY = Reader("zarr.Array", _is_zarr_array, from_zarr_array)

@@ -1,0 +1,103 @@
+"""The registry of image readers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from bayesr.errors import ImageNotFound, NotAnImage
+from bayesr.images import lazy
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A way to read one kind of image.
+
+    Attributes
+    ----------
+    name : str
+        The name of the kind, unique.
+    recognises : callable
+        Takes what the user gives as an image and returns whether this reader reads it. Paths to existing files and
+        folders arrive as `Path`, URLs as `str`, everything else as it is. The call must be cheap and must not import
+        the package that the image belongs to: `by_suffix` and `by_type` make such functions.
+    read : callable
+        Takes the same and returns a DataArray, lazy where the format can be read by window
+        (`bayesr.images.lazy.windowed`), with its axes named only where the source names them. Any exception of a
+        reader of paths becomes a `NotAnImage` that names the file.
+    """
+
+    name: str
+    recognises: Callable[[Any], bool]
+    read: Callable[[Any], xr.DataArray]
+
+
+_READERS: dict[str, Reader] = {}
+
+
+def register(reader: Reader) -> None:
+    """Add a reader, or replace the one of this name. Readers that were added later are asked first."""
+    _READERS.pop(reader.name, None)
+    _READERS[reader.name] = reader
+
+
+def registered() -> tuple[Reader, ...]:
+    """Return all readers in the order in which they are asked."""
+    return tuple(reversed(_READERS.values()))
+
+
+def by_suffix(*suffixes: str) -> Callable[[Any], bool]:
+    """Return a function that recognises files by their suffixes, given in lower case with the dot."""
+    return lambda img: isinstance(img, Path) and img.suffix.lower() in suffixes and not img.is_dir()
+
+
+def by_type(prefix: str) -> Callable[[Any], bool]:
+    """Return a function that recognises objects by the start of their type's full name, such as ``"PIL."``."""
+    return lambda img: type_name(img).startswith(prefix)
+
+
+def type_name(img: Any) -> str:
+    """Return the full name of the type of an object."""
+    return f"{type(img).__module__}.{type(img).__qualname__}"
+
+
+def opened(img: Any) -> xr.DataArray:
+    """Open what a user gives as an image; its axes are named only where the source names them.
+
+    Zarr, NetCDF, TIFF and lazy arrays are read when a part is asked for; PNG, JPEG and WebP are decoded at once.
+
+    Parameters
+    ----------
+    img : path, URL of a Zarr store, ndarray, Tensor, PIL image, DataArray, Dataset of one image or zarr.Array
+        Or anything that a further registered reader recognises.
+
+    Raises
+    ------
+    ImageNotFound
+        When there is no such file or store.
+    NotAnImage
+        When no reader recognises the image, or when it cannot be read.
+    """
+    if isinstance(img, os.PathLike) or (isinstance(img, str) and "://" not in img):
+        img = Path(img)
+        if not img.exists():
+            raise ImageNotFound(f"There is no file {img}: check the path (the working directory is {Path.cwd()}).")
+    reader = next((reader for reader in registered() if reader.recognises(img)), None)
+    if reader is None:
+        raise NotAnImage(
+            f"An image cannot be made of {type_name(img)}: give a path, a NumPy array, a torch tensor, a PIL image or "
+            "an xarray.DataArray."
+        )
+    try:
+        return reader.read(img)
+    except NotAnImage:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        if isinstance(img, Path):
+            raise lazy.unreadable(img, error) from error
+        raise

@@ -1,0 +1,93 @@
+"""Functions that make each forward operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from bayesr.errors import InvalidObservation
+from bayesr.observe.fourier import REGULARISATION
+from bayesr.observe.point_spread import Airy, Measured
+from bayesr.observe.separable import Separable
+
+
+def bicubic(scale: int = 4) -> Separable:
+    """Return the antialiased bicubic operator of the super-resolution literature."""
+    return Separable("bicubic", scale)
+
+
+def gaussian(scale: int = 4, *, sigma: float) -> Separable:
+    """Return Gaussian blur of standard deviation `sigma` (high-resolution pixels), followed by decimation."""
+    return Separable("gaussian", scale, sigma)
+
+
+def box(scale: int = 4) -> Separable:
+    """Return the mean over `scale x scale` pixels, as of an ideal square detector."""
+    return Separable("box", scale)
+
+
+def airy(
+    scale: int = 4,
+    *,
+    na: float,
+    wavelength: float,
+    pixel: float,
+    sharp_na: float | None = None,
+    regularisation: float = REGULARISATION,
+) -> Airy:
+    """Return incoherent imaging through a circular aperture, followed by the mean over `scale x scale` pixels.
+
+    Parameters
+    ----------
+    scale : int
+        High-resolution pixels per low-resolution pixel along each axis; 1 only blurs.
+    na : float
+        Numerical aperture.
+    wavelength, pixel : float
+        Wavelength of the light, and side of a high-resolution pixel in the object, in the same unit. Pixels
+        above ``wavelength / (4 na)`` undersample the image that the aperture forms; the part of the transfer
+        function below their Nyquist frequency is used.
+    sharp_na : float, optional
+        Numerical aperture at which the high-resolution image was itself recorded, above `na`. The operator then
+        leads from one aperture to the other, for example from NA 0.7 to NA 0.3. By default the high-resolution
+        image is the scene.
+    regularisation : float
+        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Airy`.
+
+    Raises
+    ------
+    InvalidObservation
+        For an invalid aperture, wavelength or pixel, and for a point-spread function of too many pixels.
+    """
+    return Airy(scale, float(na), float(wavelength), float(pixel), sharp_na and float(sharp_na), float(regularisation))
+
+
+def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARISATION) -> Measured:
+    """Return blur with a measured point-spread function, followed by the mean over `scale x scale` pixels.
+
+    Parameters
+    ----------
+    psf : array
+        The point-spread function at high-resolution pixels, `rows x columns`, both odd and at most 65, with its
+        origin in the central pixel. It is normalised to sum to one.
+    scale : int
+        High-resolution pixels per low-resolution pixel along each axis.
+    regularisation : float
+        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Measured`.
+
+    Raises
+    ------
+    InvalidObservation
+        For an array that is not a point-spread function.
+    """
+    psf = psf.detach().cpu() if isinstance(psf, torch.Tensor) else psf
+    try:
+        rows = np.asarray(psf, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidObservation(f"A measured point-spread function must be an array of numbers: {error}.") from error
+    if rows.ndim != 2:
+        raise InvalidObservation(
+            f"A measured point-spread function must be an array of two dimensions, not of shape {rows.shape}."
+        )
+    return Measured(tuple(map(tuple, rows.tolist())), scale, float(regularisation))

@@ -1,0 +1,147 @@
+"""Point-spread functions as forward operators: diffraction at a circular aperture, and measured functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesr.errors import InvalidObservation
+from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
+from bayesr.observe.fourier import REGULARISATION, Fourier
+from bayesr.observe.registry import register
+
+Doubles = NDArray[np.float64]
+
+_WIDEST = 96
+"""Largest radius of an Airy function in high-resolution pixels; larger values probably come from mixed-up units."""
+_LARGEST = 65
+"""Largest side of a measured point-spread function in pixels; a model file stores it as plain numbers."""
+
+
+@register("airy")
+@dataclass(frozen=True)
+class Airy(Fourier):
+    """Incoherent imaging through a circular aperture: a diffraction-limited microscope or telescope.
+
+    The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``. With
+    `sharp_na` it is the quotient of the transfer functions of the two apertures. The Airy function extends to
+    infinity. To allow tiles, it is tapered to zero by ``cos^2`` between 2 and 4 Airy radii
+    (``0.61 wavelength / NA``), which contain 91% and 96% of its light. The taper smooths the peak of the transfer
+    function: the error is at most 0.06, at the lowest frequencies.
+
+    Parameters
+    ----------
+    scale, na, wavelength, pixel, sharp_na, regularisation
+        See `bayesr.observe.airy`.
+
+    References
+    ----------
+    J. W. Goodman, "Introduction to Fourier Optics", section 6.3. H. H. Hopkins, "The frequency response of a
+    defocused optical system", 1955, doi:10.1098/rspa.1955.0158.
+    """
+
+    scale: int
+    na: float
+    wavelength: float
+    pixel: float
+    sharp_na: float | None = None
+    regularisation: float = REGULARISATION
+
+    def __post_init__(self) -> None:
+        for name in ("na", "wavelength", "pixel"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidObservation(
+                    f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and give the "
+                    "wavelength and the side of a high-resolution pixel in the same unit."
+                )
+        if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
+            raise InvalidObservation(
+                f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
+                "the two, or omit sharp_na if the high-resolution image is the scene itself."
+            )
+        radius = TAPER[1] * self.radius
+        if radius > _WIDEST:
+            raise InvalidObservation(
+                f"The point-spread function extends {radius:.0f} high-resolution pixels, more than {_WIDEST}: check "
+                f"that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
+            )
+        self._check()
+
+    @property
+    def radius(self) -> float:
+        """Airy radius, ``0.61 wavelength / NA``, in high-resolution pixels."""
+        return RADIUS * self.wavelength / (self.na * self.pixel)
+
+    def kernel(self) -> Doubles:
+        """Return the tapered point-spread function, `odd x odd`, with sum one."""
+        return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the operator as plain values for a model file."""
+        return {"kernel": "airy"} | super().describe()
+
+
+@register("measured")
+@dataclass(frozen=True)
+class Measured(Fourier):
+    """Blur with a point-spread function that was measured, for example from beads or slanted edges.
+
+    Parameters
+    ----------
+    psf : tuple of tuples of float
+        Values at high-resolution pixels, row by row. Both sides are odd and at most 65; the origin is the central
+        pixel.
+    scale, regularisation
+        See `bayesr.observe.measured`.
+    """
+
+    psf: tuple[tuple[float, ...], ...]
+    scale: int
+    regularisation: float = REGULARISATION
+
+    def __post_init__(self) -> None:
+        sides = len(self.psf), len(self.psf[0]) if self.psf else 0
+        if any(len(row) != sides[1] for row in self.psf) or not all(side % 2 for side in sides):
+            raise InvalidObservation(
+                f"A measured point-spread function must have odd sides, so that its centre is a pixel, not "
+                f"{sides[0]}x{sides[1]}: crop a row or a column."
+            )
+        if max(sides) > _LARGEST:
+            raise InvalidObservation(
+                f"A measured point-spread function of {sides[0]}x{sides[1]} pixels is too large for a model file: crop "
+                f"it to {_LARGEST}x{_LARGEST} about its centre."
+            )
+        values = np.array(self.psf)
+        if not np.isfinite(values).all() or not values.sum() > 0:
+            raise InvalidObservation(
+                "A measured point-spread function must have finite values with a positive sum: subtract no more than "
+                "its background, and fill missing values."
+            )
+        self._check()
+
+    def kernel(self) -> Doubles:
+        """Return the point-spread function, normalised to sum to one."""
+        return _normalised(self.psf)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the operator as plain values for a model file."""
+        return {"kernel": "measured"} | super().describe() | {"psf": [list(row) for row in self.psf]}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Make the operator from the values that `describe` returned."""
+        values = {name: value for name, value in plain.items() if name != "kernel"}
+        return cls(**values | {"psf": tuple(map(tuple, values["psf"]))})  # JSON turns tuples into lists
+
+
+@lru_cache(maxsize=64)
+def _normalised(psf: tuple[tuple[float, ...], ...]) -> Doubles:
+    values = np.array(psf)
+    kernel: Doubles = values / values.sum()
+    return kernel

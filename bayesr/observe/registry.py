@@ -1,0 +1,70 @@
+"""The registry of forward operators: the class that reads the description of each kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from bayesr.errors import InvalidArgument, InvalidObservation
+from bayesr.observe.base import ForwardOperator, Unconstrained
+
+Operator = TypeVar("Operator", bound=type[ForwardOperator])
+
+_OPERATORS: dict[str, type[ForwardOperator]] = {}
+_RECORDED = ("blur", "noise", "photon")
+
+
+def register(*kernels: str) -> Callable[[Operator], Operator]:
+    """Register a class of operators under the names that its descriptions give as ``kernel``: a class decorator.
+
+    `from_description` then passes descriptions with these names to the class's `from_plain`.
+
+    Raises
+    ------
+    InvalidArgument
+        When another class has one of the names.
+    """
+
+    def add(operator: Operator) -> Operator:
+        for kernel in kernels:
+            if _OPERATORS.setdefault(kernel, operator) is not operator:
+                raise InvalidArgument(
+                    f"The kernel {kernel!r} belongs to {_OPERATORS[kernel].__name__}: choose another name."
+                )
+        return operator
+
+    return add
+
+
+def kernels() -> tuple[str, ...]:
+    """Return the names of all registered kernels."""
+    return tuple(_OPERATORS)
+
+
+def from_description(description: Mapping[str, Any]) -> ForwardOperator:
+    """Make the operator that `ForwardOperator.describe` described.
+
+    Parameters
+    ----------
+    description : mapping
+        Plain values, as a model file holds them. A description with ``noise`` is that of an unconstrained operator.
+
+    Raises
+    ------
+    InvalidObservation
+        For a kernel that is not registered, and for values that its operator refuses.
+    TypeError
+        For values that its operator does not have.
+    """
+    plain = dict(description)
+    kernel = plain.get("kernel", "bicubic")
+    if kernel not in _OPERATORS:
+        raise InvalidObservation(
+            f"Unknown kernel {kernel!r}: use one of {', '.join(_OPERATORS)}, or register the class of your own "
+            "operator with bayesr.observe.register before its model is loaded."
+        )
+    operator = _OPERATORS[kernel]
+    if "noise" not in plain or issubclass(operator, Unconstrained):
+        return operator.from_plain(plain)
+    recorded = {name: plain.pop(name) for name in _RECORDED if name in plain}
+    return operator.from_plain(plain).unconstrained(**recorded)

@@ -1,0 +1,90 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from distributed import Client
+
+from bayesr import workers
+from bayesr.errors import InvalidArgument, WorkersFailed
+from bayesr.workers import clusters
+from tests.workers.work import TILES, TOTAL, Slow, Work
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_what_is_no_cluster_is_refused(path, client, monkeypatch):
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 0.3)
+    for wrong in (0, -1, True, 2.0, "tcp://127.0.0.1:1", "nowhere", "ftp://a:1"):
+        with pytest.raises(InvalidArgument):
+            workers.run(Work(path), TILES, TOTAL, lambda amount: None, wrong)
+    closed = Client(client.cluster, set_as_default=False)
+    closed.close()
+    with pytest.raises(InvalidArgument, match="closed"):
+        workers.run(Work(path), TILES, TOTAL, lambda amount: None, closed)
+
+
+class Deadly(Work):
+    """Its process is killed in the middle of two tiles, once while drawing, once before writing."""
+
+    def draw(self, tile, advance):
+        if tile == TILES[4] and self.first_time("draw"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert torch.get_num_threads() == 1
+        return Work.draw(self, tile, advance)
+
+    def write(self, tile, drawn):
+        if tile == TILES[17] and self.first_time("write"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        Work.write(self, tile, drawn)
+
+
+def test_tiles_of_killed_processes_are_done_by_others(path, capfd):
+    done = []
+    workers.run(Deadly(path), TILES, TOTAL, done.append, 2)
+    Work(path).check()
+    assert sum(done) == TOTAL
+    assert capfd.readouterr().err == ""
+
+
+class Suicidal(Work):
+    def draw(self, tile, advance):
+        sys.stderr.write("my last words\n")
+        os._exit(7)
+
+
+def test_processes_that_do_nothing_but_die_are_given_up(path, monkeypatch):
+    monkeypatch.setattr(clusters, "MAX_DEATHS", 1)
+    with pytest.raises(WorkersFailed, match=r"exit code 7 \(my last words\).*resume"):
+        workers.run(Suicidal(path), TILES, TOTAL, lambda amount: None, 1)
+
+
+SCRIPT = """
+import os, signal
+from bayesr import workers
+from tests.workers.work import TILES, TOTAL, Slow
+workers.run(Slow({path!r}), TILES, TOTAL, lambda amount: os.kill(os.getpid(), signal.SIGKILL), 1)
+"""
+
+
+def test_a_plain_script_can_have_workers_which_end_with_it(path, tmp_path):
+    """Without ``if __name__ == "__main__"``, and killed once the first tile is done."""
+    for folder in ("here", "scratch"):
+        (tmp_path / folder).mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(path=str(path)))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "scratch")}
+    ran = subprocess.run([sys.executable, script], env=environment, cwd=tmp_path / "here", capture_output=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGKILL, b"", b"")
+    for _ in range(100):
+        if not list((tmp_path / "scratch").iterdir()):
+            break
+        time.sleep(0.05)
+    done = [tile for tile in TILES if Slow(path).is_done(tile)]
+    time.sleep(0.6)
+    Work(path).check(done)
+    assert done and not list((tmp_path / "scratch").iterdir()) and not list((tmp_path / "here").iterdir())
