@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualBackbone, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.layers import convolution
 
 
 class Backward(nn.Module):

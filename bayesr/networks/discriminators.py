@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Module):
     convolving at full resolution.
     """
 
-    def __init__(self, bands: int, width: int = 48) -> None:
+    def __init__(self, bands: int, scale: int = 1, width: int = 48) -> None:
         super().__init__()
         self.first = nn.Conv2d(8 * bands, width, 3, padding=1)
         self.second = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualBackbone, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.layers import convolution
 
 _LEAST, _MOST = -6.0, 1.0
 """Bounds of the logarithm of standard deviations: what lies beyond is no use, and its gradients do harm."""

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from bayesr.grid import Tile
 from bayesr.model.model import Model
-from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.sampling import noise
 
 Maps = NDArray[np.float32]
@@ -116,12 +114,12 @@ def members_of(
             continue
         z: Tensor | None = None
         masks: list[Tensor] = []
-        if net.head is not None:
+        if net.stochastic:
             for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, net.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(y.device).permute(0, 3, 1, 2)
-            masks = _masks(net, plan.seed, mask, y.device)
-        if net.latent_channels or net.head is None:
+            masks = net.sampling_masks(noise.MaskNoise(plan.seed, mask))
+        if net.latent_channels or not net.stochastic:
             x = net.draw(shared, z, masks, buffer)
         else:  # members of one mask are one image
             x = net.draw(shared, z, masks).expand(len(members), -1, -1, -1).contiguous()
@@ -129,20 +127,6 @@ def members_of(
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
         yield members, x
-
-
-def _masks(net: Generator, seed: int, mask: int, device: torch.device) -> list[Tensor]:
-    """The dropout masks of a mask's number, one a layer; the number itself for an ensemble; none without dropout."""
-    head = net.head
-    if net.max_masks:
-        return [torch.tensor(mask)]
-    if not isinstance(head, StochasticHead):
-        return []
-    if head.gaussian:
-        normal = noise.normal_mask(seed, mask, head.mask_sizes)
-        return head.masks([torch.from_numpy(e)[None].to(device) for e in normal])
-    kept = noise.dropout(seed, mask, head.rates().cpu().numpy(), head.width)
-    return list(torch.from_numpy(kept).to(device)[:, None, :, None, None])
 
 
 def draw(

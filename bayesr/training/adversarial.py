@@ -69,6 +69,23 @@ def discriminator_step_loss(
     return loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
 
 
+def generator_step_loss(
+    adversarial_loss: AdversarialLoss, discriminator: Network, real: Tensor, fake: Tensor, context: Tensor
+) -> Tensor:
+    """Return the generator's loss against a discriminator.
+
+    Parameters
+    ----------
+    real, fake, context : Tensor
+        `b x band x y x x` each; `fake` alone receives a gradient.
+    """
+    on_real = on_fake = discriminator(fake, context)[0]
+    if adversarial_loss.relative:
+        with torch.no_grad():
+            on_real = discriminator(real, context)[0]
+    return adversarial_loss.generator(on_real, on_fake)
+
+
 def _logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 

@@ -19,20 +19,8 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from bayesr.networks.encoder import Encoder
+from bayesr.networks.variational import GivenNoiseNormal
 from bayesr.training.batch import TrainingBatch
-
-
-class Drawn(dist.Normal):
-    """``N(mean, std^2)`` whose one draw is ``mean + std e`` of a given e: random numbers are the trainer's."""
-
-    def __init__(self, mean: Tensor, std: Tensor, e: Tensor) -> None:
-        super().__init__(mean, std)
-        self.e = e
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """The draw."""
-        value: Tensor = self.loc + self.scale * self.e
-        return value
 
 
 def negative_elbo(scene: TrainingBatch) -> Tensor:
@@ -54,7 +42,7 @@ def negative_elbo(scene: TrainingBatch) -> Tensor:
     mean, std = encoder(scene.truth - scene.base, scene.low)
     e = scene.normal(mean.shape)
     normal: Any = dist.Normal  # Pyro's own are not annotated
-    posterior: Any = Drawn(mean, std, e)
+    posterior: Any = GivenNoiseNormal(mean, std, e)
 
     def model() -> None:
         z = sample("z", normal(torch.zeros_like(mean), 1.0).to_event())

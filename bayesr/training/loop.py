@@ -21,7 +21,6 @@ from torch import nn
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.training import losses
 from bayesr.training.data import PairSource
@@ -79,7 +78,7 @@ class Trainer(Stepper):
         the averaged network draws its members too close together. The factor is folded into the
         tail's last convolution: members stay as consistent as they were. Returns the factor.
         """
-        if self.recipe.stages[-1].loss != "crps" or not isinstance(self.average.head, StochasticHead):
+        if self.recipe.stages[-1].loss != "crps" or not self.average.head.spread_adjustable:
             return 1.0
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)

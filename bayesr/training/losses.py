@@ -140,18 +140,6 @@ def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
     return (mean[:, 0] - truth).abs().mean() - math.sqrt(2 / (math.pi * count * (count + 1))) * reward
 
 
-def gaussian_likelihood(error: Tensor, std: Tensor) -> Tensor:
-    """Negative log-likelihood of errors under a normal distribution per pixel, without its constant."""
-    return (0.5 * (error / std).pow(2) + std.log()).mean()
-
-
-def pinball(error: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
-    """The pinball loss of quantiles `n x levels x ...` of the error `n x ...`, averaged over levels."""
-    late = error[:, None] - quantiles
-    at = levels.view(1, -1, *[1] * (error.dim() - 1))
-    return torch.maximum(at * late, (at - 1) * late).mean()
-
-
 def squared_error(members: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error of every member by itself, as of SRResNet."""
     return (members - truth[:, None]).square().mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,11 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 
 _HEAD = "backbone.head."
 """What sees the image itself, in every backbone."""
-_DIRECT = "head.direct.weight"
-_OF_MASKS = {"head.dropout_logit", "head.typical"}
+_OF_HEAD = "head."
+"""Prefix of the head's parameters."""
 
 
 @dataclass
@@ -86,29 +85,32 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
             continue
         state[name] = found
         (taken.whole if known[name].shape == value.shape else taken.adapted).append(name)
-    if {_DIRECT} == set(taken.fresh) - _OF_MASKS:  # the source's deviations are whole without it
-        state[_DIRECT] = torch.zeros_like(state[_DIRECT])
-        taken.fresh.remove(_DIRECT)
-        taken.zero.append(_DIRECT)
+    optional = set(taken.fresh) - _of_head(network.head.mask_parameters)
+    if optional and optional == _of_head(network.head.zero_is_neutral):  # the source's deviations need no such path
+        for name in sorted(optional):
+            state[name] = torch.zeros_like(state[name])
+            taken.fresh.remove(name)
+            taken.zero.append(name)
     network.load_state_dict(state)
     return taken
 
 
 def _sub_pixel_layers(network: Generator) -> set[str]:
-    """Layers whose channels are the sub-pixels of every band, bands first."""
-    head = network.head
-    if not isinstance(head, StochasticHead):
-        return {"up"}
-    return {"up", "head.mix"} if getattr(head, "mix", None) is not None else {"up", "head.exit", "head.spread"}
+    """Return the layers whose channels are the sub-pixels of all bands, bands first."""
+    return {"up", *_of_head(network.head.sub_pixel_layers)}
+
+
+def _of_head(names: Iterable[str]) -> set[str]:
+    """Return the names that layers and parameters of the head have in a generator."""
+    return {f"{_OF_HEAD}{name}" for name in names}
 
 
 def _comparable(name: str, network: Generator, source: Generator) -> bool:
     """Whether a parameter of this name means the same in both networks."""
-    if not name.startswith("head."):
+    if not name.startswith(_OF_HEAD):
         return True
-    if not (isinstance(network.head, StochasticHead) and isinstance(source.head, StochasticHead)):
-        return type(network.head) is type(source.head) and source.architecture == network.architecture
-    return name != "head.dropout_logit" or network.head.gaussian == source.head.gaussian
+    same = source.architecture == network.architecture
+    return network.head.takes(name.removeprefix(_OF_HEAD), source.head, same)
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:

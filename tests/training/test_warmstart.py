@@ -5,7 +5,7 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
-from bayesr.networks.generator import BACKBONES, Generator
+from bayesr.networks.registry import BACKBONES, build
 from bayesr.training.loop import Trainer
 from bayesr.training.recipes import recipe
 from bayesr.training.warmstart import transfer_weights
@@ -16,7 +16,7 @@ SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
 
 def network(bands=3, scale=4, seed=0, **sizes):
     torch.manual_seed(seed)
-    made = Generator(bands, scale, **SIZES | sizes)
+    made = build(bands=bands, scale=scale, **SIZES | sizes)
     for parameter in made.parameters():
         if parameter.dim() == 4:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -98,7 +98,7 @@ def test_another_trunk_shares_nothing(change):
 
 def test_the_recipe_starts_from_the_bundled_model():
     what = recipe("bayes-srgan")
-    target, bundled = Generator(3, 4, **what.network), bayesr.load("natural-x4").generator
+    target, bundled = build(bands=3, scale=4, **what.network), bayesr.load("natural-x4").generator
     taken = transfer_weights(target, bundled)
     assert all(name in taken.whole for name in target.state_dict() if name.startswith(("backbone.", "up.")))
 
@@ -119,7 +119,7 @@ def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
 def test_every_trunk_starts_from_another_sampling_rate_and_other_bands(backbone):
     options = {"swin": dict(heads=2, depth=2, window=4)}.get(backbone)
     sizes = dict(width=8, blocks=1, head_blocks=0, backbone=backbone, backbone_options=options)
-    source, target = Generator(1, 2, **sizes), Generator(3, 4, **sizes)
+    source, target = build(bands=1, scale=2, **sizes), build(bands=3, scale=4, **sizes)
     taken = transfer_weights(target, source)
     assert {name.partition(".")[0] for name in taken.fresh if not name.endswith(("._u", "._v"))} <= {"up"}
     y = torch.rand(1, 1, 8, 8)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.residual import ResidualBlock, convolution
+from bayesr.networks.backbones.residual import ResidualBlock
+from bayesr.networks.layers import convolution
 
 
 class SelfAttention(nn.Module):

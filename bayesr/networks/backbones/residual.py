@@ -6,20 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.1
-"""Negative slope of every activation: without normalisation smoother ones stay linear for long."""
-
-
-def convolution(inputs: int, outputs: int, *, std: float | None = None, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded; `std` asks for weights that start near zero."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
-    if std is None:
-        nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
-    else:
-        nn.init.normal_(layer.weight, std=std)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+from bayesr.networks.layers import SLOPE, convolution
 
 
 class ResidualBlock(nn.Module):

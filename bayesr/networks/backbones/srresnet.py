@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.residual import convolution
+from bayesr.networks.layers import convolution
 
 
 class SRResNetBlock(nn.Module):
@@ -66,67 +64,6 @@ class SRResNetBackbone(nn.Module):
             f = block(f)
         body: Tensor = self.norm(self.body(f))
         return first + body
-
-
-class StagedOutput(nn.Module):
-    """SRGAN's output head, `n x width x h x w` to `n x bands*scale^2 x h x w`: the image, folded to low resolution.
-
-    Per factor of two a 3x3 convolution to ``4 width`` channels, pixel shuffle and PReLU; then a 9x9 convolution
-    of the high-resolution features. A factor of three takes ``9 width``. The image is folded in the order of
-    `torch.nn.functional.pixel_unshuffle`, so that it takes the place of a sub-pixel convolution. The last
-    convolution starts near zero, which is not published: its result is added to an image.
-
-    Parameters
-    ----------
-    width, bands : int
-        Channels in, bands of the image.
-    scale : int
-        A product of twos and threes, or 1.
-
-    Raises
-    ------
-    InvalidModel
-        For another scale.
-
-    References
-    ----------
-    C. Ledig et al., 2017, arXiv:1609.04802, Figure 4. W. Shi et al., "Real-time single image and video
-    super-resolution using an efficient sub-pixel convolutional neural network", 2016, arXiv:1609.05158.
-    """
-
-    def __init__(self, width: int, bands: int, scale: int) -> None:
-        super().__init__()
-        self.scale = scale
-        self.factors = _factors(scale)
-        self.stages = nn.ModuleList(convolution(width, width * factor**2) for factor in self.factors)
-        self.activations = nn.ModuleList(nn.PReLU() for _ in self.factors)
-        self.last = nn.Conv2d(width, bands, 9, padding=4)
-        nn.init.normal_(self.last.weight, std=0.003)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
-        # The pixel in the upper left corner of a low-resolution pixel sees farthest up, as far as others see down.
-        farthest = 4
-        for factor in reversed(self.factors):
-            farthest = -(-farthest // factor) + 1
-        self.reach = farthest
-
-    def forward(self, f: Tensor) -> Tensor:
-        for factor, stage, activation in zip(self.factors, self.stages, self.activations, strict=True):
-            f = activation(F.pixel_shuffle(stage(f), factor))
-        return F.pixel_unshuffle(self.last(f), self.scale)
-
-
-def _factors(scale: int) -> list[int]:
-    """Twos and threes whose product is the scale."""
-    factors, rest = [], scale
-    for prime in (2, 3):
-        while rest > 1 and rest % prime == 0:
-            factors.append(prime)
-            rest //= prime
-    if rest != 1:
-        raise InvalidModel(
-            f"A staged output has stages of two and three, whose product {scale} is not: use output='sub-pixel'."
-        )
-    return factors
 
 
 def _last(width: int, normalise: bool) -> nn.Conv2d:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import SLOPE, convolution
+from bayesr.networks.layers import SLOPE, convolution
 from bayesr.resampling import extend
 
 

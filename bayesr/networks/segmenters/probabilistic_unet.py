@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.residual import SLOPE
+from bayesr.networks.layers import SLOPE
 from bayesr.networks.segmenters.mobile_unet import MobileUNet, PixelLoss
 
 DRAWS = 16
@@ -238,7 +238,7 @@ class ProbabilisticUNet(nn.Module):
         from pyro import factor, poutine, sample
         from pyro.infer import TraceMeanField_ELBO
 
-        from bayesr.training.elbo import Drawn
+        from bayesr.networks.variational import GivenNoiseNormal
 
         n, annotators = targets.shape[:2]
         chosen = torch.randint(annotators, (n,), generator=generator, device=generator.device).to(x.device)
@@ -247,7 +247,7 @@ class ProbabilisticUNet(nn.Module):
         features, prior = self.expected(x)
         mean, std = self.posterior(x, target, features, prior)
         normal: Any = dist.Normal  # Pyro's own are not annotated
-        drawn: Any = Drawn(mean, std, e)  # random numbers are the trainer's
+        drawn: Any = GivenNoiseNormal(mean, std, e)  # random numbers are the trainer's
 
         def model() -> None:
             with poutine.scale(scale=self.beta):

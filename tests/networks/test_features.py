@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayesr.networks.minivgg import MiniVGG
+from bayesr.networks.features import MiniVGG
 
 
 def textures(count, random, size=24):
