@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -148,26 +148,29 @@ def _packed(path: Path) -> ImageSet:
     return ImageSet(names, images)
 
 
-class PairSource(Protocol):
+class PairSource:
     """What a trainer draws from."""
 
-    @property
-    def operator(self) -> ForwardOperator:
-        """How low-resolution images come from high-resolution ones."""
-
-    @property
-    def bands(self) -> int:
-        """Bands of an image."""
-
-    @property
-    def low_pixels(self) -> float:
-        """Low-resolution pixels there are in all, infinite where scenes never repeat: dropout contracts with it."""
+    operator: ForwardOperator
+    bands: int
+    low_pixels: float
+    classes: int = 1
+    degradation: Degradation | None = None
 
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """(low, high) of shapes `size x bands x h x w` and `size x bands x sh x sw`, in about [0, 1]."""
+        raise NotImplementedError
+
+    def labels(self) -> Tensor:
+        """The class of each image of the last batch."""
+        return torch.zeros(4096, dtype=torch.long)
+
+    def origin(self) -> str:
+        """Where the last batch came from."""
+        return ""
 
 
-class Pairs:
+class Pairs(PairSource):
     """Random (low, high) patch pairs: crop, flip, rotate, observe, round as users' files are rounded.
 
     The pixels lie in one flat buffer on the device; a batch is one gather, whatever the images' sizes.
@@ -209,6 +212,7 @@ class Pairs:
         self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
         of_images, self.class_names = labels_of(self.names, [image.shape[:2] for image in fit])
         self._labels = torch.from_numpy(of_images)
+        self.classes = len(self.class_names)
         self.low_pixels = float((self.heights * self.widths).sum()) / operator.scale**2
 
     def batch(self, size: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -230,11 +234,6 @@ class Pairs:
         self._last = which, top, left, drawn
         return low, high
 
-    @property
-    def classes(self) -> int:
-        """Classes of the images, as far as their folders or files tell (`bayesr.training.labels`)."""
-        return len(self.class_names)
-
     def labels(self) -> Tensor:
         """The class of each image of the last batch."""
         return self._labels[self._last[0]]
@@ -250,7 +249,7 @@ class Pairs:
         return "; ".join(parts)
 
 
-class Unpaired:
+class Unpaired(PairSource):
     """Low-resolution patches of one half of the images, and high-resolution ones of the other: no pair among them.
 
     Parameters are those of `Pairs`; at least two images are needed.

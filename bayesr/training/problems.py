@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bayesr.errors import InvalidArgument
 from bayesr.observe import ForwardOperator, Separable, bicubic
+from bayesr.training.data import PairSource
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,7 @@ MIDDLE, DEVIATION = 0.5, 0.15
 
 
 @dataclass(frozen=True)
-class GaussianField:
+class GaussianField(PairSource):
     """Stationary Gaussian random fields: ``x ~ N(1/2, C)``, with a power spectrum of chosen slope and scale.
 
     The spectrum is ``(|k|^2 + length^-2)^(-slope / 2)``, cut from a torus twice as large, so that
@@ -68,7 +69,7 @@ class GaussianField:
         return self.size * self.operator.scale
 
     @property
-    def low_pixels(self) -> float:
+    def low_pixels(self) -> float:  # type: ignore[override]
         return np.inf if self.scenes is None else float(self.scenes * self.size**2)
 
     @cached_property
@@ -163,7 +164,7 @@ class GaussianField:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(PairSource):
     """A finite posterior: K candidates that share one observation exactly, with known probabilities.
 
     A scene is a smooth background with a mark on one low-resolution pixel. What the mark stands for
