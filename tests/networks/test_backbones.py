@@ -29,7 +29,7 @@ LOCAL = [name for name in BACKBONES if name != "attention"]
 
 
 def make(name: str, dtype=torch.float64) -> nn.Module:
-    """A backbone whose weights are as large as trained ones, statistics included."""
+    """Make a backbone whose weights and statistics are as large as trained ones."""
     torch.manual_seed(0)
     net = BACKBONES[name]()
     for key, value in net.state_dict().items():
@@ -43,7 +43,7 @@ def make(name: str, dtype=torch.float64) -> nn.Module:
 
 
 def follow(net: nn.Module, steps: int = 60) -> None:
-    """Let the power iteration of spectral norms come to its end."""
+    """Run the power iteration of spectral norms until it converges."""
     net.train()
     for _ in range(steps):
         net(torch.rand(1, 2, 2, 2))
@@ -56,15 +56,15 @@ def count(*modules: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 16), (1, 20)])
-def test_any_size_comes_out_as_it_went_in(name, size):
+def test_outputs_have_the_size_of_inputs(name, size):
     f = make(name)(torch.rand(2, 2, *size, dtype=torch.float64))
     assert f.shape == (2, make(name).width, *size)
     assert f.isfinite().all()
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_a_pixel_sees_exactly_as_far_as_is_said(name):
-    """Of all places of a pixel within a window, the farthest sees `reach` pixels; nothing is seen beyond."""
+def test_the_declared_reach_is_exact(name):
+    """At some position inside a window a pixel depends on pixels at distance `reach`, and at none on pixels beyond."""
     net = make(name)
     middle = (net.reach // net.multiple + 1) * net.multiple
     seen = []
@@ -81,7 +81,7 @@ def test_a_pixel_sees_exactly_as_far_as_is_said(name):
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_windows_of_an_image_give_what_the_whole_gives(name):
+def test_windows_agree_with_the_whole_image(name):
     net = make(name, torch.float32)
     start, reach = 2 * net.multiple, net.reach
     height, width = start + 2 * reach + 7, start + 2 * reach + 10
@@ -130,7 +130,7 @@ def test_engines_take_other_sizes_than_they_were_converted_for(name):
 
 
 def reference(w: dict[str, torch.Tensor], y: torch.Tensor, blocks: int, factors: int, training: bool) -> torch.Tensor:
-    """SRGAN's generator, written down once more from the paper's figure, in functions of named weights."""
+    """Evaluate SRGAN's generator as in the paper's figure, from named weights."""
 
     def conv(name, x):
         weight = w[f"{name}.weight"]

@@ -4,7 +4,7 @@ import torch
 from bayesr.networks.registry import build
 
 
-def test_generator_sees_as_far_as_it_says():
+def test_the_declared_reach_of_a_generator_is_exact():
     torch.manual_seed(0)
     net = build(bands=1, scale=4, width=4, blocks=2, head_width=4, head_blocks=2, latent=1)
     for p in net.parameters():

@@ -9,7 +9,7 @@ from bayesr.resampling import resize
 
 
 @pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic", "lanczos", "pseudo-inverse"])
-def test_interpolations_are_what_they_say(kind):
+def test_interpolations_match_resize(kind):
     operator = bicubic(4) if kind == "pseudo-inverse" else bicubic(4).unconstrained()
     network = build(bands=3, scale=4, interpolation=kind, observation=operator.describe())
     y = np.random.default_rng(0).uniform(size=(3, 9, 8)).astype(np.float32)

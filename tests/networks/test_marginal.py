@@ -6,7 +6,7 @@ from bayesr.networks.registry import build
 
 
 @pytest.mark.parametrize("head", ["gaussian", "quantile"])
-def test_marginal_tails_draw_from_what_they_say(head):
+def test_marginal_heads_draw_from_their_distribution(head):
     torch.manual_seed(0)
     net = build(bands=1, scale=4, width=4, blocks=1, head=head)
     for parameter in net.parameters():
@@ -24,7 +24,7 @@ def test_marginal_tails_draw_from_what_they_say(head):
     )
 
 
-def test_marginal_losses_are_lowest_at_the_truth():
+def test_marginal_losses_are_lowest_at_the_true_distribution():
     random = torch.Generator().manual_seed(0)
     error = 0.2 * torch.randn(200_000, 1, 1, 1, generator=random)
     likelihood = [float(gaussian_likelihood(error, torch.full_like(error, s))) for s in (0.15, 0.2, 0.25)]

@@ -7,7 +7,7 @@ from bayesr.networks.outputs import StagedOutput
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 6, 8])
-def test_a_staged_output_sees_as_far_as_it_says(scale):
+def test_the_declared_reach_of_a_staged_output_is_exact(scale):
     torch.manual_seed(0)
     out = StagedOutput(2, 2, scale).double()
     f = torch.rand(1, 2, 13, 13, dtype=torch.float64, requires_grad=True)
@@ -19,7 +19,7 @@ def test_a_staged_output_sees_as_far_as_it_says(scale):
         assert (6 - touched.min(), touched.max() - 6) == (out.reach, out.reach)
 
 
-def test_a_staged_output_refuses_what_it_has_no_stages_for():
+def test_a_staged_output_refuses_other_scale_factors():
     for scale in (0, 5, 10):
         with pytest.raises(InvalidModel, match="sub-pixel"):
             StagedOutput(4, 1, scale)

@@ -1,4 +1,4 @@
-"""SRGAN's generator as published, in two halves: a backbone at low resolution, and its staged output head."""
+"""SRGAN's backbone as published; `bayesr.networks.outputs.StagedOutput` is the output head that belongs to it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class SRResNetBlock(nn.Module):
 class SRResNetBackbone(nn.Module):
     """SRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
-    ``f = PReLU(conv_9x9(y))``; `blocks` residual blocks; ``f + BN(conv(.))``. As published: values in [0, 1] are
-    not centred, and a PReLU has one slope. What is not: without normalisation, residual convolutions start near
-    zero, or features would grow from block to block.
+    ``f = PReLU(conv_9x9(y))``, then `blocks` residual blocks, then ``f + BN(conv(.))``. As published, values in [0, 1]
+    are not centred, and a PReLU has one slope. Unlike the published network, residual convolutions start near zero
+    where there is no normalisation; features would grow from block to block otherwise.
 
     Parameters
     ----------
     bands, width, blocks : int
         Bands of the image, channels, residual blocks.
     normalise : bool
-        Batch normalisation. In training, images of a batch then see each other; in evaluation none sees farther
-        than `reach`.
+        Use batch normalisation. In training the images of a batch then depend on each other; in evaluation features
+        depend on pixels within `reach`.
 
     References
     ----------
@@ -57,7 +57,7 @@ class SRResNetBackbone(nn.Module):
         self.reach = 4 + 2 * blocks + 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch convolves small images with few bands by a slow path that forgets the layout.
+        # On a CPU torch's path for small images with few bands loses the memory layout.
         first: Tensor = self.activation(self.head(y).contiguous(memory_format=torch.channels_last))
         f = first
         for block in self.blocks:
@@ -67,7 +67,7 @@ class SRResNetBackbone(nn.Module):
 
 
 def _last(width: int, normalise: bool) -> nn.Conv2d:
-    """The last convolution of a residual path: small where no normalisation follows."""
+    """Return the last convolution of a residual path, with small initial weights if no normalisation follows."""
     return convolution(width, width, std=None if normalise else 0.01)
 
 
