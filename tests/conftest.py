@@ -16,7 +16,7 @@ from hypothesis import settings
 from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.intervals import LAMBDAS
 from bayesr.model.model import Model
-from bayesr.networks.generator import Generator
+from bayesr.networks.registry import build
 from bayesr.observe import bicubic
 from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
@@ -44,7 +44,7 @@ def make_model(bands: int = 3, head_blocks: int = 2, seed: int = 0, latent: int 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = dict(width=8, blocks=1, head_width=8, head_blocks=head_blocks, latent=latent)
-        generator = Generator(bands, 4, **sizes, dropout=0.3, head=head)
+        generator = build(bands=bands, scale=4, **sizes, dropout=0.3, head=head)
         for parameter in generator.parameters():
             if parameter.dim() == 4:
                 torch.nn.init.normal_(parameter, std=0.05)

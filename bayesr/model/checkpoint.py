@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bayesr.errors import TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.networks.generator import Generator
+from bayesr.networks.heads.base import NoHead
 from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_names
 
@@ -76,7 +77,7 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     weights = part("average", arrays)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in network.state_dict().items()}:
-        network.head = None
+        network.head = NoHead()
         weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
     restore(path, network, weights)
     return network, facts

@@ -1,1 +1,1 @@
-"""Networks, one idea a file. They know nothing of files, coordinates or xarray."""
+"""Networks. They depend neither on training nor on xarray."""

@@ -1,23 +1,24 @@
-"""From high resolution back to low: the other generator of a cycle, which learns what an instrument does."""
+"""The second generator of CycleGAN, from high resolution to low. It learns the degradation of an instrument."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualBackbone, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.layers import convolution
 
 
 class Backward(nn.Module):
-    """``B(x) = D x + conv(backbone(x))`` with D the mean of `s x s` pixels: `n x bands x sh x sw` to `n x bands x h x w`.
+    """Learned degradation ``B(x) = D x + conv(backbone(x))``, `n x bands x sh x sw` to `n x bands x h x w`.
 
-    The backbone sees x folded to low resolution (`s x s` pixels become channels, so nothing is lost). It starts as D:
-    colours and brightness need not be found out by a game.
+    D is the mean of `s x s` pixels. The backbone takes x folded to low resolution, `s x s` pixels as channels. The
+    network starts near D, so that colours and brightness need not be learnt from adversarial losses.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the image, and high-resolution pixels per low-resolution pixel, from 1.
+        Bands of the image, and the scale factor s, 1 or more.
     width, blocks : int
         Channels and residual blocks.
     """
@@ -29,6 +30,6 @@ class Backward(nn.Module):
         self.exit = convolution(width, bands, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Low-resolution images, in about [0, 1] as x is."""
+        """Return low-resolution images; values are in about [0, 1], as those of x."""
         change: Tensor = self.exit(self.backbone(F.pixel_unshuffle(x, self.scale)))
         return F.avg_pool2d(x, self.scale) + change

@@ -1,4 +1,8 @@
-"""Critics as studies publish them: SRGAN's, which judges whole images, and one with attention and bounded slopes."""
+"""Discriminators: of patches, of whole images as in SRGAN, and of patches with attention as in SAGAN.
+
+A discriminator is made as ``Discriminator(bands, scale, **options)``. It takes images and their context and returns
+logits, which are high for real images, and a list of features.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,24 @@ from bayesr.networks.backbones.attention import SelfAttention
 
 _SLOPE = 0.2
 _POOLED = 6
-"""Side of what SRGAN's dense layers see: a sixteenth of its training patches, 96 x 96."""
+"""Side of the input of SRGAN's dense layers, a sixteenth of its training patches of 96 x 96 pixels."""
 
 
 class PatchDiscriminator(nn.Module):
-    """A patch discriminator with features of three depths.
+    """Patch discriminator with features of three depths.
 
-    Both images, `n x bands x H x W` with even H and W, are folded to half resolution first
-    (nothing is lost: 2x2 pixels become channels), which makes it several times cheaper than
-    convolving at full resolution.
+    Images and context, `n x bands x H x W` with even H and W, are folded to half resolution first: 2x2 pixels become
+    channels. That is several times cheaper than convolution at full resolution.
+
+    Parameters
+    ----------
+    bands, scale : int
+        Bands of the images. The scale factor is not used.
+    width : int
+        Channels of the first layer.
     """
 
-    def __init__(self, bands: int, width: int = 48) -> None:
+    def __init__(self, bands: int, scale: int = 1, width: int = 48) -> None:
         super().__init__()
         self.first = nn.Conv2d(8 * bands, width, 3, padding=1)
         self.second = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
@@ -32,7 +42,7 @@ class PatchDiscriminator(nn.Module):
         self.verdict = nn.Conv2d(2 * width, 1, 3, padding=1)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The logits of being true, one per patch, and the features of every depth."""
+        """Return one logit for each patch, and the features of every depth."""
         f = F.pixel_unshuffle(torch.cat([x, context], 1), 2)
         features = []
         for layer in (self.first, self.second, self.third):
@@ -42,22 +52,22 @@ class PatchDiscriminator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """SRGAN's discriminator: eight convolutions with steps of two between, two dense layers, one logit per image.
+    """SRGAN's discriminator: eight convolutions, every second with stride 2, two dense layers, one logit per image.
 
-    Pooling in front of the dense layers admits every patch size; at 96 x 96 it does nothing, and the network
-    with width 64 and normalisation is the published one.
+    Pooling in front of the dense layers admits patches of any size. At 96 x 96 pixels it is the identity, and the
+    network with width 64 and normalisation is the published one.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the images. The scale does not matter here.
+        Bands of the images. The scale factor is not used.
     width : int
-        Channels of the first layer, an eighth of those of the last. Published: 64, too dear for a CPU.
+        Channels of the first layer, an eighth of those of the last. Published is 64, which is too expensive for a CPU.
     conditional : bool
-        Whether the discriminator sees the context beside the image; published: not.
+        Use the context besides the image; published is without.
     normalised : bool
-        Batch normalisation after all convolutions but the first, as published. Without it images of a batch
-        do not see each other, which penalties of each image's slope ask for.
+        Batch normalisation after all convolutions but the first, as published. Without it the images of a batch are
+        independent, as gradient penalties for each image require.
 
     References
     ----------
@@ -83,15 +93,16 @@ class ImageDiscriminator(nn.Module):
         self.verdict = nn.Linear(16 * width, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits of being true, `n x 1 x 1 x 1`, and the features of each of the four resolutions.
+        """Return logits, `n x 1 x 1 x 1`, and the features at each of the four resolutions.
 
-        Images are `n x bands x y x x` of any size; `context` is of the same shape, and ignored unless conditional.
+        Images `x` have shape `n x bands x H x W` of any size; `context` has the same shape and is ignored unless
+        the discriminator is conditional.
         """
         f = torch.cat([x, context], 1) if self.conditional else x
         features = []
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             f = convolution(f)
-            if i == 0:  # torch's path for few bands forgets the layout, and all that follows would be slow
+            if i == 0:  # torch's path for few bands loses the memory layout, which would slow down what follows
                 f = f.contiguous(memory_format=torch.channels_last)
             f = F.leaky_relu(norm(f), _SLOPE)
             if i % 2:
@@ -101,19 +112,19 @@ class ImageDiscriminator(nn.Module):
 
 
 class AttentionDiscriminator(nn.Module):
-    """A patch discriminator of (image, context) with self-attention, every weight divided by its spectral norm.
+    """Patch discriminator of image and context with self-attention and spectral normalisation.
 
-    So its slope stays within bounds without a penalty, and a patch is judged by what is found anywhere in the
-    image. (Penalties are not for it: torch's attention has no second derivative.) Images are folded to half
-    resolution first, as in `PatchDiscriminator`, and attention works at a quarter of theirs.
+    Every weight is divided by its spectral norm, which bounds the gradient without a penalty. Each logit depends on
+    the whole image. Gradient penalties cannot be used, because torch's attention has no second derivative. Images are
+    folded to half resolution first, as in `PatchDiscriminator`, and attention works at a quarter of their resolution.
 
-    A weight's norm is that of the matrix `outputs x inputs*k*k`; training follows it by one power iteration at every
-    call, evaluation takes it as it is left.
+    The norm of a weight is that of the matrix `outputs x inputs*k*k`. Training updates it by one power iteration per
+    call; evaluation uses the last one.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the images. The scale does not matter here.
+        Bands of the images. The scale factor is not used.
     width : int
         Channels of the first layer.
 
@@ -132,9 +143,9 @@ class AttentionDiscriminator(nn.Module):
         self.verdict = spectral_norm(nn.Conv2d(2 * width, 1, 3, padding=1))
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits of being true, one per patch of 4 x 4 pixels, and the features of every depth.
+        """Return one logit for each patch of 4 x 4 pixels, and the features of every depth.
 
-        Images and context are `n x bands x y x x` with even sides.
+        Images and context have shape `n x bands x H x W` with even sides.
         """
         f = F.pixel_unshuffle(torch.cat([x, context], 1), 2).contiguous(memory_format=torch.channels_last)
         features = []

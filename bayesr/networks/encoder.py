@@ -1,4 +1,4 @@
-"""The encoder of a variational autoencoder: what the latents were, from what was seen and what there was to see."""
+"""The encoder of a conditional variational autoencoder: the distribution of latents given both images."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import ResidualBackbone, convolution
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.layers import convolution
 
 _LEAST, _MOST = -6.0, 1.0
-"""Bounds of the logarithm of standard deviations: what lies beyond is no use, and its gradients do harm."""
+"""Bounds of the logarithm of standard deviations. Values beyond are of no use, and their gradients do harm."""
 
 
 class Encoder(nn.Module):
-    """``q(z | x, y) = N(mean, diag std^2)``: of every latent channel and low-resolution pixel, a mean and a deviation.
+    """Approximate posterior ``q(z | x, y) = N(mean, diag std^2)`` of each latent channel and low-resolution pixel.
 
-    A residual backbone of ``x - A+ y``, folded to low resolution (its `s x s` pixels become channels), and of y.
+    A residual backbone takes y and ``x - A+ y``, folded to low resolution (`s x s` pixels become channels).
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the image, and high-resolution pixels per low-resolution pixel.
+        Bands of the image, and the scale factor s.
     latent : int
-        Latent channels in all.
+        Total number of latent channels.
     width, blocks : int
         Channels and residual blocks.
     noise : float
-        Where the learnt standard deviation of pixels around the decoded image starts, over the value range.
+        Initial standard deviation of pixels around the decoded image, relative to the value range. It is learnt.
 
     Attributes
     ----------
     log_noise : Parameter
-        Its logarithm. A property of the decoder's, kept here: what draws members has no use for it.
+        Logarithm of that standard deviation. It belongs to the decoder, but sampling does not need it.
     """
 
     def __init__(
@@ -43,16 +44,21 @@ class Encoder(nn.Module):
         self.scale = scale
         self.backbone = ResidualBackbone(bands * (scale**2 + 1), width, blocks)
         self.exit = convolution(width, 2 * latent)
-        with torch.no_grad():  # latents that say something from the start, or the decoder learns to do without
+        with torch.no_grad():  # latents must be informative from the start, or the decoder learns to ignore them
             self.exit.bias[latent:] = -1.0  # type: ignore[index]
         self.log_noise = nn.Parameter(torch.tensor(math.log(noise)))
 
     def forward(self, detail: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
-        """(mean, std), `n x latent x h x w` each.
+        """Return mean and standard deviation of the latents, `n x latent x h x w` each.
 
-        From ``detail = x - A+ y``, `n x bands x sh x sw`, and y, `n x bands x h x w`, about [0, 1].
+        Parameters
+        ----------
+        detail : Tensor
+            ``x - A+ y``, `n x bands x sh x sw`.
+        low : Tensor
+            y, `n x bands x h x w`, in about [0, 1].
         """
-        # The backbone expects values about [0, 1]; a detail has a few tenths of their spread.
-        seen = torch.cat([low, 0.5 + 4 * F.pixel_unshuffle(detail, self.scale)], 1)
-        mean, log_std = self.exit(self.backbone(seen)).float().chunk(2, 1)
+        # The backbone expects values in about [0, 1]; the detail has a few tenths of their spread.
+        inputs = torch.cat([low, 0.5 + 4 * F.pixel_unshuffle(detail, self.scale)], 1)
+        mean, log_std = self.exit(self.backbone(inputs)).float().chunk(2, 1)
         return mean, log_std.clamp(_LEAST, _MOST).exp()

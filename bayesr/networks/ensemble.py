@@ -1,4 +1,4 @@
-"""A deep ensemble: networks of one kind that differ in nothing but their initial weights, as one network."""
+"""A deep ensemble: several networks that differ in their initial weights, as one network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import BackboneFeatures
+from bayesr.networks.heads.base import BackboneFeatures, MaskNoise
 
 
 class Ensemble(Generator):
-    """Several generators; a mask is the number of the one that a member comes from.
+    """Several generators of one architecture. The mask of a member is the number of its generator.
 
     Parameters
     ----------
-    networks : int
-        How many, at least 2.
-    **network
-        What each `Generator` takes. Its head must not drop anything: masks are taken.
+    networks : sequence of Generator
+        At least 2, of the same sizes. Their heads have no dropout, because masks select the network.
 
     Raises
     ------
@@ -34,15 +32,15 @@ class Ensemble(Generator):
     ensembles", 2017, arXiv:1612.01474.
     """
 
-    def __init__(self, networks: int, **network: Any) -> None:
+    def __init__(self, networks: Sequence[Generator]) -> None:
         nn.Module.__init__(self)
-        if networks < 2:
-            raise InvalidModel(f"An ensemble has at least 2 networks, not {networks}.")
-        self.networks = nn.ModuleList(Generator(**network) for _ in range(networks))
+        if len(networks) < 2:
+            raise InvalidModel(f"An ensemble has at least 2 networks, not {len(networks)}.")
+        self.networks = nn.ModuleList(networks)
         first = self.parts[0]
-        if first.masked or first.head is None:
-            raise InvalidModel("The networks of an ensemble need a gaussian or quantile head, which drops nothing.")
-        self.scale, self.architecture = first.scale, first.architecture | {"networks": networks}
+        if first.masked or not first.stochastic:
+            raise InvalidModel("The networks of an ensemble need a gaussian or quantile head, which has no dropout.")
+        self.scale, self.architecture = first.scale, first.architecture | {"networks": len(networks)}
 
     @property
     def parts(self) -> tuple[Generator, ...]:
@@ -50,20 +48,18 @@ class Ensemble(Generator):
 
     @property
     def backbone(self) -> Any:
-        """That of the first network, whose sizes are those of all."""
+        """Backbone of the first network, whose sizes are those of all."""
         return self.parts[0].backbone
 
     @property
     def up(self) -> Any:
+        """Output head of the first network."""
         return self.parts[0].up
 
     @property
     def head(self) -> Any:  # type: ignore[override]
+        """Head of the first network."""
         return self.parts[0].head
-
-    @property
-    def stochastic(self) -> bool:
-        return True
 
     @property
     def masked(self) -> bool:
@@ -73,21 +69,19 @@ class Ensemble(Generator):
     def max_masks(self) -> int | None:
         return len(self.networks)
 
-    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
-        """What the members of every network share, one network after the other along the batch."""
-        found = [part.prepare(y) for part in self.parts]
-        if isinstance(found[0], Tensor):
-            return torch.cat(found)  # type: ignore[arg-type]
-        return BackboneFeatures(*(torch.cat(values) for values in zip(*found, strict=True)))
+    def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
+        """Return the number of the network."""
+        return [torch.tensor(noise.number)]
+
+    def prepare(self, y: Tensor) -> BackboneFeatures:
+        """Compute what the members of each network share, one network after the other along the batch."""
+        features = [part.prepare(y) for part in self.parts]
+        return BackboneFeatures(*(torch.cat(values) for values in zip(*features, strict=True)))
 
     def draw(
-        self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+        self, shared: BackboneFeatures, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
-        """Members of one network, whose number is the mask."""
+        """Draw members of the network whose number is the mask; see `Generator.draw`."""
         number = int(masks[0])
-
-        def own(values: Tensor) -> Tensor:
-            return values.chunk(len(self.networks))[number]
-
-        mine = own(shared) if isinstance(shared, Tensor) else BackboneFeatures(*map(own, shared))
-        return self.parts[number].draw(mine, z, [], out)
+        own = BackboneFeatures(*(values.chunk(len(self.networks))[number] for values in shared))
+        return self.parts[number].draw(own, z, [], out)

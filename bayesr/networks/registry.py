@@ -1,22 +1,181 @@
-"""From an architecture, as a model file describes it, to a network."""
+"""The parts of networks by name, and the networks that architectures in model files describe.
+
+Add a part of your own to its table before its model files are loaded::
+
+    from bayesr.networks.registry import BACKBONES
+
+    BACKBONES["mine"] = MyBackbone
+
+Then ``network=dict(backbone="mine", ...)`` works in recipes, and model files know the name.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from torch import nn
+
+from bayesr.errors import InvalidModel
+from bayesr.networks.backbones.attention import AttentionBackbone
+from bayesr.networks.backbones.residual import ResidualBackbone
+from bayesr.networks.backbones.rrdb import RRDBBackbone
+from bayesr.networks.backbones.srresnet import SRResNetBackbone
+from bayesr.networks.backbones.swin import SwinBackbone
+from bayesr.networks.backbones.unet import UNetBackbone
+from bayesr.networks.discriminators import AttentionDiscriminator, ImageDiscriminator, PatchDiscriminator
 from bayesr.networks.ensemble import Ensemble
-from bayesr.networks.fixed import Interpolation
 from bayesr.networks.generator import Generator
+from bayesr.networks.heads.base import Head, HeadOptions
+from bayesr.networks.heads.marginal import GaussianHead, QuantileHead
+from bayesr.networks.heads.stochastic import StochasticHead
+from bayesr.networks.interpolation import Interpolation
+from bayesr.networks.outputs import StagedOutput, SubPixelOutput
+
+Part = TypeVar("Part")
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "residual": ResidualBackbone,
+    "srresnet": SRResNetBackbone,
+    "rrdb": RRDBBackbone,
+    "swin": SwinBackbone,
+    "attention": AttentionBackbone,
+    "unet": UNetBackbone,
+}
+"""Backbones, made as ``Backbone(bands, width, blocks, **options)``; see `bayesr.networks.generator.Generator`."""
+
+HEADS: dict[str, Callable[[HeadOptions], Head]] = {
+    "stochastic": StochasticHead.from_options,
+    "gaussian": GaussianHead.from_options,
+    "quantile": QuantileHead.from_options,
+}
+"""Heads, made from `bayesr.networks.heads.base.HeadOptions`."""
+
+OUTPUTS: dict[str, Callable[[int, int, int], nn.Module]] = {"sub-pixel": SubPixelOutput, "staged": StagedOutput}
+"""Output heads, made as ``Output(width, bands, scale)``; see `bayesr.networks.outputs`."""
+
+DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
+    "patch": PatchDiscriminator,
+    "image": ImageDiscriminator,
+    "attention": AttentionDiscriminator,
+}
+"""Discriminators, made as ``Discriminator(bands, scale, **options)``; see `bayesr.networks.discriminators`."""
 
 
 def build(**architecture: Any) -> Generator:
-    """The network of an architecture: an interpolation, an ensemble, or a generator.
+    """Build the network of an architecture.
+
+    Parameters
+    ----------
+    **architecture
+        Options of one of `NETWORKS`, if its entry is among them, else of `generator`.
 
     Raises
     ------
     InvalidModel
-        For a part that is not known here.
+        For an unknown part.
     """
-    if "interpolation" in architecture:
-        return Interpolation(**architecture)
-    return (Ensemble if "networks" in architecture else Generator)(**architecture)
+    for entry, make in NETWORKS.items():
+        if entry in architecture:
+            return make(**architecture)
+    return generator(**architecture)
+
+
+def generator(
+    bands: int = 3,
+    scale: int = 4,
+    width: int = 48,
+    blocks: int = 8,
+    head_width: int = 24,
+    head_blocks: int = 3,
+    latent: int = 8,
+    dropout: float = 0.1,
+    head: str = "stochastic",
+    gaussian_dropout: bool = False,
+    direct: bool = False,
+    mix: int = 0,
+    backbone: str = "residual",
+    backbone_options: Mapping[str, Any] | None = None,
+    output: str = "sub-pixel",
+) -> Generator:
+    """Build a generator from the names and sizes of its parts.
+
+    Parameters
+    ----------
+    bands, scale : int
+        Bands of the image, and the scale factor.
+    width, blocks : int
+        Channels and blocks of the backbone.
+    head_width, head_blocks, latent : int
+        Channels and blocks of the head, and latent channels per block. ``head_blocks=0`` makes a point estimator,
+        ``latent=0`` leaves dropout as the only randomness.
+    dropout : float
+        Initial dropout rate; 0 for no dropout.
+    head : str
+        One of `HEADS`. ``"gaussian"`` and ``"quantile"`` model every pixel by itself
+        (`bayesr.networks.heads.marginal`).
+    gaussian_dropout, direct, mix : bool, bool, int
+        Options of a stochastic head: normal masks, one of them on the weights of the deterministic detail; a linear
+        path for the latents; channels of its image-dependent output
+        (`bayesr.networks.heads.stochastic.StochasticHead`).
+    backbone : str
+        One of `BACKBONES`.
+    backbone_options : mapping, optional
+        Options of the backbone besides bands, width and blocks.
+    output : str
+        One of `OUTPUTS`: one convolution and pixel shuffle, or SRGAN's output head, which raises the resolution step
+        by step.
+
+    Raises
+    ------
+    InvalidModel
+        For an unknown backbone, output or head.
+    """
+    make_backbone = _part("backbone", backbone, BACKBONES, "BACKBONES")
+    make_output = _part("output", output, OUTPUTS, "OUTPUTS")
+    make_head = _part("head", head, HEADS, "HEADS")
+    # Options at their defaults are left out, so that files older than an option keep their description.
+    options = {
+        "head": head if head != "stochastic" else "",
+        "gaussian_dropout": gaussian_dropout,
+        "direct": direct,
+        "mix": mix,
+        "backbone": backbone if backbone != "residual" else "",
+        "backbone_options": dict(backbone_options or {}),
+        "output": output if output != "sub-pixel" else "",
+    }
+    architecture: dict[str, Any] = {
+        "bands": bands,
+        "scale": scale,
+        "width": width,
+        "blocks": blocks,
+        "head_width": head_width,
+        "head_blocks": head_blocks,
+        "latent": latent,
+    } | {name: value for name, value in options.items() if value}
+    # Initial weights depend on the order in which parts are made.
+    made: Any = make_backbone(bands, width, blocks, **(backbone_options or {}))
+    features = int(made.width)
+    up = make_output(features, bands, scale)
+    sizes = (features, bands * scale**2, head_width, head_blocks, latent)
+    return Generator(
+        made, up, make_head(HeadOptions(*sizes, dropout, gaussian_dropout, direct, mix)), scale, architecture
+    )
+
+
+def ensemble(networks: int, **network: Any) -> Ensemble:
+    """Build a deep ensemble of so many networks, each made by `generator`."""
+    return Ensemble([generator(**network) for _ in range(networks)])
+
+
+NETWORKS: dict[str, Callable[..., Generator]] = {"interpolation": Interpolation, "networks": ensemble}
+"""Networks other than a single generator, by the entry of an architecture that asks for them."""
+
+
+def _part(part: str, name: str, table: Mapping[str, Part], variable: str) -> Part:
+    if name not in table:
+        raise InvalidModel(
+            f"Unknown {part} {name!r}: use one of {', '.join(table)}, or add your own to "
+            f"bayesr.networks.registry.{variable} first."
+        )
+    return table[name]

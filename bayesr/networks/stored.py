@@ -1,7 +1,7 @@
-"""The names that files use: model files and checkpoints of every version call the parts of a generator the same.
+"""Names in files: those of tensors and options in model files and checkpoints, which are the same in all versions.
 
-A stored generator calls its backbone ``trunk`` and its head ``tail``, in the names of tensors as well as in its
-architecture. Checksums are over the stored names. Networks without a backbone are stored under their own names.
+In files the backbone is called ``trunk`` and the head ``tail``, in the names of tensors and in the architecture.
+Checksums are of the stored names. Networks without a backbone keep their names.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _OPTIONS = {
 _READ_PARTS = {stored: name for name, stored in _PARTS.items()}
 _READ_OPTIONS = {stored: name for name, stored in _OPTIONS.items()}
 
-# Only the outermost part is renamed: the first layer of a backbone, for one, is called head in files as well.
+# Only the outermost part of a name changes: the first layer of a backbone is called head in files, too.
 _OUTERMOST = re.compile(r"^((?:networks\.\d+\.)?)(\w+)(?=\.)")
 
 
 def stored_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """An architecture as files describe it, in the same order."""
+    """Return an architecture with the names in files, in the same order."""
     return {_OPTIONS.get(name, name): value for name, value in architecture.items()}
 
 
 def read_architecture(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `stored_architecture`."""
+    """Return the inverse of `stored_architecture`."""
     return {_READ_OPTIONS.get(name, name): value for name, value in stored.items()}
 
 
 def stored_names(weights: Mapping[str, Value]) -> dict[str, Value]:
-    """Parameters and buffers of a network under the names that files use, in the same order."""
+    """Return parameters and buffers with the names in files, in the same order."""
     return _renamed(weights, _PARTS, "backbone")
 
 
 def read_names(weights: Mapping[str, Value]) -> dict[str, Value]:
-    """The inverse of `stored_names`."""
+    """Return the inverse of `stored_names`."""
     return _renamed(weights, _READ_PARTS, "trunk")
 
 

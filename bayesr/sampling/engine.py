@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bayesr.errors import EngineUnavailable
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import BackboneFeatures
+from bayesr.networks.heads.base import BackboneFeatures
 
 NAME = "openvino"
 """Name of the device."""
@@ -125,8 +125,7 @@ class _Prepare(nn.Module):
         self.network = network
 
     def forward(self, y: Tensor) -> tuple[Tensor, ...]:
-        shared = Generator.prepare(self.network, _images(y))
-        return (_rows(shared),) if isinstance(shared, Tensor) else tuple(_rows(part) for part in shared)
+        return tuple(_rows(part) for part in Generator.prepare(self.network, _images(y)))
 
 
 class _Draw(nn.Module):
@@ -158,20 +157,19 @@ class Compiled(Generator):
         self.versions = _versions(network)
         self._graphs = Graph(_Prepare(self)), Graph(_Draw(self))
 
-    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures:
         """Run `Generator.prepare` on float32 tensors on the CPU."""
-        parts = [_images(part) for part in self._graphs[0]([_rows(y)])]
-        return parts[0] if self.head is None else BackboneFeatures(*parts)
+        return BackboneFeatures(*(_images(part) for part in self._graphs[0]([_rows(y)])))
 
     def draw(
-        self, shared: BackboneFeatures | Tensor, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
+        self, shared: BackboneFeatures, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
         """Run `Generator.draw`; a single member is drawn in PyTorch.
 
         For a single member, OpenVINO merges products with shared features into the convolutions, in a layout that makes
         them half as fast.
         """
-        if z is None or len(z) == 1 or not isinstance(shared, BackboneFeatures):
+        if z is None or len(z) == 1:
             return super().draw(shared, z, masks, out)
         inputs = [*map(_rows, shared), _rows(z), *masks]
         return self._graphs[1](inputs, None if out is None else out[: len(z)])[0]

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from bayesr.grid import Tile
 from bayesr.model.model import Model
-from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.sampling import noise
 from bayesr.sampling.moments import Maps, Moments, Variances
 from bayesr.sampling.plan import Plan
@@ -70,12 +68,12 @@ def members_of(
             continue
         z: Tensor | None = None
         masks: list[Tensor] = []
-        if network.head is not None:
+        if network.stochastic:
             for i, out in zip(members, latents, strict=False):
                 noise.latent(plan.seed, i, tile.window, network.latent_channels, out)
             z = torch.from_numpy(latents[: len(members)]).to(y.device).permute(0, 3, 1, 2)
-            masks = _masks(network, plan.seed, mask, y.device)
-        if network.latent_channels or network.head is None:
+            masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask))
+        if network.latent_channels or not network.stochastic:
             x = network.draw(shared, z, masks, buffer)
         else:  # members of one mask are one image
             x = network.draw(shared, z, masks).expand(len(members), -1, -1, -1).contiguous()
@@ -83,20 +81,6 @@ def members_of(
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
         yield members, x
-
-
-def _masks(net: Generator, seed: int, mask: int, device: torch.device) -> list[Tensor]:
-    """The dropout masks of a mask's number, one a layer; the number itself for an ensemble; none without dropout."""
-    head = net.head
-    if net.max_masks:
-        return [torch.tensor(mask)]
-    if not isinstance(head, StochasticHead):
-        return []
-    if head.gaussian:
-        normal = noise.normal_mask(seed, mask, head.mask_sizes)
-        return head.masks([torch.from_numpy(e)[None].to(device) for e in normal])
-    kept = noise.dropout(seed, mask, head.rates().cpu().numpy(), head.width)
-    return list(torch.from_numpy(kept).to(device)[:, None, :, None, None])
 
 
 def draw(

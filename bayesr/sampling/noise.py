@@ -8,6 +8,7 @@ without the rest, and always has the same values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -88,3 +89,19 @@ def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.f
     """Return the standard normal values of a Gaussian dropout mask, one array per layer."""
     bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4)).astype("<u8", copy=False).view("<u2")
     return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])
+
+
+@dataclass(frozen=True)
+class MaskNoise:
+    """Random values of one mask; see `bayesr.networks.heads.base.MaskNoise`."""
+
+    seed: int
+    number: int
+
+    def dropout(self, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
+        """Return the channel masks of `dropout`."""
+        return dropout(self.seed, self.number, rates, width)
+
+    def normal(self, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Return the values of `normal_mask`."""
+        return normal_mask(self.seed, self.number, sizes)

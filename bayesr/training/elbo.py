@@ -19,20 +19,8 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from bayesr.networks.encoder import Encoder
+from bayesr.networks.variational import GivenNoiseNormal
 from bayesr.training.batch import TrainingBatch
-
-
-class Drawn(dist.Normal):
-    """Normal distribution with the sample ``mean + std e`` for a given e, which the trainer draws."""
-
-    def __init__(self, mean: Tensor, std: Tensor, e: Tensor) -> None:
-        super().__init__(mean, std)
-        self.e = e
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Return the sample ``mean + std e``."""
-        value: Tensor = self.loc + self.scale * self.e
-        return value
 
 
 def negative_elbo(batch: TrainingBatch) -> Tensor:
@@ -55,7 +43,7 @@ def negative_elbo(batch: TrainingBatch) -> Tensor:
     mean, std = encoder(batch.truth - batch.base, batch.low)
     e = batch.normal(mean.shape)
     normal: Any = dist.Normal  # not annotated in Pyro
-    posterior: Any = Drawn(mean, std, e)
+    posterior: Any = GivenNoiseNormal(mean, std, e)
 
     def model() -> None:
         z = sample("z", normal(torch.zeros_like(mean), 1.0).to_event())

@@ -1,8 +1,8 @@
-"""The loop: stages of a recipe, one step after another, stopped and resumed at any of them.
+"""The training loop: the stages of a recipe, which can be stopped and resumed at any step.
 
-Everything that decides the next step (weights, averages, optimiser moments, random states, step)
-lies in one checkpoint (`bayesr.model.checkpoint`), so that a training that was killed goes on as if it
-had not been, bit for bit on a CPU.
+A checkpoint (`bayesr.model.checkpoint`) contains everything that the next step depends on: weights, averages, optimiser
+moments, random states and the step. A resumed training is therefore equal to an uninterrupted one, on a CPU bit for
+bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from torch import nn
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.training import losses
 from bayesr.training.history import Record as Record
@@ -32,28 +31,28 @@ from bayesr.training.step import Stepper
 from bayesr.training.warmstart import TransferredWeights, transfer_weights
 
 _FACTS = ("seconds", "seed", "start", "ended", "best_score", "best_step", "history")
-"""Attributes of a trainer that its checkpoint holds as they are."""
+"""Attributes of a trainer that are stored in its checkpoint."""
 
 
 class Trainer(Stepper):
-    """Trains the generator of a recipe.
+    """Trainer of the generator of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
     pairs : PairSource
-        What to train on; nothing held out may be in it.
+        Source of training pairs, without held-out images.
     seed : int
-        Decides initial weights, patches, latents and masks.
+        Seed of initial weights, patches, latents and masks.
     device : str
-        ``"cpu"`` or ``"cuda"``; on CUDA the networks run in bfloat16 where they can.
+        ``"cpu"`` or ``"cuda"``. On CUDA networks use bfloat16 where possible.
     processes : Processes, optional
-        Those that train together, each on its device; this one alone by default.
+        Processes that train together, each on its device; this one alone by default.
 
     Raises
     ------
     TrainingFailed
-        When a batch cannot be shared by the processes.
+        If a batch cannot be divided among the processes.
     """
 
     def __init__(
@@ -73,13 +72,18 @@ class Trainer(Stepper):
 
     @torch.no_grad()
     def calibrate_spread(self, batches: int = 12) -> float:
-        """One factor on the spread of the averaged network, the best in fair CRPS on training patches.
+        """Multiply the spread of the averaged network by the factor with the best fair CRPS on training patches.
 
-        Averaging weights along the path of training cancels part of what carries the noise, so that
-        the averaged network draws its members too close together. The factor is folded into the
-        tail's last convolution: members stay as consistent as they were. Returns the factor.
+        Averaging weights over training steps cancels part of the weights that carry the latents, so members of the
+        averaged network are too close together. The factor is applied to the head's last layer, which leaves data
+        consistency as it is.
+
+        Returns
+        -------
+        float
+            The factor; 1 if the last stage or the head does not admit one.
         """
-        if self.recipe.stages[-1].loss != "crps" or not isinstance(self.average.head, StochasticHead):
+        if self.recipe.stages[-1].loss != "crps" or not self.average.head.spread_adjustable:
             return 1.0
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)
@@ -105,15 +109,35 @@ class Trainer(Stepper):
         validate: Callable[[Trainer], Record] | None = None,
         report: Callable[[Record], None] = lambda record: None,
     ) -> bool:
-        """Train until the recipe's steps are done (True) or `time_limit` seconds have passed (False).
+        """Train until the recipe's steps are done, or until a time limit.
 
-        Every `every` steps the mean losses, and what `validate` returns, join the history, and the
-        checkpoint is replaced.
+        Parameters
+        ----------
+        checkpoint : Path
+            File that is replaced with every record of the history.
+        time_limit : float
+            Seconds.
+        every : int
+            Steps between records of the history, each with the mean losses and the result of `validate`.
+        patience : int, optional
+            A stage ends when its score has not improved for this number of steps, and the next stage starts from the
+            averaged weights with the best score; after the last stage they are the result. The score is the
+            validation's fair CRPS, or PSNR for a point estimator. A point estimator with an adversarial loss is
+            scored by its sum of losses after the warm-up of discriminators.
+        validate : callable, optional
+            Returns the scores of a trainer.
+        report : callable
+            Called with every record.
 
-        With `patience`, a stage ends when its score has not improved for so many steps, and the averaged weights
-        that had the best score are what it leaves, to the next stage or as the result. The score is that of
-        validation: fair CRPS, or PSNR where there are no members; and the sum of losses for a point estimator that
-        plays against discriminators, once they are warm.
+        Returns
+        -------
+        bool
+            Whether all steps are done.
+
+        Raises
+        ------
+        TrainingFailed
+            For patience without validation, or a loss that is not finite.
         """
         if patience is not None and validate is None:
             raise TrainingFailed("Patience is for validation scores: hold images out, or leave patience out.")
@@ -148,8 +172,9 @@ class Trainer(Stepper):
         return True
 
     def _note_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
+        """Keep the averaged network if its score is the best of the stage."""
         score = record.get("fair_crps", -record.get("psnr", -math.inf))
-        if stage.discriminator and not stage.members:  # PSNR falls there, as it should
+        if stage.discriminator and not stage.members:  # where PSNR falls, as expected
             score = loss
             if done < stage.warmup:
                 self.best_step = self.step
@@ -158,19 +183,19 @@ class Trainer(Stepper):
             self.best, self.best_score, self.best_step = copy.deepcopy(self.average), score, self.step
 
     def _end_stage(self, stage: Stage, steps: int) -> None:
-        """Leave a stage after so many of its steps, with the best of its averaged weights."""
+        """End a stage after `steps` of its steps, with the best of its averaged weights."""
         if self.best is not None:
             for network in (self.generator, self.average):
                 network.load_state_dict(self.best.state_dict())
         self.best, self.best_score, self.best_step = None, math.inf, self.step
-        if steps < stage.steps:  # what is to come then adds up by itself, and the model's card is right
+        if steps < stage.steps:  # the steps of later stages and the model card follow from the recipe
             self.ended[stage.name] = steps
             self.recipe = with_steps(self.recipe, self.ended)
 
     # -- checkpoints -------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Replace the checkpoint at `path`, whole or not at all."""
+        """Write the checkpoint, replacing an older one atomically."""
         arrays: checkpoints.Arrays = {}
         for prefix, module in self._modules().items():
             arrays |= checkpoints.of_module(prefix, module)
@@ -187,7 +212,7 @@ class Trainer(Stepper):
         checkpoints.write(path, arrays, facts)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network."""
+        """Resume from a checkpoint of the same network."""
         arrays, facts = checkpoints.read(path)
         stored = read_architecture(facts["network"])
         if stored != self.generator.architecture:
@@ -210,11 +235,11 @@ class Trainer(Stepper):
         on_device = torch.from_numpy(arrays["random/device"])
         if on_device.shape == self.on_device.get_state().shape:
             self.on_device.set_state(on_device)
-        else:  # another kind of device, whose random numbers are others anyway
+        else:  # another kind of device, with other random numbers
             self.on_device.manual_seed(self.seed + self.step)
 
     def start_from(self, other: Generator, facts: Mapping[str, Any] | None = None) -> TransferredWeights:
-        """Take over what fits of another network's weights; `facts` say for the model's card where they come from."""
+        """Copy the weights of another network that fit; `facts` describe their origin for the model card."""
         taken = transfer_weights(self.generator, other)
         self.average.load_state_dict(self.generator.state_dict())
         self.start = dict(facts or {}) | taken.describe()
@@ -225,12 +250,12 @@ class Trainer(Stepper):
         return modules if self.best is None else modules | {"best": self.best}
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        # The names are those of checkpoints of every version.
+        # These names are the same in checkpoints of all versions.
         return {"optimiser": self.optimiser, "critic_optimiser": self.discriminator_optimiser}
 
 
 def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
-    """The recipe with other numbers of steps for the stages named."""
+    """Return the recipe with other numbers of steps for the named stages."""
     unknown = set(steps) - {stage.name for stage in recipe.stages}
     if unknown:
         raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")

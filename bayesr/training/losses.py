@@ -151,18 +151,6 @@ def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
     return (mean[:, 0] - truth).abs().mean() - math.sqrt(2 / (math.pi * count * (count + 1))) * reward
 
 
-def gaussian_likelihood(error: Tensor, std: Tensor) -> Tensor:
-    """Compute the mean negative log-likelihood of errors under a normal distribution per pixel, up to a constant."""
-    return (0.5 * (error / std).pow(2) + std.log()).mean()
-
-
-def pinball(error: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
-    """Compute the pinball loss of quantiles `n x levels x ...` of the error `n x ...`, averaged over levels."""
-    excess = error[:, None] - quantiles
-    level = levels.view(1, -1, *[1] * (error.dim() - 1))
-    return torch.maximum(level * excess, (level - 1) * excess).mean()
-
-
 def squared_error(members: Tensor, truth: Tensor) -> Tensor:
     """Compute the mean squared error of single members, the loss of SRResNet."""
     return (members - truth[:, None]).square().mean()

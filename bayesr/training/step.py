@@ -1,4 +1,4 @@
-"""One step of training: a batch, members, their losses, a step of the optimiser, and of the discriminator's."""
+"""One step of training: a batch, its members, their losses, and the steps of both optimisers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.generator import Generator, sub_pixels
-from bayesr.networks.heads.marginal import GaussianHead, QuantileHead
-from bayesr.networks.heads.stochastic import BackboneFeatures, StochasticHead
+from bayesr.networks.generator import Generator
+from bayesr.networks.heads.marginal import MARGINAL_LOSSES
+from bayesr.networks.layers import sub_pixels
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training import losses
@@ -25,14 +25,15 @@ from bayesr.training.processes import Processes
 from bayesr.training.recipe import Recipe, Stage
 
 _DECAY = 0.999
+"""Decay per step of the running average of weights."""
 _DROPOUT_RATE = 20.0
 """Learning rate of dropout rates, over that of weights."""
 
 
 class Stepper:
-    """The networks of a recipe, and one optimiser step after another; `bayesr.training.loop.Trainer` goes on from it.
+    """The networks of a recipe and their optimisers, one step at a time; base class of `bayesr.training.loop.Trainer`.
 
-    Its parameters are those of the trainer, which says what they are.
+    Parameters are those of `Trainer`.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class Stepper:
         processes: Processes | None = None,
     ) -> None:
         self.recipe, self.pairs, self.seed = recipe, pairs, seed
-        bound = pairs.operator if recipe.consistent else pairs.operator.unconstrained()
-        self.operator = Blind(of=pairs.operator) if recipe.unpaired else bound
+        operator = pairs.operator if recipe.consistent else pairs.operator.unconstrained()
+        self.operator = Blind(of=pairs.operator) if recipe.unpaired else operator
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
         for stage in recipe.stages:
@@ -53,7 +54,7 @@ class Stepper:
         bands, scale = pairs.bands, self.operator.scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator = build(bands=bands, scale=scale, **self._network())
+            generator = build(bands=bands, scale=scale, **self._architecture())
             networks = {name: adversary.network(bands, scale) for name, adversary in recipe.discriminators.items()}
             networks |= {name: make(bands, scale, pairs.classes) for name, make in recipe.helpers.items()}
         to = dict(device=self.device, memory_format=torch.channels_last)
@@ -65,20 +66,21 @@ class Stepper:
         self.step, self.seconds = 0, 0.0
         self._start_stage()
 
-    def _network(self) -> dict[str, Any]:
-        network = dict(self.recipe.network)
-        if "interpolation" in network:  # counted from the operator's A+ y
-            network["observation"] = self.operator.describe()
-        return network
+    def _architecture(self) -> dict[str, Any]:
+        architecture = dict(self.recipe.network)
+        if "interpolation" in architecture:  # its detail is relative to the operator's A+ y
+            architecture["observation"] = self.operator.describe()
+        return architecture
 
-    # -- where we are ------------------------------------------------------------------------
+    # -- position in the recipe ----------------------------------------------------------------
 
     @property
     def steps(self) -> int:
+        """Steps of all stages."""
         return sum(stage.steps for stage in self.recipe.stages)
 
     def position(self) -> tuple[Stage, int]:
-        """The stage of the current step, and how many of its steps are done."""
+        """Return the stage of the current step, and the number of its steps that are done."""
         done = self.step
         for stage in self.recipe.stages:
             if done < stage.steps:
@@ -87,46 +89,40 @@ class Stepper:
         return self.recipe.stages[-1], self.recipe.stages[-1].steps
 
     def _start_stage(self) -> None:
+        """Make new optimisers."""
         stage, _ = self.position()
-        head = self.generator.head
-        of_rates = [head.dropout_logit] if isinstance(head, StochasticHead) else []
-        weights = [p for p in self._trained() if all(p is not rate for rate in of_rates)]
+        dropout = self.generator.head.dropout_parameters()
+        weights = [p for p in self._trained() if all(p is not rate for rate in dropout)]
         groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
-        if of_rates:  # logarithms of variances have a longer way to go than weights
-            groups.append({"params": of_rates, "share": _DROPOUT_RATE})
+        if dropout:  # logarithms of variances have a longer way to go than weights
+            groups.append({"params": dropout, "share": _DROPOUT_RATE})
         self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
-        discriminators: list[dict[str, Any]] = [{"params": [p for c in self._discriminators() for p in c.parameters()]}]
+        discriminators: list[dict[str, Any]] = [{"params": [p for d in self._discriminators() for p in d.parameters()]}]
         self.discriminator_optimiser = torch.optim.Adam(discriminators, stage.rate, betas=(0.5, 0.99))
 
     def _discriminators(self) -> list[nn.Module]:
         return [self.networks[name] for name in self.recipe.discriminators]
 
     def _trained(self) -> list[nn.Parameter]:
-        """What the optimiser of the generator moves: its weights, and those of helpers."""
+        """Parameters that the generator's optimiser changes: those of the generator and of helpers."""
         helpers = (self.networks[name] for name in self.recipe.helpers)
         return [p for module in (self.generator, *helpers) for p in module.parameters()]
 
-    # -- one step ----------------------------------------------------------------------------
+    # -- one step ------------------------------------------------------------------------------
 
     def advance(self) -> Record:
-        """One optimiser step; returns its losses."""
+        """Take one step of the optimisers and return its losses."""
         stage, done = self.position()
         if done == 0:
             self._start_stage()
-        rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
-        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * rising
-        for group in (*self.optimiser.param_groups, *self.discriminator_optimiser.param_groups):
-            group["lr"] = rate * group.get("share", 1.0)
-        mine = self.processes.share(stage.batch)
-        batch = self.pairs.batch(stage.batch, self.on_host)
-        low, high, labels = (part[mine].to(self.device) for part in (*batch, self.pairs.labels()))
-        scene = TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
+        self._set_rates(stage, done)
+        batch = self._batch(stage)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            record: Record = dict(self._losses(stage, done, scene))
+            record: Record = dict(self._losses(stage, done, batch))
         loss = sum(record.values(), torch.zeros((), device=self.device))
-        head = self.generator.head
-        if isinstance(head, StochasticHead) and head.dropout_logit.requires_grad and stage.members:
-            record["dropout"] = loss.detach() * self._ignorance(head)
+        divergence = self.generator.head.dropout_divergence()
+        if divergence is not None and stage.members:
+            record["dropout"] = loss.detach() * self._dropout_cost(divergence)
             loss = loss + record["dropout"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -135,156 +131,167 @@ class Stepper:
         values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()])).tolist()
         self._must_be_finite([*values, float(norm)], "The loss")
         self.optimiser.step()
-        with torch.no_grad():
-            if isinstance(head, StochasticHead):
-                head.dropout_logit.clamp_(max=0)
+        self.generator.head.constrain_()
         self.step += 1
-        decay = min(_DECAY, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
-            for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-                kept.copy_(new)
+        self._update_average()
         return dict(zip(record, values, strict=True))
 
-    def _must_be_finite(self, values: list[float], what: str) -> None:
-        """Stop before weights are touched, so that no checkpoint ever holds what is not finite."""
+    def _set_rates(self, stage: Stage, done: int) -> None:
+        """Set the learning rates of a step: a cosine after a short linear rise."""
+        rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
+        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * rising
+        for group in (*self.optimiser.param_groups, *self.discriminator_optimiser.param_groups):
+            group["lr"] = rate * group.get("share", 1.0)
+
+    def _batch(self, stage: Stage) -> TrainingBatch:
+        """Draw this process's share of the next batch."""
+        mine = self.processes.share(stage.batch)
+        pairs = self.pairs.batch(stage.batch, self.on_host)
+        low, high, labels = (part[mine].to(self.device) for part in (*pairs, self.pairs.labels()))
+        return TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
+
+    def _must_be_finite(self, values: list[float], name: str) -> None:
+        """Stop before weights are changed, so that checkpoints hold finite numbers only."""
         if all(map(math.isfinite, values)):
             return
         origin = self.pairs.origin()
         raise TrainingFailed(
-            f"{what} or its gradient is not finite at step {self.step} (stage {self.position()[0].name}). The last "
+            f"{name} or its gradient is not finite at step {self.step} (stage {self.position()[0].name}). The last "
             "checkpoint is kept; look at the batch, or resume with a lower learning rate."
             + (f" The batch: {origin}." if origin else "")
         )
 
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Update the running average of weights."""
+        decay = min(_DECAY, (1 + self.step) / (10 + self.step))
+        for average, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            average.lerp_(new, 1 - decay)
+        for average, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            average.copy_(new)
+
+    # -- members -------------------------------------------------------------------------------
+
     def members(
         self, low: Tensor, count: int, network: Generator | None = None, z: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """``A+ y`` and members `b x count x band x H x W`; one member from the deterministic path for 0.
+        """Return ``A+ y`` and members, `b x max(1, count) x band x H x W`; a count of 0 takes the deterministic path.
 
-        The mask is shared inside a group: dropout must not earn the reward for diversity. Latents are drawn where
-        none are given, as `b count x latent channels x h x w`. Of an ensemble each member has its own network.
+        The members of an image share a mask, because dropout must not be rewarded for diversity. In an ensemble each
+        member comes from another network. Latents `z`, `b count x latent channels x h x w`, are drawn by default, and
+        `network` is the one that is trained.
         """
         network = network or self.generator
         if len(network.parts) > 1:
             drawn = [self.members(low, min(count, 1), network.parts[i % len(network.parts)]) for i in range(count or 1)]
             return drawn[0][0], torch.cat([x for _, x in drawn], 1)
-        together = self.processes if network in self.generator.parts else Processes()  # an average is nobody's share
+        # Only networks that are trained share a batch between processes: the average is used by one alone.
+        processes = self.processes if network in self.generator.parts else Processes()
         base = self.operator.invert(low)
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
-        if (
-            network is self.generator
-            and isinstance(shared, BackboneFeatures)
-            and isinstance(network.head, StochasticHead)
-        ):
-            network.head.note(self._typical(shared.backbone))
+        if network is self.generator:
+            network.head.update_statistics(shared.backbone, self.processes.mean)
         masks: list[Tensor] = []
-        if not (count and isinstance(shared, BackboneFeatures)):
-            z = None
+        if not count or not network.stochastic:
+            count, z = 1, None
         else:
-            assert network.head is not None
             shared = shared.repeat(count)
-            groups = len(low) * together.count
-            mine = together.share(groups)
+            groups = len(low) * processes.count
+            mine = processes.share(groups)
             if z is None:
                 size = (groups * count, network.latent_channels, *low.shape[-2:])
                 z = torch.randn(size, device=self.device, generator=self.on_device)
                 z = z[mine.start * count : mine.stop * count]
             z = z.contiguous(memory_format=torch.channels_last)
-            if isinstance(network.head, StochasticHead):
-                masks = network.head.training_masks(groups, self.on_device)
-                of_weights = int(network.head.gaussian)  # the same for all groups
-                masks[of_weights:] = [mask[mine].repeat_interleave(count, 0) for mask in masks[of_weights:]]
+            masks = network.head.training_masks(groups, self.on_device, count, mine)
         detail = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
             x = self.operator.project(detail.float())
-        return base, base[:, None] + x.unflatten(0, (len(low), max(1, count) if z is not None else 1))
+        return base, base[:, None] + x.unflatten(0, (len(low), count))
 
     def _draw(self, low: Tensor, count: int, z: Tensor | None = None) -> Tensor:
         return self.members(low, count, z=z)[1]
 
     def _normal(self, size: Sequence[int]) -> Tensor:
-        """Standard normal values, the first axis this process's share of a batch."""
+        """Draw standard normal values; the first axis of `size` is this process's share of a batch."""
         whole = (size[0] * self.processes.count, *size[1:])
         return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
 
-    def _losses(self, stage: Stage, done: int, scene: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        if stage.loss in ("gaussian_likelihood", "pinball"):
-            parts = [self._marginal_loss(part, scene.low, scene.truth) for part in self.generator.parts]
+    # -- losses --------------------------------------------------------------------------------
+
+    def _losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
+        """Yield the generator's losses by name; discriminators take their step before the adversarial ones."""
+        if stage.loss in MARGINAL_LOSSES:
+            parts = [self._marginal_loss(part, batch.low, batch.truth) for part in self.generator.parts]
             yield stage.loss, torch.stack(parts).mean()
         elif stage.loss is not None:
-            yield stage.loss, losses.PIXEL_LOSSES[stage.loss](scene.x, scene.truth)
+            yield stage.loss, losses.PIXEL_LOSSES[stage.loss](batch.x, batch.truth)
         for size, weight in stage.patches.items():
-            yield f"patch{size}", weight * losses.patch_energy(scene.x, scene.truth, size)
+            yield f"patch{size}", weight * losses.patch_energy(batch.x, batch.truth, size)
         for size, weight in stage.bands.items():
-            yield f"band{size}", weight * losses.band_crps(scene.x, scene.truth, size)
+            yield f"band{size}", weight * losses.band_crps(batch.x, batch.truth, size)
         for term, weight in stage.terms.items():
-            yield term.__name__, weight * term(scene)
+            yield term.__name__, weight * term(batch)
         if stage.discriminator:
-            yield from self._play(stage, done, scene)
+            self._step_discriminators(done, batch)
+            if done >= stage.warmup:
+                yield from self._adversarial_losses(stage, batch)
 
-    def _play(self, stage: Stage, done: int, scene: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """A move of every discriminator, and then what the generator loses to them."""
-        adversaries = [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
-        verdicts = [
-            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene), done)
-            for discriminator, adversary in adversaries
+    def _adversaries(self) -> list[tuple[Any, Adversary]]:
+        return [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
+
+    def _step_discriminators(self, done: int, batch: TrainingBatch) -> None:
+        """Take one step of the discriminators' optimiser."""
+        discriminator_losses = [
+            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch), done)
+            for discriminator, adversary in self._adversaries()
         ]
         self.discriminator_optimiser.zero_grad(set_to_none=True)
-        torch.stack(verdicts).sum().backward()
+        torch.stack(discriminator_losses).sum().backward()
         weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
         self.processes.average_gradients(weights)
         norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
         self._must_be_finite([float(norm)], "The discriminator's loss")
         self.discriminator_optimiser.step()
-        if done < stage.warmup:
-            return
-        for discriminator in self._discriminators():
+
+    def _adversarial_losses(self, stage: Stage, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
+        """Yield the generator's losses that depend on discriminators, whose weights are constants here."""
+        adversaries = self._adversaries()
+        for discriminator, _ in adversaries:
             discriminator.requires_grad_(False)
         if stage.features:
-            energy = losses.feature_energy(adversaries[0][0], scene.x, scene.truth, scene.base, self.processes.mean)
+            energy = losses.feature_energy(adversaries[0][0], batch.x, batch.truth, batch.base, self.processes.mean)
             yield "features", stage.features * energy
         if stage.adversarial:
-            lost = [
-                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(scene))
+            generator_losses = [
+                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch))
                 for discriminator, adversary in adversaries
             ]
-            yield "adversarial", stage.adversarial * torch.stack(lost).sum()
-        for discriminator in self._discriminators():
+            yield "adversarial", stage.adversarial * torch.stack(generator_losses).sum()
+        for discriminator, _ in adversaries:
             discriminator.requires_grad_(True)
 
-    def _typical(self, f: Tensor) -> Tensor:
-        """What features have the mean square of those of all processes."""
-        return f if self.processes.count == 1 else self.processes.mean(f.detach().float().pow(2).mean()).sqrt()
+    def _dropout_cost(self, divergence: Tensor) -> Tensor:
+        """Return the cost of masks relative to the score, ``P / (2 N) mean(alpha - 1 - log(alpha))``.
 
-    def _ignorance(self, head: StochasticHead) -> Tensor:
-        """What masks cost, relative to the score: ``P / (2 N) mean(alpha - 1 - log(alpha))``.
-
-        alpha is the masks' variance, P the number of weights and N that of the values that the training
-        images hold beyond their observations: the divergence of `N(0, alpha)` from `N(0, 1)`, a weight. Near
-        the optimum a relative excess of the score equals the excess of the log-likelihood, so that masks
-        come to cost P / (2 N): what P weights cost that are estimated from N values.
+        alpha is the variance of the masks, P the number of weights, and N the number of values that the training
+        images have beyond their low-resolution images. The mean is that of `Head.dropout_divergence`: the divergence
+        of ``N(0, alpha)`` from ``N(0, 1)`` for each weight. Near the optimum a relative excess of the score equals
+        the excess of the log-likelihood, so the cost of masks is P / (2 N), that of P weights estimated from N values.
         """
         weights = sum(p.numel() for p in self.generator.parameters())
         beyond = max(1, self.operator.scale**2 - 1)
         values = self.pairs.low_pixels * self.pairs.bands * beyond
-        cost: Tensor = weights / (2 * values) * (head.dropout_logit.exp() - 1 - head.dropout_logit).mean()
+        cost: Tensor = weights / (2 * values) * divergence
         return cost
 
     def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
-        """Of the marginals that members have once projected, where the spread is the same all around."""
-        head, size = network.head, low.shape[-2:]
+        """Return the head's loss of marginal distributions, those of projected members.
+
+        Projection reduces standard deviations, by a factor that assumes equal ones nearby.
+        """
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
-        assert isinstance(shared, BackboneFeatures)
         detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
         error = truth - self.operator.invert(low) - detail
-        kept = self.operator.null_space_variance(*size).sqrt().to(self.device)
-        if isinstance(head, GaussianHead):
-            return losses.gaussian_likelihood(error, kept * sub_pixels(shared.spread, self.operator.scale).float())
-        assert isinstance(head, QuantileHead)
-        offsets = head.quantiles(shared)
-        quantiles = kept * sub_pixels(offsets.flatten(0, 1), self.operator.scale).float().unflatten(
-            0, offsets.shape[:2]
-        )
-        return losses.pinball(error, quantiles, torch.tensor(head.LEVELS, device=self.device))
+        factor = self.operator.null_space_variance(*low.shape[-2:]).sqrt().to(self.device)
+        return network.head.marginal_loss(shared, error, factor, self.operator.scale)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.minivgg import MiniVGG
+from bayesr.networks.features import MiniVGG
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.losses import rewarded_error
 

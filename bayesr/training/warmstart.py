@@ -1,8 +1,8 @@
-"""Starting from another network: what fits is taken, what can be adapted is, the rest stays as it was initialised."""
+"""Warm starts: weights of another network that fit are copied, some are adapted, and the rest stays as initialised."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,23 +11,27 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import StochasticHead
 
-_HEAD = "backbone.head."
-"""What sees the image itself, in every backbone."""
-_DIRECT = "head.direct.weight"
-_OF_MASKS = {"head.dropout_logit", "head.typical"}
+_FIRST_LAYER = "backbone.head."
+"""Prefix of the first layer of every backbone."""
+_OF_HEAD = "head."
+"""Prefix of the head's parameters."""
 
 
 @dataclass
 class TransferredWeights:
-    """What a warm start took over: names of parameters and buffers.
+    """Names of parameters and buffers by what a warm start did with them.
 
     Attributes
     ----------
-    whole, adapted, fresh, zero : list of str
-        Taken as they are; taken through the mean of all bands; left as initialised; set to zero, which for
-        a path that the source has not makes no difference to any member.
+    whole : list of str
+        Copied.
+    adapted : list of str
+        Copied as the mean over bands.
+    fresh : list of str
+        Left as initialised.
+    zero : list of str
+        Set to zero, because they belong to a path that the source does not have.
     """
 
     whole: list[str] = field(default_factory=list)
@@ -36,7 +40,7 @@ class TransferredWeights:
     zero: list[str] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
-        """For a model's card: the number of tensors taken, and the layers that were not taken as they are."""
+        """Return the number of copied tensors, and the layers that were not copied, for the model card."""
         layers = {
             what: sorted({name if name.count(".") < 2 else name.rpartition(".")[0] for name in names})
             for what, names in (("adapted", self.adapted), ("fresh", self.fresh), ("zero", self.zero))
@@ -46,25 +50,26 @@ class TransferredWeights:
 
 @torch.no_grad()
 def transfer_weights(network: Generator, source: Generator) -> TransferredWeights:
-    """Give `network` the weights of `source`, wherever they fit.
+    """Copy the weights of `source` to `network` where they fit.
 
-    The backbone must be of the same blocks and width. For other bands its first layer sees the sum of the
-    source's weights over bands, divided by the number of new ones, and every layer that makes sub-pixels
-    the mean over bands: a grey image comes out of a three-band network as it does of its one-band heir, and
-    a one-band network treats all its heir's bands alike. Other sizes of the head and other scales leave the
-    parts that they touch as initialised.
+    The backbones must have the same blocks and width. If the numbers of bands differ, the first layer gets the sum of
+    the source's weights over bands, divided by the new number of bands, and every layer that makes sub-pixels gets the
+    mean over bands. So a one-band network made from a three-band one returns for a grey image what the three-band
+    network returns for three equal bands, and a three-band network made from a one-band one treats its bands alike.
+    Where sizes of the head or scale factors differ, the affected layers stay as initialised.
 
     Raises
     ------
     TrainingFailed
-        When the backbones differ in more than bands; nothing has been changed then.
+        If the backbones differ in more than bands; the network is not changed then.
     """
-    known, state = source.state_dict(), network.state_dict()
+    given, state = source.state_dict(), network.state_dict()
 
     def backbone(values: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {k: tuple(v.shape) for k, v in values.items() if k.startswith("backbone.") and not k.startswith(_HEAD)}
+        names = [name for name in values if name.startswith("backbone.") and not name.startswith(_FIRST_LAYER)]
+        return {name: tuple(values[name].shape) for name in names}
 
-    if backbone(known) != backbone(state):
+    if backbone(given) != backbone(state):
         raise TrainingFailed(
             f"The network to start from, {source.architecture}, is not the recipe's, {network.architecture}: "
             "its backbone has another width or other blocks, so nothing fits. Start from another model, or from none."
@@ -74,52 +79,55 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
     ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
     for name, value in state.items():
         layer = name.rpartition(".")[0]
-        found = known.get(name) if _comparable(name, network, source) else None
-        if found is not None and layer in ours & theirs:
-            found = _other_outputs(found, *bands) if source.scale == network.scale else None
+        new = given.get(name) if _comparable(name, network, source) else None
+        if new is not None and layer in ours & theirs:
+            new = _other_outputs(new, *bands) if source.scale == network.scale else None
         elif layer in ours ^ theirs:
-            found = None
-        elif found is not None and name.startswith(_HEAD) and found.dim() == 4 and found.shape[1] == bands[0]:
-            found = _other_inputs(found, bands[1])
-        if found is None or found.shape != value.shape:
+            new = None
+        elif new is not None and name.startswith(_FIRST_LAYER) and new.dim() == 4 and new.shape[1] == bands[0]:
+            new = _other_inputs(new, bands[1])
+        if new is None or new.shape != value.shape:
             taken.fresh.append(name)
             continue
-        state[name] = found
-        (taken.whole if known[name].shape == value.shape else taken.adapted).append(name)
-    if {_DIRECT} == set(taken.fresh) - _OF_MASKS:  # the source's deviations are whole without it
-        state[_DIRECT] = torch.zeros_like(state[_DIRECT])
-        taken.fresh.remove(_DIRECT)
-        taken.zero.append(_DIRECT)
+        state[name] = new
+        (taken.whole if given[name].shape == value.shape else taken.adapted).append(name)
+    optional = set(taken.fresh) - _of_head(network.head.mask_parameters)
+    if optional and optional == _of_head(network.head.zero_is_neutral):  # the source's deviations need no such path
+        for name in sorted(optional):
+            state[name] = torch.zeros_like(state[name])
+            taken.fresh.remove(name)
+            taken.zero.append(name)
     network.load_state_dict(state)
     return taken
 
 
 def _sub_pixel_layers(network: Generator) -> set[str]:
-    """Layers whose channels are the sub-pixels of every band, bands first."""
-    head = network.head
-    if not isinstance(head, StochasticHead):
-        return {"up"}
-    return {"up", "head.mix"} if getattr(head, "mix", None) is not None else {"up", "head.exit", "head.spread"}
+    """Return the layers whose channels are the sub-pixels of all bands, bands first."""
+    return {"up", *_of_head(network.head.sub_pixel_layers)}
+
+
+def _of_head(names: Iterable[str]) -> set[str]:
+    """Return the names that layers and parameters of the head have in a generator."""
+    return {f"{_OF_HEAD}{name}" for name in names}
 
 
 def _comparable(name: str, network: Generator, source: Generator) -> bool:
     """Whether a parameter of this name means the same in both networks."""
-    if not name.startswith("head."):
+    if not name.startswith(_OF_HEAD):
         return True
-    if not (isinstance(network.head, StochasticHead) and isinstance(source.head, StochasticHead)):
-        return type(network.head) is type(source.head) and source.architecture == network.architecture
-    return name != "head.dropout_logit" or network.head.gaussian == source.head.gaussian
+    same = source.architecture == network.architecture
+    return network.head.takes(name.removeprefix(_OF_HEAD), source.head, same)
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:
-    """Weights of the first layer for other bands: of their mean, where it was of the mean of the source's."""
+    """Return weights of the first layer for another number of bands: the sum over bands divided by it."""
     if weight.shape[1] == bands:
         return weight
     return (weight.sum(1, keepdim=True) / bands).repeat(1, bands, 1, 1)
 
 
 def _other_outputs(value: Tensor, bands: int, wanted: int) -> Tensor:
-    """Weights or biases of a layer that makes sub-pixels, for other bands: the mean of the source's for each."""
+    """Return weights or biases of a layer of sub-pixels for another number of bands: the mean over bands for each."""
     if bands == wanted:
         return value
     mean = value.unflatten(0, (bands, -1)).mean(0, keepdim=True)

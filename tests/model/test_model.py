@@ -13,7 +13,7 @@ from bayesr import product
 from bayesr.errors import InvalidModel, UnknownModel
 from bayesr.model import header
 from bayesr.model.model import Model
-from bayesr.networks.generator import Generator
+from bayesr.networks.registry import build
 from bayesr.observe import bicubic
 
 
@@ -129,7 +129,7 @@ def test_bundled_model_keeps_its_promises(photo):
      {"head": "gaussian"}, {"head": "quantile"}],
 )  # fmt: skip
 def test_every_architecture_survives_its_file(options, photo, tmp_path):
-    generator = Generator(3, 4, **({"width": 8, "blocks": 1, "head_width": 8, "head_blocks": 2, "latent": 2} | options))
+    generator = build(**({"width": 8, "blocks": 1, "head_width": 8, "head_blocks": 2, "latent": 2} | options))
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.copy_(parameter.half().float())

@@ -19,7 +19,7 @@ def network(**options):
     return AnnotatorEnsemble(**SMALL | options)
 
 
-def test_annotators_who_differ_are_learnt_apart():
+def test_annotators_with_different_styles_are_learnt_separately():
     net, generator = network(), torch.Generator()
     optimiser = torch.optim.NAdam(net.parameters(), 1e-2)
     for step in range(80):
@@ -37,7 +37,7 @@ def test_annotators_who_differ_are_learnt_apart():
     assert np.mean([(a == b).double().mean() for a, b in zip(found, masks.bool(), strict=True)]) > 0.9
 
 
-def test_pairs_have_nothing_in_common():
+def test_pairs_share_no_weights():
     """The loss against one annotator moves one pair alone, as much as if the other were not there."""
     net = network()
     x, masks = discs(3, 0)
@@ -64,7 +64,7 @@ def test_maps_are_the_annotators_in_turn_and_their_mean_is_the_probability():
         torch.testing.assert_close(maps[:, 1], torch.sigmoid(net.pairs[1](x)))
 
 
-def test_all_begin_as_the_unet_that_is_taken_over():
+def test_all_pairs_start_with_the_output_of_a_trained_unet():
     net, unet = network(annotators=3), MobileUNet(**SMALL)
     net.begin_with(unet)
     x = torch.rand(1, 1, 12, 9)
@@ -83,7 +83,7 @@ def test_its_architecture_builds_it_again():
     assert (again.reach, again.multiple) == (net.pairs[0].reach, net.pairs[0].multiple)
 
 
-def test_another_number_of_annotators_is_an_error():
+def test_another_number_of_annotators_is_refused():
     x, masks = discs(2, 0)
     with pytest.raises(InvalidArgument, match="build it with annotators=2"):
         network(annotators=3).loss(x, masks, torch.ones_like(x), LOSSES["bce"], torch.Generator())

@@ -24,13 +24,13 @@ def test_attention_reaches_across_the_image_once_its_gate_is_open(net):
         return (net(changed) - net(y))[0, :, 0, 0].abs().max().item()
 
     with torch.no_grad():
-        assert effect() == 0, "a new gate is shut"
+        assert effect() == 0, "a new gate is closed"
         net.attention.gamma.fill_(1)
         assert effect() > 1e-6
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_attention_is_a_mean_of_all_pixels_by_the_likeness_of_their_keys(heads):
+def test_attention_is_a_mean_of_all_pixels_weighted_by_their_keys(heads):
     torch.manual_seed(0)
     net, f = SelfAttention(32, heads), torch.randn(2, 32, 3, 4)
     assert torch.equal(net(f), f)
@@ -46,7 +46,7 @@ def test_attention_is_a_mean_of_all_pixels_by_the_likeness_of_their_keys(heads):
     torch.testing.assert_close(net(f), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_takes_the_kernel_whose_memory_is_linear():
+def test_attention_uses_the_kernel_with_linear_memory():
     f = torch.rand(1, 64, 40, 40, requires_grad=True)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # an error where it cannot be taken
         SelfAttention(64)(f).sum().backward()

@@ -9,10 +9,11 @@ from torch import nn
 from bayesr.errors import InvalidModel
 from bayesr.networks.backbones.attention import AttentionBackbone
 from bayesr.networks.backbones.rrdb import RRDBBackbone
-from bayesr.networks.backbones.srresnet import SRResNetBackbone, StagedOutput
+from bayesr.networks.backbones.srresnet import SRResNetBackbone
 from bayesr.networks.backbones.swin import SwinBackbone
 from bayesr.networks.backbones.unet import UNetBackbone
-from bayesr.networks.generator import sub_pixels
+from bayesr.networks.layers import sub_pixels
+from bayesr.networks.outputs import StagedOutput
 from bayesr.sampling.engine import Graph
 
 BACKBONES = {
@@ -28,7 +29,7 @@ LOCAL = [name for name in BACKBONES if name != "attention"]
 
 
 def make(name: str, dtype=torch.float64) -> nn.Module:
-    """A backbone whose weights are as large as trained ones, statistics included."""
+    """Make a backbone whose weights and statistics are as large as trained ones."""
     torch.manual_seed(0)
     net = BACKBONES[name]()
     for key, value in net.state_dict().items():
@@ -42,7 +43,7 @@ def make(name: str, dtype=torch.float64) -> nn.Module:
 
 
 def follow(net: nn.Module, steps: int = 60) -> None:
-    """Let the power iteration of spectral norms come to its end."""
+    """Run the power iteration of spectral norms until it converges."""
     net.train()
     for _ in range(steps):
         net(torch.rand(1, 2, 2, 2))
@@ -55,15 +56,15 @@ def count(*modules: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 16), (1, 20)])
-def test_any_size_comes_out_as_it_went_in(name, size):
+def test_outputs_have_the_size_of_inputs(name, size):
     f = make(name)(torch.rand(2, 2, *size, dtype=torch.float64))
     assert f.shape == (2, make(name).width, *size)
     assert f.isfinite().all()
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_a_pixel_sees_exactly_as_far_as_is_said(name):
-    """Of all places of a pixel within a window, the farthest sees `reach` pixels; nothing is seen beyond."""
+def test_the_declared_reach_is_exact(name):
+    """At some position inside a window a pixel depends on pixels at distance `reach`, and at none on pixels beyond."""
     net = make(name)
     middle = (net.reach // net.multiple + 1) * net.multiple
     seen = []
@@ -80,7 +81,7 @@ def test_a_pixel_sees_exactly_as_far_as_is_said(name):
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_windows_of_an_image_give_what_the_whole_gives(name):
+def test_windows_agree_with_the_whole_image(name):
     net = make(name, torch.float32)
     start, reach = 2 * net.multiple, net.reach
     height, width = start + 2 * reach + 7, start + 2 * reach + 10
@@ -129,7 +130,7 @@ def test_engines_take_other_sizes_than_they_were_converted_for(name):
 
 
 def reference(w: dict[str, torch.Tensor], y: torch.Tensor, blocks: int, factors: int, training: bool) -> torch.Tensor:
-    """SRGAN's generator, written down once more from the paper's figure, in functions of named weights."""
+    """Evaluate SRGAN's generator as in the paper's figure, from named weights."""
 
     def conv(name, x):
         weight = w[f"{name}.weight"]
@@ -146,13 +147,13 @@ def reference(w: dict[str, torch.Tensor], y: torch.Tensor, blocks: int, factors:
     def prelu(name, x):
         return x.clamp(min=0) + w[f"{name}.weight"] * x.clamp(max=0)
 
-    first = f = prelu("trunk.activation", conv("trunk.head", y))
+    first = f = prelu("backbone.activation", conv("backbone.head", y))
     for i in range(blocks):
-        block = f"trunk.blocks.{i}"
+        block = f"backbone.blocks.{i}"
         change = norm(f"{block}.first_norm", conv(f"{block}.first", f))
         change = prelu(f"{block}.activation", change)
         f = f + norm(f"{block}.second_norm", conv(f"{block}.second", change))
-    f = first + norm("trunk.norm", conv("trunk.body", f))
+    f = first + norm("backbone.norm", conv("backbone.body", f))
     for i in range(factors):
         f = conv(f"up.stages.{i}", f)
         n, channels, h, width = f.shape
@@ -187,25 +188,6 @@ def test_srresnet_has_the_published_number_of_parameters():
     assert count(SRResNetBackbone(3, normalise=False)) == count(SRResNetBackbone(3)) - 33 * norm
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3, 4, 6, 8])
-def test_a_staged_output_sees_as_far_as_it_says(scale):
-    torch.manual_seed(0)
-    out = StagedOutput(2, 2, scale).double()
-    f = torch.rand(1, 2, 13, 13, dtype=torch.float64, requires_grad=True)
-    folded = out(f)
-    assert folded.shape == (1, 2 * scale**2, 13, 13)
-    (slope,) = torch.autograd.grad(folded[0, :, 6, 6].sum(), f)
-    for axis in (0, 1):
-        touched = np.nonzero(slope[0].abs().sum((0, 1 + axis)).numpy())[0]
-        assert (6 - touched.min(), touched.max() - 6) == (out.reach, out.reach)
-
-
-def test_a_staged_output_refuses_what_it_has_no_stages_for():
-    for scale in (0, 5, 10):
-        with pytest.raises(InvalidModel, match="sub-pixel"):
-            StagedOutput(4, 1, scale)
-
-
 # -- the others' sizes -----------------------------------------------------------------------
 
 
@@ -216,7 +198,7 @@ def test_rrdb_has_the_number_of_parameters_of_the_released_network():
 
 
 def test_swin_has_the_number_of_parameters_of_the_released_network():
-    """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45); the output head is one convolution to 3 x 2^2 channels."""
+    """910.2 K for x2 (github.com/JingyunLiang/SwinIR, issue 45), with one convolution to 3 x 2^2 channels."""
     assert count(SwinBackbone(3)) + 60 * 12 * 9 + 12 == 910_152
 
 

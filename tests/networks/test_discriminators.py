@@ -18,7 +18,7 @@ DISCRIMINATORS = {
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize("size", [32, 128])
-def test_critics_take_any_patch(name, bands, size):
+def test_discriminators_take_patches_of_any_size(name, bands, size):
     torch.manual_seed(0)
     discriminator = DISCRIMINATORS[name](bands)
     x, context = torch.rand(2, 2, bands, size, size)
@@ -31,7 +31,7 @@ def test_critics_take_any_patch(name, bands, size):
     assert all(p.grad is not None for name, p in discriminator.named_parameters())
 
 
-def test_the_image_critic_is_the_published_network():
+def test_the_image_discriminator_is_the_published_network():
     """Weights of the eight convolutions, seven normalisations and two dense layers, counted from the paper's figure."""
     widths = [3, 64, 64, 128, 128, 256, 256, 512, 512]
     convolutions = sum(9 * a * b + b for a, b in pairwise(widths))
@@ -44,7 +44,7 @@ def test_the_image_critic_is_the_published_network():
     assert [tuple(f.shape[1:]) for f in features] == [(4, 48, 48), (8, 24, 24), (16, 12, 12), (32, 6, 6)]
 
 
-def test_conditional_critics_see_the_context_and_others_do_not():
+def test_only_conditional_discriminators_depend_on_the_context():
     torch.manual_seed(0)
     x, one, two = torch.rand(3, 2, 1, 32, 32)
     for conditional in (False, True):
@@ -52,7 +52,7 @@ def test_conditional_critics_see_the_context_and_others_do_not():
         assert torch.equal(discriminator(x, one)[0], discriminator(x, two)[0]) != conditional
 
 
-def test_without_normalisation_images_do_not_see_each_other():
+def test_without_normalisation_images_are_independent():
     torch.manual_seed(0)
     x, context = torch.rand(2, 3, 1, 32, 32)
     for normalised in (False, True):
@@ -81,7 +81,7 @@ def test_spectral_norms_are_bounded_whatever_the_weights():
         assert float(largest) == pytest.approx(1, abs=0.02)
 
 
-def test_attention_lets_a_patch_be_judged_by_the_whole_image():
+def test_attention_makes_logits_depend_on_the_whole_image():
     torch.manual_seed(0)
     discriminator = AttentionDiscriminator(1, 4, width=16)
     x = torch.rand(1, 1, 128, 128)

@@ -1,59 +1,12 @@
 import numpy as np
-import pytest
 import torch
 
-from bayesr.networks.generator import Generator, sub_pixels
-from tests.conftest import make_model
+from bayesr.networks.registry import build
 
 
-@pytest.mark.parametrize("head", ["gaussian", "quantile"])
-def test_marginal_tails_draw_from_what_they_say(head):
+def test_the_declared_reach_of_a_generator_is_exact():
     torch.manual_seed(0)
-    net = Generator(1, 4, width=4, blocks=1, head=head)
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    shared = net.prepare(torch.rand(1, 1, 2, 2))
-    drawn = net.head(shared, torch.randn(20_000, 16, 2, 2), []) - shared.detail
-    if head == "gaussian":
-        torch.testing.assert_close(drawn.std(0), shared.spread[0], rtol=0.05, atol=0)
-        return
-    quantiles = net.head.quantiles(shared)[0]
-    assert (quantiles.diff(dim=0) > 0).all(), "quantiles never cross"
-    found = (drawn[:, None] < quantiles).float().mean(0)
-    torch.testing.assert_close(
-        found, torch.tensor(net.head.LEVELS).view(-1, 1, 1, 1).expand_as(found), rtol=0, atol=0.02
-    )
-
-
-def test_without_latents_masks_are_all_that_is_random():
-    model = make_model(latent=0)
-    img = np.random.default_rng(0).integers(0, 255, (6, 7, 3), np.uint8)
-    ds = model.sample(img, 4)
-    assert ds.attrs["masks"] == 4
-    assert float(ds["samples"].std("realization").mean()) > 0.1
-    twice = model.sample(img, 4, masks=2)
-    np.testing.assert_allclose(twice["samples"][0], twice["samples"][2], atol=1e-3)
-    np.testing.assert_allclose(twice["mean"], twice["samples"].mean("realization"), atol=1e-3)
-    assert not model.generator.head.dropout_logit.requires_grad
-    marginal = make_model(head="gaussian").sample(img, 4)
-    assert marginal.attrs["masks"] == 1 and np.isnan(marginal["epistemic"]).all()
-
-
-def test_the_direct_path_is_linear():
-    z = torch.randn(2, 4, 8, 8)
-    net = Generator(3, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, direct=True)
-    for block in net.head.blocks:
-        torch.nn.init.zeros_(block.second.weight)
-    torch.nn.init.zeros_(net.head.exit.bias)
-    shared, masks = net.prepare(torch.rand(1, 3, 8, 8)), [torch.ones(1, 8, 1, 1)] * 2
-    draw = lambda z: net.head(shared, z, masks) - net.head(shared, 0 * z, masks)  # noqa: E731
-    assert draw(z).abs().max() > 1e-3
-    torch.testing.assert_close(draw(2 * z), 2 * draw(z), rtol=1e-4, atol=1e-6)
-
-
-def test_generator_sees_as_far_as_it_says():
-    torch.manual_seed(0)
-    net = Generator(1, 4, width=4, blocks=2, head_width=4, head_blocks=2, latent=1)
+    net = build(bands=1, scale=4, width=4, blocks=2, head_width=4, head_blocks=2, latent=1)
     for p in net.parameters():
         torch.nn.init.constant_(p, 0.1)
     size = 2 * net.reach + 9
@@ -63,47 +16,3 @@ def test_generator_sees_as_far_as_it_says():
     out[0, 0, 4 * (size // 2) : 4 * (size // 2) + 4, 4 * (size // 2) : 4 * (size // 2) + 4].sum().backward()
     seen = np.nonzero(y.grad[0, 0].abs().sum(0).numpy())[0]
     assert size // 2 - seen.min() == net.reach == seen.max() - size // 2
-
-
-def test_sub_pixels_are_a_pixel_shuffle():
-    g = torch.rand(2, 48, 5, 6)
-    for layout in (torch.contiguous_format, torch.channels_last):
-        assert torch.equal(sub_pixels(g.contiguous(memory_format=layout), 4), torch.nn.functional.pixel_shuffle(g, 4))
-
-
-def test_one_mask_for_all_is_a_mask_for_each():
-    torch.manual_seed(0)
-    net = Generator(1, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2)
-    z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
-    masks = [(torch.rand(1, 8, 1, 1) > 0.4) * 1.5 for _ in range(2)]
-    each = net.draw(shared, z, [m.expand(3, -1, -1, -1) for m in masks])
-    torch.testing.assert_close(net.draw(shared, z, masks), each)
-
-
-def test_training_masks_have_the_moments_of_dropout_and_a_gradient():
-    head = Generator(1, 4, 8, 1, 256, 2, 1, dropout=0.3, gaussian_dropout=True).head
-    perturbation, *masks = head.training_masks(200, torch.Generator().manual_seed(0))
-    assert [mask.shape for mask in masks] == [(200, 256, 1, 1)] * 2
-    for mask in masks:
-        assert abs(mask.mean().item() - 1) < 0.01
-        assert abs(mask.var().item() - 0.3 / 0.7) < 0.01
-    # Features of the typical size make a detail of variance alpha / 100: that of their sum with the weights.
-    for _ in range(400):
-        head.note(torch.full((1, 8, 4, 4), 3.0))
-    random = torch.Generator().manual_seed(1)
-    drawn = [9 * head.training_masks(1, random)[0].flatten(1).pow(2).sum(1).mean().item() for _ in range(100)]
-    assert np.mean(drawn) == pytest.approx(0.01 * 0.03 / 0.97, rel=0.05)
-    (masks[0].pow(2).mean() + perturbation.pow(2).mean()).backward()
-    assert (head.dropout_logit.grad[:2] > 0).all()
-
-
-def test_perturbed_weights_reach_the_mean():
-    torch.manual_seed(0)
-    net = Generator(1, 4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, gaussian_dropout=True)
-    z, shared = torch.randn(3, 4, 6, 7), net.prepare(torch.rand(1, 1, 6, 7))
-    first, *masks = net.head.training_masks(1, torch.Generator().manual_seed(0))
-    one = net.draw(shared, z, [first, *masks])
-    torch.testing.assert_close(net.draw(shared, z, [first, *(m.expand(3, -1, -1, -1) for m in masks)]), one)
-    shift = one - net.draw(shared, z, [0 * first, *masks])
-    torch.testing.assert_close(shift, shift[:1].expand_as(shift), rtol=0, atol=1e-6)
-    assert shift.abs().max() > 1e-4

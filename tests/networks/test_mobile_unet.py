@@ -15,7 +15,7 @@ from bayesr.segmentation.registry import build
 
 
 def make(seed: int = 0, **options: object) -> MobileUNet:
-    """In evaluation mode, with statistics of normalisation that are not those of a fresh network."""
+    """Return a network in evaluation mode, with statistics that differ from those of a new one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MobileUNet(**({"width": 0.25, "depth": 2} | options)).eval()
@@ -28,7 +28,7 @@ def make(seed: int = 0, **options: object) -> MobileUNet:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(1, 4))
-def test_any_size_comes_out_as_it_went_in(height, width, depth, bands):
+def test_outputs_have_the_size_of_inputs(height, width, depth, bands):
     network = make(depth=depth, bands=bands, outputs=2)
     with torch.no_grad():
         logits = network(torch.rand(1, bands, height, width))
@@ -36,7 +36,7 @@ def test_any_size_comes_out_as_it_went_in(height, width, depth, bands):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_a_pixel_depends_on_what_lies_within_reach_alone(depth):
+def test_a_pixel_depends_on_pixels_within_reach_alone(depth):
     """At every phase of the coarse grid, by the gradient; and the reach is no more than twice too long."""
     network, multiple = make(depth=depth), 2**depth
     side = -(-(2 * network.reach + 8) // multiple) * multiple
@@ -141,6 +141,6 @@ def test_an_encoder_file_runs_no_code(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"depth": 6}, {"depth": 0}, {"bands": 0}, {"width": 0.0}, {"decoder": [8]}])
-def test_sizes_that_cannot_be(options):
+def test_invalid_sizes_are_refused(options):
     with pytest.raises(InvalidModel):
         make(**options)

@@ -16,7 +16,7 @@ from bayesr.segmentation.registry import build
 
 
 def network(**options):
-    """Untrained, but for z: at first it would say nothing."""
+    """Return an untrained network whose output depends on z, unlike the initial one."""
     torch.manual_seed(0)
     net = ProbabilisticUNet(**{"width": 0.1, "depth": 2, "decoder": (8, 8), "latent": 2} | options)
     torch.nn.init.normal_(net.join[-1].weight)
@@ -24,7 +24,7 @@ def network(**options):
 
 
 def discs(n, seed):
-    """Dim discs of which nobody knows whether annotators draw them small or large: images and two masks each."""
+    """Return images of dim discs, and two masks of each: a small and a large one."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:16, :16]
     centre = random.uniform(6, 10, (2, n, 1, 1))
@@ -36,7 +36,7 @@ def discs(n, seed):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A network that was trained on discs for a second, and its losses."""
+    """A network trained on discs for a second, and its losses."""
     net, generator = network(beta=0.5), torch.Generator().manual_seed(0)
     optimiser, losses = torch.optim.Adam(net.parameters(), 1e-2), []
     for step in range(80):
@@ -54,8 +54,8 @@ def test_the_bound_rises(trained):
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:10])
 
 
-def test_draws_are_small_or_large_as_annotators_draw(trained):
-    """One answer for both lies farther from the annotators than draws do, though draws are of either kind."""
+def test_maps_are_as_diverse_as_annotators(trained):
+    """Random maps are closer to the annotators than a single one is, and are of both kinds."""
     net, _ = trained
     x, masks = discs(6, 1000)
     drawn = net.maps(x, 24, torch.Generator().manual_seed(1))[:, :, 0] >= 0.5
@@ -67,7 +67,7 @@ def test_draws_are_small_or_large_as_annotators_draw(trained):
     assert 0.05 < large < 0.95
 
 
-def test_the_posterior_knows_whose_mask_it_saw(trained):
+def test_the_posterior_distinguishes_annotators(trained):
     net, _ = trained
     x, masks = discs(6, 2000)
     features, prior = net.expected(x)
@@ -97,7 +97,7 @@ def test_the_loss_is_divergence_minus_density(loss):
         assert divergence > 0 and found[-1] == pytest.approx(pixels + beta * divergence / 256, rel=1e-4)
 
 
-def test_it_begins_as_the_unet_that_it_takes_over():
+def test_it_starts_with_the_output_of_a_trained_unet():
     torch.manual_seed(1)
     net, unet = ProbabilisticUNet(width=0.1, depth=2), MobileUNet(width=0.1, depth=2)
     net.begin_with(unet)
@@ -145,7 +145,7 @@ def test_its_architecture_builds_it_again():
     assert again.beta == 10 and again.reach is None
 
 
-def test_sizes_that_no_network_has():
+def test_invalid_sizes_are_refused():
     with pytest.raises(InvalidModel, match="beta is positive"):
         ProbabilisticUNet(beta=0)
     with pytest.raises(InvalidModel, match="one value or more"):

@@ -1,4 +1,4 @@
-"""torchvision beside a torch for CPUs: each test is an interpreter of its own, for imports happen once."""
+"""Each test runs in an interpreter of its own, because imports happen once."""
 
 import subprocess
 import sys
@@ -49,13 +49,13 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
-def test_torchvision_works_and_what_is_missing_says_so():
+def test_torchvision_works_and_missing_operators_raise():
     """Whether or not its operators load: networks and transforms run, and no operator is made up."""
     done = run(RUN)
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_is_declared_where_operators_are_there():
+def test_nothing_is_declared_if_operators_are_available():
     """Operators that were registered before, as the compiled ones are, stay the only ones."""
     vision.torchvision()
     if not vision._declared:

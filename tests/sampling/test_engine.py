@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import bayesr
 from bayesr.cli import main
 from bayesr.errors import BayesrError, EngineUnavailable, InvalidArgument
-from bayesr.networks.generator import Generator
+from bayesr.networks.registry import build
 from bayesr.sampling import engine
 from tests.conftest import make_model
 
@@ -53,7 +53,7 @@ def test_other_tails_need_no_code_of_their_own(model, photo, options):
     sizes = {"width": 8, "blocks": 1, "head_width": 8, "head_blocks": 2, "latent": 2} | options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        other = replace(model, generator=Generator(**sizes).eval().requires_grad_(False))
+        other = replace(model, generator=build(**sizes).eval().requires_grad_(False))
     close(other.sample(photo, 8, device="openvino"), other.sample(photo, 8), 255)
 
 

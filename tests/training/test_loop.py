@@ -11,7 +11,21 @@ from bayesr.training.loop import Trainer, with_steps
 from tests.conftest import TINY
 
 
-def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
+def test_the_cost_of_masks_falls_with_the_number_of_values(trainer):
+    """``P / (2 N)`` times the divergence, which is least at alpha = 1, where dropout rates stop."""
+    head, low_pixels = trainer.generator.head, trainer.pairs.low_pixels
+    weights = sum(p.numel() for p in trainer.generator.parameters())
+    divergence = head.dropout_divergence()
+    cost = trainer._dropout_cost(divergence).item()
+    assert cost == pytest.approx(weights / (2 * low_pixels * 3 * 15) * divergence.item()) and cost > 0
+    head.dropout_logit.data.fill_(1.0)
+    for _ in range(4):
+        trainer.advance()
+    assert head.dropout_logit.max() <= 0
+    assert head.dropout_divergence() < divergence
+
+
+def test_the_loss_falls_and_every_part_learns(folder, tmp_path):
     longer = with_steps(TINY, {"fidelity": 150})
     trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), longer.patch))
     before = {k: v.clone() for k, v in trainer.generator.state_dict().items()}
@@ -26,12 +40,12 @@ def test_fidelity_falls_and_every_part_learns(folder, tmp_path):
     assert {"crps", "patch4", "dropout"} <= set(trainer.history[-1])
 
 
-def test_critic_features_join_the_loss(trainer):
+def test_discriminator_features_join_the_loss(trainer):
     records = [trainer.advance() for _ in range(10)]
     assert "features" not in records[6] and records[8]["features"] > 0 and records[8]["adversarial"] > 0
 
 
-def test_members_of_a_group_share_their_mask_and_explain_the_input(trainer):
+def test_members_of_a_group_share_their_mask_and_are_consistent(trainer):
     low, _ = trainer.pairs.batch(2, torch.Generator().manual_seed(0))
     _, x = trainer.members(low, 3)
     assert x.shape == (2, 3, 3, 32, 32)
@@ -57,8 +71,8 @@ def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
             assert torch.equal(value, b.state_dict()[key]), key
 
 
-def test_spread_settles_where_the_score_is_best(trainer):
-    """Too narrow by half: widened. And what has settled stays."""
+def test_spread_is_calibrated_where_the_score_is_best(trainer):
+    """Too narrow a spread is widened, and a calibrated one stays."""
     for _ in range(20):
         trainer.advance()
     trainer.calibrate_spread(60)
@@ -73,8 +87,8 @@ def weights_of(trainer):
 
 
 @pytest.mark.parametrize("part", ["loss", "gradient", "critic"])
-def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
-    """With the step and the batch; the generator, its average and the checkpoint are as they were."""
+def test_training_stops_before_weights_are_not_finite(trainer, tmp_path, part):
+    """The message names step and batch; the generator, its average and the checkpoint do not change."""
     while trainer.step < 7:
         trainer.advance()
     path = tmp_path / "c.npz"
@@ -87,9 +101,7 @@ def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
         trainer.networks["critic"].verdict.register_forward_hook(lambda module, given, out: out * float("inf"))
     else:
         trainer.generator.up.weight.register_hook(lambda gradient: gradient * float("nan"))
-    with pytest.raises(
-        TrainingFailed, match=r"at step 7 \(stage discriminator\).*The batch: photos/\d\.png \[\d+:\d+, "
-    ):
+    with pytest.raises(TrainingFailed, match=r"at step 7 \(stage critic\).*The batch: photos/\d\.png \[\d+:\d+, "):
         trainer.run(path, every=1)
     assert path.read_bytes() == saved
     for name, value in weights_of(trainer).items():
@@ -97,7 +109,7 @@ def test_what_is_not_finite_stops_before_it_does_harm(trainer, tmp_path, part):
         assert torch.isfinite(value).all() if name.startswith("critic") else same, name
 
 
-def test_time_stops_training_and_steps_do(trainer, tmp_path):
+def test_training_stops_by_time_and_by_steps(trainer, tmp_path):
     assert not trainer.run(tmp_path / "c.npz", time_limit=0) and trainer.step == 1
     assert trainer.run(tmp_path / "c.npz") and trainer.step == trainer.steps
     assert trainer.history[-1]["step"] == 10
@@ -112,7 +124,7 @@ SCORES = {
 
 @pytest.mark.parametrize("stop", [None, 6, 13])
 def test_stages_end_when_scores_do_not_improve(trainer, tmp_path, stop):
-    """PSNR without members, fair CRPS with them; what is left is the best of the averages."""
+    """By PSNR without members and fair CRPS with them; the best of the averages is kept."""
     what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 10})
     averages = {}
 
@@ -145,7 +157,7 @@ def test_stages_end_when_scores_do_not_improve(trainer, tmp_path, stop):
     assert torch.equal(again.average.up.weight, averages[16])
 
 
-def test_the_best_average_of_a_stage_is_what_the_next_begins_with(trainer, tmp_path):
+def test_a_stage_starts_from_the_best_average_of_the_one_before(trainer, tmp_path):
     what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 1})
     averages = {}
 
@@ -167,8 +179,8 @@ def test_the_best_average_of_a_stage_is_what_the_next_begins_with(trainer, tmp_p
         Trainer(what, trainer.pairs).run(tmp_path / "c.npz", patience=4)
 
 
-def test_patience_waits_for_the_losses_of_point_estimators_that_play(folder, tmp_path):
-    """PSNR falls while they play, which must not end the stage; and the critics' warm-up does not count."""
+def test_patience_scores_adversarial_point_estimators_by_their_losses(folder, tmp_path):
+    """PSNR falls with an adversarial loss, which must not end the stage. The discriminators' warm-up is not scored."""
     stage = dataclasses.replace(TINY.stages[2], steps=60, members=0, warmup=10, features=0.0, adversarial=0.1)
     what = dataclasses.replace(TINY, stages=(stage,))
 
@@ -183,5 +195,5 @@ def test_patience_waits_for_the_losses_of_point_estimators_that_play(folder, tmp
         return trainer.step, min(played, key=played.get)
 
     (stopped, best), (other, _) = last_step(iter(range(100, 0, -1))), last_step(iter(range(100)))
-    assert stopped == other, "what validation says does not matter"
+    assert stopped == other, "scores of validation are not used"
     assert stopped == best + 4 or stopped == 60

@@ -5,7 +5,7 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
-from bayesr.networks.generator import BACKBONES, Generator
+from bayesr.networks.registry import BACKBONES, build
 from bayesr.training.loop import Trainer
 from bayesr.training.recipes import recipe
 from bayesr.training.warmstart import transfer_weights
@@ -16,7 +16,7 @@ SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
 
 def network(bands=3, scale=4, seed=0, **sizes):
     torch.manual_seed(seed)
-    made = Generator(bands, scale, **SIZES | sizes)
+    made = build(bands=bands, scale=scale, **SIZES | sizes)
     for parameter in made.parameters():
         if parameter.dim() == 4:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -28,7 +28,7 @@ def members(net, y, z):
     return net.draw(net.prepare(y), z, net.head.masks(nothing))
 
 
-def test_the_same_architecture_is_taken_whole():
+def test_equal_architectures_are_copied():
     source, target = network(seed=1), network(seed=2)
     taken = transfer_weights(target, source)
     assert not taken.fresh and not taken.adapted and len(taken.whole) == len(target.state_dict())
@@ -36,8 +36,8 @@ def test_the_same_architecture_is_taken_whole():
 
 
 @pytest.mark.parametrize("mix", [0, 48])
-def test_a_colour_network_makes_of_grey_what_its_grey_heir_makes(mix):
-    """To the mean over bands, where the path from latents to pixels is linear in the bands."""
+def test_a_grey_network_agrees_with_its_colour_source_on_grey_images(mix):
+    """Members agree in the mean over bands if the path from latents to pixels is linear in the bands."""
     source, target = network(3, seed=1, mix=mix), network(1, seed=2, mix=mix)
     taken = transfer_weights(target, source)
     assert not taken.fresh and "backbone.head.weight" in taken.adapted and "up.weight" in taken.adapted
@@ -49,7 +49,7 @@ def test_a_colour_network_makes_of_grey_what_its_grey_heir_makes(mix):
         torch.testing.assert_close(members(target, y, z), colour, rtol=1e-4, atol=1e-5)
 
 
-def test_a_grey_network_treats_all_bands_of_its_heir_alike():
+def test_a_colour_network_from_a_grey_source_treats_bands_alike():
     source, target = network(1, seed=1), network(3, seed=2)
     assert not transfer_weights(target, source).fresh
     y, z = torch.rand(1, 1, 6, 5), torch.randn(1, 4, 6, 5)
@@ -57,7 +57,7 @@ def test_a_grey_network_treats_all_bands_of_its_heir_alike():
     torch.testing.assert_close(made, members(source, y, z).expand(-1, 3, -1, -1), rtol=1e-4, atol=1e-5)
 
 
-def test_another_scale_keeps_the_trunk_and_what_makes_no_pixels():
+def test_another_scale_factor_leaves_sub_pixel_layers_fresh():
     source, target = network(scale=4, seed=1), network(scale=2, seed=2)
     before = {name: value.clone() for name, value in target.state_dict().items()}
     taken = transfer_weights(target, source)
@@ -67,7 +67,7 @@ def test_another_scale_keeps_the_trunk_and_what_makes_no_pixels():
         assert torch.equal(value, before[name] if name in taken.fresh else source.state_dict()[name]), name
 
 
-def test_another_tail_is_fresh_where_it_differs():
+def test_another_head_is_fresh_where_it_differs():
     source = network(seed=1)
     for change in (dict(head_width=10), dict(mix=16), dict(head_blocks=3), dict(head="gaussian")):
         target = network(seed=2, **change)
@@ -88,7 +88,7 @@ def test_a_direct_path_that_the_source_lacks_changes_no_member():
 
 
 @pytest.mark.parametrize("change", [dict(width=12), dict(blocks=3), dict(blocks=1)])
-def test_another_trunk_shares_nothing(change):
+def test_another_backbone_is_refused(change):
     source, target = network(seed=1), network(seed=2, **change)
     before = {name: value.clone() for name, value in target.state_dict().items()}
     with pytest.raises(TrainingFailed, match="backbone"):
@@ -98,7 +98,7 @@ def test_another_trunk_shares_nothing(change):
 
 def test_the_recipe_starts_from_the_bundled_model():
     what = recipe("bayes-srgan")
-    target, bundled = Generator(3, 4, **what.network), bayesr.load("natural-x4").generator
+    target, bundled = build(bands=3, scale=4, **what.network), bayesr.load("natural-x4").generator
     taken = transfer_weights(target, bundled)
     assert all(name in taken.whole for name in target.state_dict() if name.startswith(("backbone.", "up.")))
 
@@ -116,10 +116,10 @@ def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
-def test_every_trunk_starts_from_another_sampling_rate_and_other_bands(backbone):
+def test_every_backbone_starts_from_another_scale_factor_and_other_bands(backbone):
     options = {"swin": dict(heads=2, depth=2, window=4)}.get(backbone)
     sizes = dict(width=8, blocks=1, head_blocks=0, backbone=backbone, backbone_options=options)
-    source, target = Generator(1, 2, **sizes), Generator(3, 4, **sizes)
+    source, target = build(bands=1, scale=2, **sizes), build(bands=3, scale=4, **sizes)
     taken = transfer_weights(target, source)
     assert {name.partition(".")[0] for name in taken.fresh if not name.endswith(("._u", "._v"))} <= {"up"}
     y = torch.rand(1, 1, 8, 8)

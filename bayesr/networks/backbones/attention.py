@@ -1,4 +1,4 @@
-"""SAGAN's self-attention: every pixel sees every other, at a memory that grows with the pixels, not their pairs."""
+"""SAGAN's self-attention between all pixels, with memory linear in the number of pixels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.residual import ResidualBlock, convolution
+from bayesr.networks.backbones.residual import ResidualBlock
+from bayesr.networks.layers import convolution
 
 
 class SelfAttention(nn.Module):
     """``f + gamma W_v sum_j a_ij W_h f_j``, ``a_ij = softmax_j((W_f f_j)^T (W_g f_i))``: `n x width x h x w` to itself.
 
-    The gate gamma is learnt and starts at 0, where nothing but the pixel itself is seen. As published: products
-    are not scaled, and query, key and value have an eighth of the channels. (Released code takes half of them for
-    the value and a quarter of the keys. With one width for all three, torch has kernels whose memory is linear.)
+    The gate gamma is learnt and starts at 0, where the layer is the identity. As published, products are not scaled,
+    and query, key and value have an eighth of the channels. (The released code uses half of the channels for the value
+    and a quarter of the keys. With one width for all three, torch has kernels with linear memory.)
 
     Parameters
     ----------
     width : int
         Channels in and out.
     heads : int
-        Into how many groups the eighth of the channels is split, each with attention of its own.
+        Heads of attention; each has an equal part of the eighth of the channels.
     spectral : bool
-        Whether the 1x1 convolutions are divided by their spectral norm.
+        Divide the 1x1 convolutions by their spectral norm.
 
     Raises
     ------
     InvalidModel
-        When heads do not divide an eighth of the width.
+        If `heads` does not divide an eighth of the width.
 
     References
     ----------
@@ -41,9 +42,11 @@ class SelfAttention(nn.Module):
         super().__init__()
         inner = max(1, width // 8)
         if inner % heads:
-            raise InvalidModel(f"An eighth of the width, {inner}, is no multiple of the heads, {heads}: change either.")
+            raise InvalidModel(
+                f"An eighth of the width, {inner}, is no multiple of the heads, {heads}: change one of them."
+            )
         self.heads = heads
-        # 1x1 convolutions, as products: torch's own may take a slow path on a CPU.
+        # 1x1 convolutions as matrix products, because torch's own may take a slow path on a CPU.
         self.query, self.key, self.value = (nn.Linear(width, inner, bias=False) for _ in range(3))
         self.out = nn.Linear(inner, width, bias=False)
         if spectral:
@@ -59,27 +62,27 @@ class SelfAttention(nn.Module):
             values: Tensor = layer(pixels)
             return values.view(n, height * width, self.heads, -1).transpose(1, 2)
 
-        found = F.scaled_dot_product_attention(split(self.query), split(self.key), split(self.value), scale=1.0)
-        change: Tensor = self.out(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(split(self.query), split(self.key), split(self.value), scale=1.0)
+        change: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return f + self.gamma * change.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 class AttentionBackbone(nn.Module):
-    """A residual backbone with self-attention in its middle and spectral norm on all weights, after SAGAN.
+    """Residual backbone with self-attention in its middle and spectral normalisation of all weights, after SAGAN.
 
-    `n x bands x h x w` to `n x width x h x w`. Every weight W is divided by the largest singular value of W as a
-    matrix, `outputs x inputs*9`, which training follows by one power iteration a step; evaluation takes it as it is
-    left. As each pixel sees the whole image, tiles do not agree: `reach` is None. SAGAN makes images from noise,
-    with batch normalisation; the residual blocks around the attention are this package's, without.
+    It maps `n x bands x h x w` to `n x width x h x w`. Every weight W is divided by the largest singular value of W as
+    a matrix, `outputs x inputs*9`. Training updates that value by one power iteration per step; evaluation uses the
+    last one. Features depend on the whole image, so tiles do not agree and `reach` is None. SAGAN generates images
+    from noise, with batch normalisation; the residual blocks around the attention are those of `ResidualBackbone`.
 
-    Values are expected in about [0, 1]; the backbone centres them itself.
+    Values are expected in about [0, 1]; the backbone centres them.
 
     Parameters
     ----------
     bands, width, blocks : int
         Bands of the image, channels, residual blocks.
     heads : int
-        Of the attention.
+        Heads of attention.
 
     References
     ----------
@@ -101,7 +104,7 @@ class AttentionBackbone(nn.Module):
         self.attention = SelfAttention(width, heads, spectral=True)
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch convolves small images with few bands by a slow path that forgets the layout.
+        # On a CPU torch's path for small images with few bands loses the memory layout.
         f: Tensor = self.head(y - 0.5).contiguous(memory_format=torch.channels_last)
         for i, block in enumerate(self.blocks):
             if i == len(self.blocks) // 2:

@@ -1,4 +1,4 @@
-"""The plain residual backbone: dense 3x3 convolutions and nothing else, which is what CPUs run fastest."""
+"""The plain residual backbone. It has dense 3x3 convolutions alone, which CPUs run fastest."""
 
 from __future__ import annotations
 
@@ -6,24 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.1
-"""Negative slope of every activation: without normalisation smoother ones stay linear for long."""
-
-
-def convolution(inputs: int, outputs: int, *, std: float | None = None, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded; `std` asks for weights that start near zero."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
-    if std is None:
-        nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
-    else:
-        nn.init.normal_(layer.weight, std=std)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+from bayesr.networks.layers import SLOPE, convolution
 
 
 class ResidualBlock(nn.Module):
-    """``f + conv(act(conv(f)))``, without normalisation, so that neither members nor tiles see each other."""
+    """``f + conv(act(conv(f)))``, without normalisation, so that members and tiles are independent."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -36,9 +23,14 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualBackbone(nn.Module):
-    """Features of the low-resolution image: `n x bands x h x w` to `n x width x h x w`.
+    """Residual backbone, `n x bands x h x w` to `n x width x h x w`.
 
-    Values are expected in about [0, 1]; the backbone centres them itself.
+    Values are expected in about [0, 1]; the backbone centres them.
+
+    Parameters
+    ----------
+    bands, width, blocks : int
+        Bands of the image, channels, residual blocks.
     """
 
     def __init__(self, bands: int, width: int, blocks: int) -> None:
@@ -49,8 +41,8 @@ class ResidualBackbone(nn.Module):
         self.reach, self.multiple = 1 + 2 * blocks, 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch convolves small images with few bands by a slow path that forgets the layout, and
-        # everything after it would be three times slower.
+        # On a CPU torch's path for small images with few bands loses the memory layout, which would make everything
+        # after it three times slower.
         f: Tensor = self.head(y - 0.5).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             f = block(f)

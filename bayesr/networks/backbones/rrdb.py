@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SLOPE = 0.2
-_SHARE = 0.2
-"""Of a residual path, added to the identity."""
+_SCALING = 0.2
+"""Factor on residual paths."""
 
 
 class DenseBlock(nn.Module):
@@ -20,12 +20,12 @@ class DenseBlock(nn.Module):
         self.convolutions = nn.ModuleList([*inner, _convolution(width + 4 * growth, width)])
 
     def forward(self, f: Tensor) -> Tensor:
-        known = f
+        joined = f
         *inner, last = self.convolutions
         for layer in inner:
-            known = torch.cat([known, F.leaky_relu(layer(known), _SLOPE, inplace=True)], 1)
-        change: Tensor = last(known)
-        return f.add(change, alpha=_SHARE)
+            joined = torch.cat([joined, F.leaky_relu(layer(joined), _SLOPE, inplace=True)], 1)
+        change: Tensor = last(joined)
+        return f.add(change, alpha=_SCALING)
 
 
 class RRDB(nn.Module):
@@ -37,23 +37,23 @@ class RRDB(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         change: Tensor = self.dense(f)
-        return f.add(change, alpha=_SHARE)
+        return f.add(change, alpha=_SCALING)
 
 
 class RRDBBackbone(nn.Module):
     """ESRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
-    ``f = conv(y)``; `blocks` residual-in-residual dense blocks; ``f + conv(.)``. As published: no normalisation,
-    values in [0, 1] that are not centred, residual paths scaled by 0.2, LeakyReLU of slope 0.2, weights of dense
-    blocks that start at a tenth of Kaiming's. What is not: the first and the last convolution start as elsewhere
-    in this package.
+    ``f = conv(y)``, then `blocks` residual-in-residual dense blocks, then ``f + conv(.)``. As published, there is no
+    normalisation, values in [0, 1] are not centred, residual paths are scaled by 0.2, LeakyReLU has a slope of 0.2,
+    and the weights of dense blocks start at a tenth of Kaiming's. Unlike the published network, the first and the last
+    convolution have torch's initial weights.
 
     Parameters
     ----------
     bands, width, blocks : int
         Bands of the image, channels, residual-in-residual dense blocks.
     growth : int
-        Channels that each convolution of a dense block adds.
+        Channels added by each convolution of a dense block.
 
     References
     ----------
@@ -71,7 +71,7 @@ class RRDBBackbone(nn.Module):
         self.reach = 1 + 15 * blocks + 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch convolves small images with few bands by a slow path that forgets the layout.
+        # On a CPU torch's path for small images with few bands loses the memory layout.
         first: Tensor = self.head(y).contiguous(memory_format=torch.channels_last)
         f = first
         for block in self.blocks:
@@ -81,7 +81,7 @@ class RRDBBackbone(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution that starts at a tenth of Kaiming's weights, so that deep sums of blocks start near f."""
+    """Return a 3x3 convolution with a tenth of Kaiming's initial weights, so that deep sums of blocks start near f."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight).mul_(0.1)

@@ -1,6 +1,6 @@
-"""SwinIR's backbone: residual blocks of transformer layers, whose attention stays inside windows that shift.
+"""SwinIR's backbone: residual blocks of transformer layers with attention inside shifted windows.
 
-Features are `n x h x w x width` here, which is how channels_last tensors lie in memory.
+Features have shape `n x h x w x width` in this module, the memory layout of channels_last tensors.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from bayesr.resampling import extend
 
 
 class WindowAttention(nn.Module):
-    """``softmax(q k^T / sqrt(d) + B) v`` inside windows; ``B`` is learnt, a value per offset of pixels and head.
+    """``softmax(q k^T / sqrt(d) + B) v`` inside windows; ``B`` is learnt, one value per offset of pixels and head.
 
-    Every second layer's windows are moved by half a window, so that layers connect them. At the border of the
-    image they are cut, never wrapped around.
+    The windows of every second layer are shifted by half a window, which connects them. At the border of the image
+    windows are cut, not wrapped around.
+
+    Parameters
+    ----------
+    width, heads : int
+        Channels, and heads of attention.
+    window, shift : int
+        Side of a window and its shift, in pixels.
     """
 
     def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
@@ -33,19 +40,19 @@ class WindowAttention(nn.Module):
         self.offset: Tensor
         self.register_buffer("offset", offset[..., 0] * (2 * window - 1) + offset[..., 1], persistent=False)
 
-    def forward(self, f: Tensor, apart: Tensor) -> Tensor:
-        """`apart` is `border_mask` of the features' size."""
+    def forward(self, f: Tensor, border: Tensor) -> Tensor:
+        """Apply attention; `border` is the `border_mask` for the size of the features."""
         n, height, width, channels = f.shape
         rows, columns, window = height // self.window, width // self.window, self.window
-        moved = f.roll((-self.shift, -self.shift), (1, 2)) if self.shift else f
-        parts = self.qkv(moved).view(n, rows, window, columns, window, 3, self.heads, channels // self.heads)
+        shifted = f.roll((-self.shift, -self.shift), (1, 2)) if self.shift else f
+        parts = self.qkv(shifted).view(n, rows, window, columns, window, 3, self.heads, channels // self.heads)
         q, k, v = parts.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(1, 3)  # n*windows x head x pixel x d
         bias = self.bias[self.offset].permute(2, 0, 1)[None]
         if self.shift:
-            bias = (bias + apart[:, None]).expand(n, -1, -1, -1, -1).flatten(0, 1)
-        found = F.scaled_dot_product_attention(q, k, v, bias)
-        found = found.view(n, rows, columns, self.heads, window, window, -1).permute(0, 1, 4, 2, 5, 3, 6)
-        out: Tensor = self.out(found.reshape(n, height, width, channels))
+            bias = (bias + border[:, None]).expand(n, -1, -1, -1, -1).flatten(0, 1)
+        attended = F.scaled_dot_product_attention(q, k, v, bias)
+        attended = attended.view(n, rows, columns, self.heads, window, window, -1).permute(0, 1, 4, 2, 5, 3, 6)
+        out: Tensor = self.out(attended.reshape(n, height, width, channels))
         return out.roll((self.shift, self.shift), (1, 2)) if self.shift else out
 
 
@@ -59,14 +66,14 @@ class SwinLayer(nn.Module):
         self.attention = WindowAttention(width, heads, window, shift)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
-    def forward(self, f: Tensor, apart: Tensor) -> Tensor:
-        f = f + self.attention(self.first_norm(f), apart)
+    def forward(self, f: Tensor, border: Tensor) -> Tensor:
+        f = f + self.attention(self.first_norm(f), border)
         change: Tensor = self.mlp(self.second_norm(f))
         return f + change
 
 
 class SwinBlock(nn.Module):
-    """``f + conv(layers(f))``: `depth` transformer layers, the windows of every second one moved by half a window."""
+    """``f + conv(layers(f))``: `depth` transformer layers; every second one has shifted windows."""
 
     def __init__(self, width: int, depth: int, heads: int, window: int, ratio: float) -> None:
         super().__init__()
@@ -74,26 +81,26 @@ class SwinBlock(nn.Module):
         self.layers = nn.ModuleList(SwinLayer(width, heads, window, shift, ratio) for shift in shifts)
         self.last = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, f: Tensor, apart: Tensor) -> Tensor:
+    def forward(self, f: Tensor, border: Tensor) -> Tensor:
         change = f
         for layer in self.layers:
-            change = layer(change, apart)
+            change = layer(change, border)
         return f + _convolve(self.last, change)
 
 
 class SwinBackbone(nn.Module):
-    """SwinIR, lightweight, up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
+    """Lightweight SwinIR up to its upsampling, `n x bands x h x w` to `n x width x h x w`.
 
-    ``f = conv(y)``; `blocks` residual Swin transformer blocks between layer normalisations; ``f + conv(.)``.
-    Values are expected in about [0, 1]; the backbone centres them itself.
+    ``f = conv(y)``, then `blocks` residual Swin transformer blocks between layer normalisations, then ``f + conv(.)``.
+    Values are expected in about [0, 1]; the backbone centres them.
 
-    Windows are counted from the upper left corner, so that windows of an image give what the whole does only
-    where they begin at multiples of `multiple`. Up to a multiple of `window` the image goes on as its mirror
-    image, edge pixel repeated (published: not repeated, which a single pixel would not allow).
+    Attention windows are counted from the upper left corner, so crops of an image agree with the whole only if they
+    begin at multiples of `multiple`. Images are extended to a multiple of `window` by reflection with the edge pixel
+    repeated. (The published network does not repeat it, which a single pixel would not allow.)
 
-    As published: layers, widths, heads, initialisation. What is not: 0.5 is subtracted from every band instead of
-    the mean colour of a data set, and no layer is left out at random in training, for members of an image must
-    have one backbone.
+    Layers, widths, heads and initialisation are as published. Unlike the published network, 0.5 is subtracted from
+    every band instead of the mean colour of a data set, and no layer is dropped at random in training, because the
+    members of an image share the backbone.
 
     Parameters
     ----------
@@ -102,16 +109,16 @@ class SwinBackbone(nn.Module):
     depth : int
         Transformer layers per block.
     heads : int
-        Heads of attention; it divides the width.
+        Heads of attention; a divisor of the width.
     window : int
-        Pixels along a side of a window.
+        Side of a window in pixels.
     ratio : float
-        Channels inside an MLP, over the width.
+        Channels inside an MLP, relative to the width.
 
     Raises
     ------
     InvalidModel
-        When heads do not divide the width.
+        If `heads` does not divide the width.
 
     References
     ----------
@@ -148,18 +155,19 @@ class SwinBackbone(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         height, width = y.shape[-2:]
         first = _convolve(self.head, extend(y - 0.5, self.window).permute(0, 2, 3, 1))
-        apart = border_mask(first.shape[1], first.shape[2], self.window, first)
+        border = border_mask(first.shape[1], first.shape[2], self.window, first)
         f: Tensor = self.first_norm(first)
         for block in self.blocks:
-            f = block(f, apart)
+            f = block(f, border)
         f = first + _convolve(self.body, self.second_norm(f))
         return f[:, :height, :width].contiguous().permute(0, 3, 1, 2)
 
 
 def border_mask(height: int, width: int, window: int, like: Tensor) -> Tensor:
-    """What is added to the attention of moved windows, `windows x window^2 x window^2`: 0 or minus infinity.
+    """Return what is added to the attention of shifted windows, `windows x window^2 x window^2`: 0 or minus infinity.
 
-    Rolled by half a window, the last windows hold both ends of the image. They must not see each other.
+    When features are rolled by half a window, the last windows contain both ends of the image, which must not attend
+    to each other.
     """
 
     def wrapped(size: int) -> Tensor:
@@ -173,17 +181,17 @@ def border_mask(height: int, width: int, window: int, like: Tensor) -> Tensor:
 
 
 def _convolve(layer: nn.Conv2d, f: Tensor) -> Tensor:
-    """A convolution of `n x h x w x c`."""
+    """Apply a convolution to features `n x h x w x c`."""
     out: Tensor = layer(f.permute(0, 3, 1, 2))
     return out.permute(0, 2, 3, 1).contiguous()
 
 
 def _reach(pixel: int, blocks: int, depth: int, window: int) -> int:
-    """How far a pixel sees: the pixels first to last, followed from the output back to the image."""
+    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
     first, last = pixel - 1, pixel + 1
     for _ in range(blocks):
         first, last = first - 1, last + 1
-        for layer in reversed(range(depth)):  # all of the windows that they lie in
+        for layer in reversed(range(depth)):  # the whole windows that contain them
             shift = window // 2 if layer % 2 else 0
             first = (first - shift) // window * window + shift
             last = (last - shift) // window * window + shift + window - 1

@@ -1,4 +1,4 @@
-"""U-Net on the low-resolution grid: features of many scales, for regression."""
+"""U-Net backbone on the low-resolution grid."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import SLOPE, convolution
+from bayesr.networks.layers import SLOPE, convolution
 from bayesr.resampling import extend
 
 
 class Pair(nn.Module):
-    """Two 3x3 convolutions, LeakyReLU after each."""
+    """Two 3x3 convolutions, each followed by LeakyReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -25,21 +25,23 @@ class Pair(nn.Module):
 
 
 class UNetBackbone(nn.Module):
-    """Features of the low-resolution image, `n x bands x h x w` to `n x width x h x w`.
+    """U-Net backbone, `n x bands x h x w` to `n x width x h x w`.
 
-    Down: two convolutions, then the mean of 2x2 pixels, as often as `blocks` says, channels doubling. Up: the
-    nearest coarse pixel and a convolution, joined with the features of the same size on the way down, then two
-    convolutions. Values are expected in about [0, 1]; the backbone centres them itself.
+    On the way down, each of `blocks` levels has two convolutions and the mean of 2x2 pixels, and doubles the channels.
+    On the way up, each level has nearest-neighbour interpolation and a convolution, concatenation with the features of
+    the same size from the way down, and two convolutions. Values are expected in about [0, 1]; the backbone centres
+    them.
 
-    What differs from the published network: LeakyReLU, means instead of maxima of 2x2 pixels (maxima lose where
-    they were), a nearest pixel and a convolution instead of a transposed one (which leaves a chequerboard), and
-    padding, so that any size comes out as it went in: up to a multiple of ``2^blocks`` the image goes on as its
-    mirror image. Pixels are grouped from the upper left corner, so windows must begin at multiples of `multiple`.
+    It differs from the published network in four ways: LeakyReLU; means instead of maxima of 2x2 pixels, because
+    maxima lose their positions; interpolation and a convolution instead of a transposed convolution, which leaves a
+    chequerboard; and padding, so that the output has the size of the input. Images are extended to a multiple of
+    ``2^blocks`` by reflection. Pixels are grouped from the upper left corner, so windows must begin at multiples of
+    `multiple`.
 
     Parameters
     ----------
     bands, width : int
-        Bands of the image, channels at full size.
+        Bands of the image, and channels at full size.
     blocks : int
         Levels below the full size.
 
@@ -63,20 +65,20 @@ class UNetBackbone(nn.Module):
         height, width = y.shape[-2:]
         f: Tensor = extend(y - 0.5, self.multiple).contiguous(memory_format=torch.channels_last)
         f = self.head(f)
-        seen = []
+        skipped = []
         for down in self.down:
-            seen.append(f)
+            skipped.append(f)
             f = down(F.avg_pool2d(f, 2))
         for up, join in zip(reversed(self.up), reversed(self.join), strict=True):
-            f = join(torch.cat([up(F.interpolate(f, scale_factor=2.0)), seen.pop()], 1))
+            f = join(torch.cat([up(F.interpolate(f, scale_factor=2.0)), skipped.pop()], 1))
         return f[..., :height, :width].contiguous(memory_format=torch.channels_last)
 
 
 def _reach(pixel: int, blocks: int) -> int:
-    """How far a pixel sees: the pixels first to last, followed from the output back to the image."""
+    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
     first = last = pixel
-    for _ in range(blocks):  # two convolutions of a join and one of the way up; then the coarse pixels of those
+    for _ in range(blocks):  # two convolutions after concatenation, one before it, then interpolation
         first, last = (first - 3) // 2, (last + 3) // 2
-    for _ in range(blocks):  # two convolutions, and the 2x2 pixels of a mean
+    for _ in range(blocks):  # two convolutions, then the mean of 2x2 pixels
         first, last = 2 * (first - 2), 2 * (last + 2) + 1
     return max(pixel - (first - 2), last + 2 - pixel)

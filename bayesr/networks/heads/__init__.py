@@ -1,1 +1,1 @@
-"""Heads: networks that run once per member, or that describe the distribution of every pixel."""
+"""Heads: networks that run once per member, or model the distribution of every pixel."""

@@ -1,58 +1,28 @@
-"""The stochastic head: what runs once per member, and the only place where randomness enters.
+"""The stochastic head: it runs once per member, and all randomness enters here.
 
-Each block takes a slice of the latent, weighs it by gains that depend on the image, and drops
-channels by a mask; at its output gains decide which patterns of high-resolution pixels are moved. So
-where and how members differ is computed once per image, and what runs n times stays small. Latents and
-masks are arguments, never drawn inside: a member is a function of what it is given.
+Each block adds latents, weighted by gains that depend on the image, and drops channels by a mask. At the output, gains
+decide which patterns of high-resolution pixels a latent moves. All that depends on the image alone is computed once
+per image, so what runs for every member stays small. Latents and masks are arguments: a member is a function of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bayesr.networks.backbones.residual import SLOPE, convolution
-
-
-class BackboneFeatures(NamedTuple):
-    """What all members of an image share: tensors of `1 (or n) x channels x h x w`."""
-
-    backbone: Tensor
-    detail: Tensor
-    features: Tensor
-    hidden: Tensor
-    gains: Tensor
-    spread: Tensor
-
-    def repeat(self, count: int) -> BackboneFeatures:
-        """Every image `count` times in a row."""
-        return BackboneFeatures(*(part.repeat_interleave(count, 0) for part in self))
-
+from bayesr.networks.heads.base import BackboneFeatures, Head, HeadOptions, MaskNoise, NoHead, identity
+from bayesr.networks.layers import SLOPE, convolution, masked_convolution, pointwise
 
 _PERTURBATION = 0.1
 """Standard deviation of the detail, over the value range, at alpha = 1."""
 
 
-def masked(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
-    """A 3x3 convolution of masked channels; `mask` is `(n or 1) x channels x 1 x 1`."""
-    if len(mask) == 1:  # one mask for all: cheaper on the weights than on every member
-        return F.conv2d(x, layer.weight * mask.view(1, -1, 1, 1), layer.bias, padding=1)
-    out: Tensor = layer(x * mask)
-    return out
-
-
-def pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution, `n x c x h x w` by `k x c`: for these torch's own may take a slow path on a CPU."""
-    return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
-
-
 class HeadBlock(nn.Module):
-    """``h + conv(m * act(conv(h) + gain * conv(z)))``: latent `z`, gain from the image, channel mask `m`."""
+    """``h + conv(m * act(conv(h) + gain * conv(z)))``: latents `z`, gain from the image, channel mask `m`."""
 
     def __init__(self, width: int, latent: int) -> None:
         super().__init__()
@@ -61,43 +31,47 @@ class HeadBlock(nn.Module):
         self.second = convolution(width, width, std=0.01)
 
     def forward(self, h: Tensor, hidden: Tensor, gain: Tensor, z: Tensor, mask: Tensor) -> Tensor:
-        """`hidden` is ``self.features(h)``, given because the first block shares it between members."""
+        """Apply the block; `hidden` is ``self.features(h)``, which members share in the first block."""
         if self.latent is None:
             active = F.leaky_relu(hidden, SLOPE)
         else:
             active = F.leaky_relu_(torch.addcmul(hidden, self.latent(z), gain), SLOPE)
-        return masked(self.second, active, mask).add_(h)
+        return masked_convolution(self.second, active, mask).add_(h)
 
 
-class StochasticHead(nn.Module):
+class StochasticHead(Head):
     """The detail of members: the deterministic detail, and one deviation from it per latent.
 
     Parameters
     ----------
     inputs : int
-        Channels of the trunk's features.
+        Channels of the backbone's features.
     width, blocks : int
         Channels and number of head blocks.
     latent : int
-        Latent channels **per block**. With 0 the masks are all that is random (MC-dropout), and their
-        rates stay as they are: no loss would reward a spread that nothing asks for.
+        Latent channels **per block**. With 0 the masks are the only randomness (MC dropout), and dropout rates are
+        not learnt, because no loss would reward their spread.
     outputs : int
-        Channels of the result, before sub-pixel upsampling.
+        Channels of the detail, before pixel shuffle.
     dropout : float
-        Where learnt dropout rates p start; at 0 they stay, and there are no masks.
+        Initial dropout rate p of every mask. At 0 rates are not learnt, and there are no masks.
     gaussian : bool
-        Masks are normal, ``N(1, alpha)``, and there is one more, the first: a perturbation of the weights that
-        make the deterministic detail, so that what is not learnt of the mean shows too. Its size is relative
-        to features as they were in training: `alpha` is the variance of the detail, over 1/100, where they
-        are typical, and it rises where they are not. Else masks are Bernoulli, on blocks alone.
+        Use normal masks, ``N(1, alpha)``, and one more, the first, which perturbs the weights of the deterministic
+        detail, so that members show the uncertainty of the mean as well. Its size is relative to the features during
+        training: where features are typical, alpha is the variance of the detail times 100; it rises where features
+        are larger. By default masks are Bernoulli, and on blocks alone.
     direct : bool
-        A linear path from the latents past the blocks. By itself it makes Gaussian deviations, whose
-        covariance blocks learn slowly.
+        Add a linear path from the latents past the blocks. It makes Gaussian deviations, whose covariance the blocks
+        learn slowly.
     mix : int
-        Where positive, the deviation leaves through so many channels, each with a gain from the image, and
-        one more layer after that: which patterns of high-resolution pixels a latent moves then depends on
-        the image, pixel by pixel. Else every value of the result has a gain of its own.
+        If positive, the deviation leaves through this number of channels, each with a gain from the image, and one
+        more layer. The patterns of high-resolution pixels that a latent moves then depend on the image. If 0, every
+        value of the detail has a gain of its own.
     """
+
+    spread_adjustable = True
+    mask_parameters = frozenset({"dropout_logit", "typical"})
+    zero_is_neutral = frozenset({"direct.weight"})
 
     def __init__(
         self,
@@ -112,14 +86,14 @@ class StochasticHead(nn.Module):
         mix: int = 0,
     ) -> None:
         super().__init__()
-        self.gaussian = gaussian
+        self.gaussian, self.mask_kind = gaussian, "normal" if gaussian else "bernoulli"
         self.outputs, self.inputs = outputs, inputs
         self.width, self.latent, self.latent_channels = width, latent, latent * blocks
         self.enter = convolution(inputs, width)
         self.gains = convolution(inputs, width * blocks, std=0.01)
         self.spread = convolution(inputs, mix or outputs, std=0.01)
         nn.init.ones_(self.gains.bias)  # type: ignore[arg-type]
-        nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # softplus of it is 1
+        nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # its softplus is 1
         self.blocks = nn.ModuleList(HeadBlock(width, latent) for _ in range(blocks))
         self.exit = nn.Linear(width, mix, bias=False) if mix else convolution(width, outputs, std=0.01)
         self.mix = nn.Linear(mix, outputs, bias=False) if mix else None
@@ -127,28 +101,66 @@ class StochasticHead(nn.Module):
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
         rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks)
-        # A large negative number is kept as well as minus infinity, and can be averaged.
+        # Unlike minus infinity, a large negative number survives rounding and averaging of weights.
         self.dropout_logit = nn.Parameter(rates.logit().clamp(min=-40), requires_grad=latent > 0 and dropout > 0)
         self.typical: Tensor
         self.register_buffer("typical", torch.ones(1) if gaussian else None)
+        self.sub_pixel_layers = frozenset({"mix"} if mix else {"exit", "spread"})
         self.reach = 2 + 2 * blocks
 
+    @classmethod
+    def from_options(cls, options: HeadOptions) -> Head:
+        """Build the head of an architecture; without blocks that is `NoHead`."""
+        if not options.blocks:
+            return NoHead()
+        return cls(
+            options.inputs,
+            options.width,
+            options.blocks,
+            options.latent,
+            options.outputs,
+            options.dropout,
+            options.gaussian_dropout,
+            options.direct,
+            options.mix,
+        )
+
     def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
-        """All that members share, computed once per image from its features and deterministic detail."""
         h: Tensor = self.enter(f)
         hidden = self.blocks[0].features(h)  # type: ignore[operator]
         return BackboneFeatures(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
 
     def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        """Detail of shape `n x outputs x h x w`.
+        """Return the detail of members, `n x outputs x h x w`.
 
-        `shared` comes from `prepare` (batch 1 or n), `z` is `n x blocks*latent x h x w`, and
-        `masks` holds for each block a tensor `(n or 1) x width x 1 x 1`.
+        Parameters
+        ----------
+        shared : BackboneFeatures
+            From `prepare`, of one image or of n.
+        z : Tensor
+            Latents, `n x blocks*latent x h x w`.
+        masks : sequence of Tensor
+            One for each block, `(n or 1) x width x 1 x 1`. Normal masks begin with the perturbation of weights,
+            `outputs x inputs`.
         """
-        return self.leave(self.deviate(shared, z, masks), shared)
+        shared, masks = self._perturb(shared, masks)
+        return self._detail(self._deviation(shared, z, masks), shared)
 
-    def deviate(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        """What latents make of the features, `n x width x h x w`."""
+    def pieces(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Iterator[Tensor]:
+        shared, masks = self._perturb(shared, masks)
+        # From here on one by one: tensors wider than the head then stay small enough for memory to be reused.
+        for member in self._deviation(shared, z, masks).split(1):
+            yield self._detail(member, shared)
+
+    def _perturb(self, shared: BackboneFeatures, masks: Sequence[Tensor]) -> tuple[BackboneFeatures, Sequence[Tensor]]:
+        """Perturb the weights of the deterministic detail by the first of normal masks."""
+        if not self.gaussian:
+            return shared, masks
+        perturbation, *rest = masks
+        return shared._replace(detail=shared.detail + pointwise(shared.backbone, perturbation)), rest
+
+    def _deviation(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Run the blocks: features of members, `n x width x h x w`."""
         h, hidden = shared.features, shared.hidden
         latents = z.split(self.latent, 1) if self.latent else [z] * len(self.blocks)
         parts = zip(self.blocks, shared.gains.split(self.width, 1), latents, masks, strict=True)
@@ -156,8 +168,8 @@ class StochasticHead(nn.Module):
             h = block(h, hidden if i == 0 else block.features(h), gain, part, mask)  # type: ignore[operator]
         return h if self.direct is None else h.add_(self.direct(z))
 
-    def leave(self, h: Tensor, shared: BackboneFeatures) -> Tensor:
-        """The detail that follows from `deviate`, `n x outputs x h x w`."""
+    def _detail(self, h: Tensor, shared: BackboneFeatures) -> Tensor:
+        """Turn the features of members into their detail, `n x outputs x h x w`."""
         out: Tensor
         if self.mix is None:
             out = self.exit(h).mul_(shared.spread)  # in place: fresh memory costs more than arithmetic
@@ -165,21 +177,27 @@ class StochasticHead(nn.Module):
             out = pointwise(pointwise(h, self.exit.weight).mul_(shared.spread), self.mix.weight)
         return out.add_(shared.detail)
 
+    # -- masks ---------------------------------------------------------------------------------
+
     def rates(self) -> Tensor:
-        """The learnt dropout rate of every mask, in (0, 1)."""
         return self.dropout_logit.sigmoid()
 
     @property
     def mask_sizes(self) -> list[int]:
-        """Normal values that each mask takes."""
-        head = [self.outputs * self.inputs] if self.gaussian else []
-        return head + [self.width] * len(self.blocks)
+        """Number of standard normal values in each mask."""
+        perturbation = [self.outputs * self.inputs] if self.gaussian else []
+        return perturbation + [self.width] * len(self.blocks)
 
     def masks(self, normal: Sequence[Tensor]) -> list[Tensor]:
-        """Masks from standard normal values, `groups x size` each: ``1 + sqrt(alpha) e``, ``alpha = p / (1 - p)``.
+        """Make masks of standard normal values, ``1 + sqrt(alpha) e`` with ``alpha = p / (1 - p)``.
 
-        Mean and variance are those of dropout at the rate p, and have a smooth gradient in it. The first,
-        where there is one, is a perturbation of weights, `outputs x inputs`, the same for all groups.
+        Mean and variance are those of dropout at the rate p, and have a smooth gradient with respect to it. The first
+        of normal masks is a perturbation of weights, `outputs x inputs`, the same for all groups.
+
+        Parameters
+        ----------
+        normal : sequence of Tensor
+            `groups x size` each, of the sizes `mask_sizes`.
 
         References
         ----------
@@ -193,19 +211,51 @@ class StochasticHead(nn.Module):
             masks[0] = unit * normal[0][0].view(self.outputs, self.inputs)
         return masks
 
-    def training_masks(self, groups: int, random: torch.Generator) -> list[Tensor]:
-        """Random masks, one per group of members."""
+    def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
+        device = self.dropout_logit.device
+        if self.gaussian:
+            return self.masks([torch.from_numpy(e)[None].to(device) for e in noise.normal(self.mask_sizes)])
+        values = noise.dropout(self.rates().detach().cpu().numpy(), self.width)
+        return list(torch.from_numpy(values).to(device)[:, None, :, None, None])
+
+    def training_masks(
+        self, groups: int, random: torch.Generator, members: int = 1, share: slice = slice(None)
+    ) -> list[Tensor]:
         like = dict(device=self.dropout_logit.device, generator=random)
-        return self.masks([torch.randn((groups, size), **like) for size in self.mask_sizes])  # type: ignore[call-overload]
+        masks = self.masks([torch.randn((groups, size), **like) for size in self.mask_sizes])  # type: ignore[call-overload]
+        first = int(self.gaussian)  # the perturbation of weights is the same for all groups
+        masks[first:] = [mask[share].repeat_interleave(members, 0) for mask in masks[first:]]
+        return masks
+
+    # -- training ------------------------------------------------------------------------------
+
+    def dropout_parameters(self) -> list[nn.Parameter]:
+        return [self.dropout_logit]
+
+    def dropout_divergence(self) -> Tensor | None:
+        """Return the mean over masks of ``alpha - 1 - log(alpha)``; None where dropout rates are not learnt.
+
+        It is twice the Kullback-Leibler divergence of ``N(0, alpha)`` from ``N(0, 1)``.
+        """
+        if not self.dropout_logit.requires_grad:
+            return None
+        return (self.dropout_logit.exp() - 1 - self.dropout_logit).mean()
+
+    @torch.no_grad()
+    def constrain_(self) -> None:
+        """Keep alpha at 1 or below."""
+        self.dropout_logit.clamp_(max=0)
+
+    @torch.no_grad()
+    def update_statistics(self, f: Tensor, mean: Callable[[Tensor], Tensor] = identity) -> None:
+        """Follow the root mean square of the backbone's features, if masks are normal."""
+        if self.gaussian:
+            self.typical.lerp_(mean(f.float().pow(2).mean()).sqrt()[None], 0.02)
 
     @torch.no_grad()
     def widen_(self, factor: float) -> None:
-        """Move every member from the deterministic detail by `factor` times as much."""
         for parameter in (self.exit if self.mix is None else self.mix).parameters():
             parameter.mul_(factor)
 
-    @torch.no_grad()
-    def note(self, f: Tensor) -> None:
-        """Learn how large the trunk's features typically are; training alone does so."""
-        if self.gaussian:
-            self.typical.lerp_(f.float().pow(2).mean().sqrt()[None], 0.02)
+    def takes(self, name: str, other: Head, same_architecture: bool) -> bool:
+        return type(self) is type(other) and (name != "dropout_logit" or self.mask_kind == other.mask_kind)

@@ -1,4 +1,4 @@
-"""One encoder-decoder pair for each annotator, who each keep a style of their own."""
+"""One U-Net for each annotator, so that each keeps a style of its own."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.segmenters.mobile_unet import MobileUNet, PixelLoss
 
 PUBLISHED = {"optimiser": "nadam", "rate": 1e-5, "loss": "tversky"}
-"""How the study trained its ensemble: for long, from encoders that had been trained on photographs. From scratch,
-and in minutes, a rate of 1e-3 is needed."""
+"""Training options of the study, for long trainings from pretrained encoders. Training from scratch within minutes
+needs a rate of 1e-3."""
 
 
 class AnnotatorEnsemble(nn.Module):
-    """Several U-Nets, the k-th of which answers as the k-th annotator would: their mean is the map, they the spread.
+    """Ensemble of U-Nets, the k-th of which predicts the mask of the k-th annotator.
 
-    Pairs have nothing in common, so each is trained as it would be alone, on the masks of its annotator.
+    Their mean is the probability map, and their differences are its spread. The U-Nets, encoder-decoder pairs, share
+    no weights, so each is trained on the masks of its annotator as it would be alone.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image; maps that are predicted.
+        Bands of the image, and predicted maps.
     annotators : int
-    width, depth : float, int
-        Of each U-Net.
-    decoder : sequence of int, optional
-        Of each U-Net.
+        Number of annotators.
+    width, depth, decoder : float, int, sequence of int
+        Options of each `MobileUNet`.
 
     Raises
     ------
     InvalidModel
-        For sizes that no network can have.
+        For invalid sizes.
 
     Attributes
     ----------
     architecture : dict
-        What builds it again; JSON.
-    reach, multiple : int or None, int
-        Of a U-Net.
+        Options from which the network can be built again; JSON.
+    reach, multiple : int, int
+        Those of a `MobileUNet`.
 
     References
     ----------
@@ -67,16 +67,16 @@ class AnnotatorEnsemble(nn.Module):
         self.reach, self.multiple = first.reach, first.multiple
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of all annotators, `n x annotator x outputs x h x w`, from `n x bands x h x w` in about [0, 1]."""
+        """Return the logits of all annotators, `n x annotator x outputs x h x w`, from images in about [0, 1]."""
         return torch.stack([pair(x) for pair in self.pairs], 1)
 
     def begin_with(self, unet: MobileUNet) -> None:
-        """Take over all weights of a trained U-Net of the same sizes, in every pair."""
+        """Copy all weights of a trained U-Net of the same sizes to every pair."""
         for pair in self.pairs:
             pair.load_state_dict(unet.state_dict())
 
     def start_from(self, path: str | Path) -> None:
-        """Take over the weights of every encoder from a file, see `MobileUNet.start_from`."""
+        """Read the weights of every encoder from a file, see `MobileUNet.start_from`."""
         for pair in self.pairs:
             assert isinstance(pair, MobileUNet)
             pair.start_from(path)
@@ -84,7 +84,7 @@ class AnnotatorEnsemble(nn.Module):
     def loss(
         self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
     ) -> Tensor:
-        """The mean over annotators of the pixel loss of a pair against its own annotator's mask.
+        """Return the mean over annotators of the pixel loss of a pair against its own annotator's mask.
 
         Parameters
         ----------
@@ -93,16 +93,16 @@ class AnnotatorEnsemble(nn.Module):
         targets : Tensor
             `n x annotator x outputs x h x w`, in {0, 1}.
         weight : Tensor
-            Of the pixels, `n x 1 x h x w`.
+            Weights of pixels, `n x 1 x h x w`.
         pixel_loss : callable
-            Of logits, a target and the weight.
+            See `PixelLoss`.
         generator : Generator
-            Not used: nothing is drawn.
+            Not used.
 
         Raises
         ------
         InvalidArgument
-            The cases have another number of annotators than the ensemble has pairs.
+            If the number of annotators differs from the number of pairs.
         """
         if targets.shape[1] != len(self.pairs):
             raise InvalidArgument(
@@ -113,10 +113,10 @@ class AnnotatorEnsemble(nn.Module):
         return torch.stack(losses).mean()
 
     def maps(self, x: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Maps of probabilities, `n x count x outputs x h x w`: the annotators', again from the first when all were."""
-        found = torch.sigmoid(self(x))
-        return found[:, torch.arange(count, device=x.device) % len(self.pairs)]
+        """Return the probability maps of all annotators in turn, repeated as needed, `n x count x outputs x h x w`."""
+        probabilities = torch.sigmoid(self(x))
+        return probabilities[:, torch.arange(count, device=x.device) % len(self.pairs)]
 
     def probability(self, x: Tensor) -> Tensor:
-        """The mean of the annotators' maps, `n x outputs x h x w`."""
+        """Return the mean of the annotators' probability maps, `n x outputs x h x w`."""
         return torch.sigmoid(self(x)).mean(1)

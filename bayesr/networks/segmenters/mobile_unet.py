@@ -1,14 +1,17 @@
-"""U-Net whose encoder is MobileNetV2: logits of a segmentation at full size."""
+"""U-Net with the encoder of MobileNetV2, for segmentation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidArgument, InvalidModel
@@ -16,11 +19,12 @@ from bayesr.networks.vision import torchvision
 from bayesr.resampling import extend
 
 PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Loss of logits, a target and the weights of pixels: their mean over values."""
 
 _STAGES = (2, 4, 7, 14, 18)
-"""Where torchvision's list of MobileNetV2's blocks has halved the size once, twice, ..., five times."""
+"""Number of MobileNetV2's blocks in torchvision's list after which the size is halved once, ..., five times."""
 _DECODER = (12, 16, 24, 48, 96)
-"""Channels of the decoder at full size, a half, a quarter, ..."""
+"""Channels of the decoder at full size, half the size, a quarter, and so on."""
 _CENTRE = 0.5
 
 
@@ -36,28 +40,28 @@ class Block(nn.Sequential):
 class MobileUNet(nn.Module):
     """U-Net with the encoder of MobileNetV2, for images `n x bands x h x w` in about [0, 1] of any size.
 
-    The encoder halves the size `depth` times. The decoder goes back up: the nearest coarse pixel, joined with the
-    encoder's features of that size (at full size, the image itself), and a 3x3 convolution with batch
-    normalisation. A 1x1 convolution makes logits, `n x outputs x h x w`. Beyond the lower and the right border the
-    image goes on as its mirror image, up to a multiple of ``2^depth``.
+    The encoder halves the size `depth` times. Each level of the decoder interpolates by the nearest pixel, concatenates
+    the encoder's features of that size (at full size, the image), and applies a 3x3 convolution with batch
+    normalisation. A 1x1 convolution makes logits, `n x outputs x h x w`. At the lower and the right border the image
+    is extended to a multiple of ``2^depth`` by reflection.
 
-    Weights begin at random. Those of an encoder that was trained elsewhere come from a file, see `start_from`.
+    Initial weights are random. `start_from` reads those of a pretrained encoder from a file.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image; maps of logits. Of two maps the first is the foreground, the second the borders.
+        Bands of the image, and maps of logits. Of two maps the first is the foreground, the second the borders.
     width : float
         Factor on MobileNetV2's numbers of channels.
     depth : int
-        1 to 5. How often the encoder halves the size; 5 takes all of it but the layer before its classifier.
+        How often the encoder halves the size, 1 to 5. At 5 it is complete but for the layer before the classifier.
     decoder : sequence of int, optional
-        Channels of the decoder at full size, a half, ..., `depth` numbers.
+        Channels of the decoder at full size, half the size, and so on; `depth` numbers.
 
     Attributes
     ----------
     architecture : dict
-        What builds this network again.
+        Options from which the network can be built again; JSON.
     reach, multiple : int
         In evaluation mode an output pixel depends on the image at most `reach` pixels away, and windows of the image
         that begin at multiples of `multiple` agree with the whole.
@@ -65,7 +69,7 @@ class MobileUNet(nn.Module):
     Raises
     ------
     InvalidModel
-        For sizes that no network can have.
+        For invalid sizes.
 
     References
     ----------
@@ -101,7 +105,7 @@ class MobileUNet(nn.Module):
         }
         self.multiple = 2**depth
         torchvision()
-        from torchvision.models import mobilenet_v2
+        from torchvision.models import mobilenet_v2  # slow to import, and only possible after the line above
 
         blocks = list(mobilenet_v2(weights=None, width_mult=width).features)[: _STAGES[depth - 1]]
         if bands != 3:
@@ -110,17 +114,17 @@ class MobileUNet(nn.Module):
         self.encoder = nn.ModuleList(
             nn.Sequential(*blocks[first:last]) for first, last in pairwise((0, *_STAGES[:depth]))
         )
-        seen = [bands, *(_outputs(stage) for stage in self.encoder)]
-        below = [*channels[1:], seen[-1]]
+        skipped = [bands, *(_outputs(stage) for stage in self.encoder)]
+        below = [*channels[1:], skipped[-1]]
         self.decoder = nn.ModuleList(
-            Block(coarse + skip, out) for coarse, skip, out in zip(below, seen[:-1], channels, strict=True)
+            Block(coarse + skip, out) for coarse, skip, out in zip(below, skipped[:-1], channels, strict=True)
         )
         self.channels = channels[0]
         self.head = nn.Conv2d(self.channels, outputs, 1)
         self.reach = max(_reach(pixel, self.encoder) for pixel in range(self.multiple))
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The image itself, then the features of half its size (rounded up to `multiple`), a quarter, ..."""
+        """Return the image, then the features of half its size (extended to `multiple`), a quarter, and so on."""
         f: Tensor = (extend(x, self.multiple) - _CENTRE).contiguous(memory_format=torch.channels_last)
         features = [x]
         for stage in self.encoder:
@@ -129,7 +133,7 @@ class MobileUNet(nn.Module):
         return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """The last feature map, `n x channels x h x w`, from what `encode` returns."""
+        """Return the last feature map, `n x channels x h x w`, from the result of `encode`."""
         x, f = features[0], features[-1]
         finer = [extend(x, self.multiple) - _CENTRE, *features[1:-1]]
         for block, skip in zip(reversed(self.decoder), reversed(finer), strict=True):
@@ -137,14 +141,14 @@ class MobileUNet(nn.Module):
         return f[..., : x.shape[-2], : x.shape[-1]]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `n x outputs x h x w`."""
+        """Return logits, `n x outputs x h x w`."""
         logits: Tensor = self.head(self.decode(self.encode(x)))
         return logits
 
     def loss(
         self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
     ) -> Tensor:
-        """The pixel loss against each annotator's masks, averaged over annotators.
+        """Return the pixel loss against each annotator's masks, averaged over annotators.
 
         Parameters
         ----------
@@ -153,35 +157,39 @@ class MobileUNet(nn.Module):
         targets : Tensor
             `n x annotator x outputs x h x w`, in [0, 1].
         weight : Tensor
-            `n x 1 x h x w`; 1 for a pixel that counts once.
+            Weights of pixels, `n x 1 x h x w`.
         pixel_loss : callable
             One of `bayesr.segmentation.losses`.
         generator : torch.Generator
-            Not used: nothing is drawn here.
+            Not used.
         """
         logits = self(x)
         return torch.stack([pixel_loss(logits, masks, weight) for masks in targets.unbind(1)]).mean()
 
     def probability(self, x: Tensor) -> Tensor:
-        """Probability maps `n x outputs x h x w`."""
+        """Return probability maps, `n x outputs x h x w`."""
         return torch.sigmoid(self(x))
 
     def maps(self, x: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Plausible maps, `n x count x outputs x h x w`: a U-Net knows one, so all are equal."""
+        """Return probability maps, `n x count x outputs x h x w`, all equal because a U-Net has a single answer."""
         return self.probability(x)[:, None].expand(-1, count, -1, -1, -1)
 
     @torch.no_grad()
     def start_from(self, path: str | Path) -> None:
-        """Take over an encoder's weights from a file, safetensors or a plain dict of tensors saved by torch.
+        """Read the weights of a pretrained encoder from a safetensors file or a dict of tensors saved by torch.
 
-        The file holds torchvision's MobileNetV2 of the same `width`, as it is published: names begin with
-        ``features.``. For images of other than 3 bands the first layer's weights are averaged over colours and
-        scaled, so that a grey image repeated three times would give the same.
+        The file contains torchvision's MobileNetV2 of the same `width` as published, with names that begin with
+        ``features.``. If images do not have 3 bands, the first layer's weights are averaged over colours and scaled,
+        so that the features are those of a grey image with three equal bands.
+
+        Parameters
+        ----------
+        path : str or Path
 
         Raises
         ------
         InvalidArgument
-            When the file cannot be read without running code, or holds another network.
+            If the file cannot be read without running code, or holds another network.
         """
         weights = _weights(Path(path))
         own = {
@@ -196,40 +204,35 @@ class MobileUNet(nn.Module):
         wrong = [name for name, value in own.items() if name not in weights or weights[name].shape != value.shape]
         if wrong:
             raise InvalidArgument(
-                f"{path} is no encoder of width {self.architecture['width']}: {wrong[0]} lacks or has another shape. "
-                "Give the file of torchvision's MobileNetV2 of that width (the published one has width 1)."
+                f"{path} is no encoder of width {self.architecture['width']}: {wrong[0]} is missing or has another "
+                "shape. Give the file of torchvision's MobileNetV2 of that width (the published one has width 1)."
             )
         for name, value in own.items():
             value.copy_(weights[name])
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file, read so that nothing in it can run."""
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    """Read the tensors of a file without running code from it."""
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise InvalidArgument(f"The encoder's weights cannot be read from {path}: {error}.") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InvalidArgument(f"{path} holds no plain dict of tensors: save the state_dict of the network.")
-    return dict(found)
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InvalidArgument(f"{path} does not hold a dict of tensors: save the state_dict of the network.")
+    return dict(weights)
 
 
 def _outputs(stage: nn.Module) -> int:
-    """Channels that come out of a stage: those of its last convolution."""
+    """Return the output channels of a stage, those of its last convolution."""
     return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
 def _reach(pixel: int, encoder: nn.ModuleList) -> int:
-    """How far a pixel sees: the pixels first to last, followed from the output back to the image."""
+    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
     first = last = pixel
-    for _ in encoder:  # a convolution of the decoder, then the coarse pixels of those
+    for _ in encoder:  # a convolution of the decoder, then interpolation
         first, last = (first - 1) // 2, (last + 1) // 2
     spatial = [m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] == 3]
     for convolution in reversed(spatial):

@@ -1,4 +1,4 @@
-"""Probabilistic U-Net: a U-Net whose answer depends on a latent, so that one image has several plausible masks."""
+"""Probabilistic U-Net: a U-Net whose output depends on a latent, so that one image has several plausible masks."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidModel
-from bayesr.networks.backbones.residual import SLOPE
+from bayesr.networks.layers import SLOPE
 from bayesr.networks.segmenters.mobile_unet import MobileUNet, PixelLoss
 
 DRAWS = 16
-"""How many plausible maps are averaged into one."""
+"""Number of plausible maps whose mean is the probability map."""
 _WIDTHS = (16, 32, 64, 64)
 _PACE = 0.1
-"""How fast `Latent` learns, over what the rate says: rates that suit a U-Net, which is normalised, are too high."""
+"""Factor on the learning rate of `LatentEncoder`. Rates that suit a U-Net, which is normalised, are too high for it."""
 _GAIN = 0.3
-"""On what a `Latent` says, so that it begins close to where it should."""
+"""Factor on the output of `LatentEncoder`, so that it starts near zero mean."""
 _BOUND = 3.0
-"""Of logarithms of standard deviations. They near it as a hyperbolic tangent does: what is cut off has no gradient to
-come back by."""
-_TOLD = -2.0
-"""Logarithm of the posterior's standard deviation over the prior's, at first: with latents that say nothing from the
-start, logits would learn to do without them."""
-_SURPRISE, _STEPS = 8.0, 4.0
-"""Factors on what a mask has beyond what was expected, pixel by pixel and altogether: it is little."""
+"""Bound of the logarithms of standard deviations. They approach it like a hyperbolic tangent, because clipped values
+would have no gradient."""
+_POSTERIOR_LOG_STD = -2.0
+"""Initial logarithm of the posterior's standard deviation, relative to the prior's. With uninformative latents at the
+start, logits would learn to ignore them."""
+_RESIDUAL_GAIN, _STEP_GAIN = 8.0, 4.0
+"""Factors on the difference of a mask from its expectation, pixel by pixel and in total, which is small."""
 
 
-class Slow(nn.Module):
-    """A layer whose weights are `_PACE` times its parameters, so that an optimiser like Adam moves them slowly.
+class SlowLayer(nn.Module):
+    """A layer whose weights are `_PACE` times its parameters, so that optimisers like Adam change them slowly.
 
     References
     ----------
@@ -51,32 +51,31 @@ class Slow(nn.Module):
         self.layer = layer
 
     def forward(self, f: Tensor) -> Tensor:
-        found: Tensor = _PACE * self.layer(f)
-        return found
+        out: Tensor = _PACE * self.layer(f)
+        return out
 
 
-class Latent(nn.Module):
-    """A vector and its standard deviations from an image, `n x latent` each.
+class LatentEncoder(nn.Module):
+    """Mean and standard deviation of a latent vector from an image of any size, `n x latent` each.
 
-    Two 3x3 convolutions, the first of which halves the size, LeakyReLU after each, four times; then the mean over
-    all pixels, normalised over channels, of which a linear map makes the vector and the logarithms of the deviations.
-    So it takes any size.
+    Four times, two 3x3 convolutions with LeakyReLU, the first of which halves the size. The mean over all pixels is
+    normalised over channels. A linear map of it returns the mean and the logarithms of the standard deviations.
 
     Parameters
     ----------
     bands, latent : int
-        Bands of the image, and of a mask where there is one; values of the latent.
+        Bands of the image, with those of a mask if there is one, and values of the latent.
     start : float
-        About what the logarithms of the standard deviations begin with.
+        Approximate initial logarithm of the standard deviations.
     """
 
     def __init__(self, bands: int, latent: int, start: float = 0.0) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((bands, *_WIDTHS)):
-            layers += [Slow(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)), nn.LeakyReLU(SLOPE, inplace=True)]
-            layers += [Slow(nn.Conv2d(outputs, outputs, 3, padding=1)), nn.LeakyReLU(SLOPE, inplace=True)]
-        self.convolutions, self.exit = nn.Sequential(*layers), Slow(nn.Linear(_WIDTHS[-1], 2 * latent))
+            layers += [SlowLayer(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)), nn.LeakyReLU(SLOPE, inplace=True)]
+            layers += [SlowLayer(nn.Conv2d(outputs, outputs, 3, padding=1)), nn.LeakyReLU(SLOPE, inplace=True)]
+        self.convolutions, self.exit = nn.Sequential(*layers), SlowLayer(nn.Linear(_WIDTHS[-1], 2 * latent))
         self.start = start
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,49 +88,47 @@ class Latent(nn.Module):
 class ProbabilisticUNet(nn.Module):
     """``p(y | x) = E_z p(y | U(x), z)``, ``z ~ N(m(x), diag s(x)^2)``: plausible masks y of the image x.
 
-    U is a `MobileUNet`; z, one vector for the whole image, is spread over all pixels and joined with the last
-    features of U, of which three 1x1 convolutions make what is added to the logits of U: nothing at first, so that
-    training may begin with a U-Net that is trained already (`begin_with`). The prior N(m(x), s(x)^2) is learnt, with
-    a posterior `q(z | x, y)` that sees an annotator's mask too, by maximising the evidence lower bound
+    U is a `MobileUNet`, and z is one vector for the whole image. It is repeated over all pixels and concatenated with
+    the last features of U; three 1x1 convolutions turn them into a change of U's logits. That change starts at zero,
+    so training may start from a trained U-Net (`begin_with`). The prior N(m(x), s(x)^2) and a posterior
+    `q(z | x, y)`, which depends on an annotator's mask as well, are learnt by maximising the evidence lower bound
 
         ELBO = E_q log p(y | x, z) - beta KL(q(z | x, y) || p(z | x))
 
-    in Pyro, where y is the mask of an annotator who is drawn anew for each image of each step. At ``beta = 1`` with
-    the loss ``bce`` it is the bound itself: pixels given z are independent Bernoulli variables. With another pixel
-    loss l, ``log p = -N l`` for N pixels. Less beta lets the posterior tell more, and the prior follow it less.
+    in Pyro, where y is the mask of an annotator drawn at random for each image of each step. With ``beta = 1`` and the
+    loss ``bce`` this is the bound for pixels that are independent Bernoulli variables given z. With another pixel loss
+    l, ``log p = -N l`` for N pixels. A smaller beta admits a posterior with more information, farther from the prior.
 
-    What differs from the published network: U's own logits are kept, and the posterior says how z differs from the
-    prior's, as in residual normal distributions. Both spare training from scratch its first, aimless part.
+    Two things differ from the published network, and shorten training from scratch: U has logits of its own, and the
+    posterior is a change relative to the prior, as in residual normal distributions.
 
-    The prior sees all of the image, so what is drawn for a part of an image is not part of what is drawn for all;
-    and z of patches much smaller than images would stand for what is in a patch, not for how it is drawn.
+    The prior depends on the whole image, so a map of a part of an image is not a part of a map of the whole. In
+    training on patches much smaller than images, z would stand for the content of a patch, not for its annotation.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image; maps that are predicted.
-    width, depth : float, int
-        Of the U-Net.
-    decoder : sequence of int, optional
-        Of the U-Net.
+        Bands of the image, and predicted maps.
+    width, depth, decoder : float, int, sequence of int
+        Options of the `MobileUNet`.
     latent : int
-        Values of z.
+        Number of values of z.
     beta : float
-        Positive.
+        Weight of the divergence, positive.
 
     Raises
     ------
     InvalidModel
-        For sizes that no network can have.
+        For invalid sizes.
 
     Attributes
     ----------
     architecture : dict
-        What builds it again; JSON.
+        Options from which the network can be built again; JSON.
     reach : None
-        No window is exact.
+        The network has no finite reach.
     multiple : int
-        Of the U-Net.
+        That of the U-Net.
 
     References
     ----------
@@ -161,9 +158,12 @@ class ProbabilisticUNet(nn.Module):
         self.multiple = self.unet.multiple
         self.outputs, self.latent, self.beta = outputs, latent, beta
         channels = self.unet.channels
-        self.prior, self.change = Latent(bands, latent), Latent(bands + outputs, latent, _TOLD)
+        self.prior, self.change = (
+            LatentEncoder(bands, latent),
+            LatentEncoder(bands + outputs, latent, _POSTERIOR_LOG_STD),
+        )
         self.of_step = nn.Linear(outputs, latent, bias=False)
-        # One convolution of features and z, joined: the part of the features is computed once for all z.
+        # A convolution of features and z in two parts, because that of the features is the same for all z.
         self.of_features, self.of_latent = nn.Conv2d(channels, channels, 1), nn.Linear(latent, channels, bias=False)
         self.join = nn.Sequential(
             nn.LeakyReLU(SLOPE), nn.Conv2d(channels, channels, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, outputs, 1)
@@ -172,73 +172,81 @@ class ProbabilisticUNet(nn.Module):
         nn.init.zeros_(self.join[-1].bias)  # type: ignore[arg-type]
 
     def features(self, x: Tensor) -> Tensor:
-        """What does not depend on z, from `n x bands x h x w` in about [0, 1]: U's logits, and more channels."""
+        """Return what is independent of z, U's logits and further channels, from images in about [0, 1]."""
         f = self.unet.decode(self.unet.encode(x))
         return torch.cat([self.unet.head(f), self.of_features(f)], 1)
 
     def logits(self, features: Tensor, z: Tensor) -> Tensor:
-        """`n x outputs x h x w`, from `features` and a z for each image, `n x latent`."""
+        """Return logits, `n x outputs x h x w`, from `features` and one z for each image, `n x latent`."""
         plain, f = features[:, : self.outputs], features[:, self.outputs :]
-        found: Tensor = plain + self.join(f + self.of_latent(z)[:, :, None, None])
-        return found
+        logits: Tensor = plain + self.join(f + self.of_latent(z)[:, :, None, None])
+        return logits
 
     def expected(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`features`, and the prior's mean and standard deviation of z, `n x latent` each."""
+        """Return `features`, and the prior's mean and standard deviation of z, `n x latent` each."""
         return self.features(x), self.prior(x - 0.5)
 
     def posterior(
         self, x: Tensor, target: Tensor, features: Tensor, prior: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """(mean, std) of z once a mask was seen, `n x outputs x h x w`, from what `expected` returns.
+        """Return mean and standard deviation of z given a mask, `n x latent` each.
 
-        Both are changes of the prior's, made from how the mask y differs from the p that the prior's mean lets expect:
-        from its difference pixel by pixel, and from ``sum (y - p) / sum p (1 - p)``, the first step of Newton's method
-        towards the one shift of all logits that explains the mask best. So even masks that differ in few pixels, as
-        those of annotators who draw more or less boldly, are told apart from the start.
+        Both are changes relative to the prior. They depend on the differences between the mask y and the
+        probabilities p at the prior's mean: pixel by pixel, and through ``sum (y - p) / sum p (1 - p)``, the first
+        step of Newton's method towards the constant shift of logits that fits the mask best. So masks that differ in
+        few pixels, such as those of annotators who draw objects larger or smaller, are distinguished from the start.
+
+        Parameters
+        ----------
+        x, target : Tensor
+            Image and mask, `n x bands x h x w` and `n x outputs x h x w`.
+        features, prior : Tensor, tuple of Tensor
+            The results of `expected`.
         """
         mean, std = prior
         p = torch.sigmoid(self.logits(features, mean)).detach()
-        surprise = target - p
-        step = surprise.sum((-2, -1)) / (p * (1 - p)).sum((-2, -1)).clamp_min(1)
-        shift, factor = self.change(torch.cat([x - 0.5, _SURPRISE * surprise], 1))
-        return mean + std * (shift + self.of_step(_STEPS * step.clamp(-1, 1))), std * factor
+        residual = target - p
+        step = residual.sum((-2, -1)) / (p * (1 - p)).sum((-2, -1)).clamp_min(1)
+        shift, factor = self.change(torch.cat([x - 0.5, _RESIDUAL_GAIN * residual], 1))
+        return mean + std * (shift + self.of_step(_STEP_GAIN * step.clamp(-1, 1))), std * factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits at the prior's mean, `n x outputs x h x w`."""
+        """Return the logits at the prior's mean, `n x outputs x h x w`."""
         features, (mean, _) = self.expected(x)
         return self.logits(features, mean)
 
     def begin_with(self, unet: MobileUNet) -> None:
-        """Take over all weights of a trained U-Net of the same sizes, whose answer is then the first for any z."""
+        """Copy all weights of a trained U-Net of the same sizes; its output is then the initial one for every z."""
         self.unet.load_state_dict(unet.state_dict())
 
     def start_from(self, path: str | Path) -> None:
-        """Take over the weights of the U-Net's encoder from a file, see `MobileUNet.start_from`."""
+        """Read the weights of the U-Net's encoder from a file, see `MobileUNet.start_from`."""
         self.unet.start_from(path)
 
     def loss(
         self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
     ) -> Tensor:
-        """``-ELBO / N``: nats per value of a mask. The divergence is analytic, the expectation over q of one draw.
+        """Return ``-ELBO / N`` in nats per value of a mask, with the analytic divergence and one sample of q.
 
         Parameters
         ----------
         x : Tensor
             `n x bands x h x w`.
         targets : Tensor
-            Masks of the annotators, `n x annotator x outputs x h x w`, in {0, 1}.
+            Masks of annotators, `n x annotator x outputs x h x w`, in {0, 1}.
         weight : Tensor
-            Of the pixels, `n x 1 x h x w`.
+            Weights of pixels, `n x 1 x h x w`.
         pixel_loss : callable
-            Of logits, a target and the weight: the mean over values.
+            See `PixelLoss`.
         generator : Generator
-            Whose random numbers choose annotators and draw z.
+            Random numbers for annotators and z.
         """
+        # Pyro is optional and slow to import, and only training needs it.
         from pyro import distributions as dist
         from pyro import factor, poutine, sample
         from pyro.infer import TraceMeanField_ELBO
 
-        from bayesr.training.elbo import Drawn
+        from bayesr.networks.variational import GivenNoiseNormal
 
         n, annotators = targets.shape[:2]
         chosen = torch.randint(annotators, (n,), generator=generator, device=generator.device).to(x.device)
@@ -246,8 +254,8 @@ class ProbabilisticUNet(nn.Module):
         e = torch.randn(n, self.latent, generator=generator, device=generator.device).to(x.device)
         features, prior = self.expected(x)
         mean, std = self.posterior(x, target, features, prior)
-        normal: Any = dist.Normal  # Pyro's own are not annotated
-        drawn: Any = Drawn(mean, std, e)  # random numbers are the trainer's
+        normal: Any = dist.Normal  # Pyro has no annotations
+        drawn: Any = GivenNoiseNormal(mean, std, e)
 
         def model() -> None:
             with poutine.scale(scale=self.beta):
@@ -262,18 +270,18 @@ class ProbabilisticUNet(nn.Module):
         return loss / target.numel()
 
     def maps(self, x: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Plausible maps of probabilities, `n x count x outputs x h x w`: a draw of z from the prior for each."""
+        """Return plausible probability maps, `n x count x outputs x h x w`, each with a sample of z from the prior."""
         device = generator.device if generator is not None else x.device
         e = torch.randn(len(x), count, self.latent, generator=generator, device=device)
         return self._maps(x, e.to(x.device))
 
     def probability(self, x: Tensor) -> Tensor:
-        """The mean of `DRAWS` plausible maps, `n x outputs x h x w`, always of the same random numbers."""
+        """Return the mean of `DRAWS` plausible maps, `n x outputs x h x w`, with fixed random numbers."""
         e = torch.randn(DRAWS, self.latent, generator=torch.Generator().manual_seed(0))
         return self._maps(x, e.to(x.device).expand(len(x), -1, -1)).mean(1)
 
     def _maps(self, x: Tensor, e: Tensor) -> Tensor:
-        """`n x count x outputs x h x w`, from standard normal values `n x count x latent`."""
+        """Return plausible maps, `n x count x outputs x h x w`, from standard normal values `n x count x latent`."""
         features, (mean, std) = self.expected(x)
         drawn = [torch.sigmoid(self.logits(features, mean + std * e[:, i])) for i in range(e.shape[1])]
         return torch.stack(drawn, 1)

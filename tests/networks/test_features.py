@@ -3,11 +3,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayesr.networks.minivgg import MiniVGG
+from bayesr.networks.features import MiniVGG
 
 
 def textures(count, random, size=24):
-    """Images of three kinds, each with directions, contrasts and phases of its own: stripes, blobs, grain."""
+    """Return images of stripes, blobs and grain with random directions, contrasts and phases, and their classes."""
     labels = torch.randint(3, (count,), generator=random)
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     grain = torch.randn(count, 1, size, size, generator=random)
@@ -18,7 +18,7 @@ def textures(count, random, size=24):
     return 0.5 + (0.05 + 0.1 * contrast) * kinds[torch.arange(count), labels], labels
 
 
-def test_it_learns_classes_that_hold_for_images_it_has_not_seen():
+def test_it_learns_classes_that_generalise_to_new_images():
     """Three kinds of texture, 80 steps with a falling rate: nearly all new ones are right, where chance is a third."""
     random = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -39,7 +39,7 @@ def test_it_learns_classes_that_hold_for_images_it_has_not_seen():
     assert right > 0.85
 
 
-def test_the_plan_is_that_of_vgg19():
+def test_the_layers_are_those_of_vgg19():
     """Sixteen 3 x 3 convolutions; at the published width as many weights as the published convolutions have."""
     with torch.device("meta"):
         network = MiniVGG(3, 1000, width=64)
@@ -69,7 +69,7 @@ def test_features_are_those_that_evaluation_classifies_by():
 
 
 def test_measuring_images_changes_nothing():
-    """In whatever mode, features of an image depend on it alone, and leave weights and statistics as they are."""
+    """In either mode features depend on one image alone and change neither weights nor statistics."""
     torch.manual_seed(0)
     network = MiniVGG(1, 3, width=4)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Interpolation as a network that has nothing to learn: the baselines of every table."""
+"""Interpolation as a network without weights, for baselines."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.stochastic import BackboneFeatures
+from bayesr.networks.heads.base import BackboneFeatures, NoHead
 from bayesr.observe import ForwardOperator, from_description
 from bayesr.resampling import resize
 
 
 class Interpolation(Generator):
-    """A point estimator without weights: interpolation, or ``A+ y``.
+    """A point estimator without weights: interpolation, or the pseudo-inverse ``A+ y``.
 
-    The detail that a network adds is counted from ``A+ y``, so this one's is the difference of the two.
+    The detail of a network is added to ``A+ y``, so this network returns the difference of the two.
 
     Parameters
     ----------
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos", "pseudo-inverse"}
     observation : mapping
-        The operator, as it describes itself.
+        Description of the forward operator.
     bands, scale : int
+        Bands of the image, and the scale factor.
     """
 
     def __init__(self, interpolation: str, observation: dict[str, Any], bands: int = 3, scale: int = 4) -> None:
         nn.Module.__init__(self)
         self.architecture = dict(bands=bands, scale=scale, interpolation=interpolation, observation=observation)
-        self.scale, self.head, self.kind = scale, None, interpolation
+        self.scale, self.kind = scale, interpolation
+        self.head = NoHead()
         self._operator: ForwardOperator = from_description(observation)
 
     @property
     def reach(self) -> int:
-        """Three low-resolution pixels of Lanczos' kernel, and what ``A+`` needs."""
+        """Three low-resolution pixels for the Lanczos kernel, and the reach of ``A+``."""
         return 3 + self._operator.reach
 
     @property
@@ -45,7 +47,7 @@ class Interpolation(Generator):
     def multiple(self) -> int:
         return 1
 
-    def prepare(self, y: Tensor) -> BackboneFeatures | Tensor:
+    def prepare(self, y: Tensor) -> BackboneFeatures:
         base = self._operator.invert(y)
         x = base if self.kind == "pseudo-inverse" else resize(y, self.kind, self.scale)
-        return F.pixel_unshuffle(x - base, self.scale)
+        return BackboneFeatures.of_detail(F.pixel_unshuffle(x - base, self.scale))

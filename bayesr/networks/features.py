@@ -1,4 +1,4 @@
-"""A small VGG19 that is trained from scratch: to classify images, and then to say how alike two of them are."""
+"""A small VGG19 that learns features by classification, for losses that compare images."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ _SLOPE = 0.1
 
 
 class MiniVGG(nn.Module):
-    """VGG19's sixteen convolutions with few channels, in five blocks at ever half the resolution, and one dense layer.
+    """VGG19's sixteen convolutions with few channels in five blocks, each at half the resolution, and a dense layer.
 
-    With batch normalisation, without which sixteen layers start to learn late. Two ways lead through the same
-    weights: `forward` classifies, and in training it normalises by the batch; `features` measures images, and
-    must be the same function for every image of every batch. So it takes the running statistics whatever the
-    mode, and its weights as constants: no loss that measures images by it can change it.
+    It has batch normalisation, without which sixteen layers start to learn late. The same weights are used in two
+    ways. `forward` classifies images, and normalises by the batch in training. `features` compares images and must be
+    the same function for all of them: it uses the running statistics in either mode, and treats weights as constants,
+    so no loss that compares images can change them.
 
     Parameters
     ----------
     bands, classes : int
+        Bands of the images, and the number of classes.
     width : int
-        Channels of the first block; the others have 2, 4, 8 and 8 times as many. Published VGG19: 64.
+        Channels of the first block; the others have 2, 4, 8 and 8 times as many. The published VGG19 has 64.
 
     References
     ----------
@@ -45,20 +46,20 @@ class MiniVGG(nn.Module):
         self.classify = nn.Linear(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, `n x classes`, of images `n x bands x y x x` with values in about [0, 1]."""
+        """Return logits, `n x classes`, of images `n x bands x H x W` with values in about [0, 1]."""
         *_, deepest = self._blocks(x, lambda i, f: self.norms[i](self.convolutions[i](f)))
         logits: Tensor = self.classify(deepest.mean((2, 3)))
         return logits
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What the ends of the five blocks make of images, the first at their resolution, each other at half that.
+        """Return the features at the ends of the five blocks, the first at full resolution, each next at half of it.
 
-        A fixed function: gradients reach `x`, never the weights.
+        Gradients reach `x`, but not the weights.
         """
         return list(self._blocks(x, self._constant))
 
     def _constant(self, i: int, f: Tensor) -> Tensor:
-        """A convolution and its normalisation, folded into one."""
+        """Apply a convolution and its normalisation, folded into one, with constant weights."""
         norm, weight = self.norms[i], self.convolutions[i].weight
         assert isinstance(norm, nn.BatchNorm2d) and isinstance(weight, Tensor)
         assert norm.running_var is not None and norm.running_mean is not None
@@ -70,10 +71,10 @@ class MiniVGG(nn.Module):
         f, i = x - 0.5, 0
         for block, count in enumerate(_PLAN):
             if block:
-                f = F.max_pool2d(f, 2, ceil_mode=True)  # so that images of any size pass
+                f = F.max_pool2d(f, 2, ceil_mode=True)  # for images of any size
             for _ in range(count):
                 f = layer(i, f)
-                if i == 0:  # torch's path for few bands forgets the layout, and all that follows would be slow
+                if i == 0:  # torch's path for few bands loses the memory layout, which would slow down what follows
                     f = f.contiguous(memory_format=torch.channels_last)
                 f, i = F.leaky_relu(f, _SLOPE), i + 1
             yield f
