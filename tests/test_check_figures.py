@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.model.catalogue import models, read_header
+from bayesr.model.catalogue import models
+from bayesr.model.header import read_header
 from docs.check_figures import Table, groups, numbers, problems
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"

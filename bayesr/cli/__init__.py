@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 import click
 
-from bayesr import __version__
 from bayesr.cli import plugins
 from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
+from bayesr.version import __version__
 
 COMMANDS = {
     "aggregate": "products:aggregate",

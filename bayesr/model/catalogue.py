@@ -9,7 +9,7 @@ from typing import Any
 from bayesr import files
 from bayesr.model.header import read_header
 
-_BUNDLED = Path(__file__).parents[1] / "weights"
+_BUNDLED = Path(__file__).parent / "weights"
 SEGMENTERS = _BUNDLED / "segmenters"
 """Folder of the bundled segmenters, which `bayesr.segment` knows by name."""
 

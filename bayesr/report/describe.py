@@ -20,7 +20,8 @@ from bayesr.report.panels import Array, Maps, View
 from bayesr.report.pictures import encode_members
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
-from bayesr.sampling.workflow import replay
+from bayesr.sampling.products import open_product
+from bayesr.sampling.replaying import replay
 from bayesr.store.layout import NEXT, PROGRESS, Store
 from bayesr.store.places import place_of
 

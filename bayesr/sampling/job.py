@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import product
-from bayesr.calibration.inputs import InputCheck
+from bayesr.calibration.input_check import InputCheck
+from bayesr.calibration.intervals import bounds
 from bayesr.errors import TilesDiffer, warn
 from bayesr.grid import Tile, tiles
 from bayesr.images import Image
@@ -134,7 +135,7 @@ class Job:
             seed=plan.seed,
             level=self.level,
             value_range=(low, high),
-            quantisation_step=0.0 if image.bounds is None else 1.0,
+            quantisation_step=self._quantisation_step,
             observation=model.observation.describe(),
             engine={"tile": plan.tile} | devices.describe(self.device),
             calibration_source=model.calibration.source,
@@ -224,6 +225,10 @@ class Job:
         return values
 
     @property
+    def _quantisation_step(self) -> float:
+        return 0.0 if self.image.bounds is None else 1.0
+
+    @property
     def _bounds(self) -> tuple[float, float] | None:
         """The smallest and the largest value of a pixel, in network units."""
         bounds = self.image.bounds
@@ -236,11 +241,7 @@ class Job:
         factor = self.model.calibration.factors(raw_std)
         std = factor * raw_std * width
         mean = image.to_units(variances.mean)
-        reach = np.float32(self.half_width) * std + np.float32(0 if image.bounds is None else 0.5)
-        lower, upper = mean - reach, mean + reach
-        if image.bounds is not None:
-            np.maximum(lower, np.float32(image.bounds[0]), out=lower)
-            np.minimum(upper, np.float32(image.bounds[1]), out=upper)
+        lower, upper = bounds(mean, std, self.half_width, self._quantisation_step, image.bounds)
         arrays = {
             "mean": mean,
             "variance": std * std,

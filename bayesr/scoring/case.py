@@ -78,9 +78,9 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
     """
     value_range = product.value_range_of(ds)
     try:
-        truth = images.read(reference, dims=dims, value_range=value_range)  # type: ignore[arg-type]
+        truth = images.read(reference, dims=dims, value_range=value_range)
     except InvalidPixels:  # scoring treats NaN as missing without asking for nodata=
-        truth = images.read(reference, dims=dims, nodata=math.nan, value_range=value_range)  # type: ignore[arg-type]
+        truth = images.read(reference, dims=dims, nodata=math.nan, value_range=value_range)
     theirs, ours = truth.data.sizes, ds["mean"].sizes
     if (theirs["y"], theirs["x"]) != (ours["y"], ours["x"]):
         raise InvalidArgument(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
-from bayesr.model.catalogue import SEGMENTERS, read_header
-from bayesr.model.model import read_weights, write
+from bayesr.model.catalogue import SEGMENTERS
+from bayesr.model.file import read_weights, write
+from bayesr.model.header import read_header
 from bayesr.segmentation.labels import label_objects
 from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 from bayesr.segmentation.registry import build, bundled

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, images_for, missed_curve
+from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.coverage import CoverageRecord
+from bayesr.calibration.factor import FactorFit
 from bayesr.calibration.input_rules import fit_inputs
+from bayesr.calibration.intervals import LAMBDAS, images_for, missed_curve
 from bayesr.errors import InvalidArgument, NotStochastic
 from bayesr.model.model import Model, load
 from bayesr.progress import Advance

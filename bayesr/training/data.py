@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import TrainingFailed
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+from bayesr.images.sources import SUFFIXES
 
 
 @dataclass(frozen=True)

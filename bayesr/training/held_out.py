@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
 from bayesr.images import Image, read
+from bayesr.images.sources import SUFFIXES
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
-from bayesr.training.data import SUFFIXES, ImageSet, load_images
+from bayesr.training.data import ImageSet, load_images
 
 
 @dataclass(frozen=True)

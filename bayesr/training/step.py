@@ -22,7 +22,7 @@ from bayesr.training.batch import TrainingBatch
 from bayesr.training.history import Record
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipe import Adversary, Recipe, Stage
 
 _DECAY = 0.999
 """Decay per step of the running average of weights."""

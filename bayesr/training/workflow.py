@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bayesr.calibration.calibration import largest_level
+from bayesr.calibration.intervals import largest_level
 from bayesr.errors import TrainingFailed
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description

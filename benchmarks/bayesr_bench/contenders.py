@@ -17,11 +17,13 @@ import numpy as np
 import torch
 
 import bayesr
-from bayesr.calibration.calibration import LAMBDAS, Calibration, FactorFit, missed_curve
+from bayesr.calibration.calibration import Calibration
+from bayesr.calibration.factor import FactorFit
+from bayesr.calibration.intervals import LAMBDAS, missed_curve
 from bayesr.errors import InvalidArgument
-from bayesr.model.catalogue import read_header
-from bayesr.networks.generator import sub_pixels
+from bayesr.model.header import read_header
 from bayesr.networks.heads.marginal import QuantileHead
+from bayesr.networks.layers import sub_pixels
 from bayesr.observe import Separable, bicubic
 from bayesr.training.data import ImageSet, load_images
 from bayesr_bench import conformal, deepinverse, denoiser, measures
@@ -262,8 +264,8 @@ def heads(model: bayesr.Model, low: Array) -> tuple[Array, Array, Array]:
     y = torch.from_numpy(low.astype(np.float32) / 255).permute(2, 0, 1)[None]
     shared = network.prepare(y.contiguous(memory_format=torch.channels_last))
     kept = operator.null_space_variance(*y.shape[-2:]).sqrt()
-    offsets = head.quantiles(shared)[0]  # type: ignore[arg-type]
-    centre = operator.project_onto_data_(sub_pixels(shared.detail, operator.scale), y)  # type: ignore[union-attr]
+    offsets = head.quantiles(shared)[0]
+    centre = operator.project_onto_data_(sub_pixels(shared.detail, operator.scale), y)
     ends = (centre + kept * sub_pixels(offsets[k : k + 1], operator.scale) for k in (0, -1 % len(head.LEVELS)))
     return tuple(part[0].mul(255).double().numpy() for part in (centre, *ends))  # type: ignore[return-value]
 

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import EngineUnavailable
-from bayesr.model.catalogue import read_header
-from bayesr.model.model import read_weights, write
+from bayesr.model.file import read_weights, write
+from bayesr.model.header import read_header
 from bayesr.networks.vision import torchvision
 from bayesr.observe import bicubic
 from bayesr.training.data import ImageSet

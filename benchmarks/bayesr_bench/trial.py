@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.observe import bicubic
-from bayesr.scoring.figures import energy_score, fair_crps
+from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr.training.data import load_images
 from bayesr.training.held_out import make_pairs
 from bayesr.training.recipes import recipe

@@ -3,14 +3,14 @@ import torch
 
 from bayesr import observe
 from bayesr.errors import InvalidObservation
-from bayesr.training.degradation import Degradation, observation
+from bayesr.training.degradation import Degradation, effective_operator
 
 
 def test_noise_unbinds():
     operator = observe.airy(4, na=0.3, wavelength=0.5, pixel=0.25, sharp_na=0.7)
-    noisy = observation(operator, Degradation(noise=(0.0, 0.1)))
+    noisy = effective_operator(operator, Degradation(noise=(0.0, 0.1)))
     assert noisy == operator.unconstrained(noise=0.1, blur=0.0, photon=0.0) != operator
-    assert observation(operator, Degradation()) is operator and noisy.unconstrained() == noisy
+    assert effective_operator(operator, Degradation()) is operator and noisy.unconstrained() == noisy
     x, y = torch.rand(1, 1, 16, 16), torch.rand(1, 4, 4)
     assert noisy.project(x) is x
     torch.testing.assert_close(noisy.project_onto_data_(x.clone(), y), x + operator.invert(y))

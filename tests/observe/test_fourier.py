@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import bayesr
 from bayesr import observe
-from bayesr.training.data import Pairs, load_images
+from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
 from tests.conftest import TINY, make_model

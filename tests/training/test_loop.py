@@ -8,6 +8,7 @@ from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
 from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.pairs import Pairs
 from tests.conftest import TINY
 
 

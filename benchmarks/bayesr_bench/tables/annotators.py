@@ -160,7 +160,7 @@ def measured(
 
 def _trained(
     place: str,
-    network: nn.Module,
+    network: SegmentationNetwork,
     loss: str,
     optimiser: str,
     training: Sequence[Case],

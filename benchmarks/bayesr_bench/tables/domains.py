@@ -20,7 +20,7 @@ import numpy as np
 import bayesr
 from bayesr.model.card import store_scores
 from bayesr.model.catalogue import locate
-from bayesr.scoring.figures import fair_crps
+from bayesr.scoring.rules import fair_crps
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.measures import Scores

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model, load
-from bayesr.scoring.figures import energy_score, fair_crps, variogram_score
+from bayesr.scoring.rules import energy_score, fair_crps, variogram_score
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import PairSource
 from bayesr.training.problems import GaussianField, Mixture

@@ -24,7 +24,7 @@ from bayesr.model.card import store_scores
 from bayesr.model.catalogue import locate
 from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
-from bayesr.scoring.figures import fair_crps
+from bayesr.scoring.rules import fair_crps
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.models import Measured, by_model, checksums, measured

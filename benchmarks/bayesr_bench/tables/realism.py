@@ -33,7 +33,7 @@ from torch import Tensor, nn
 import bayesr
 from bayesr.observe import ForwardOperator
 from bayesr.scoring.diagnostics import spectrum
-from bayesr.scoring.figures import energy_score, fair_crps
+from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench.options import data_option, models_option, out_option
 from bayesr_bench.protocol import upsample
 from bayesr_bench.record import error_of_mean, record

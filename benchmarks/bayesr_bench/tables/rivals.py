@@ -27,9 +27,11 @@ import numpy as np
 import PIL.Image
 
 import bayesr
-from bayesr.calibration.calibration import Calibration, images_for
+from bayesr.calibration.calibration import Calibration
+from bayesr.calibration.intervals import images_for
 from bayesr.errors import InvalidArgument, UnfamiliarInput
-from bayesr.model.catalogue import locate, read_header
+from bayesr.model.catalogue import locate
+from bayesr.model.header import read_header
 from bayesr.training.data import ImageSet
 from bayesr_bench import conformal, denoiser
 from bayesr_bench.contenders import (

@@ -124,7 +124,6 @@ def command(
             with torch.no_grad():
                 x = torch.cat([trainer.members(low, 8, trainer.average)[1] for low in validation.low.split(8)])
             head = trainer.average.head
-            assert head is not None
             rows.append(
                 {
                     "variant": variant.name,

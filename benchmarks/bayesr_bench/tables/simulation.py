@@ -140,12 +140,12 @@ def task_costs(tasks: int, number: int) -> tuple[float, float, float]:
 @contextlib.contextmanager
 def _single() -> Iterator[None]:
     """Tasks of one tile, however short."""
-    kept = dispatch._SECONDS, dispatch._RATE
-    dispatch._SECONDS, dispatch._RATE = 0.0, math.inf
+    kept = dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND
+    dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND = 0.0, math.inf
     try:
         yield
     finally:
-        dispatch._SECONDS, dispatch._RATE = kept
+        dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND = kept
 
 
 def grouping(seconds: float, number: int) -> Group:
@@ -256,8 +256,8 @@ def command(
         "looking up what is done, measured": f"{1e3 * found.done:.2f} ms a tile, {serial:.0f} s for the image",
         "with one tile a task, saturated at": f"{costs.tile / driver:.0f} workers (driver), "
         f"{costs.tile / scheduler:.0f} (scheduler)",
-        "grouped": f"as bayesr.workers has it: tasks of {dispatch._SECONDS:g} s, or longer where there would be more "
-        f"than {dispatch._RATE:g} a second; shorter ones towards the end",
+        "grouped": f"as bayesr.workers has it: tasks of {dispatch.TASK_SECONDS:g} s, or longer where there would be more "
+        f"than {dispatch.TASKS_PER_SECOND:g} a second; shorter ones towards the end",
         "assumed": f"workers as fast as this machine on one thread, {failures:g} failures of a worker an hour, "
         f"{repair:g} s until another is there; storage that keeps up; two tasks in flight a worker",
         "efficiency": "time of the tiles over workers times all of the time, the first pass included",

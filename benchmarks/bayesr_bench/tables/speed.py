@@ -27,8 +27,8 @@ from torch import Tensor
 
 import bayesr
 from bayesr.errors import InvalidArgument
-from bayesr.networks.heads.stochastic import StochasticHead
 from bayesr.sampling import engine
+from bayesr.sampling.device import place
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Models
@@ -38,7 +38,6 @@ from bayesr_bench.timing import SRResNet, example, ratio
 def naive(model: bayesr.Model, low: Tensor) -> None:
     """32 whole forward passes of the same network, one after the other, noise from torch."""
     net, operator = model.generator, model.observation
-    assert isinstance(net.head, StochasticHead)
     for _ in range(32):
         z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
         member = net.draw(net.prepare(low), z, net.head.training_masks(1, torch.Generator()))
@@ -170,7 +169,7 @@ def measure(network: bayesr.Model, rounds: int, devices: Sequence[str]) -> list[
         "64x64 float": example()[:64, :64].astype(np.float32),
         "64x64 uint8, members clipped and reprojected": example()[:64, :64],
     }
-    placed = {device: engine.place(network, device)[0] for device in devices}
+    placed = {device: place(network, device)[0] for device in devices}
     with torch.inference_mode():
         eager = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         compiled = engine.Graph(eager) if engine.NAME in devices else None

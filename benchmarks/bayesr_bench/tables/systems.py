@@ -22,9 +22,9 @@ import numpy as np
 import PIL.Image
 
 import bayesr
-from bayesr.calibration.calibration import images_for
+from bayesr.calibration.intervals import images_for
 from bayesr.errors import InvalidArgument, UnfamiliarInput
-from bayesr.model.catalogue import read_header
+from bayesr.model.header import read_header
 from bayesr.training.data import ImageSet, load_images
 from bayesr.training.recipes import names, recipe
 from bayesr_bench.compact import BATCH, PATCH
