@@ -33,7 +33,7 @@ def progress(label: str, total: float, show: bool | None) -> Iterator[Advance]:
         return
     if terminal:
         from rich.console import Console  # start-up time
-        from rich.progress import Progress
+        from rich.progress import Progress  # start-up time
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=total)

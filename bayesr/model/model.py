@@ -26,6 +26,9 @@ from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
 
+_LARGEST_HALO = 1024
+"""Low-resolution pixels, far beyond the reach of any network that can be tiled."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -45,6 +48,9 @@ class Model:
         Metadata: domain, data, licence, steps, seed, commit, parameters, scores.
     sha256 : str
         Checksum of the weights as stored.
+    declared_halo : int
+        The halo that the model file declares. A larger halo than the network needs is kept, so that tiles of earlier
+        products are drawn again bit for bit.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     inputs: InputStatistics | None = None
+    declared_halo: int = 0
 
     @property
     def scale(self) -> int:
@@ -68,7 +75,8 @@ class Model:
     @property
     def halo(self) -> int:
         """Distance in low-resolution pixels from which the input can influence a tile by more than float accuracy."""
-        return self.generator.reach + self.observation.reach + self.observation.clipping_reach
+        needed = self.generator.reach + self.observation.reach + self.observation.clipping_reach
+        return max(needed, self.declared_halo)
 
     @property
     def promises(self) -> dict[str, bool]:
@@ -160,7 +168,15 @@ def _load(path: Path, modified: int) -> Model:
             card=header["card"],
             sha256=header["sha256"],
             inputs=InputStatistics.from_description(header.get("inputs")),
+            declared_halo=_declared_halo(path, header),
         )
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise InvalidModel(f"The model file {path} cannot be used: {error}.") from error
     return model
+
+
+def _declared_halo(path: Path, header: Mapping[str, Any]) -> int:
+    halo = header["halo"]
+    if not isinstance(halo, int) or not 0 <= halo <= _LARGEST_HALO:
+        raise InvalidModel(f"The model file {path} declares a halo of {halo!r}: the file is damaged, copy it again.")
+    return halo

@@ -1,4 +1,4 @@
-"""Distributions for variational inference with Pyro, an optional package that this module imports."""
+"""Distributions for variational inference with Pyro, which is slow to import and only training needs."""
 
 from __future__ import annotations
 

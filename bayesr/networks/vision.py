@@ -34,7 +34,7 @@ def torchvision() -> ModuleType:
         If it does not fit the version of torch for another reason than missing operators.
     """
     try:
-        return importlib.import_module("torchvision")
+        return importlib.import_module("torchvision")  # slow to import
     except RuntimeError as error:
         if _declared or "torchvision::" not in str(error):
             raise
@@ -45,4 +45,4 @@ def torchvision() -> ModuleType:
     for name, schema in _SCHEMAS.items():
         library.define(name + schema)
     _declared.append(library)
-    return importlib.import_module("torchvision")
+    return importlib.import_module("torchvision")  # once more, now that its operators are declared

@@ -45,8 +45,7 @@ def page_data(
         raise StoreFailed(f"There is no folder {out.absolute().parent} to write {out.name} to: make it first.")
     ds, store = opened(given)
     product.require(ds, *_NEEDED)
-    for name in ("value_range", "n", "masks", "seed", "level", "scale"):
-        product.attribute(ds, name)
+    product.Provenance.from_dataset(ds)  # refuses a Dataset without the attributes of a product
     view = panels.view_of(ds, _whole(ds, window))
     low = _input(ds, store, img)
     truth = None if reference is None else Reference.read(ds, reference, model)
@@ -111,9 +110,8 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
     if img is not None:
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
-        bounds, value_range = None, tuple(float(v) for v in ds.attrs["value_range"])
-        nodata = provenance.json_of(ds, "input").get("nodata")
-        low = images.Image(store.input(), value_range, bounds, nodata, ds.attrs["input_sha256"])  # type: ignore[arg-type]
+        recorded = product.Provenance.from_dataset(ds)
+        low = images.Image(store.input(), recorded.value_range, None, recorded.nodata, recorded.input_sha256)
     else:
         return None
     fits = all(low.data.sizes[dim] * int(ds.attrs["scale"]) == ds.sizes[dim] for dim in ("y", "x"))
@@ -226,7 +224,7 @@ def _axis(ds: xr.Dataset, dim: str) -> dict[str, Any]:
 
 def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
     """Return the values that are shown as black and white."""
-    low, high = (float(v) for v in ds.attrs["value_range"])
+    low, high = product.value_range_of(ds)
     if len(maps["mean"]) == 3 and float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
         return low, high  # a photograph, whose colours stay as they are
     ends = np.nanpercentile(maps["mean"], [0.2, 99.8]) if np.isfinite(maps["mean"]).any() else (low, high)
@@ -235,7 +233,7 @@ def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
 
 def _range(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
     """Return the values of the codes 0 and 255 of members."""
-    low, high = (float(v) for v in ds.attrs["value_range"])
+    low, high = product.value_range_of(ds)
     if float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
         return low, high
     shown = [maps[name] for name in ("mean", "lower", "upper") if name in maps]

@@ -138,7 +138,7 @@ def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[
     fits : bool
         Whether they are within the budget.
     """
-    low, high = (float(v) for v in product.attribute(ds, "value_range"))
+    low, high = product.value_range_of(ds)
     unit = (high - low) / 255
     if "std" in maps:
         typical = float(np.nanmedian(maps["std"]))

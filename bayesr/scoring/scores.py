@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import tempfile
@@ -127,7 +126,7 @@ def score(
     truth = read_reference(whole, reference, dims)
     case = case_of(whole, truth)
     low = _input(whole, img)
-    operator = from_description(json.loads(product.attribute(whole, "observation")))
+    operator = from_description(product.Provenance.from_dataset(whole).observation)
     half_widths, source = half_widths_of(whole, levels, model)
     with tempfile.TemporaryDirectory() as folder:
         members = members_of(whole, img, model, Path(folder), progress)
@@ -147,7 +146,7 @@ def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
             f"{given} is not the store of a product: check the path (the working directory is {Path.cwd()})."
         )
     product.require(ds, "mean", "variance", "std", "lower", "upper")
-    n = int(product.attribute(ds, "n"))
+    n = product.Provenance.from_dataset(ds).n
     if "samples" in ds and ds.sizes["realization"] != n:
         raise InvalidProduct(
             f"The product holds {ds.sizes['realization']} of its {n} members, but its mean and intervals "
@@ -186,10 +185,11 @@ def half_widths_of(
     source : str
         Description of the source.
     """
-    own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
+    provenance = product.Provenance.from_dataset(ds)
+    own, n = provenance.level, provenance.n
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}
     try:
-        found = model_of(product.Provenance.from_dataset(ds), model)
+        found = model_of(provenance, model)
         calibration, source = found.calibration, f"the calibration of {found.name}"
     except BayesrError:
         if model is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
+from bayesr.networks.stored import stored_names
 
 _FIRST_LAYER = "backbone.head."
 """Prefix of the first layer of every backbone."""
@@ -40,10 +41,12 @@ class TransferredWeights:
     zero: list[str] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
-        """Return the number of copied tensors, and the layers that were not copied, for the model card."""
+        """Return the number of copied tensors, and the stored names of layers that were not copied, for the card."""
+        names = (*self.whole, *self.adapted, *self.fresh, *self.zero)
+        stored = {name: written for written, name in stored_names({name: name for name in names}).items()}
         layers = {
-            what: sorted({name if name.count(".") < 2 else name.rpartition(".")[0] for name in names})
-            for what, names in (("adapted", self.adapted), ("fresh", self.fresh), ("zero", self.zero))
+            what: sorted({stored[name] if name.count(".") < 2 else stored[name].rpartition(".")[0] for name in found})
+            for what, found in (("adapted", self.adapted), ("fresh", self.fresh), ("zero", self.zero))
         }
         return {"taken": len(self.whole) + len(self.adapted)} | {what: names for what, names in layers.items() if names}
 

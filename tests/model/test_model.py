@@ -91,6 +91,17 @@ def test_another_architecture(file):
         bayesr.load(rewritten(file, lambda h: h["architecture"].update(width=16)))
 
 
+def test_a_declared_halo_is_kept(file):
+    """Products of a file that declares more than its network needs are replayed with the same tiles."""
+    needed = bayesr.load(file).halo
+    wider = bayesr.load(rewritten(file, lambda h: h.update(halo=needed + 8)))
+    assert wider.halo == needed + 8 and bayesr.load(wider.save(file)).halo == needed + 8
+    assert bayesr.load(rewritten(file, lambda h: h.update(halo=0))).halo == needed
+    for halo in (-1, 10**9, "44", None):
+        with pytest.raises(InvalidModel, match="halo"):
+            bayesr.load(rewritten(file, lambda h, halo=halo: h.update(halo=halo)))
+
+
 def test_unknown_names_come_with_the_nearest():
     with pytest.raises(UnknownModel, match="natural-x4"):
         bayesr.load("natrual-x4")

@@ -106,7 +106,7 @@ def test_the_recipe_starts_from_the_bundled_model():
 def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
     other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"head_width": 12}), trainer.pairs)
     other.start_from(trainer.generator, {"model": "an older one"})
-    assert other.start["model"] == "an older one" and "head.exit" in other.start["fresh"]
+    assert other.start["model"] == "an older one" and "tail.exit" in other.start["fresh"], "by stored names"
     for network in (other.generator, other.average):
         assert torch.equal(network.up.weight, trainer.generator.up.weight)
     other.save(tmp_path / "c.npz")

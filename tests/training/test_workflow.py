@@ -62,7 +62,7 @@ def test_cards_record_the_start(folder, tmp_path, tiny):
         tiny, folder, out=tmp_path / "third.safetensors", held_out=0, start=second, steps=nothing, bands=1
     )
     assert third.bands == 1 and third.card["start"]["start"]["model"] == "first"
-    assert "backbone.head" in third.card["start"]["adapted"]
+    assert "trunk.head" in third.card["start"]["adapted"], "by stored names"
     fourth = bayesr.train(
         tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
     )
@@ -78,7 +78,7 @@ def test_model_starts_from_one_of_another_scale_or_degradation(folder, tmp_path,
         model = bayesr.train(tiny, folder, out=tmp_path / f"{name}.safetensors", held_out=0, start=first, **how)
         assert model.scale == how["observation"].scale and model.card["start"]["model"] == "x2"
         assert ("up.weight" in model.card["start"].get("fresh", [])) == (name == "x4")
-        assert not any(layer.startswith("backbone") for layer in model.card["start"].get("fresh", []))
+        assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
 
 
 def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny, monkeypatch):

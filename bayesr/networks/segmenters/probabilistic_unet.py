@@ -241,12 +241,12 @@ class ProbabilisticUNet(nn.Module):
         generator : Generator
             Random numbers for annotators and z.
         """
-        # Pyro is optional and slow to import, and only training needs it.
+        # Pyro is slow to import, and only training needs it.
         from pyro import distributions as dist
         from pyro import factor, poutine, sample
         from pyro.infer import TraceMeanField_ELBO
 
-        from bayesr.networks.variational import GivenNoiseNormal
+        from bayesr.networks.variational import GivenNoiseNormal  # imports Pyro
 
         n, annotators = targets.shape[:2]
         chosen = torch.randint(annotators, (n,), generator=generator, device=generator.device).to(x.device)
