@@ -166,7 +166,7 @@ def test_the_command(folder, tmp_path):
         "mine",
     ]
     ran = CliRunner().invoke(main, [*given, "--time-limit", "0"])
-    assert ran.exit_code == 3 and "go on with --resume" in ran.output and "step=1 stage=fidelity" in ran.output
+    assert ran.exit_code == 3 and "--resume continues" in ran.output and "step=1 stage=fidelity" in ran.output
     ran = CliRunner().invoke(main, [*given, "--resume"])
     assert ran.exit_code == 0 and bayesr.load(out).card["licence"] == "mine"
     ran = CliRunner().invoke(main, given)
