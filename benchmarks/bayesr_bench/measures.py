@@ -1,6 +1,6 @@
-"""Figures that tables share. Each is computed here and nowhere else in the benchmarks.
+"""Figures that several tables use. Each is computed by one function, from `bayesr.scoring.diagnostics` if possible.
 
-Members are arrays of shape ``n x ...``, all others have the shape ``...``, in grey levels.
+Members are arrays of shape ``n x ...``, and all others have the shape ``...``. Values are in grey levels.
 """
 
 from __future__ import annotations
@@ -13,87 +13,83 @@ import torch
 from numpy.typing import NDArray
 
 from bayesr.observe import ForwardOperator
+from bayesr.scoring import diagnostics
+from bayesr.scoring.diagnostics import coverage, inside
+from bayesr.scoring.diagnostics import interval_width as width
 from bayesr_bench.record import error_of_mean
+
+__all__ = [
+    "PEAK", "Scores", "averages", "coverage", "differences", "gathered", "inside", "lr_psnr", "observed_again",
+    "spread_skill", "width",
+]  # fmt: skip
 
 Array = NDArray[Any]
 Scores = dict[str, list[float]]
-"""Of every figure, one value an image."""
+"""For each figure, one value per image."""
 
 PEAK = 255.0
 _LEAST = 1e-12
-"""Of a squared error, so that its logarithm is finite."""
-
-
-def inside(truth: Array, lower: Array, upper: Array) -> NDArray[np.bool_]:
-    """Where ``lower <= truth <= upper``."""
-    found: NDArray[np.bool_] = (truth >= lower) & (truth <= upper)
-    return found
-
-
-def coverage(truth: Array, lower: Array, upper: Array) -> float:
-    """The empirical coverage of an interval: the share of values with ``lower <= truth <= upper``."""
-    return float(np.mean(inside(truth, lower, upper)))
-
-
-def width(lower: Array, upper: Array) -> float:
-    """The mean width of an interval."""
-    return float(np.mean(upper - lower))
+"""Lower bound of squared errors, so that every PSNR is finite."""
 
 
 def spread_skill(members: Array, mean: Array, truth: Array) -> float:
-    """``sqrt((n + 1) / n * mean(s^2) / mean((truth - mean)^2))``, s^2 with ddof = 1; 1 is best.
+    """Return the ratio of the members' spread to the error of their mean, as `bayesr.scoring.diagnostics` defines it.
 
-    NaN if the mean has no error.
-
-    References
+    Parameters
     ----------
-    V. Fortin et al., "Why should ensemble spread match the RMSE of the ensemble mean?", 2014,
-    doi:10.1175/JHM-D-14-0008.1.
+    members : ndarray
+        Of shape ``n x ...``.
+    mean, truth : ndarray
+        Of shape ``...``.
+
+    Returns
+    -------
+    float
+        1 is best; NaN if the mean has no error.
     """
-    n = len(members)
-    variance = members.var(0, ddof=1, dtype=np.float64).mean() * (n + 1) / n
-    error = np.mean((truth - mean).astype(np.float64) ** 2)
-    return float(np.sqrt(variance / error)) if error else float("nan")
+    error = float(np.mean((truth - mean).astype(np.float64) ** 2))
+    variance = float(members.var(0, ddof=1, dtype=np.float64).mean())
+    return diagnostics.spread_skill(variance, error, len(members)) if error else float("nan")
 
 
 def observed_again(members: Array, operator: ForwardOperator) -> Array:
-    """What the forward operator makes of members rounded to 8 bits.
+    """Return the low-resolution images of members, which are rounded to 8 bits first.
 
     Parameters
     ----------
     members : ndarray
         Of shape ``n x band x y x x``.
-    operator : Observation
+    operator : ForwardOperator
 
     Returns
     -------
     ndarray
-        Of shape ``n x band x y x x``, low resolution, not rounded.
+        Of shape ``n x band x y x x``, not rounded.
     """
     rounded = np.clip(np.round(members), 0, PEAK).astype(np.float32)
     found: Array = operator.observe(torch.from_numpy(rounded)).numpy()
     return found
 
 
-def lr_psnr(seen: Array, low: Array) -> float:
-    """The PSNR of the worst member's low-resolution image, in dB.
+def lr_psnr(observed: Array, low: Array) -> float:
+    """Return the PSNR of the worst member's low-resolution image, in dB; at most 168 dB.
 
     Parameters
     ----------
-    seen : ndarray
-        As of `observed_again`, ``n x band x y x x``.
+    observed : ndarray
+        The low-resolution images of members, ``n x band x y x x``; see `observed_again`.
     low : ndarray
-        The low-resolution image, ``band x y x x``.
+        The given low-resolution image, ``band x y x x``.
     """
-    worst = np.max(np.mean((seen - low) ** 2, (1, 2, 3)))
-    return float(10 * np.log10(PEAK**2 / max(worst, _LEAST)))
+    errors = np.mean((observed - low) ** 2, (1, 2, 3))
+    return diagnostics.lr_psnr(np.maximum(errors, _LEAST), PEAK)
 
 
 # -- over images ---------------------------------------------------------------------------------
 
 
 def gathered(rows: Sequence[Mapping[str, float]]) -> Scores:
-    """Rows of figures, one an image, as lists by figure."""
+    """Return, for each figure, the list of its values in rows, one row per image."""
     scores: Scores = {}
     for row in rows:
         for figure, value in row.items():
@@ -102,7 +98,7 @@ def gathered(rows: Sequence[Mapping[str, float]]) -> Scores:
 
 
 def averages(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The average of each figure over images, and its standard error as ``FIGURE ±``; NaN values are left out."""
+    """Return each figure's average over images, and its standard error as ``FIGURE ±``. NaN values are left out."""
     row = {}
     for figure, values in scores.items():
         row[figure] = float(np.nanmean(values))
@@ -116,9 +112,17 @@ def differences(
     name: str,
     figures: Sequence[str],
 ) -> dict[str, float]:
-    """The mean difference from a reference, image by image, as ``FIGURE minus NAME's``, and its standard error.
+    """Return the mean difference from a reference, image by image, as ``FIGURE minus NAME's``, and its standard error.
 
-    NaN without a reference.
+    Parameters
+    ----------
+    scores : mapping
+    reference : mapping or None
+        Scores of the reference on the same images. None makes all differences NaN.
+    name : str
+        Name of the reference.
+    figures : sequence of str
+        Figures to compare.
     """
     row = {}
     for figure in figures:
