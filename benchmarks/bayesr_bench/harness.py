@@ -1,63 +1,70 @@
-'''The harness of all tables: a table is one function, and the harness makes the command, the record and the registry.
+'''The harness of all tables: a table is one function, and the harness makes its command and its record.
 
 How to write a table
 --------------------
-A table is a module in ``bayesr_bench/tables``. The name of the module is the name of the table (``bayesr bench NAME``,
-``NAME.json``). The first line of its docstring is its line in ``bayesr bench --help`` and must be complete in itself;
-the whole docstring is its own ``--help``. There is no other list of tables: `bayesr_bench.commands.bench.tables` reads
-the folder. The module defines one function, ``command``, decorated with `table`::
+A table is a module in ``bayesr_bench/tables``. The module's name is the table's name (``bayesr bench NAME``,
+``NAME.json``). The first line of its docstring appears in ``bayesr bench --help`` and must be complete in itself. The
+whole docstring is the text of ``bayesr bench NAME --help``. There is no list of tables to extend:
+`bayesr_bench.commands.bench.tables` reads the folder. The module defines one function, ``command``, with the decorator
+`table`::
 
     """Score every model on every set.
 
         bayesr bench example --data FOLDER
 
-    FOLDER holds ``set5``. What is measured, and how, in a few sentences.
+    FOLDER holds ``set5``. A few sentences say what is measured, and how.
     """
 
     @table(
         estimators="fair CRPS; averages over images, +- their standard error",
-        notes={"members": "as drawn"},
+        notes={"members": "before rounding"},
         small={"limit": 2, "n": 8},
         rounding=decimals(4),
     )
     def command(
         data: Data, models: Models = ("natural-x4",), n: Members = 32, seed: Seed = 0, limit: Limit = None,
-        level: Annotated[float, option(help="Of intervals.")] = 0.9,
+        level: Annotated[float, option(help="Level of the intervals.")] = 0.9,
     ) -> Result:
-        found = measured(models, bands=3, scale=4)
-        pictures = pictures_of(data, "set5", limit)
-        rows = by_model(found, lambda one: [row(one.model, picture, n, seed) for picture in pictures])
-        return Result(rows, {"model": checksums(found)})
+        loaded = measured(models, bands=3, scale=4)
+        pictures = list(read_set(data, "set5").values())[:limit]
+        rows = by_model(loaded, lambda one: [row(one.model, picture, n, seed) for picture in pictures])
+        return Result(rows, {"model": checksums(loaded)})
 
-**Options.** Each parameter is an option. Its annotation says the type: ``int``, ``float``, ``str``, ``Path``, ``bool``
-(a flag), ``X | None``, ``tuple[X, ...]`` (may be repeated). Its default is the option's default; without one the
-option is required. ``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds flags, help, or any
-argument of `click.Option`; ``Annotated[Seed, option(help=...)]`` changes the help of a shared option. Shared options
-lie in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members` (``-n``), `Seed`, `Limit`,
-`Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`. The harness adds ``--out``; a parameter ``out: Path``
-receives the folder if the table writes figures there. It adds ``--budget`` if `small` or `seconds` is given; a
-parameter ``budget: TrainingBudget`` receives it. It adds ``--name`` if the table is `renamed`.
+**Options.** Each parameter is an option. Its annotation gives the type: ``int``, ``float``, ``str``, ``Path``, ``bool``
+(a flag), ``X | None``, ``tuple[X, ...]`` (may be repeated). Its default is the default of the option, and a parameter
+without a default is a required option. ``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds
+flags, help, or any argument of `click.Option`. ``Annotated[Seed, option(help=...)]`` changes the help of a shared
+option. Shared options are in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members`
+(``-n``), `Seed`, `Limit`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`.
 
-**Results.** The function returns a `Result`, or yields several, each of which is recorded as soon as it comes (before
-an error ends the table, too). A result's `suffix` is appended to the name: ``posterior-gaussian``. Raise a child of
-`BayesrError`, or `click.ClickException`, to end with one line and exit status 1.
+The harness adds three options. A function that needs their values has a parameter of that name:
+
+- ``--out``, always. A table that writes figures has the parameter ``out: Path``.
+- ``--budget``, if `small` or `seconds` is given. The parameter is ``budget: TrainingBudget``.
+- ``--name``, if the table is `renamed`. The parameter is ``name: str``.
+
+**Results.** The function returns a `Result`, or yields several. Each is recorded when it is yielded, so that an error
+later does not lose it. The `suffix` of a result is appended to the name: ``posterior-gaussian``. To end with one
+line and exit status 1, raise a child of `BayesrError`, or `click.ClickException`.
 
 **Facts.** Each record states command, date, machine, versions, budget, seed, n, estimators and the notes. Seed and n
-come from the parameters ``seed`` and ``n`` if the table has them, else from arguments of `table`, which a result may
-override. Notes of the result come first, then the notes that the decorator states once and for all.
+are the parameters ``seed`` and ``n`` if the table has them, or else arguments of `table`. A result may replace
+them. The notes of the result come first, followed by those of the decorator.
 
-**Figures.** `bayesr_bench.measures` has the figures that tables share (coverage, width, spread-skill, LR-PSNR, averages
-with errors, differences from a reference model). `bayesr_bench.figures` says which direction of a figure is better:
-name a new figure there if its name has none of the known parts. A column ``X ±`` holds the standard error of ``X``.
+**Figures.** Functions for figures that several tables have (coverage, width, spread-skill, LR-PSNR, averages with
+errors, differences from a reference model) are in `bayesr_bench.measures`. `bayesr_bench.figures` states which
+direction of a figure is better: add a new figure there if its name contains none of the known parts. A column ``X ±``
+holds the standard error of ``X``.
 
-**Models.** `bayesr_bench.models` loads models, checks bands and scale, tells equal names apart, puts the column
-``model`` in front if there are several, and makes the fact of checksums. `bayesr_bench.sets` reads images and asks
-models. `bayesr_bench.timing` times calls in turn with a reference.
+**Models.** `bayesr_bench.models` loads models, checks bands and scale, distinguishes models of equal names, adds the
+column ``model`` if there are several, and makes the fact with their checksums. `bayesr_bench.sets` reads images and
+samples models. `bayesr_bench.timing` times calls in turn with a reference.
 
-**What is no table** (`sheet` draws a picture) lies in the same folder, with a plain `click.Command` named ``command``.
+**Other commands.** `sheet`, which draws a picture, is in the same folder, with a plain `click.Command` named
+``command``.
 
-**In tests** call ``command.function(...)`` with plain arguments, which returns the result unrecorded, or the command
-line with `click.testing.CliRunner`.
+**Tests** call ``command.function(...)`` with plain arguments, which returns the result without recording it, or use
+the command line with `click.testing.CliRunner`.
 '''
 
 from __future__ import annotations
@@ -80,18 +87,18 @@ __all__ = ["NONE", "Result", "TableCommand", "decimals", "option", "significant"
 
 @dataclass(frozen=True)
 class Result:
-    """Rows of a table, and the facts that only its run knows.
+    """Rows of a table, and the facts about this run.
 
     Attributes
     ----------
     rows : sequence of mappings
-        By column; NaN where a row has no value.
+        Values by column; NaN where a row has no value.
     notes : mapping
         Facts about this run, by name.
     suffix : str
-        Appended to the table's name.
+        Text that is appended to the table's name.
     n, seed, estimators : optional
-        Replace those of the table.
+        Values that replace those of the table.
     """
 
     rows: Sequence[Row]
@@ -107,22 +114,22 @@ Function = Callable[..., Result | Iterable[Result]]
 
 
 def decimals(digits: int) -> Rounding:
-    """Round to a number of digits behind the point."""
+    """Return a function that rounds to a number of decimal places."""
     return lambda value: round(value, digits)
 
 
 def significant(digits: int) -> Rounding:
-    """Round to a number of significant digits."""
+    """Return a function that rounds to a number of significant digits."""
     return lambda value: float(f"{value:.{digits}g}")
 
 
-def _as_it_is(value: float) -> float:
+def _unrounded(value: float) -> float:
     return value
 
 
 @dataclass(frozen=True)
 class Definition:
-    """What `table` was given; see there."""
+    """The function of a table and the arguments of `table`."""
 
     name: str
     function: Function
@@ -139,8 +146,8 @@ class Definition:
         """Call the function with the values of the command line, and record what it returns."""
         wanted = inspect.signature(self.function).parameters
         out, name = values["out"], values["name"] if self.renamed else self.name
-        found = self.function(**{key: value for key, value in values.items() if key in wanted})
-        for result in [found] if isinstance(found, Result) else found:
+        returned = self.function(**{key: value for key, value in values.items() if key in wanted})
+        for result in [returned] if isinstance(returned, Result) else returned:
             self._record(result, values, out, name)
 
     def _record(self, result: Result, values: Mapping[str, Any], out: Path, name: str) -> None:
@@ -163,7 +170,7 @@ class TableCommand(click.Command):
     ----------
     definition : Definition
     function : callable
-        The function that was decorated.
+        The decorated function.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -183,29 +190,30 @@ def table(
     notes: Mapping[str, Any] | None = None,
     n: int | str = NONE,
     seed: int | str = 0,
-    rounding: Rounding = _as_it_is,
+    rounding: Rounding = _unrounded,
     small: Mapping[str, Any] | None = None,
     seconds: Mapping[str, float] | None = None,
     renamed: bool = False,
 ) -> Callable[[Function], TableCommand]:
-    """Make a function the command of the table that its module is named for.
+    """Turn a function into the command of a table. The table has the name of the function's module.
 
     Parameters
     ----------
     estimators : str
-        What the figures are, by which estimator.
+        Description of the figures and their estimators.
     notes : mapping, optional
         Facts that hold for every run.
     n : int or str
-        Number of members, of tables without a parameter ``n``.
+        Number of members, if the table has no parameter ``n``.
     seed : int or str
-        Of tables without a parameter ``seed``; `NONE` if nothing is random.
+        Seed, if the table has no parameter ``seed``; `NONE` if nothing is random.
     rounding : callable
-        Of every float in a row: `decimals` or `significant`.
+        Applied to every float in a row: `decimals` or `significant`.
     small : mapping, optional
-        By parameter, the defaults of a small budget. Adds ``--budget``.
+        For each parameter, its default with a small budget. Adds ``--budget``.
     seconds : mapping, optional
-        Processor seconds of each training, of ``small`` and ``full``. Adds ``--budget small|full|SECONDS``.
+        Processor seconds of each training with a ``small`` and with a ``full`` budget. Adds
+        ``--budget small|full|SECONDS``.
     renamed : bool
         Whether the table has an option ``--name``.
     """
@@ -223,38 +231,42 @@ def table(
 
 
 def _parameters(definition: Definition) -> list[click.Parameter]:
+    """Return the options of a table: those of its function's parameters, and those that the harness adds."""
+    added: list[click.Parameter] = []
+    if definition.small is not None or definition.seconds is not None:
+        added.append(budget_parameter(definition.small or {}, definition.seconds))
+    if definition.renamed:
+        help_text = "Name of the table's files."
+        added.append(click.Option(["--name"], default=definition.name, show_default=True, help=help_text))
+    added.append(out_parameter())
     hints = get_type_hints(definition.function, include_extras=True)
-    found: list[click.Parameter] = [
+    own = [
         _parameter(name, hints[name], parameter.default)
         for name, parameter in inspect.signature(definition.function).parameters.items()
-        if name not in ("out", "budget")
+        if name not in {option.name for option in added}
     ]
-    if definition.small is not None or definition.seconds is not None:
-        found.append(budget_parameter(definition.small or {}, definition.seconds))
-    if definition.renamed:
-        found.append(click.Option(["--name"], default=definition.name, show_default=True, help="Of the table."))
-    return [*found, out_parameter()]
+    return [*own, *added]
 
 
 def _parameter(name: str, hint: Any, default: Any) -> click.Option:
-    """The option of a parameter, from its annotation and default."""
-    said = Option()
+    """Return the option of a parameter, from its annotation and default."""
+    annotated = Option()
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         for extra in extras:
-            said = said | extra if isinstance(extra, Option) else said
+            annotated = annotated | extra if isinstance(extra, Option) else annotated
     settings = _of_type(hint)
     if default is not inspect.Parameter.empty:
         settings |= {"default": default, "show_default": default is not None and default is not False and default != ()}
-    elif "callback" not in said.settings:  # which finds a default of its own
+    elif "callback" not in annotated.settings:  # a callback may supply a default
         settings["required"] = True
-    settings |= said.settings
-    flags = said.flags or (f"--{name.replace('_', '-')}",)
+    settings |= annotated.settings
+    flags = annotated.flags or (f"--{name.replace('_', '-')}",)
     return click.Option([*flags, name], **settings)
 
 
 def _of_type(hint: Any) -> dict[str, Any]:
-    """The arguments of `click.Option` that a type stands for."""
+    """Return the arguments of `click.Option` for a type."""
     if get_origin(hint) in (Union, UnionType):
         (hint,) = [one for one in get_args(hint) if one is not NoneType]
     if hint is bool:
@@ -268,6 +280,6 @@ def _of_type(hint: Any) -> dict[str, Any]:
 
 
 def _help(doc: str) -> str:
-    """A docstring as click shows it: indented paragraphs stay as they are."""
+    """Return a docstring in the form of click's help texts; indented paragraphs are not wrapped."""
     paragraphs = doc.replace("``", "`").split("\n\n")
     return "\n\n".join(f"\b\n{text}" if text.startswith("    ") else text for text in paragraphs)

@@ -1,4 +1,4 @@
-"""The figure of `bayesr bench segmentation`: nuclei, what members disagree about, and reliability."""
+"""The figure of `bayesr bench segmentation`: nuclei, where members disagree, and reliability diagrams."""
 
 from __future__ import annotations
 
@@ -11,15 +11,29 @@ import xarray as xr
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Diagrams = Mapping[str, list[tuple[Array, Array, Array]]]
-"""By system, a reliability diagram an image: mean probability, share of foreground and pixels, by bin."""
+Diagram = tuple[Array, Array, Array]
+"""For each bin, the mean probability, the share of foreground, and the number of pixels."""
 Example = tuple[Array, xr.Dataset, xr.Dataset, Array]
 """The high-resolution image, the product, the segmentation of all members, and the true labels."""
 
+_WITH_SCALE = ("std", "probability", "mutual information, nats", "objects, by existence")
 
-def draw(diagrams: Diagrams, systems: Sequence[str], example: Example, path: Path) -> None:
-    """Write the figure: one image through the segmenter, and the reliability diagrams of some systems."""
-    from matplotlib.figure import Figure
+
+def draw(diagrams: Mapping[str, list[Diagram]], systems: Sequence[str], example: Example, path: Path) -> None:
+    """Write the figure.
+
+    Parameters
+    ----------
+    diagrams : mapping
+        For each system, one reliability diagram per image.
+    systems : sequence of str
+        Systems whose diagrams are drawn.
+    example : Example
+        The image that is drawn.
+    path : Path
+        Its folder is made if necessary.
+    """
+    from matplotlib.figure import Figure  # optional package
 
     high, ds, together, labels = example
     figure = Figure(figsize=(13, 6.4), layout="constrained")
@@ -34,10 +48,10 @@ def draw(diagrams: Diagrams, systems: Sequence[str], example: Example, path: Pat
         "objects, by existence": (_existence(together), "viridis"),
     }
     for panel, (title, (image, colours)) in zip(panels, images.items(), strict=False):
-        shown = panel.imshow(image, cmap=colours, interpolation="nearest")
+        drawn = panel.imshow(image, cmap=colours, interpolation="nearest")
         panel.set(title=title, xticks=[], yticks=[])
-        if title in ("std", "probability", "mutual information, nats", "objects, by existence"):
-            figure.colorbar(shown, ax=panel, shrink=0.8)
+        if title in _WITH_SCALE:
+            figure.colorbar(drawn, ax=panel, shrink=0.8)
     last = panels[-1]
     last.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     for system in systems:
@@ -45,17 +59,19 @@ def draw(diagrams: Diagrams, systems: Sequence[str], example: Example, path: Pat
         last.plot(predicted, share, marker="o", markersize=3, label=system)
     last.set(title="reliability, all images", xlabel="probability", ylabel="share that is nucleus", aspect="equal")
     last.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
 
-def pooled(diagrams: list[tuple[Array, Array, Array]]) -> tuple[Array, Array]:
-    """(mean probability, share of foreground) by bin, over the pixels of all images; empty bins left out."""
+def pooled(diagrams: Sequence[Diagram]) -> tuple[Array, Array]:
+    """Return mean probability and share of foreground by bin, over the pixels of all images, without empty bins."""
     pixels = np.sum([d[2] for d in diagrams], 0)
     sums = [np.sum([np.nan_to_num(d[part]) * d[2] for d in diagrams], 0) for part in (0, 1)]
     return sums[0][pixels > 0] / pixels[pixels > 0], sums[1][pixels > 0] / pixels[pixels > 0]
 
 
 def _existence(together: xr.Dataset) -> Array:
-    shares = np.concatenate([[np.nan], together["existence"].to_numpy()])
-    found: Array = shares[together["labels"].to_numpy()]
+    """Return an image with the existence probability of the object at every pixel, NaN in the background."""
+    probabilities = np.concatenate([[np.nan], together["existence"].to_numpy()])
+    found: Array = probabilities[together["labels"].to_numpy()]
     return found

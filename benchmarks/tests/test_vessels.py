@@ -8,7 +8,7 @@ from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.segmenter import Segmenter
 from bayesr_bench.retina import GREEN
-from bayesr_bench.tables.segmentation import ALL
+from bayesr_bench.nuclei import ALL
 from bayesr_bench.tables.vessels import answers, measured, rows_of
 
 

@@ -33,7 +33,7 @@ from bayesr_bench.options import data_option, out_option
 from bayesr_bench.record import error_of_mean, record
 from bayesr_bench.retina import FACTOR, GREEN, reduced, retina
 from bayesr_bench.tables.annotators import COLUMNS
-from bayesr_bench.tables.segmentation import ALL
+from bayesr_bench.nuclei import ALL
 
 FIGURES = {name: COLUMNS[name] for name in ("QUBIQ Dice", "Dice", "energy distance", "correlation over marked pixels")}
 BRIER = "Brier"
