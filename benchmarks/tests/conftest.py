@@ -1,9 +1,11 @@
-"""The fixtures of bayesr's own tests, for those of its benchmarks."""
+"""Fixtures of the benchmarks' tests, and those of bayesr's own tests that they use."""
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from bayesr.segmentation.segmenter import Segmentation
+from bayesr_bench.nuclei import ALL, Found
 from tests.conftest import folder as folder
 from tests.conftest import grey_model as grey_model
 from tests.conftest import model as model
@@ -26,3 +28,16 @@ def data(tmp_path_factory):
     PIL.Image.fromarray(np.full((40, 40), 220, np.uint8)).save(nuclei / "stained.png")
     PIL.Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(nuclei / "colour.png")
     return root
+
+
+@pytest.fixture
+def nuclei_found():
+    """Measurements on 20 images, where all members have the true objects, and bicubic a half of each."""
+    rng, found = np.random.default_rng(0), Found()
+    for _ in range(20):
+        labels = np.kron(np.arange(9).reshape(3, 3) * (rng.random((3, 3)) < 0.8), np.ones((5, 5), int))
+        half = labels * (np.arange(15) < 8)
+        for system, seen in ((ALL, labels), ("bicubic", half)):
+            p = (seen > 0).astype(np.float32)
+            found.add(system, Segmentation(p, seen.astype(np.int32)), p > 0.5, len(np.unique(seen)) - 1, labels)
+    return found

@@ -70,7 +70,7 @@ def test_exceedance_of_a_gaussian_field(field):
 
 
 def test_rows_of_real_images(grey_model):
-    """What is recorded of real images: half a quantum is the difference between two of its columns."""
+    """What is recorded of real images: half a quantisation step is the difference between two of its columns."""
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
     rows = image_rows(grey_model, [Picture(pixels, True)], 20, 0)
     assert [row["input"] for row in rows] == ["float32"] * 5 + ["uint8"] * 5

@@ -1,59 +1,29 @@
-"""The study of segmentation: its arithmetic on made-up figures, and the command on tiny images and networks."""
+"""The table of segmentation: its rows from synthetic figures, and the command on tiny images and networks."""
 
 import json
 
 import numpy as np
 import PIL.Image
-import pytest
 import torch
 from click.testing import CliRunner
 
 from bayesr.cli import main
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
-from bayesr.segmentation.segmenter import Segmentation, Segmenter
-from bayesr_bench.nuclei_figure import pooled
-from bayesr_bench.tables.segmentation import ALL, TESTED, Found, comparisons, covered, rows_of
+from bayesr.segmentation.segmenter import Segmenter
+from bayesr_bench.nuclei import ALL
+from bayesr_bench.tables.segmentation import TESTED, comparisons, rows_of
 
 
-@pytest.fixture
-def found():
-    """20 images of which all members see the truth, and bicubic half of it."""
-    rng, both = np.random.default_rng(0), Found()
-    for _ in range(20):
-        labels = np.kron(np.arange(9).reshape(3, 3) * (rng.random((3, 3)) < 0.8), np.ones((5, 5), int))
-        half = labels * (np.arange(15) < 8)
-        for system, seen in ((ALL, labels), ("bicubic", half)):
-            p = (seen > 0).astype(np.float32)
-            both.add(system, Segmentation(p, seen.astype(np.int32)), p > 0.5, len(np.unique(seen)) - 1, labels)
-    return both
-
-
-def test_the_truth_scores_best_and_is_told_from_what_misses_half(found):
-    first, second = rows_of(found)
+def test_the_truth_scores_best_and_significantly_better_than_half_of_it(nuclei_found):
+    first, second = rows_of(nuclei_found)
     assert first["Dice"] == first["F1 at 0.5"] == first["F1, mean"] == 1
     assert first["Brier"] == first["ECE"] == first["count error"] == 0
     assert second["Dice"] < 0.8 and second["Brier"] > 0.1 and second["count error"] > 0
-    rows = comparisons(found, 0)
+    rows = comparisons(nuclei_found, 0)
     assert {row["figure"] for row in rows} == set(TESTED)
     for row in rows:
         assert row["all members are"] == "better" and row["p, Holm"] >= row["p"] and row["p, Holm"] < 0.01
         assert row["from"] <= row["difference"] <= row["to"] and abs(row["effect"]) == 1
-
-
-def test_reliability_is_pooled_over_pixels(found):
-    predicted, share = pooled(found.diagrams[ALL])
-    np.testing.assert_allclose(predicted, [0, 1])
-    np.testing.assert_allclose(share, [0, 1])
-
-
-def test_conformal_counts_cover_what_they_say_however_narrow_the_members_are():
-    rng = np.random.default_rng(1)
-    truth = rng.poisson(30, 80).astype(float)
-    middle = truth + rng.normal(0, 3, 80)
-    row = covered(np.stack([middle - 0.5, middle + 0.5, truth], 1), 0)
-    assert row["members' interval"] < 0.4 and 0.88 < row["conformalised"] < 0.97
-    assert row["width of that"] > row["its width"]
-    assert "conformalised" not in covered(np.ones((10, 3)), 0)  # too few images for 90%
 
 
 def test_the_command_writes_both_tables(grey_model, tmp_path):

@@ -150,7 +150,7 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
                 warnings.simplefilter("ignore", UnfamiliarInput)
                 ds = model.sample(low, n, seed=seed, dims=product.DIMS, value_range=(0, 255), progress=False)
             for side in SQUARES:
-                regions = aggregate(ds, side, level=LEVEL, quantisation_step=float(given == "uint8"), progress=False)
+                regions = aggregate(ds, side, level=LEVEL, quantum=float(given == "uint8"), progress=False)
                 found.setdefault((given, side), []).append(_compare(regions, true_means(high, side)))
     rows = []
     for (given, side), figures in found.items():
