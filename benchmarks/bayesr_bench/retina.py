@@ -1,4 +1,4 @@
-"""CHASE_DB1: retina vessels of 14 children, both eyes, each drawn by two annotators."""
+"""CHASE_DB1: retinal images of 14 children, both eyes, with the vessels drawn by two annotators."""
 
 from __future__ import annotations
 
@@ -14,30 +14,40 @@ from bayesr.errors import InvalidArgument
 from bayesr.segmentation.cases import Case, folders
 
 FACTOR = 2
-"""Images are taken at half their size, which two processor cores can train on."""
+"""Factor by which images are downsampled, so that training on two processor cores takes minutes."""
 GREEN = 1
-"""The band in which vessels stand out most; the only one that networks see."""
+"""The band in which vessels have the highest contrast; the only one that networks take."""
 
 Array = NDArray[Any]
 
 
-def retina(data: Path) -> list[Case]:
-    """The images of CHASE_DB1 in a folder of data: reduced, in green, with two masks; a child is a group."""
+def colour_cases(data: Path) -> list[Case]:
+    """Read the images of CHASE_DB1 from a folder of data: all bands, in full size, each with two masks."""
     folder = data / "chase_db1"
-    cases = folders(folder / "hr", folder / "vessel_1st", folder / "vessel_2nd")
-    small = [reduced(replace(case, image=case.image[GREEN : GREEN + 1]), FACTOR) for case in cases]
-    return [replace(case, group=re.sub(r"\D", "", case.name) or case.name) for case in small]
+    return folders(folder / "hr", folder / "vessel_1st", folder / "vessel_2nd")
 
 
-def reduced(case: Case, factor: int) -> Case:
-    """A case at a fraction of its size: means of `factor x factor` pixels; a mask where at least half are marked.
+def retina(data: Path) -> list[Case]:
+    """Read the images of CHASE_DB1 from a folder of data: the green band, downsampled. Each child is a group."""
+    cases = [downsampled(replace(case, image=case.image[GREEN : GREEN + 1]), FACTOR) for case in colour_cases(data)]
+    return [replace(case, group=re.sub(r"\D", "", case.name) or case.name) for case in cases]
 
-    Ties are marked, so that vessels of one pixel, which mostly lie in two of four, do not vanish. What is left over
-    at the lower and the right border is cut off.
+
+def downsampled(case: Case, factor: int) -> Case:
+    """Return a case downsampled by a factor.
+
+    Pixels of images become means of ``factor x factor`` pixels. Pixels of masks are marked if at least half of those
+    are, so that vessels of one pixel, which mostly cover two of four, do not vanish. Rows and columns that remain at
+    the lower and the right border are cut off.
+
+    Raises
+    ------
+    InvalidArgument
+        If the image is smaller than the factor.
     """
     height, width = (size // factor for size in case.image.shape[1:])
     if not height or not width:
-        raise InvalidArgument(f"{case.name} is too small to be reduced by {factor}: its shape is {case.image.shape}.")
+        raise InvalidArgument(f"{case.name} is too small to downsample by {factor}: its shape is {case.image.shape}.")
 
     def means(pixels: Array) -> Array:
         cut = pixels[:, : height * factor, : width * factor].astype(np.float32)

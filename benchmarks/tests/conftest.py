@@ -41,3 +41,21 @@ def nuclei_found():
             p = (seen > 0).astype(np.float32)
             found.add(system, Segmentation(p, seen.astype(np.int32)), p > 0.5, len(np.unique(seen)) - 1, labels)
     return found
+
+
+@pytest.fixture(scope="module")
+def retina_data(tmp_path_factory):
+    """Both eyes of three children: a vessel that one annotator draws thin, the other thick."""
+    root, random = tmp_path_factory.mktemp("retina"), np.random.default_rng(0)
+    place = root / "chase_db1"
+    for part in ("hr", "vessel_1st", "vessel_2nd"):
+        (place / part).mkdir(parents=True)
+    for name in ("01L", "01R", "02L", "02R", "03L", "03R"):
+        image = random.integers(0, 60, (49, 50, 3), dtype=np.uint8)
+        image[20:28, :, 1] += 100
+        PIL.Image.fromarray(image).save(place / "hr" / f"Image_{name}.png")
+        for part, suffix, rows in (("vessel_1st", "1stHO", (22, 26)), ("vessel_2nd", "2ndHO", (18, 30))):
+            mask = np.zeros((49, 50), bool)
+            mask[slice(*rows)] = True
+            PIL.Image.fromarray(mask).save(place / part / f"Image_{name}_{suffix}.png")
+    return root

@@ -1,4 +1,4 @@
-"""Retinas through super-resolution: the answers, and how their segmentations are compared with annotators."""
+"""The table of vessels in super-resolved retinas."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ import torch
 from bayesr.networks.segmenters.mobile_unet import MobileUNet
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.segmenter import Segmenter
-from bayesr_bench.retina import GREEN
 from bayesr_bench.nuclei import ALL
-from bayesr_bench.tables.vessels import answers, measured, rows_of
+from bayesr_bench.retina import GREEN
+from bayesr_bench.tables.vessels import figures_of, rows_of, super_resolve
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +21,19 @@ def case():
     return Case("a", image, masks, (0.0, 255.0), group="child")
 
 
-def test_answers_are_of_one_size_and_the_truth_is_among_them(model, case):
-    found = answers(case, model, None, 3, 0)
+def test_super_resolved_images_have_one_size_and_include_the_truth(model, case):
+    found = super_resolve(case, model, None, 3, 0)
     assert [len(stack) for stack in found.values()] == [1, 1, 1, 1, 3]
     assert {stack.shape[1:] for stack in found.values()} == {(32, 40)}
     np.testing.assert_array_equal(found["high resolution"][0], case.image[GREEN, :32, :40])
     np.testing.assert_allclose(found["mean"][0], found[ALL].mean(0), atol=1e-3)
 
 
-def test_all_members_are_judged_by_their_mean_probability(case):
+def test_all_members_are_scored_by_their_mean_probability(case):
     torch.manual_seed(0)
     segmenter = Segmenter("tiny", MobileUNet(1, 1, 0.35, 2).eval(), scaling="percentiles")
     stack = np.random.default_rng(1).uniform(0, 255, (3, 32, 40)).astype(np.float32)
-    rows = measured(case, segmenter, {"one": stack[:1], ALL: stack})
+    rows = figures_of(case, segmenter, {"one": stack[:1], ALL: stack})
     halves = stack.reshape(3, 16, 2, 20, 2).mean((2, 4))
     p = np.mean([segmenter(image[None], (0.0, 255.0)).probability for image in halves], 0)
     true = case.masks[:, :32:2, :40:2] > 0  # edges lie at even pixels

@@ -1,10 +1,11 @@
-"""Score retina vessels in each answer to low-resolution images against two annotators.
+"""Score the retina vessels that are found in super-resolved images against two annotators.
 
     bayesr bench annotators --data FOLDER --keep MODELS
     bayesr bench vessels --data FOLDER --keep MODELS
 
-The second command takes the U-Nets that the first one trained, each for the children that it has not seen. Images are
-observed at a quarter of their size, answered, and reduced to the size that the U-Nets were trained at.
+The second command uses the U-Nets that the first one trained, each for the children that it was not trained on. Images
+are downsampled to a quarter of their size by the model's forward operator, super-resolved, and downsampled to the size
+that the U-Nets were trained at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -26,52 +27,60 @@ from bayesr.model.model import Model
 from bayesr.resampling import resize
 from bayesr.scoring.paired import compare
 from bayesr.segmentation.agreement import agreement
-from bayesr.segmentation.cases import Case, folders
+from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import folds
 from bayesr.segmentation.segmenter import Segmenter, load
-from bayesr_bench.options import data_option, out_option
-from bayesr_bench.record import error_of_mean, record
-from bayesr_bench.retina import FACTOR, GREEN, reduced, retina
-from bayesr_bench.tables.annotators import COLUMNS
+from bayesr_bench import measures
+from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.nuclei import ALL
+from bayesr_bench.options import FOLDER, Data, Limit, Members, ModelName, Seed
+from bayesr_bench.retina import FACTOR, GREEN, colour_cases, downsampled, retina
+from bayesr_bench.tables.annotators import COLUMNS
 
-FIGURES = {name: COLUMNS[name] for name in ("QUBIQ Dice", "Dice", "energy distance", "correlation over marked pixels")}
 BRIER = "Brier"
+FIGURES = {
+    name: COLUMNS[name] for name in ("QUBIQ Dice", "Dice", "energy distance", "correlation over marked pixels")
+} | {BRIER: BRIER}
 TESTED = ("Dice", "energy distance", BRIER)
 
 Array = NDArray[Any]
 Row = dict[str, Any]
 
 
-def answers(case: Case, model: Model, srgan: Model | None, n: int, seed: int) -> dict[str, Array]:
-    """Every answer to a colour image's low-resolution version: stacks of green bands, `member x y x x`."""
+def super_resolve(case: Case, model: Model, srgan: Model | None, n: int, seed: int) -> dict[str, Array]:
+    """Downsample a colour image, and super-resolve it in all ways.
+
+    Returns
+    -------
+    dict
+        For each system, a stack of green bands, ``member x y x x``. The first is the image itself.
+    """
     s = model.scale
     height, width = (size // s * s for size in case.image.shape[1:])
     high = torch.from_numpy(np.ascontiguousarray(case.image[:, :height, :width]))
     low = model.observation.observe(high.double()).clamp(0, 255).round().to(torch.uint8)
     given = low.permute(1, 2, 0).numpy()
+    found: dict[str, Array] = {
+        "high resolution": high[GREEN][None].numpy(),
+        "bicubic": resize(low.float(), "bicubic", s)[GREEN][None].numpy(),
+    }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # that retinas are no photographs is known
+        warnings.simplefilter("ignore", UnfamiliarInput)  # retinas are not what the model was calibrated on
         ds = model.sample(given, n, seed=seed, dims="yxb", progress=False)
-        found: dict[str, Array] = {
-            "high resolution": high[GREEN][None].numpy(),
-            "bicubic": resize(low.float(), "bicubic", s)[GREEN][None].numpy(),
-        }
         if srgan is not None:
             found["srgan"] = srgan.sample(given, 1, seed=seed, dims="yxb", progress=False)["mean"].to_numpy()[[GREEN]]
     members = ds["samples"].to_numpy()[:, GREEN]
     return found | {"mean": ds["mean"].to_numpy()[[GREEN]], "one member": members[:1], ALL: members}
 
 
-def measured(case: Case, segmenter: Segmenter, images: dict[str, Array]) -> list[Row]:
-    """A row a system: how the segmentation of its answer agrees with what annotators drew on the original."""
+def figures_of(case: Case, segmenter: Segmenter, images: dict[str, Array]) -> list[Row]:
+    """Segment the images of all systems; return, for each, how its masks agree with the annotators' masks."""
     rows = []
     for system, stack in images.items():
         maps = []
         for image in np.asarray(stack, np.float32):
-            small = reduced(
-                replace(case, image=image[None], masks=case.masks[:, : image.shape[0], : image.shape[1]]), FACTOR
-            )
+            masks = case.masks[:, : image.shape[0], : image.shape[1]]
+            small = downsampled(replace(case, image=image[None], masks=masks), FACTOR)
             maps.append(segmenter(small.image, case.value_range).probability)
         p = np.mean(maps, 0)
         drawn = np.stack(maps) >= segmenter.threshold
@@ -82,74 +91,73 @@ def measured(case: Case, segmenter: Segmenter, images: dict[str, Array]) -> list
 
 
 def rows_of(figures: Sequence[Row]) -> list[Row]:
-    """Means over images ± standard errors, and all members against each other system."""
-    columns = FIGURES | {BRIER: BRIER}
+    """Return one row per system: means, standard errors, and tests of all members against each other system."""
+    systems = list(dict.fromkeys(one["system"] for one in figures))
     values = {
-        column: {
-            system: np.array([one[key] for one in figures if one["system"] == system])
-            for system in dict.fromkeys(one["system"] for one in figures)
-        }
-        for column, key in columns.items()
+        column: {system: np.array([one[key] for one in figures if one["system"] == system]) for system in systems}
+        for column, key in FIGURES.items()
     }
-    systems = list(values[BRIER])
     others = [system for system in systems if system != ALL]
-    against = {name: compare(values[name], [(ALL, other) for other in others]) for name in TESTED}
-    table = []
-    for system in systems:
-        row: Row = {"segmentation of": system, "images": len(values[BRIER][system])}
-        for column, known in values.items():
-            row[column], row[f"{column} ±"] = float(np.nanmean(known[system])), error_of_mean(known[system])
-        for name, found in against.items():
-            one = next((one for one in found if one.second == system), None)
-            row[f"p, {name}"] = float("nan") if one is None else one.p_holm
-        table.append(row)
-    return [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in table]
+    tests = {
+        name: {one.second: one.p_holm for one in compare(values[name], [(ALL, other) for other in others])}
+        for name in TESTED
+    }
+    return [
+        {"segmentation of": system, "images": len(values[BRIER][system])}
+        | measures.averages({column: known[system].tolist() for column, known in values.items()})
+        | {f"p, {name}": p_values.get(system, float("nan")) for name, p_values in tests.items()}
+        for system in systems
+    ]
 
 
-@click.command()
-@data_option
-@click.option(
-    "--keep", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True,
-    help="Folder of the networks of `bayesr bench annotators`.",
-)  # fmt: skip
-@click.option("--model", default="natural-x4", show_default=True, help="Draws the members.")
-@click.option("--srgan", type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
-@click.option("--folds", "count", default=3, show_default=True, help="As they were trained.")
-@click.option("-n", default=16, show_default=True, type=click.IntRange(min=2), help="Members.")
-@click.option("--seed", default=0, show_default=True, help="As they were trained; of the members too.")
-@click.option("--limit", type=click.IntRange(min=1), help="Images of each fold, for a quick look.")
-@out_option
+@table(
+    rounding=significant(4),
+    estimators="against both annotators: Dice from probability 0.5 on; energy distance of the masks of all members (of "
+    f"others, one mask); Brier against each annotator's pixels; ± standard error over images; of {ALL} the mean "
+    "probability",
+    notes={
+        "segmenter": "the U-Nets of `bayesr bench annotators`, trained on high-resolution images of other children",
+        "p": f"Wilcoxon signed-rank, {ALL} against the row's system, over images, Holm over the column",
+    },
+)
 def command(
-    data: Path, keep: Path, model: str, srgan: Path | None, count: int, n: int, seed: int, limit: int | None, out: Path
-) -> None:
-    """What two annotators drew on retinas, against the segmentation of each answer to their reduced images."""
+    data: Data,
+    keep: Annotated[Path, option(type=FOLDER, help="Folder with the networks of `bayesr bench annotators`.")],
+    model: Annotated[ModelName, option(help="Model that draws the members, by name or file.")] = "natural-x4",
+    srgan: Annotated[
+        Path | None, option(type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
+    ] = None,
+    count: Annotated[int, option("--folds", help="Folds, as in the training of the networks.")] = 3,
+    n: Members = 16,
+    seed: Annotated[Seed, option(help="Seed of the networks' training, and of the members.")] = 0,
+    limit: Annotated[Limit, option(help="Images of each fold, for a quick look.")] = None,
+) -> Result:
+    """Return one row per system."""
     drawer, rival = bayesr.load(model), bayesr.load(srgan) if srgan else None
     if drawer.bands != 3:
         raise InvalidArgument(f"Retinas are colour images, and {drawer.name} takes {drawer.bands} band(s).")
-    colour = {
-        case.name: case for case in folders(*(data / "chase_db1" / f for f in ("hr", "vessel_1st", "vessel_2nd")))
-    }
-    ways = folds(retina(data), count, seed)
-    segmenters = [load(keep / f"u-net-{k}.safetensors") for k in range(count)]
+    colour = {case.name: case for case in colour_cases(data)}
+    splits = folds(retina(data), count, seed)
+    segmenters = [_segmenter(keep, k, training) for k, (training, _) in enumerate(splits)]
     figures: list[Row] = []
-    for (training, held_out), segmenter in zip(ways, segmenters, strict=True):
-        seen = {case.name for case in training}
-        if seen != set(segmenter.card["terms"]["images"]):
-            raise InvalidArgument(f"{segmenter.name} was trained on other children: give its --folds and --seed.")
+    for (_, held_out), segmenter in zip(splits, segmenters, strict=True):
         for small in held_out[:limit]:
             case = replace(colour[small.name], group=small.group)
-            figures += measured(case, segmenter, answers(case, drawer, rival, n, seed))
+            figures += figures_of(case, segmenter, super_resolve(case, drawer, rival, n, seed))
             click.echo(f"{case.name}: Dice of all members {figures[-1]['dice']:.3f}", err=True)
-    facts: Row = {
-        "images": f"CHASE_DB1, {len(figures) // len({f['system'] for f in figures})} images, 2 annotators; observed "
-        f"x{drawer.scale}, answered, reduced to 1/{FACTOR} of the size; {count} folds of children",
-        "segmenter": "the U-Nets of `bayesr bench annotators`, trained on high-resolution images of other children",
+    notes = {
+        "images": f"CHASE_DB1, {len(figures) // len({f['system'] for f in figures})} images, 2 annotators; downsampled "
+        f"x{drawer.scale}, super-resolved, downsampled to 1/{FACTOR} of the size; {count} folds of children",
         "members": f"of {drawer.name} {drawer.sha256[:12]}, which is made for photographs",
-        "p": f"Wilcoxon signed-rank, {ALL} against the row's system, over images, Holm over the column",
     }
-    estimators = (
-        "against both annotators: Dice from probability 0.5 on; energy distance of the masks of all members (of "
-        f"others, one mask); Brier against each annotator's pixels; ± standard error over images; of {ALL} the mean "
-        "probability"
-    )
-    record("vessels", rows_of(figures), facts, out, seed=seed, n=n, estimators=estimators)
+    return Result(rows_of(figures), notes)
+
+
+def _segmenter(keep: Path, k: int, training: Sequence[Case]) -> Segmenter:
+    """Load the U-Net of the k-th fold, and check that it was trained on the children of that fold."""
+    found = load(keep / f"u-net-{k}.safetensors")
+    if {case.name for case in training} != set(found.card["terms"]["images"]):
+        raise InvalidArgument(
+            f"{found.name} was trained on other children: give the --folds and the --seed of its training."
+        )
+    return found
