@@ -1,11 +1,12 @@
-"""Workers that draw groups of tiles, one driver and one scheduler: a discrete-event simulation.
+"""Discrete-event simulation of workers that draw groups of tiles, with one driver and one scheduler.
 
-The model. Tiles are drawn in tasks of several. The driver submits a task and, when it is finished, collects it and
-submits the next; the scheduler hands it to a worker, and hears that it is finished. Driver and scheduler are servers
-that do one thing after the other, first come, first served, for a fixed time. A bounded number of tasks is in flight,
-so that workers find their next task waiting where the servers keep up. A tile takes a gamma-distributed time. A worker
-fails at a constant rate and comes back after a while; what is left of its task, the tile it was at included, goes to
-another. Tiles become known at a constant rate from a given moment on, as a first pass over the image goes on.
+A task draws one tile or several. The driver submits a task, collects it when it is finished, and submits the next one.
+The scheduler assigns a task to a worker, and receives the message that it is finished. Driver and scheduler are servers
+that handle one event at a time, in the order of arrival, for a fixed time. A bounded number of tasks is in flight, so
+that a worker finds its next task waiting if the servers are fast enough. A tile takes a gamma-distributed time. A
+worker fails at a constant rate and is replaced after a while. The rest of its task, including the tile that it was
+drawing, goes to another worker. Tiles become known at a constant rate from a given time on, while a first pass over the
+image progresses.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from bayesr.grid import Tile
 from bayesr.progress import Advance
 
 Group = Callable[[int], int]
-"""The number of tiles of the next task, from the number of tiles that are not submitted yet."""
+"""Returns the number of tiles of the next task, given the number of tiles that are not submitted yet."""
 Event = Callable[[float, int], None]
-"""What happens at a time to a task."""
+"""An event: a function of its time and the index of a task."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Costs:
     Attributes
     ----------
     tile : float
-        Mean of drawing and writing a tile, on a worker.
+        Mean time of drawing and writing a tile, on a worker.
     spread : float
-        Its standard deviation, as a share of the mean.
+        Standard deviation of that time, as a share of the mean.
     task : float
-        On a worker, for every task, whatever its size.
+        Overhead of a task on a worker, whatever its size.
     driver, scheduler : float
-        That each is busy with a task, half of it before the task is drawn and half after.
+        Time that each needs for a task, half of it before the task is drawn and half after.
     """
 
     tile: float
@@ -51,7 +52,15 @@ class Costs:
 
 @dataclass(frozen=True)
 class Faults:
-    """Failures of a worker an hour, and seconds until it is noticed and another is there."""
+    """Failures of workers.
+
+    Attributes
+    ----------
+    rate : float
+        Failures per worker and hour.
+    repair : float
+        Seconds until a worker that failed is replaced.
+    """
 
     rate: float = 0.0
     repair: float = 60.0
@@ -59,18 +68,18 @@ class Faults:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulation came to.
+    """Result of a simulation.
 
     Attributes
     ----------
     makespan : float
         Seconds until the last task is collected.
     efficiency : float
-        The time that tiles take, over workers times makespan.
+        Total time of the tiles, divided by workers times makespan.
     driver, scheduler : float
-        The share of the makespan that each is busy.
+        Share of the makespan during which each is busy.
     tiles, tasks, failures : int
-        Tiles drawn, tasks collected, and workers that failed at one.
+        Numbers of tiles drawn, of tasks collected, and of failures of workers during a task.
     """
 
     makespan: float
@@ -84,54 +93,48 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Nothing:
-    """Work that takes no time, for `bayesr.workers.run`: what is left is what a task costs."""
+    """Work for `bayesr.workers.run` that takes no time, so that only the overhead of tasks remains."""
 
     cost: float = 1.0
 
     def is_done(self, tile: Tile) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def draw(self, tile: Tile, advance: Advance) -> None:
-        """Nothing."""
+        """Report the tile's cost, and draw nothing."""
         advance(self.cost)
 
     def write(self, tile: Tile, drawn: None) -> None:
-        """Nothing."""
+        """Write nothing."""
 
 
 @dataclass
 class _Server:
-    """Does one thing after the other."""
+    """A server that handles one event at a time."""
 
     free: float = 0.0
     busy: float = 0.0
 
     def serve(self, now: float, service: float) -> float:
-        """When what arrives now is done; arrivals must come in the order of time."""
+        """Return the time at which an event that arrives now is handled. Calls must be in the order of time."""
         self.free = max(now, self.free) + service
         self.busy += service
         return self.free
 
 
 class _Simulation:
-    """Everything that changes as time goes by."""
+    """State of a simulation, and its events."""
 
     def __init__(
         self, tiles: int, workers: int, costs: Costs, group: Group, most: int, faults: Faults,
         known: tuple[float, float], seed: int,
     ) -> None:  # fmt: skip
-        self.tiles, self.costs, self.group, self.most, self.faults, self.known = (
-            tiles,
-            costs,
-            group,
-            most,
-            faults,
-            known,
-        )
+        self.tiles, self.costs, self.group, self.most = tiles, costs, group, most
+        self.faults, self.known = faults, known
         self.chance = random.Random(seed)
         self.events: list[tuple[float, int, Event, int]] = []
-        self.announced = 0
+        self.scheduled = 0
         self.driver, self.scheduler = _Server(), _Server()
         self.sizes: list[int] = []
         self.rest: list[int] = []
@@ -142,16 +145,16 @@ class _Simulation:
     def run(self) -> None:
         self.at(0.0, self.submit)
         while self.events:
-            now, _, what, task = heapq.heappop(self.events)
-            what(now, task)
+            now, _, event, task = heapq.heappop(self.events)
+            event(now, task)
 
-    def at(self, time: float, what: Event, task: int = 0) -> None:
-        """Announce what will happen; of what happens at once, what was announced first comes first."""
-        self.announced += 1
-        heapq.heappush(self.events, (time, self.announced, what, task))
+    def at(self, time: float, event: Event, task: int = 0) -> None:
+        """Schedule an event. Events of equal times happen in the order in which they were scheduled."""
+        self.scheduled += 1
+        heapq.heappush(self.events, (time, self.scheduled, event, task))
 
     def submit(self, now: float, _: int) -> None:
-        """As many tasks as may be in flight, as long as their tiles are known."""
+        """Submit as many tasks as may be in flight, if their tiles are known."""
         begin, release = self.known
         while self.left and self.flying < self.most:
             size = max(1, min(self.group(self.left), self.left))
@@ -165,10 +168,10 @@ class _Simulation:
             self.flying += 1
             self.sizes.append(size)
             self.rest.append(size)
-            self.at(self.driver.serve(now, self.costs.driver / 2), self.hand_out, len(self.sizes) - 1)
+            self.at(self.driver.serve(now, self.costs.driver / 2), self.receive, len(self.sizes) - 1)
 
-    def hand_out(self, now: float, task: int) -> None:
-        """The scheduler hears of a task."""
+    def receive(self, now: float, task: int) -> None:
+        """The scheduler receives a task."""
         self.at(self.scheduler.serve(now, self.costs.scheduler / 2), self.assign, task)
 
     def assign(self, now: float, task: int) -> None:
@@ -179,43 +182,43 @@ class _Simulation:
             self.work(now, 0)
 
     def work(self, now: float, _: int) -> None:
-        """A worker that is free takes the task that has waited longest."""
+        """A free worker takes the task that has waited longest."""
         if not self.ready:
             self.idle += 1
             return
         task = self.ready.popleft()
         size = self.rest[task]
         taken = self.costs.tile * size
-        if self.costs.spread:  # a sum of gamma variables is one
+        if self.costs.spread:  # a sum of gamma variables is gamma-distributed
             shape = 1 / self.costs.spread**2
             taken = self.chance.gammavariate(shape * size, self.costs.tile / shape)
         alive = self.chance.expovariate(self.faults.rate / 3600) if self.faults.rate else math.inf
         if alive < taken + self.costs.task:
-            kept = min(int(alive / taken * size), size - 1)
-            self.rest[task] -= kept
-            self.worked += taken * kept / size
+            drawn = min(int(alive / taken * size), size - 1)
+            self.rest[task] -= drawn
+            self.worked += taken * drawn / size
             self.at(now + alive, self.fail, task)
         else:
             self.worked += taken
             self.at(now + taken + self.costs.task, self.finish, task)
 
     def fail(self, now: float, task: int) -> None:
-        """A worker is lost, and its task waits for another."""
+        """A worker fails, and its task waits for another one."""
         self.lost += 1
         self.at(now + self.faults.repair, self.work)
-        self.hand_out(now, task)
+        self.receive(now, task)
 
     def finish(self, now: float, task: int) -> None:
-        """The scheduler hears that a task is finished; the worker goes on."""
+        """The scheduler learns that a task is finished, and the worker takes its next one."""
         self.at(self.scheduler.serve(now, self.costs.scheduler / 2), self.report, task)
         self.work(now, 0)
 
     def report(self, now: float, task: int) -> None:
-        """The driver hears of it."""
+        """The driver learns that a task is finished."""
         self.at(self.driver.serve(now, self.costs.driver / 2), self.collect, task)
 
     def collect(self, now: float, task: int) -> None:
-        """The driver is done with a task, and submits the next."""
+        """The driver has collected a task, and submits the next one."""
         self.flying -= 1
         self.collected += 1
         self.drawn += self.sizes[task]
@@ -235,7 +238,7 @@ def simulate(
     release: float = 0.0,
     seed: int = 0,
 ) -> Outcome:
-    """Draw all tiles once.
+    """Simulate one drawing of all tiles.
 
     Parameters
     ----------
@@ -244,10 +247,10 @@ def simulate(
     costs : Costs
     group : callable
     in_flight : int
-        Tasks that are submitted and not collected, for every worker.
+        Tasks per worker that are submitted and not yet collected.
     faults : Faults
     begin, release : float
-        Tile i is known at ``begin + (i + 1) release`` seconds; no task is submitted before all its tiles are.
+        Tile i is known at ``begin + (i + 1) release`` seconds. A task is submitted when all its tiles are known.
     seed : int
 
     Returns

@@ -2,9 +2,10 @@
 
     bayesr bench simulation
 
-The model is that of `bayesr_bench.queueing`. Drawing and writing a tile, the first pass over the image, looking up what
-is done, and what a task costs the driver and the scheduler of dask.distributed are measured; how many workers there
-are, that all are as fast as this machine, and how often they fail is assumed.
+The model is that of `bayesr_bench.queueing`. Some times are measured: those of drawing and writing a tile, of the first
+pass over the image, of finding out which tiles are done, and those that a task takes driver and scheduler of
+dask.distributed. The rest is assumed: the number of workers, that all are as fast as this machine, and how often they
+fail.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import click
 import numpy as np
 import psutil
+from distributed import Client
 
 import bayesr
 from bayesr import images, workers
@@ -36,18 +37,28 @@ from bayesr.sampling.plan import Plan, default_masks
 from bayesr.sampling.sinks import StoreSink
 from bayesr.store.layout import Store
 from bayesr.workers import dispatch
-from bayesr_bench.options import out_option
+from bayesr_bench.harness import Result, option, significant, table
+from bayesr_bench.options import Members, ModelName, Seed
 from bayesr_bench.queueing import Costs, Faults, Group, Nothing, simulate
-from bayesr_bench.record import record
 from bayesr_bench.tables.scale import synthetic
 
 SMALL = 8
-"""Side of the tiles of which there are many, where only their number matters."""
+"""Side of the tiles of a store with many tiles, whose number alone matters."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Times in seconds: of every tile that was drawn and written; of the first pass a pixel; of `done` a tile."""
+class TileTimes:
+    """Measured times, in seconds.
+
+    Attributes
+    ----------
+    draw, write : list of float
+        For each tile, the times of drawing and of writing it.
+    pixel : float
+        Time of the first pass, per pixel.
+    done : float
+        Time of finding out which tiles are done, per tile.
+    """
 
     draw: list[float]
     write: list[float]
@@ -55,8 +66,8 @@ class Measured:
     done: float
 
 
-def begun(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[Drawing, float]:
-    """A store with everything but the tiles, as something that draws these, and the seconds of the pass."""
+def begin(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[Drawing, float]:
+    """Create a store without tiles; return the object that draws them, and the seconds of the first pass."""
     masks = default_masks(n)
     names = (*MAPS, *((MASK_MEANS,) if masks > 1 else ()))
     reading = {"nodata": None, "value_range": None}
@@ -69,15 +80,15 @@ def begun(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[
     return Drawing(job, Store(str(place))), taken
 
 
-def measure(model: str, n: int, tile: int, side: int, count: int) -> Measured:
-    """Draw and write `count` tiles of a one-band image of ``side x side`` pixels, after two that warm up."""
+def measure(model: str, n: int, tile: int, side: int, count: int) -> TileTimes:
+    """Draw and write `count` tiles of a one-band image of ``side x side`` pixels; the first two are left out."""
     network = bayesr.load(model)
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that synthetic images are unfamiliar
+        warnings.simplefilter("ignore")  # synthetic images are out of distribution
         folder = Path(place)
         synthetic(folder / "image.zarr", side)
-        begun(network, folder / "image.zarr", folder / "warm.zarr", n, tile)
-        work, taken = begun(network, folder / "image.zarr", folder / "store.zarr", n, tile)
+        begin(network, folder / "image.zarr", folder / "warm.zarr", n, tile)
+        work, taken = begin(network, folder / "image.zarr", folder / "store.zarr", n, tile)
         draw, write = [], []
         for region in [t for t in work.job.tiles() if t.core[1] - t.core[0] == t.core[3] - t.core[2] == tile][-count:]:
             start = time.perf_counter()
@@ -87,16 +98,16 @@ def measure(model: str, n: int, tile: int, side: int, count: int) -> Measured:
             draw.append(middle - start)
             write.append(time.perf_counter() - middle)
         synthetic(folder / "many.zarr", 64 * SMALL)
-        begun(network, folder / "many.zarr", folder / "tiles.zarr", n, SMALL)
+        begin(network, folder / "many.zarr", folder / "tiles.zarr", n, SMALL)
         start = time.perf_counter()
-        looked = Store(str(folder / "tiles.zarr")).finished().size
-        done = (time.perf_counter() - start) / looked
-    return Measured(draw[2:], write[2:], taken / side**2, done)
+        size = Store(str(folder / "tiles.zarr")).finished().size
+        done = (time.perf_counter() - start) / size
+    return TileTimes(draw[2:], write[2:], taken / side**2, done)
 
 
 @contextlib.contextmanager
 def cluster(folder: Path, number: int) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """The address of a scheduler, and the processes: its own, and those of its workers."""
+    """Start a scheduler and workers; yield the scheduler's address, and the processes, the scheduler's first."""
     file = folder / "scheduler.json"
     shared = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
     kinds = [["distributed.cli.dask_scheduler", "--port", "0"]]
@@ -106,8 +117,6 @@ def cluster(folder: Path, number: int) -> Iterator[tuple[str, list[psutil.Proces
         for kind in kinds:
             command = [sys.executable, "-W", "ignore", "-m", *kind, *shared]
             started.append(psutil.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
-        from distributed import Client
-
         with Client(scheduler_file=str(file), set_as_default=False) as client:
             client.wait_for_workers(number, timeout=120)
             address = str(client.scheduler_info()["address"])
@@ -119,16 +128,16 @@ def cluster(folder: Path, number: int) -> Iterator[tuple[str, list[psutil.Proces
 
 
 def task_costs(tasks: int, number: int) -> tuple[float, float, float]:
-    """Processor seconds of a task of one tile that takes no time: of driver, scheduler, and worker.
+    """Measure processor seconds of driver, scheduler and worker, per task of one tile that takes no time.
 
-    Processor time, since a server is busy only then, and since all of them share this machine.
+    Processor time is measured, since a server is busy only then, and since all of them share this machine.
     """
 
     def busy(process: psutil.Process) -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
 
-    with tempfile.TemporaryDirectory() as place, cluster(Path(place), number) as (address, started), _single():
+    with tempfile.TemporaryDirectory() as place, cluster(Path(place), number) as (address, started), _single_tiles():
         for count in (tasks // 10, tasks):  # the first warms up
             regions = tiles(1, count, 1, 0)
             before = [busy(p) for p in (psutil.Process(), *started)]
@@ -138,28 +147,28 @@ def task_costs(tasks: int, number: int) -> tuple[float, float, float]:
 
 
 @contextlib.contextmanager
-def _single() -> Iterator[None]:
-    """Tasks of one tile, however short."""
-    kept = dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND
+def _single_tiles() -> Iterator[None]:
+    """Make tasks of one tile, however short they are."""
+    previous = dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND
     dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND = 0.0, math.inf
     try:
         yield
     finally:
-        dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND = kept
+        dispatch.TASK_SECONDS, dispatch.TASKS_PER_SECOND = previous
 
 
 def grouping(seconds: float, number: int) -> Group:
-    """Tiles a task as `bayesr.workers` has it, for tiles that take so long and so many workers."""
+    """Return the rule of `bayesr.workers` for tiles per task, given the seconds of a tile and the number of workers."""
     most = dispatch.tiles_a_task(seconds, number)
     return lambda left: max(1, min(most, left // (4 * number)))
 
 
-def one(left: int) -> int:
-    """A task a tile."""
+def single(left: int) -> int:
+    """Return 1: one tile per task."""
     return 1
 
 
-def table(
+def rows_of(
     costs: Costs,
     faults: Faults,
     count: int,
@@ -168,18 +177,18 @@ def table(
     first: float,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """A row a number of workers and a way of giving them tiles.
+    """Return one row per number of workers and way of assigning tiles to them.
 
     Parameters
     ----------
     costs, faults
-        As of `bayesr_bench.queueing`.
+        See `bayesr_bench.queueing`.
     count : int
-        Tiles.
+        Number of tiles.
     numbers : tuple of int
-        Of workers.
+        Numbers of workers.
     serial : float
-        Seconds before the first task, the pass not counted.
+        Seconds before the first task, without the first pass.
     first : float
         Seconds of the first pass over the image.
     seed : int
@@ -187,12 +196,12 @@ def table(
     rows = []
     for number in numbers:
         grouped = grouping(costs.tile, number)
-        for name, group, begin, release in (
-            ("one tile a task", one, serial + first, 0.0),
+        for name, group, start, release in (
+            ("one tile a task", single, serial + first, 0.0),
             ("grouped", grouped, serial + first, 0.0),
             ("grouped, pass beside", grouped, serial, first / count),
         ):
-            done = simulate(count, number, costs, group, faults=faults, begin=begin, release=release, seed=seed)
+            done = simulate(count, number, costs, group, faults=faults, begin=start, release=release, seed=seed)
             rows.append(
                 {
                     "workers": number,
@@ -201,51 +210,53 @@ def table(
                     "efficiency": done.efficiency,
                     "driver busy": done.driver,
                     "scheduler busy": done.scheduler,
-                    "before the first tile": begin / done.makespan,
+                    "before the first tile": start / done.makespan,
                     "tiles a task": done.tiles / done.tasks,
                     "failures": done.failures,
                 }
             )
-    return [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    return rows
 
 
-@click.command()
-@click.option("--model", default="fluorescence-x4", show_default=True)
-@click.option("-n", default=8, show_default=True, help="Members.")
-@click.option("--tile", default=256, show_default=True, help="Side of tiles, low-resolution pixels.")
-@click.option("--side", default=100_000, show_default=True, help="Of the image that is simulated, one band.")
-@click.option(
-    "--workers", "numbers", multiple=True, type=int, default=(1, 10, 100, 300, 1000, 2000, 4000), show_default=True
+@table(
+    rounding=significant(4),
+    estimators="times of one simulated drawing; costs of tiles and tasks as measured means",
+    notes={
+        "grouped": f"as in bayesr.workers: tasks of {dispatch.TASK_SECONDS:g} s, or longer ones if there would be more "
+        f"than {dispatch.TASKS_PER_SECOND:g} per second; shorter ones towards the end",
+        "efficiency": "time of the tiles divided by workers times total time, which includes the first pass",
+        "pass beside": "not implemented: tiles are drawn as soon as the first pass has read them, which requires that "
+        "the value range is known",
+    },
 )
-@click.option("--failures", default=0.05, show_default=True, help="Of a worker, an hour.")
-@click.option("--repair", default=60.0, show_default=True, help="Seconds until another worker is there.")
-@click.option("--measured-side", default=4096, show_default=True, help="Of the image that is measured.")
-@click.option("--tiles", "drawn", default=30, show_default=True, help="That are drawn and written to measure.")
-@click.option("--tasks", default=5000, show_default=True, help="Empty ones, to measure driver and scheduler.")
-@click.option("--seed", default=0, show_default=True)
-@out_option
 def command(
-    model: str,
-    n: int,
-    tile: int,
-    side: int,
-    numbers: tuple[int, ...],
-    failures: float,
-    repair: float,
-    measured_side: int,
-    drawn: int,
-    tasks: int,
-    seed: int,
-    out: Path,
-) -> None:
-    """Where driver and scheduler saturate, and what is done about it: thousands of workers, simulated."""
+    model: ModelName = "fluorescence-x4",
+    n: Members = 8,
+    tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
+    side: Annotated[int, option(help="Side of the simulated image, one band.")] = 100_000,
+    numbers: Annotated[tuple[int, ...], option("--workers", help="Numbers of workers.")] = (
+        1,
+        10,
+        100,
+        300,
+        1000,
+        2000,
+        4000,
+    ),
+    failures: Annotated[float, option(help="Failures per worker and hour.")] = 0.05,
+    repair: Annotated[float, option(help="Seconds until another worker has replaced one that failed.")] = 60.0,
+    measured_side: Annotated[int, option(help="Side of the image that is measured.")] = 4096,
+    drawn: Annotated[int, option("--tiles", help="Tiles that are drawn and written to measure their times.")] = 30,
+    tasks: Annotated[int, option(help="Empty tasks, to measure driver and scheduler.")] = 5000,
+    seed: Seed = 0,
+) -> Result:
+    """Return one row per number of workers and way of assigning tiles to them."""
     found = measure(model, n, tile, measured_side, drawn)
     driver, scheduler, worker = task_costs(tasks, number=4)
     took = np.add(found.draw, found.write)
     costs = Costs(float(took.mean()), float(took.std(ddof=1) / took.mean()), worker, driver, scheduler)
     count = sum(1 for _ in tiles(side, side, tile, 0))
     first, serial = found.pixel * side**2, found.done * count
-    rows = table(costs, Faults(failures, repair), count, numbers, serial, first, seed)
     notes = {
         "image": f"{side:,} x {side:,} pixels, one band, uint8; {count:,} tiles of {tile}, n = {n}, {model}",
         "a tile, measured": f"drawing {np.mean(found.draw):.3g} s, writing {np.mean(found.write):.3g} s, standard "
@@ -253,17 +264,11 @@ def command(
         "a task, measured": f"driver {1e3 * driver:.2f} ms, scheduler {1e3 * scheduler:.2f} ms, worker "
         f"{1e3 * worker:.2f} ms of processor time; {tasks} empty tasks, 4 workers",
         "first pass, measured": f"{1e-6 / found.pixel:.0f} MB/s, {first:.0f} s for the image",
-        "looking up what is done, measured": f"{1e3 * found.done:.2f} ms a tile, {serial:.0f} s for the image",
+        "looking up what is done, measured": f"{1e3 * found.done:.2f} ms per tile, {serial:.0f} s for the image",
         "with one tile a task, saturated at": f"{costs.tile / driver:.0f} workers (driver), "
         f"{costs.tile / scheduler:.0f} (scheduler)",
-        "grouped": f"as bayesr.workers has it: tasks of {dispatch.TASK_SECONDS:g} s, or longer where there would be more "
-        f"than {dispatch.TASKS_PER_SECOND:g} a second; shorter ones towards the end",
-        "assumed": f"workers as fast as this machine on one thread, {failures:g} failures of a worker an hour, "
-        f"{repair:g} s until another is there; storage that keeps up; two tasks in flight a worker",
-        "efficiency": "time of the tiles over workers times all of the time, the first pass included",
-        "pass beside": "not built: tiles drawn as soon as the pass is past them, which takes a known value range",
+        "assumed": f"workers as fast as this machine on one thread, {failures:g} failures per worker and hour, "
+        f"{repair:g} s until a replacement is there; storage that is never the bottleneck; two tasks in flight per "
+        "worker",
     }
-    record(
-        "simulation", rows, notes, out, seed=seed, n=n,
-        estimators="times of one simulated drawing, of costs measured as medians",
-    )  # fmt: skip
+    return Result(rows_of(costs, Faults(failures, repair), count, numbers, serial, first, seed), notes)
