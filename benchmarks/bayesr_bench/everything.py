@@ -1,9 +1,9 @@
-"""Run the main tables, one after the other, each in a process of its own.
+"""Run the main tables, one after the other, each in its own process.
 
     bayesr bench all --data FOLDER --budget small
 
-So memory goes with its table, and a table that fails does not stop the others. What ran, for how long, and what
-it wrote is recorded as a table too.
+Memory is thus freed after each table, and a table that fails does not stop the others. A table of its own records
+which tables ran, for how long, and which files they wrote.
 """
 
 from __future__ import annotations
@@ -26,11 +26,18 @@ from bayesr_bench.options import BUDGETS, data_option, out_option
 from bayesr_bench.record import record
 
 TABLES = ("quality", "posterior", "systems", "rivals", "segmentation", "scale", "speed")
-"""In the order in which they run."""
+"""The tables, in the order in which they run."""
 
 
 def divided(given: Sequence[str]) -> tuple[dict[int, list[str]], Path | None]:
-    """(models to measure, by their number of bands; the folder for trained ones), of what ``--models`` names.
+    """Divide the arguments of ``--models`` into models and a folder.
+
+    Returns
+    -------
+    dict
+        For each number of bands, the models to measure.
+    Path or None
+        The folder for trained models.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def divided(given: Sequence[str]) -> tuple[dict[int, list[str]], Path | None]:
     folders = [one for one in dict.fromkeys(given) if one not in files]
     if len(folders) > 1:
         raise InvalidArgument(
-            f"--models names {len(folders)} folders for trained models, {', '.join(folders)}: give one."
+            f"--models names {len(folders)} folders for trained models, {', '.join(folders)}: give one folder only."
         )
     models: dict[int, list[str]] = {}
     for one in files:
@@ -57,9 +64,9 @@ def _is_model(name: str) -> bool:
 def arguments(
     name: str, data: Path, models: Mapping[int, Sequence[str]], folder: Path | None, budget: str, seed: int, out: Path
 ) -> list[str]:
-    """The arguments a table is called with, of those that it takes.
+    """Return the arguments with which a table is called, without the options that it does not have.
 
-    A table that measures given models gets those of as many bands as its default model has.
+    A table that measures given models gets those with as many bands as its default model has.
     """
     takes = {option.name: option for option in command_of(name).params if isinstance(option, click.Option)}
     flags = {flag for option in takes.values() for flag in option.opts}
@@ -75,7 +82,7 @@ def arguments(
 
 
 def run(name: str, call: Sequence[str], out: Path) -> dict[str, Any]:
-    """Run a table in a process of its own: a row that says how that went."""
+    """Run a table in its own process; return a row with its result, its time and its files."""
     before = _written(out)
     begun = time.monotonic()
     status = subprocess.run([sys.executable, "-m", "bayesr.cli", *call], check=False).returncode
@@ -95,15 +102,15 @@ def _written(out: Path) -> dict[Path, int]:
 @data_option
 @click.option(
     "--models", "given", multiple=True,
-    help="Model to measure, by name or file, in the tables that take its number of bands, or the folder for trained "
-    "models that are kept and reused; may be repeated.",
+    help="Model to measure, by name or file, in the tables for its number of bands, or the folder for trained models, "
+    "which are not trained again; may be repeated.",
 )  # fmt: skip
-@click.option("--budget", type=click.Choice(BUDGETS), default="full", show_default=True, help="Of each table.")
-@click.option("--seed", default=0, show_default=True, help="Of the tables that take one.")
-@click.option("--only", multiple=True, type=click.Choice(list(TABLES)), help="Only these tables; may be repeated.")
+@click.option("--budget", type=click.Choice(BUDGETS), default="full", show_default=True, help="Budget of each table.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the tables that have one.")
+@click.option("--only", multiple=True, type=click.Choice(list(TABLES)), help="Run this table only; may be repeated.")
 @out_option
 def command(data: Path, given: tuple[str, ...], budget: str, seed: int, only: tuple[str, ...], out: Path) -> None:
-    """The tables that decide, one after the other: quality, posterior, systems, rivals, segmentation, scale, speed."""
+    """Run the main tables, one after the other: quality, posterior, systems, rivals, segmentation, scale, speed."""
     models, folder = divided(given)
     chosen = [name for name in TABLES if not only or name in only]
     rows: list[dict[str, Any]] = []
@@ -116,12 +123,12 @@ def command(data: Path, given: tuple[str, ...], budget: str, seed: int, only: tu
     failed = [row["table"] for row in rows if row["ended"] != "done"]
     everything["ended"] = f"failed: {' '.join(failed)}" if failed else "done"
     notes = {
-        "tables": f"each in a process of its own, with a {budget} budget",
+        "tables": f"each in its own process, with a {budget} budget",
         "files": "each as JSON, CSV and Markdown",
     }
     record(
         "all", [*rows, everything], notes, out, seed=seed, n="of each table",
-        estimators="wall time of whole processes, start-up and reading among them",
+        estimators="wall time of whole processes, including start-up and reading",
     )  # fmt: skip
     if failed:
-        raise click.ClickException(f"No complete table of {', '.join(failed)}: what went wrong is said above.")
+        raise click.ClickException(f"No complete table of {', '.join(failed)}: see the messages above.")

@@ -1,4 +1,4 @@
-"""Which direction of a figure is better: the one place that says it, by the figure's name."""
+"""Which values of a figure are better, by its name. Tables, pages and comparisons all use this module."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ HIGHER = (
     "PSNR", "SSIM", "Dice", "dice", r"\bF1\b", "jaccard", "precision", "Mpixel/s", "MB/s", "efficiency", "/ in memory",
     r"^ratio, ",
 )  # fmt: skip
-"""Patterns of figures of which less, or more, is better. `HIGHER` comes first: MB/s is no size."""
+"""Patterns of figures whose lower, or higher, values are better. `HIGHER` is tried first, since MB/s is no size."""
 
 NEAR = {r"^spread ?/ ?skill": 1.0, r"^AUC\b": 0.5}
-"""Figures that are best at a value."""
+"""Figures with a best value."""
 COVERAGE = ("covered", "coverage")
-"""How figures begin that are best at the nominal level."""
+"""Beginnings of figures whose best value is the nominal level."""
 
 NEITHER = (
-    r"^p$", r"^p, ",  # of a test
+    r"^p$", r"^p, ",  # p-values
     r"^standard error", " ±$",
-    r"^climatology", r"^bicubic", r"^A\+ y", r"^ms, SRResNet",  # of what is measured against, whatever the model
-    r"^member PSNR",  # of a right posterior it is 3 dB below that of the mean
+    r"^climatology", r"^bicubic", r"^A\+ y", r"^ms, SRResNet",  # of references, whatever the model
+    r"^member PSNR",  # for the true posterior it is 3 dB below that of the mean
     r"^processor seconds", r"^naive",
 )  # fmt: skip
-"""Figures that are no merit, though their names have parts of those above."""
+"""Figures without a better direction, although their names match a pattern above."""
 
 
 def target(figure: str, nominal: float | None = None) -> float | None:
-    """The best value of a figure: infinite where more is better, minus infinite where less is; None of others.
+    """Return the best value of a figure.
 
     Parameters
     ----------
@@ -43,7 +43,12 @@ def target(figure: str, nominal: float | None = None) -> float | None:
         The name of a column, or of a row where rows are figures. A difference, ``X minus Y's``, has the direction of
         ``X`` if that has one.
     nominal : float, optional
-        The level of the table's intervals, which coverage should have.
+        Level of the table's intervals, the best value of coverage.
+
+    Returns
+    -------
+    float or None
+        Infinity if higher values are better, minus infinity if lower values are, None if no value is better.
     """
     of, minus, _ = figure.partition(" minus ")
     if minus:
@@ -63,7 +68,7 @@ def target(figure: str, nominal: float | None = None) -> float | None:
 
 
 def merit(figure: str, nominal: float | None = None) -> Merit | None:
-    """A function that is larger for better values of a figure; None where no value is better. Arguments of `target`."""
+    """Return a function that increases with better values of a figure, or None; the arguments are those of `target`."""
     best = target(figure, nominal)
     if best is None:
         return None

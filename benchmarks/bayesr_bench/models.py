@@ -1,4 +1,4 @@
-"""The models that a table measures: loaded, checked, and named in its rows and facts."""
+"""The models that a table measures: loading, checks, and names in rows and facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Measured:
     file : str
         Name or path, as given.
     label : str
-        Its name in the table; models of equal names are told apart by their checksums.
+        Its name in the table, with the beginning of its checksum if another model has the same name.
     model : Model
     """
 
@@ -39,12 +39,12 @@ def measured(files: Sequence[str], *, bands: int | None = None, scale: int | Non
     files : sequence of str
         Names of bundled models, or paths.
     bands, scale : int, optional
-        That the table requires.
+        Number of bands and scale factor that the table requires.
 
     Raises
     ------
     InvalidArgument
-        If a model has other bands or another scale.
+        If a model has another number of bands or another scale factor.
     """
     once = list(dict.fromkeys(files))
     networks = [bayesr.load(file) for file in once]
@@ -61,14 +61,14 @@ def measured(files: Sequence[str], *, bands: int | None = None, scale: int | Non
 
 
 def by_model(models: Sequence[Measured], rows: Callable[[Measured], Sequence[Row]]) -> list[Row]:
-    """The rows of all models; of several models each row begins with the model's label."""
+    """Return the rows of all models. If there are several, each row begins with the column ``model``, the label."""
     return [
         row if len(models) == 1 else {"model": one.label, **row} for one in models for row in rows(one)
     ]  # fmt: skip
 
 
 def checksums(models: Sequence[Measured]) -> str:
-    """The fact ``model`` of a table: each label with the beginning of the file's checksum."""
+    """Return the fact ``model`` of a table: each label, and the beginning of the file's checksum."""
     return ", ".join(f"{one.label}, {one.model.sha256[:12]}" for one in models)
 
 

@@ -1,9 +1,9 @@
-"""Options that tables share: where data lies, which models are measured, and how much is spent.
+"""Options that tables share: folders of data, models, and the budget.
 
-Tables take them as annotations of their parameters; see `bayesr_bench.harness`.
+Tables use them as annotations of their parameters; see `bayesr_bench.harness`.
 
 A budget is a set of defaults. ``small`` replaces a table's own defaults by smaller ones, and values that are given on
-the command line override either. The table records what a small budget stood for.
+the command line override both. The record of the table states the values of a small budget.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pooch
 from bayesr.errors import DataNotFound, InvalidArgument
 
 VARIABLE = "BAYESR_DATA"
-"""The environment variable that names the folder of data if ``--data`` is not given."""
+"""The environment variable with the folder of data that is used without ``--data``."""
 BUDGETS = ("small", "full")
 TRAINING = {"natural": ("photos_free",), "fluorescence": ("dsb2018/images",)}
-"""Folders in ``train`` that models of a domain are trained on by default."""
+"""For each domain, the folders in ``train`` on which models are trained by default."""
 _BUDGET = "bayesr.budget"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,12 +31,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Option:
-    """How a parameter of a table is given on the command line, where its annotation and default do not say it.
+    """Settings of an option that do not follow from the annotation and the default of a table's parameter.
 
     Attributes
     ----------
     flags : tuple of str
-        Such as ``("--side",)``; by default the parameter's name with dashes.
+        Flags such as ``("--side",)``; by default the parameter's name with dashes.
     settings : dict
         Arguments of `click.Option` that replace the derived ones.
     """
@@ -45,24 +45,24 @@ class Option:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __or__(self, other: Option) -> Option:
-        """This option with all that another one says."""
+        """Return this option with the flags and settings of another one, where that has any."""
         return Option(other.flags or self.flags, {**self.settings, **other.settings})
 
 
 def option(*flags: str, **settings: Any) -> Option:
-    """An `Option` from flags and arguments of `click.Option`."""
+    """Return an `Option` from flags and arguments of `click.Option`."""
     return Option(flags, settings)
 
 
 class TrainingBudget(NamedTuple):
-    """What a table spends on each training.
+    """The time of each training of a table.
 
     Attributes
     ----------
     name : str
         ``small``, ``full``, or ``given``.
     seconds : float
-        Of processor time.
+        Processor time.
     """
 
     name: str
@@ -73,22 +73,23 @@ class TrainingBudget(NamedTuple):
 
 
 def cache() -> Path:
-    """Where ``bayesr data fetch`` puts data: the user's cache folder."""
+    """Return the folder to which ``bayesr data fetch`` downloads: the user's cache folder."""
     return Path(pooch.os_cache("bayesr"))
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """The folder that holds a folder for each set: as given, else by the environment, else what was fetched.
+    """Return the folder of sets: the given one, that of the environment variable, or that of downloaded sets.
 
     Parameters
     ----------
     given : Path or None
-        A folder of sets, or one that holds such a folder as ``bench`` (and training sets in ``train``).
+        A folder that holds a folder for each set, or a folder that holds such a folder with the name ``bench`` (and
+        training sets in ``train``).
 
     Raises
     ------
     DataNotFound
-        If there is none.
+        If there is no such folder.
     """
     named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None and not named.is_dir():
@@ -97,14 +98,14 @@ def data_folder(given: Path | None = None) -> Path:
     folder = named or (cache() if (cache() / "bench").is_dir() else None)
     if folder is None:
         raise DataNotFound(
-            "There is no data to measure on: fetch it with `bayesr data fetch`, or name a folder that holds a folder "
-            f"for each set with --data or the environment variable {VARIABLE}."
+            "There are no images to measure on: download them with `bayesr data fetch`, or name a folder that holds a "
+            f"folder for each set with --data or the environment variable {VARIABLE}."
         )
     return folder / "bench" if (folder / "bench").is_dir() else folder
 
 
 def training_folders(data: Path, domain: str) -> tuple[Path, ...]:
-    """The training sets of a domain (`TRAINING`) that lie in ``train`` beside a folder of sets, or in it."""
+    """Return the training sets of a domain (`TRAINING`) in the folder ``train`` beside a folder of sets, or in it."""
     for place in (data.parent / "train", data / "train"):
         found = tuple(place / name for name in TRAINING[domain] if (place / name).is_dir())
         if found:
@@ -119,46 +120,52 @@ def _data(ctx: click.Context, option: click.Parameter, given: Path | None) -> Pa
 _DATA: dict[str, Any] = dict(
     type=click.Path(path_type=Path),
     callback=_data,
-    help="Folder with a folder for each data set, or with such a folder bench beside one of training sets, train.  "
-    f"[default: ${VARIABLE}, else what `bayesr data fetch` brought]",
+    help="Folder that holds a folder for each set, or the folders bench (of sets) and train (of training sets).  "
+    f"[default: ${VARIABLE}, or the downloads of `bayesr data fetch`]",
 )
 _OUT: dict[str, Any] = dict(
     type=click.Path(path_type=Path),
     default=Path("benchmarks"),
     show_default=True,
-    help="Folder for the table, as JSON, CSV and Markdown.",
+    help="Folder to which the table is written, as JSON, CSV and Markdown.",
 )
 _MODELS = "Model to measure, by name or file; may be repeated."
 _KEPT: dict[str, Any] = dict(
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for trained models: models that it holds, trained on the same terms, are not trained again.",
+    help="Folder for trained models: models in it that were trained with the same settings are not trained again.",
 )
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 # -- annotations of a table's parameters ---------------------------------------------------------
 
 Data = Annotated[Path, Option(settings=_DATA)]
-"""``data: Data``, a folder that exists and holds a folder for each set."""
+"""``data: Data``, an existing folder that holds a folder for each set."""
 Models = Annotated[tuple[str, ...], option(help=_MODELS)]
 """``models: Models = ("natural-x4",)``, names or files of models to measure."""
 ModelName = Annotated[str, option(help="Model to measure, by name or file.")]
 ModelsFolder = Annotated[Path | None, Option(("--models",), _KEPT)]
-"""``keep: ModelsFolder = None``, a folder for trained models, which need not exist."""
-Members = Annotated[int, option("-n", type=click.IntRange(min=2), help="Members.")]
-Seed = Annotated[int, option(help="Of all random numbers.")]
-Limit = Annotated[int | None, option(type=click.IntRange(min=1), help="Images per set, for a quick look.")]
+"""``models: ModelsFolder = None``, a folder for trained models, which need not exist."""
+Members = Annotated[int, option("-n", type=click.IntRange(min=2), help="Number of members.")]
+Seed = Annotated[int, option(help="Seed of all random numbers.")]
+Limit = Annotated[int | None, option(type=click.IntRange(min=1), help="Number of images per set, for a quick look.")]
 Photographs = Annotated[
     tuple[Path, ...],
     option(
         "--train", type=FOLDER,
-        help="Photographs to train on; may be repeated. By default photos_free in the folder train beside the sets.",
+        help="Folder of photographs to train on; may be repeated. By default photos_free in the folder train.",
     ),
 ]  # fmt: skip
 Fluorescence = Annotated[
-    tuple[Path, ...], option(type=FOLDER, help="Fluorescence images to train on; may be repeated.")
+    tuple[Path, ...], option(type=FOLDER, help="Folder of fluorescence images to train on; may be repeated.")
 ]
-Workers = Annotated[int, option(type=click.IntRange(min=1), help="Processes at a time.")]
-Keep = Annotated[Path | None, option(type=click.Path(path_type=Path, file_okay=False), help="Folder to resume from.")]
+Workers = Annotated[int, option(type=click.IntRange(min=1), help="Number of processes.")]
+Keep = Annotated[
+    Path | None,
+    option(
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for results and checkpoints, from which an interrupted run resumes.",
+    ),
+]
 
 # -- the same for plain click commands -----------------------------------------------------------
 
@@ -168,7 +175,7 @@ models_folder_option = click.option("--models", **_KEPT)
 
 
 def models_option(*default: str) -> Callable[[Command], Command]:
-    """``models: tuple[str, ...]``, names or files of models to measure; without a default all bundled models."""
+    """``models: tuple[str, ...]``, names or files of models to measure, by default all bundled ones."""
     more = "" if default else "  [default: all bundled]"
     return click.option(
         "--models", multiple=True, default=default or None, show_default=bool(default), help=_MODELS + more
@@ -184,12 +191,12 @@ def out_parameter() -> click.Option:
 
 
 def budget_option(**small: Any) -> Callable[[Command], Command]:
-    """``budget: str``, ``small`` or ``full``; `small` as of `budget_parameter`."""
+    """``budget: str``, ``small`` or ``full``; see `budget_parameter`."""
     return _decorated(lambda: budget_parameter(small))
 
 
 def training_budget_option(seconds: Mapping[str, float], **small: Any) -> Callable[[Command], Command]:
-    """``budget: TrainingBudget``; arguments as of `budget_parameter`."""
+    """``budget: TrainingBudget``; see `budget_parameter`."""
     return _decorated(lambda: budget_parameter(small, seconds))
 
 
@@ -202,15 +209,15 @@ def _decorated(make: Callable[[], click.Option]) -> Callable[[Command], Command]
 
 
 def budget_parameter(small: Mapping[str, Any], seconds: Mapping[str, float] | None = None) -> click.Option:
-    """``--budget``.
+    """Return the option ``--budget``.
 
     Parameters
     ----------
     small : mapping of str to object
-        By parameter, the values that a small budget uses as defaults.
+        For each parameter, its default with a small budget.
     seconds : mapping of str to float, optional
-        Processor time of each training, of ``small`` and of ``full``. The parameter is then a `TrainingBudget`, and a
-        number of seconds may be given, too.
+        Processor time of each training with a ``small`` and with a ``full`` budget. The parameter is then a
+        `TrainingBudget`, and a number of seconds may be given, too.
     """
 
     def chosen(ctx: click.Context, option: click.Parameter, given: str) -> str | TrainingBudget:
@@ -220,12 +227,12 @@ def budget_parameter(small: Mapping[str, Any], seconds: Mapping[str, float] | No
     settings: dict[str, Any] = dict(default="full", show_default=True, is_eager=True, callback=chosen)
     if seconds is None:
         return click.Option(
-            ["--budget"], type=click.Choice(BUDGETS), help=f"What is spent; small: {_said(small)}.", **settings
+            ["--budget"], type=click.Choice(BUDGETS), help=f"Size of the run; small: {_listed(small)}.", **settings
         )
     return click.Option(
         ["--budget"], metavar="small|full|SECONDS",
-        help=f"Processor seconds that each training takes; full: {seconds['full']:g}; small: {seconds['small']:g}, "
-        f"{_said(small)}.", **settings,
+        help=f"Processor seconds of each training; full: {seconds['full']:g}; small: {seconds['small']:g}, "
+        f"{_listed(small)}.", **settings,
     )  # fmt: skip
 
 
@@ -237,29 +244,29 @@ def _training(given: str, seconds: Mapping[str, float]) -> TrainingBudget:
     except ValueError:
         found = 0.0
     if not 0 < found < float("inf"):
-        raise InvalidArgument(f"--budget is small, full, or a positive number of seconds, not {given!r}.")
+        raise InvalidArgument(f"--budget must be small, full, or a positive number of seconds, not {given!r}.")
     return TrainingBudget("given", found)
 
 
 def _take(ctx: click.Context, name: str, small: Mapping[str, Any]) -> None:
-    # The option is eager, so that defaults are in place before any other option looks for its own.
+    # The option is eager: the defaults must be replaced before any other option is processed.
     if name == "small":
         ctx.default_map = {**(ctx.default_map or {}), **small}
     ctx.meta[_BUDGET] = name, tuple(small)
 
 
 def spent() -> str | None:
-    """The budget of the command that runs, with what a small one stood for; None where commands have none."""
+    """Return the budget of the running command, with the values of a small one, or None if it has no such option."""
     ctx = click.get_current_context(silent=True)
     if ctx is None or _BUDGET not in ctx.meta:
         return None
     name, smaller = ctx.meta[_BUDGET]
     if name != "small":
-        return str(name) if name in BUDGETS else f"{name} processor seconds a training"
-    return f"small, not for comparison with a full one: {_said({key: ctx.params[key] for key in smaller})}"
+        return str(name) if name in BUDGETS else f"{name} processor seconds per training"
+    return f"small, not for comparison with a full one: {_listed({key: ctx.params[key] for key in smaller})}"
 
 
-def _said(values: Mapping[str, Any]) -> str:
+def _listed(values: Mapping[str, Any]) -> str:
     def one(value: Any) -> str:
         return " ".join(map(str, value)) or "none" if isinstance(value, tuple | list) else str(value)
 

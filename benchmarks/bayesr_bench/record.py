@@ -1,4 +1,4 @@
-"""What every benchmark does with its rows: print them, and write them with all that is needed to run it again."""
+"""The record of a table: its rows with the facts that are needed to repeat it, printed and written to three files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ import psutil
 import torch
 
 import bayesr
+from bayesr.files import write_atomically
 from bayesr_bench.options import spent
 
 PACKAGES = ("torch", "numpy", "xarray", "zarr", "scoringrules")
-"""Those whose versions figures may depend on."""
+"""Packages whose versions are recorded, since figures may depend on them."""
 NONE = "none"
-"""The seed of a table in which nothing is random, and the n of one without members."""
+"""The seed of a table without random numbers, and the n of a table without members."""
 
 Row = Mapping[str, Any]
 
@@ -40,28 +41,29 @@ def record(
     n: int | str,
     estimators: str,
 ) -> None:
-    """Print `rows`, and write them as ``NAME.json``, ``NAME.csv`` and ``NAME.md`` with all that made them.
+    """Print rows, and write them to ``NAME.json``, ``NAME.csv`` and ``NAME.md`` with the facts about the run.
 
     Parameters
     ----------
     name : str
+        Name of the table.
     rows : sequence of mappings
-        By column; a figure that a row does not have is NaN.
+        Values by column; NaN where a row has no value.
     notes : mapping
-        What else there is to know, by name.
+        Further facts, by name.
     out : Path
-        A folder, made where it is not there.
+        Folder, which is made if it does not exist.
     seed : int or str
-        Of all that is random; `NONE` where nothing is.
+        Seed of all random numbers; `NONE` if there are none.
     n : int or str
-        The number of members behind a row; `NONE` where there are none.
+        Number of members behind a row; `NONE` if there are none.
     estimators : str
-        What was computed of them, by which estimator.
+        Description of the figures and their estimators.
     """
     budget = spent()
     facts = {
         "table": name,
-        # Folders by their last name: where they lie on the machine that recorded helps nobody.
+        # Only the last parts of paths: the folders of this machine help nobody.
         "command": " ".join(["bayesr", *(Path(arg).name for arg in sys.argv[1:])]),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
@@ -73,7 +75,7 @@ def record(
 
 
 def write(name: str, rows: Sequence[Row], facts: Mapping[str, Any], out: Path) -> None:
-    """Print a table and write its three files, with these facts and no others."""
+    """Print a table and write its three files, with the given facts only."""
     plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
     columns = columns_of(plain)
     cells = [[_cell(row.get(column)) for column in columns] for row in plain]
@@ -81,13 +83,13 @@ def write(name: str, rows: Sequence[Row], facts: Mapping[str, Any], out: Path) -
     text = "\n".join([f"# {name}", "", *table, "", *(f"- {key}: {_cell(value)}" for key, value in facts.items()), ""])
     print(text, flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.json").write_text(json.dumps({"rows": plain, "facts": dict(facts)}, indent=1) + "\n")
-    (out / f"{name}.csv").write_text(as_csv(plain), encoding="utf-8", newline="")
-    (out / f"{name}.md").write_text(text)
+    write_atomically(out / f"{name}.json", json.dumps({"rows": plain, "facts": dict(facts)}, indent=1) + "\n")
+    write_atomically(out / f"{name}.csv", as_csv(plain))
+    write_atomically(out / f"{name}.md", text)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Rows as comma-separated values with a line of column names; what is not known is empty."""
+    """Return rows as comma-separated values with a line of column names. Missing values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns_of(rows), restval="", lineterminator="\n")
     writer.writeheader()
@@ -96,12 +98,12 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """All columns that any row has, in the order in which they first come."""
+    """Return all columns of the rows, in the order of their first occurrence."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def machine() -> str:
-    """Processor, cores, memory, and the threads that torch uses here."""
+    """Return processor, cores, memory, and the number of threads that torch uses."""
     memory = psutil.virtual_memory().total / 2**30
     threads = torch.get_num_threads()
     return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB memory, {threads} thread{'s' * (threads > 1)}"
@@ -109,7 +111,7 @@ def machine() -> str:
 
 def _processor() -> str:
     known = Path("/proc/cpuinfo")
-    if known.is_file():  # where Python knows the architecture alone
+    if known.is_file():  # Linux, where Python knows the architecture only
         for line in known.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return f"{line.partition(':')[2].strip()} ({platform.machine()})"
@@ -117,7 +119,7 @@ def _processor() -> str:
 
 
 def versions() -> str:
-    """Of Python, of `PACKAGES`, and of bayesr."""
+    """Return the versions of Python, of `PACKAGES`, and of bayesr."""
     found = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         try:
@@ -128,7 +130,7 @@ def versions() -> str:
 
 
 def error_of_mean(values: Any) -> float:
-    """The standard error of the mean of what is not NaN, from its spread; NaN for fewer than two values."""
+    """Return the standard error of the mean of the finite values, from their spread; NaN for fewer than two."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     return float(known.std(ddof=1) / np.sqrt(known.size)) if known.size > 1 else math.nan

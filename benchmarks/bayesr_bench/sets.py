@@ -1,8 +1,8 @@
-"""The sets of images that are measured on, and what a model answers to one of their images.
+"""Sets of images on which models are measured, and the products of models for these images.
 
-A folder of data holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and
-nuclei in ``dsb2018/images``, of which the set takes the fluorescence images: grey files of a dark
-background; the others are stained tissue in transmitted light.
+A folder of data holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and nuclei in
+``dsb2018/images``. The set of nuclei has fluorescence images only, which are grey files with a dark background. The
+others in that folder show stained tissue in transmitted light.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from bayesr.errors import DataNotFound, UnfamiliarInput, UnknownData
+from bayesr.images.sources import SUFFIXES
 from bayesr.model.model import Model
 from bayesr.observe import ForwardOperator, bicubic
 from bayesr.training.held_out import make_pair
 
 SCALE = 4
-"""That of the published figures, and of the sets' images where nothing else is said."""
+"""Scale factor of the published figures, and the default of the functions below."""
 PHOTOGRAPHS = ("set5", "set14", "bsd100")
 SET_FOLDERS = {
     "set5": ("set5",),
@@ -32,27 +33,26 @@ SET_FOLDERS = {
     "nuclei": ("dsb2018/images",),
 }
 _MIDDLE = 127.5
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
 class Picture(NamedTuple):
-    """Pixels, `y x x x band`, and whether the file is a grey one, whose values tables take as they are."""
+    """Pixels, ``y x x x band``, and whether the file is grey, so that PSNR is that of its values."""
 
     pixels: NDArray[np.uint8]
     grey: bool
 
 
 class Answer(NamedTuple):
-    """What a model says of an image, and the truth, in grey levels.
+    """The product of a model for an image, and the truth, in grey levels.
 
     Attributes
     ----------
     low : ndarray
-        What it was given, `y x x x band`, uint8.
+        The low-resolution image, ``y x x x band``, uint8.
     members : ndarray
-        `n x band x y x x`.
+        Of shape ``n x band x y x x``.
     mean, std, lower, upper, truth : ndarray
-        `band x y x x`.
+        Of shape ``band x y x x``.
     """
 
     low: NDArray[np.uint8]
@@ -65,14 +65,14 @@ class Answer(NamedTuple):
 
 
 def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
-    """The images of a set, cropped to a multiple of the scale: three bands, or one for nuclei.
+    """Read the images of a set, cropped to a multiple of the scale factor: three bands, or one for nuclei.
 
     Raises
     ------
     UnknownData
         If there is no such set.
     DataNotFound
-        If its folder is not there, or holds no image.
+        If its folder does not exist, or holds no image.
     """
     if name not in SET_FOLDERS:
         raise UnknownData(f"There is no set {name!r}: the sets are {', '.join(SET_FOLDERS)}.")
@@ -81,8 +81,8 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
     if not pictures:
         where = f"{root} has no folder {' or '.join(SET_FOLDERS[name])}" if folder is None else f"{folder} has no image"
         raise DataNotFound(
-            f"The images of {name} are not there: {where}. Name the folder that holds the sets with --data, or fetch "
-            "them with `bayesr data fetch`; `bayesr data list` shows what is here."
+            f"The images of {name} are missing: {where}. Name the folder that holds the sets with --data, or fetch "
+            "them with `bayesr data fetch`; `bayesr data list` lists the sets that are present."
         )
     if name != "nuclei":
         return pictures
@@ -94,9 +94,9 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
 
 
 def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
-    """Every image in a folder, with three bands, cropped to a multiple of the scale."""
+    """Read every image in a folder, with three bands, cropped to a multiple of the scale factor."""
     pictures = {}
-    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES):
+    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
         with PIL.Image.open(file) as picture:
             grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
         height, width = (size // scale * scale for size in pixels.shape[:2])
@@ -105,20 +105,30 @@ def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
 
 
 def observe(high: NDArray[np.uint8], operator: ForwardOperator | None = None) -> NDArray[np.uint8]:
-    """The low-resolution image of one, bicubic x4 where nothing else is said; both `y x x x band`."""
+    """Return the low-resolution image of an image, by default bicubic x4; both are ``y x x x band``."""
     return make_pair(high, operator or bicubic(SCALE))[0]
 
 
 def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float = 0.9) -> Answer:
-    """Sample the image that the model's own observation makes of a picture.
+    """Downsample a picture by the model's own forward operator, and sample its low-resolution image.
 
-    A grey image is repeated for a model of three bands. What it answers is averaged over them then:
-    members one by one, and the bands' means, deviations and intervals, which are nearly equal.
+    A grey image is repeated for a model of three bands. Each member is then averaged over the bands, and so are means,
+    deviations and intervals, which are nearly equal in all bands.
+
+    Parameters
+    ----------
+    model : Model
+    picture : Picture
+        The high-resolution image.
+    n, seed : int
+        Number of members, and their seed.
+    level : float
+        Level of the interval.
     """
     low, high = make_pair(picture.pixels, model.observation)
     repeated = low.shape[-1] == 1 < model.bands
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # foreign domains are what is measured
+        warnings.simplefilter("ignore", UnfamiliarInput)  # other domains are measured on purpose
         given = np.repeat(low, model.bands, -1) if repeated else low
         ds = model.sample(given, n, seed=seed, level=level, dims="yxb", progress=False)
     found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() for name in ("mean", "std", "lower", "upper")}
@@ -129,6 +139,6 @@ def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float =
 
 
 def labels(models: Sequence[Model]) -> list[str]:
-    """The names of models in a table; files of one name get the beginning of their checksums too."""
+    """Return the names of models in a table, with the beginning of their checksums where names are equal."""
     names = [model.name for model in models]
     return [n if names.count(n) == 1 else f"{n} {m.sha256[:6]}" for n, m in zip(names, models, strict=True)]

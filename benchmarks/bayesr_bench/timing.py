@@ -1,4 +1,4 @@
-"""How tables time things: in turn with a reference, in one process, on a bundled photograph."""
+"""Timing of calls: in turn with a reference, in one process, on a bundled photograph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ import bayesr
 
 
 class SRResNet(nn.Module):
-    """The generator of SRGAN as published."""
+    """The generator of SRGAN as published.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    blocks : int
+        Number of residual blocks.
+
+    References
+    ----------
+    C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
+    arXiv:1609.04802.
+    """
 
     def __init__(self, width: int = 64, blocks: int = 16) -> None:
         super().__init__()
@@ -40,7 +53,20 @@ class SRResNet(nn.Module):
 
 
 def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Median of ours/theirs over rounds taken in turn, and the median milliseconds of each."""
+    """Time two calls in turn, after one call of each that is not timed.
+
+    Parameters
+    ----------
+    ours, theirs : callable
+    rounds : int
+
+    Returns
+    -------
+    float
+        Median over rounds of our time divided by theirs.
+    float, float
+        Median milliseconds of ours and of theirs.
+    """
     times: list[tuple[float, float]] = []
     for call in (ours, theirs):
         call()
@@ -59,5 +85,5 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int)
 
 
 def example() -> np.ndarray:
-    """A bundled photograph, ``y x x x band``, uint8."""
+    """Return a bundled photograph, ``y x x x band``, uint8."""
     return np.asarray(PIL.Image.open(Path(bayesr.__file__).parent / "examples" / "coffee-x4.png"))

@@ -21,12 +21,12 @@ def photographs(root, seed=0):
 
 @pytest.mark.parametrize("name", ["quality", "systems", "domains"])
 def test_a_wrong_protocol_is_refused(name, tmp_path):
-    """Other images than the published figures are of: said, with both figures, before anything is measured."""
+    """Images of another set are refused before anything is measured; the message has both figures."""
     data = photographs(tmp_path / "data")
     train = ["--train", str(data / "set5")] if name == "systems" else []
     done = CliRunner().invoke(main, ["bench", name, "--data", str(data), "--out", str(tmp_path / "out"), *train])
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
-    for said in ("Nothing was measured", "1 images of", "published are", "bayesr data verify"):
+    for said in ("Nothing was measured", "1 images of", "the published figures are", "bayesr data verify"):
         assert said in done.output
     assert not (tmp_path / "out").exists()
     with pytest.raises(WrongProtocol, match=r"28\.42 dB and 0\.8104"):

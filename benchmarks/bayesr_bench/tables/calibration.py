@@ -1,13 +1,12 @@
-"""Measure the coverage of intervals on photographs, and on aerial images they are not calibrated for.
+"""Measure the coverage of intervals on photographs, and on aerial images, for which they are not calibrated.
 
     bayesr bench calibration --data FOLDER
 
-FOLDER holds ``bsd100`` (or ``bsd100_jpg``), ``set14``, ``set5``, and aerial images in ``naip/hr``.
-Low-resolution images are made with the antialiased bicubic operator and rounded to 8 bits. An
-interval is what the product would hold at that level: clipped to 0..255, half a grey level wider
-on either side. Coverage is the share of pixels and bands inside it, by image, averaged over images;
-its standard error is from the spread between images. The bound that calibration gives is for images
-exchangeable with those it was calibrated on, so the aerial set shows what shift does.
+FOLDER holds ``bsd100`` (or ``bsd100_jpg``), ``set14``, ``set5``, and aerial images in ``naip/hr``. Low-resolution
+images are made with the antialiased bicubic operator and rounded to 8 bits. Intervals are those of a product at that
+level: clipped to 0..255, and half a grey level wider on either side. Coverage is the share of pixels and bands inside
+the interval, averaged over images; its standard error comes from the spread between images. Calibration gives a bound
+for images exchangeable with those of the calibration, so the aerial set shows the effect of a distribution shift.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import numpy as np
 
 import bayesr
 from bayesr.calibration.coverage import border_class
+from bayesr.calibration.intervals import bounds
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.options import Data, Limit, ModelName
@@ -33,20 +33,20 @@ SETS = ("bsd100", "set14", "set5", "aerial")
 
 
 def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> list[dict[str, Any]]:
-    """A row for every level; widths in grey levels."""
+    """Return one row per level; widths are in grey levels."""
     figures: dict[float, measures.Scores] = {level: {"covered": [], "width": [], "border": []} for level in LEVELS}
     warned = []
     for high, _ in images.values():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the verdict is read from the product
+            warnings.simplefilter("ignore")  # the verdict is read from the product instead
             ds = model.sample(observe(high, model.observation), N, dims="yxb", keep_samples=False, progress=False)
         warned.append(str(ds.attrs.get("input_check", "")).startswith("unlike"))
         truth, mean, std = high.transpose(2, 0, 1), ds["mean"].values, ds["std"].values
         height, width = truth.shape[1:]
         near = np.broadcast_to(border_class(height, width, model.scale) <= 1, truth.shape)
         for level, of_level in figures.items():
-            reach = model.calibration.half_width(level, N) * std + 0.5
-            lower, upper = np.maximum(mean - reach, 0), np.minimum(mean + reach, 255)
+            half_width = model.calibration.half_width(level, N)
+            lower, upper = bounds(mean, std, half_width, 1.0, (0, 255))
             inside = measures.inside(truth, lower, upper)
             of_level["covered"].append(float(inside.mean()))
             of_level["width"].append(measures.width(lower, upper))
@@ -70,11 +70,11 @@ def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> l
 @table(
     n=N,
     rounding=decimals(4),
-    estimators="share of pixels and bands with lower <= truth <= upper, no pixel left out",
+    estimators="share of pixels and bands with lower <= truth <= upper, over all pixels",
     notes={
-        "members": f"n = {N}; coverage by image, averaged over images, standard error from between images; "
-        "border: within 2 low-resolution pixels of it; width in grey levels",
-        "warned about": "share of images whose input the model's own check calls unlike those it was calibrated on",
+        "members": f"n = {N}; coverage of each image, averaged over images; standard error from the spread between "
+        "images; border: within 2 low-resolution pixels of it; width in grey levels",
+        "warned about": "share of images that the model's input check calls out of distribution",
     },
 )
 def command(
@@ -83,7 +83,7 @@ def command(
     sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
     limit: Limit = None,
 ) -> Result:
-    """One row a set and level."""
+    """Return one row per set and level."""
     network = bayesr.load(model)
     rows: list[dict[str, Any]] = []
     for name in sets:
@@ -94,6 +94,6 @@ def command(
         rows,
         {
             "model": f"{network.name}, {network.sha256[:12]}",
-            "calibrated on": f"{calibration.source}; {calibration.images} of them for the intervals",
+            "calibrated on": f"{calibration.source}; {calibration.images} images for the intervals",
         },
     )

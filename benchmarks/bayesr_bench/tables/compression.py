@@ -2,9 +2,9 @@
 
     bayesr bench compression --data FOLDER
 
-Tiles of bench images are sampled, and what a store keeps of them by default, the product's variables without members
-and the deviations of mask means, is written as a store writes it: sharded Zarr, by one thread. Codecs take turns;
-times are medians of ratios to no codec in the same round.
+Tiles of images are sampled. The arrays that a store holds by default (the variables without members, and the deviations
+of mask means) are written as a store writes them: sharded Zarr, by one thread. Codecs take turns, and times are medians
+of ratios to the time without a codec in the same round.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from bayesr_bench.sets import read_set
 Arrays = dict[str, NDArray[np.float32]]
 
 TILE = 256
-"""Side of a tile in low-resolution pixels, that of large images."""
+"""Side of a tile in low-resolution pixels, as for large images."""
 CASES = (
     ("natural-x4", "set5", 8), ("natural-x4", "set5", 32),
     ("fluorescence-x4", "nuclei", 8), ("fluorescence-x4", "nuclei", 32),
 )  # fmt: skip
 MEMBERS = 2
-"""Members that are compressed: all are alike."""
+"""Number of members that are compressed; others have nearly the same size."""
 
 
 def codecs() -> dict[str, Any]:
-    """Every codec that is compared, by name: all in the specification of Zarr 3, so that any reader has them."""
+    """Return the codecs by name. All are in the specification of Zarr 3, so that any reader supports them."""
     found: dict[str, Any] = {NONE: None} | {f"zstd {level}": ZstdCodec(level=level) for level in (0, 1, 3, 5, 9)}
     for name, levels in {"lz4": (1, 3, 5, 9), "zstd": (1, 3, 5)}.items():  # zstd 9 writes 4 MB/s
         for shuffle, level in itertools.product(("shuffle", "bitshuffle"), levels):
@@ -53,24 +53,29 @@ def codecs() -> dict[str, Any]:
 
 
 def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Values of `bits` bits of mantissa, the nearest; of two equally near ones the even; NaN stays NaN.
+    """Round values to a number of bits of mantissa, halves to even. NaN stays NaN.
 
     The relative error is at most ``2**-(bits + 1)``.
+
+    Raises
+    ------
+    InvalidArgument
+        If the number of bits is not in [1, 22].
     """
     if not 1 <= bits <= 22:
-        raise InvalidArgument(f"A rounded float32 keeps 1 to 22 bits of its mantissa of 23, not {bits}.")
+        raise InvalidArgument(f"--bits must be 1 to 22, of the 23 bits of mantissa that float32 has, not {bits}.")
     drop = np.uint32(23 - bits)
     pattern = values.view(np.uint32).copy()
     pattern += ((pattern >> drop) & np.uint32(1)) + ((np.uint32(1) << (drop - np.uint32(1))) - np.uint32(1))
     pattern &= ~((np.uint32(1) << drop) - np.uint32(1))
-    kept: NDArray[np.float32] = np.where(np.isnan(values), values, pattern.view(np.float32))
-    return kept
+    found: NDArray[np.float32] = np.where(np.isnan(values), values, pattern.view(np.float32))
+    return found
 
 
 def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> tuple[Arrays, Arrays, float]:
-    """(what a store keeps by default, some members, seconds of sampling) of one tile."""
+    """Sample one tile; return the arrays that a store holds by default, some members, and the seconds of sampling."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # how images came about does not matter here
+        warnings.simplefilter("ignore", UnfamiliarInput)  # results do not matter here
         begun = time.perf_counter()
         ds = model.sample(image, n, dims="yxb", keep_samples=True, progress=False)
         taken = time.perf_counter() - begun
@@ -81,7 +86,7 @@ def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> tuple[A
 
 
 def written(arrays: Arrays, codec: Any, bits: int | None, chunk: int) -> tuple[int, float, float]:
-    """(bytes on disk, seconds to write, seconds to read) of arrays in a store of their own, a shard a tile."""
+    """Write arrays to a store, one shard per tile; return bytes on disk, seconds to write, and seconds to read."""
     with tempfile.TemporaryDirectory() as folder, zarr.config.set({"threading.max_workers": 1}):
         root = zarr.open_group(folder, mode="w")
         for name, values in arrays.items():
@@ -107,7 +112,19 @@ def measure(
     chunk: int,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """A row a candidate, which is (codec, bits of mantissa or None); `cases` have the products of their images."""
+    """Return one row per candidate.
+
+    Parameters
+    ----------
+    cases : dict
+        For each case, the products of its tiles, as `product_of` returns them.
+    candidates : dict
+        Codecs, and the numbers of bits of mantissa to which values are rounded; None rounds nothing.
+    chunk : int
+        Side of a chunk, in pixels.
+    rounds : int
+        Number of rounds, after one that is not timed.
+    """
     products = [product for case in cases.values() for product in case]
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     sizes: dict[str, list[int]] = {}
@@ -129,20 +146,20 @@ def measure(
 def _ratios(
     cases: dict[str, list[tuple[Arrays, Arrays, float]]], sizes: list[int], codec: Any, bits: int | None, chunk: int
 ) -> dict[str, float]:
-    """How many times smaller the products of each case become, and members."""
+    """Return the compression ratios of the products of each case, and of members."""
     row, left = {}, iter(sizes)
     for case, of_case in cases.items():
         raw = sum(_bytes(arrays) for arrays, _, _ in of_case)
         row[f"ratio, {case}"] = raw / sum(next(left) for _ in of_case)
-    kept = [members for case in cases.values() for _, members, _ in case]
-    row["ratio, members"] = sum(map(_bytes, kept)) / sum(written(m, codec, bits, chunk)[0] for m in kept)
+    members = [some for case in cases.values() for _, some, _ in case]
+    row["ratio, members"] = sum(map(_bytes, members)) / sum(written(m, codec, bits, chunk)[0] for m in members)
     return row
 
 
 def _times(
     own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[tuple[Arrays, Arrays, float]]
 ) -> dict[str, float]:
-    """Times of writing and reading against those of no codec, of sampling, and as rates."""
+    """Return times of writing and reading, relative to those without a codec and to sampling, and as rates."""
     pairs = list(zip(own, none, strict=True))
     size, sampled = sum(_bytes(arrays) for arrays, _, _ in products), sum(taken for _, _, taken in products)
     return {
@@ -155,7 +172,7 @@ def _times(
 
 
 def _rounding_errors(products: list[tuple[Arrays, Arrays, float]], bits: int | None) -> dict[str, float]:
-    """The errors of a rounded mean over the standard deviation; 0 where nothing is rounded."""
+    """Return the errors of a rounded mean, divided by the standard deviation; 0 if nothing is rounded."""
     errors: list[NDArray[Any]] = [np.zeros(1)]
     if bits is not None:
         errors = [(rounded(a["mean"], bits) - a["mean"])[a["std"] > 0] / a["std"][a["std"] > 0] for a, *_ in products]
@@ -171,7 +188,7 @@ def _bytes(arrays: Arrays) -> int:
 
 @table(
     rounding=significant(4),
-    estimators="medians of ratios within a round; errors of rounding over the std of the product",
+    estimators="medians of ratios within a round; errors of rounding divided by the std of the product",
 )
 def command(
     data: Data,
@@ -184,14 +201,14 @@ def command(
             help="Products to compress; by default of natural-x4 on set5 and fluorescence-x4 on nuclei, n = 8 and 32.",
         ),
     ] = CASES,
-    images: Annotated[int, option(help="Tiles of each case.")] = 1,
-    names: Annotated[tuple[str, ...], option("--codec", help="Only these; none is always there.")] = (),
-    bits: Annotated[tuple[int, ...], option(help="Of rounded mantissas.")] = (8, 10, 12, 15),
-    bits_codec: Annotated[str, option(help="That these are written with.")] = "blosc lz4 bitshuffle 5",
+    images: Annotated[int, option(help="Number of tiles of each case.")] = 1,
+    names: Annotated[tuple[str, ...], option("--codec", help="Only this codec, besides none; may be repeated.")] = (),
+    bits: Annotated[tuple[int, ...], option(help="Bits of mantissa of rounded values.")] = (8, 10, 12, 15),
+    bits_codec: Annotated[str, option(help="Codec of rounded values.")] = "blosc lz4 bitshuffle 5",
     chunk: Annotated[int, option(help="Side of a chunk in high-resolution pixels.")] = 512,
     rounds: int = 3,
 ) -> Result:
-    """One row a codec."""
+    """Return one row per codec."""
     known = codecs()
     unknown = {*names, bits_codec} - known.keys()
     if unknown:
@@ -203,16 +220,16 @@ def command(
     products = {f"{model} n = {n}": _products(data, model, name, n, images) for model, name, n in cases}
     notes = {
         "what": f"{', '.join(VARIABLES)} and deviations of mask means, {TILE}x{TILE} pixels sampled x4; "
-        f"{images} tile(s) of images that are taken as low-resolution ones as they are",
-        "store": f"a shard a tile, chunks {chunk}x{chunk}, local disk, one thread",
-        "rounds": f"{rounds}, codecs in turn, medians of ratios; sampling on as many threads as said above",
+        f"{images} tile(s) of images that serve as low-resolution images",
+        "store": f"one shard per tile, chunks {chunk}x{chunk}, local disk, one thread",
+        "rounds": f"{rounds}, codecs in turn, medians of ratios; sampling on all threads of the machine named above",
     }
     sizes = ", ".join(str(n) for n in sorted({n for _, _, n in cases}))
     return Result(measure(products, candidates, chunk, rounds), notes, n=sizes)
 
 
 def _products(data: Path, model: str, name: str, n: int, images: int) -> list[tuple[Arrays, Arrays, float]]:
-    """The products of a case: of the first images of a set that are large enough."""
+    """Sample the first images of a set that are large enough."""
     network = bayesr.load(model)
     large = [p.pixels for p in read_set(data, name).values() if min(p.pixels.shape[:2]) >= TILE][:images]
     if len(large) < images:

@@ -3,9 +3,9 @@
     bayesr bench domains --data FOLDER
 
 FOLDER holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and nuclei in
-``dsb2018/images``, of which the fluorescence images count: grey files of a dark background. Low-resolution images
-are made with the model's own observation and rounded to 8 bits. A model of three bands takes a grey image
-three times, and what it answers is averaged over them; a model of one band takes colour band by band.
+``dsb2018/images``, where only the fluorescence images are used: grey files with a dark background. Low-resolution
+images are made with the model's own forward operator and rounded to 8 bits. A grey image is repeated for a model of
+three bands, and the results are averaged over bands. A model of one band samples each band of a colour image.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ COMPARED = FIGURES[:2]
 
 
 def takes(model: bayesr.Model, picture: Picture) -> bool:
+    """Return whether a model can sample a picture."""
     bands = picture.pixels.shape[-1]
     return bands == 1 or model.bands in (1, bands)
 
 
 def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int) -> Scores:
-    """All figures of every picture, in grey levels."""
+    """Return all figures of every picture, in grey levels."""
     rows = []
     for picture in pictures:
         found = answer(model, picture, n, seed, LEVEL)
@@ -56,7 +57,15 @@ def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int)
 
 
 def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[dict[str, Any]]:
-    """A row a set and model; `measured` holds scores by set, then by model."""
+    """Return one row per set and model.
+
+    Parameters
+    ----------
+    measured : mapping
+        Scores by set, then by model.
+    against : str
+        The model with which others are compared.
+    """
     rows: list[dict[str, Any]] = []
     for name, models in measured.items():
         for model, scores in models.items():
@@ -77,15 +86,17 @@ def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[
 )
 def command(
     data: Data,
-    models: Annotated[Models, option(help="Model to measure; may be repeated.  [default: all bundled]")] = (),
-    against: Annotated[str, option(help="The model that others are compared with.")] = "natural-x4",
+    models: Annotated[
+        Models, option(help="Model to measure, by name or file; may be repeated.  [default: all bundled]")
+    ] = (),
+    against: Annotated[str, option(help="Model with which the others are compared.")] = "natural-x4",
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
-    write_scores: Annotated[bool, option(help="Into the model files.")] = False,
+    write_scores: Annotated[bool, option(help="Write the scores to the model files.")] = False,
 ) -> Result:
-    """One row a set and model."""
+    """Return one row per set and model."""
     files = models or tuple(info.name for info in bayesr.models())
     found = measured(files if against in files else (against, *files))
     (other,) = [one.label for one in found if one.file == against]
@@ -97,7 +108,7 @@ def command(
                 store_scores(locate(one.file), _stored(one.label, scores, n, seed))
     notes = {
         "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
-        "differences": f"image by image, then averaged: a model better than {against} has more PSNR and less CRPS",
+        "differences": f"image by image, then averaged: better models than {against} have higher PSNR and lower CRPS",
     }
     return Result(rows_of(scores, other), notes)
 
@@ -105,7 +116,7 @@ def command(
 def _of_set(
     name: str, models: Sequence[Measured], data: Path, n: int, seed: int, limit: int | None
 ) -> dict[str, Scores]:
-    """The scores of all models that take the images of a set."""
+    """Return the scores of all models that can sample the images of a set."""
     found = {}
     for one in models:
         pictures = list(read_set(data, name, one.model.scale).values())[:limit]
@@ -116,7 +127,7 @@ def _of_set(
 
 
 def _stored(label: str, scores: Mapping[str, Mapping[str, Scores]], n: int, seed: int) -> dict[str, dict[str, Any]]:
-    """What a model file says of its scores, by set."""
+    """Return the scores that a model file stores, by set."""
     about = {"n": n, "seed": seed, "estimators": ESTIMATORS}
     return {
         name: {"images": len(of_set[label]["PSNR"])} | about

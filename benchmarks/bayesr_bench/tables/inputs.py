@@ -1,11 +1,11 @@
-"""Measure how many images, as they are and degraded, the input check warns about.
+"""Measure for how many images, original and degraded, the input check warns.
 
     bayesr bench inputs --data FOLDER
 
-FOLDER holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), and aerial images, for which a model of
-photographs is not calibrated, in ``naip/hr``. Low-resolution images are made with the antialiased
-bicubic operator and rounded to 8 bits, then degraded. A cell is the share of images warned about, and
-what was found in how many. The mild versions show where the check begins to see.
+FOLDER holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), and, in ``naip/hr``, aerial images, for which a model
+of photographs is not calibrated. Low-resolution images are made with the antialiased bicubic operator, rounded to 8
+bits, and then degraded. A cell has the share of images with a warning, and the number of images by finding. The mild
+degradations show how sensitive the check is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def noisy(image: Pixels, random: np.random.Generator, sigma: float) -> Pixels:
     return rounded(image + random.normal(0, sigma, image.shape))
 
 
-# name: (version of an 8-bit image, value_range it is given with)
 CASES: dict[str, tuple[Case, tuple[float, float] | None]] = {
     "as they are": (lambda x, _: x, None),
     "blurred, sigma 1.5": (lambda x, _: blurred(x, 1.5), None),
@@ -66,14 +65,15 @@ CASES: dict[str, tuple[Case, tuple[float, float] | None]] = {
     "mild: JPEG, quality 95": (lambda x, _: compressed(x, 95), None),
     "mild: noise, sigma 4/255": (lambda x, random: noisy(x, random, 4), None),
 }
+"""For each case, the degradation of an 8-bit image, and the value range of the result, if it is not the default."""
 
 
 def share(model: bayesr.Model, lows: Sequence[Pixels], case: str) -> str:
-    """The share of images warned about, and the findings with their counts."""
-    version, value_range = CASES[case]
+    """Return the share of images with a warning, and the findings with their counts."""
+    degrade, value_range = CASES[case]
     random, findings, warned = np.random.default_rng(0), Counter[str](), 0
     for low in lows:
-        image = images.read(version(low, random), dims=("y", "x", "band"), value_range=value_range)
+        image = images.read(degrade(low, random), dims=("y", "x", "band"), value_range=value_range)
         verdict = model.check(image.scaled())
         findings.update(verdict.findings.keys())
         warned += bool(verdict.findings)
@@ -82,11 +82,11 @@ def share(model: bayesr.Model, lows: Sequence[Pixels], case: str) -> str:
 
 
 @table(
-    estimators="share of images warned about",
+    estimators="share of images with a warning",
     notes={
-        "figures": "share of images warned about (findings with their counts)",
-        "degradations": "of the low-resolution image: gaussian blur in its pixels, JPEG by Pillow, independent "
-        "gaussian noise in every band; rounded to 8 bits; 12 bits in uint16 with value_range=(0, 65535)",
+        "figures": "share of images with a warning (findings with their counts)",
+        "degradations": "of the low-resolution image: Gaussian blur, JPEG by Pillow, independent Gaussian noise in "
+        "every band; rounded to 8 bits; 12 bits in uint16 with value_range=(0, 65535); sigma of blur in its pixels",
     },
 )
 def command(
@@ -94,10 +94,10 @@ def command(
     model: ModelName = "natural-x4",
     sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
 ) -> Result:
-    """One row a degradation, one column a set."""
+    """Return one row per degradation, with one column per set."""
     network = bayesr.load(model)
     if network.inputs is None:
-        raise InvalidModel(f"{network.name} stores no statistics of its calibration's images: calibrate it again.")
+        raise InvalidModel(f"{network.name} has no statistics of its calibration images: calibrate it again.")
     lows = {
         name: [observe(picture.pixels, network.observation) for picture in read_set(data, name, network.scale).values()]
         for name in sets

@@ -2,10 +2,10 @@
 
     bayesr bench losses --train FOLDER
 
-FOLDER holds ``images`` and ``labels``, files of equal names, of which the fluorescence images count: grey files of a
-dark background. Every loss trains the same network from the same weights on the same patches. Dice, Jaccard and
-precision are of the foreground at probability 0.5: averaged over the images that a fold holds out, then given as
-mean and standard deviation over folds.
+FOLDER holds ``images`` and ``labels`` with files of equal names. Only the fluorescence images are used, which are grey
+files with a dark background. Every loss trains the same network from the same weights on the same patches. Dice,
+Jaccard and precision are those of the foreground at probability 0.5, averaged over the held-out images of a fold. The
+table has their mean and standard deviation over folds.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _MIDDLE = 127.5
 
 
 def fluorescence(folder: Path) -> list[Case]:
-    """The grey images of a dark background in ``folder/images``, with their objects in ``folder/labels``."""
+    """Read the grey images with a dark background in ``folder/images``, and their objects in ``folder/labels``."""
     cases = folders(folder / "images", folder / "labels")
     return [case for case in cases if len(case.image) == 1 and np.median(case.image) < _MIDDLE]
 
 
 def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a loss, of what `cross_validate` returns."""
+    """Return one row per loss, from the rows of `bayesr.segmentation.fit.cross_validate`."""
     rows = []
     for loss in dict.fromkeys(result["loss"] for result in results):
         own = [result for result in results if result["loss"] == loss]
@@ -54,38 +54,39 @@ def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     "deviation (ddof=1) over folds",
 )
 def command(
-    train: Annotated[Path, option(type=FOLDER, help="Folder with images and labels.")],
+    train: Annotated[Path, option(type=FOLDER, help="Folder with the folders images and labels.")],
     losses: Annotated[tuple[str, ...], option(type=click.Choice(list(LOSSES)), help="May be repeated.")] = tuple(
         LOSSES
     ),
     folds: int = 5,
-    steps: Annotated[int, option(help="Of each training.")] = 250,
+    steps: Annotated[int, option(help="Steps of each training.")] = 250,
     batch: int = 8,
-    patch: Annotated[int, option(help="Pixels along a side.")] = 96,
+    patch: Annotated[int, option(help="Pixels along a side of a patch.")] = 96,
     width: Annotated[float, option(help="Factor on MobileNetV2's channels.")] = 0.35,
-    depth: Annotated[int, option(help="How often the encoder halves the size.")] = 4,
+    depth: Annotated[int, option(help="Number of times that the encoder halves the image size.")] = 4,
     rate: float = 2e-3,
     seed: Seed = 0,
-    limit: Annotated[Limit, option(help="Images, for a quick look.")] = None,
-    workers: Annotated[int, option(help="Trainings at a time.")] = 1,
-    keep: Annotated[Keep, option(help="Folder for results and checkpoints, to go on from.")] = None,
+    limit: Annotated[Limit, option(help="Number of images, for a quick look.")] = None,
+    workers: Annotated[int, option(help="Number of trainings at the same time.")] = 1,
+    keep: Annotated[Keep, option(help="Folder for results and checkpoints, to resume from.")] = None,
 ) -> Result:
-    """One row a loss."""
+    """Return one row per loss."""
     cases = fluorescence(train)[:limit]
     results = cross_validate(
         cases, partial(MobileUNet, 1, 1, width, depth), losses, folds,
-        seed=seed, workers=workers, keep=keep, report=_say,
+        seed=seed, workers=workers, keep=keep, report=_report,
         steps=steps, batch=batch, patch=patch, rate=rate, scaling="percentiles",
     )  # fmt: skip
     notes = {
         "data": f"{len(cases)} fluorescence images of {train.name}, {folds} folds over images",
         "network": f"U-Net with a MobileNetV2 encoder of width {width:g}, depth {depth}, from random weights",
         "training": f"{steps} steps of {batch} patches of {patch}x{patch}, Adam, rate {rate:g} falling along a cosine; "
-        "patches turned, mirrored, changed in contrast, level and gamma; the same weights and patches for every loss",
+        "patches rotated, mirrored, changed in contrast, level and gamma; the same initial weights and patches for "
+        "every loss",
     }
     return Result(rows_of(results), notes)
 
 
-def _say(row: dict[str, Any]) -> None:
+def _report(row: dict[str, Any]) -> None:
     figures = ", ".join(f"{figure} {row[figure]:.4f}" for figure in FIGURES)
     click.echo(f"{row['loss']}, fold {row['fold']}: {figures} ({row['seconds']:.0f} s)", err=True)

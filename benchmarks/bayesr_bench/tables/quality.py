@@ -2,11 +2,11 @@
 
     bayesr bench quality --data FOLDER
 
-FOLDER holds ``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``). Low-resolution images are made
-with the antialiased bicubic operator and rounded to 8 bits. PSNR and SSIM are of the Y channel, 4
-pixels shaved, of 8-bit images; everything else is over all bands, in grey levels, members as drawn.
-The evaluator first reproduces the published figures of bicubic upsampling within 0.02 dB and
-0.001 of SSIM, or refuses to print anything.
+FOLDER holds ``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``). Low-resolution images are made with the
+antialiased bicubic operator and rounded to 8 bits. PSNR and SSIM are computed on the Y channel of 8-bit images,
+without 4 pixels at the border. Everything else is computed over all bands, in grey levels, from members that are not
+rounded. First, bicubic upsampling must reproduce its published figures within 0.02 dB and 0.001 of SSIM; otherwise
+nothing is measured.
 """
 
 from __future__ import annotations
@@ -34,25 +34,32 @@ from bayesr_bench.sets import SCALE, Picture, observe, read_set
 
 ACTIVITY_BINS = 40
 N = 32
-"""Members."""
+"""Number of members."""
 STORED = ("PSNR", "SSIM", "fair CRPS", "covered")
-"""Figures that a model file may keep."""
+"""Figures that are stored in model files."""
 
 Array = NDArray[Any]
 Sets = dict[str, dict[str, Picture]]
 
 
 def gini(errors: Array) -> float:
-    """E|e - e'| over pairs of different errors: twice the fair CRPS of a forecast that draws from them."""
+    """Return E|e - e'| over pairs of different errors: twice the fair CRPS of a forecast that draws from them."""
     ordered = np.sort(errors.astype(np.float64))
     count = len(ordered)
     return float(2 * np.sum((2 * np.arange(count) - count + 1) * ordered) / (count * (count - 1)))
 
 
 def climatology_crps(errors: Array, activity: Array) -> float:
-    """Fair CRPS of the same mean with errors drawn from those of equal local activity, in 40 equal bins.
+    """Return the fair CRPS of the same mean, plus errors drawn from those of equal local activity, in 40 equal bins.
 
-    The errors drawn from are those of the set itself, which favours the climatology.
+    The errors are those of the set itself, which favours the climatology.
+
+    Parameters
+    ----------
+    errors : ndarray
+        Errors of the mean, flat.
+    activity : ndarray
+        Local activity at the same pixels.
     """
     edges = np.quantile(activity, np.linspace(0, 1, ACTIVITY_BINS + 1)[1:-1])
     where = np.searchsorted(edges, activity)
@@ -61,7 +68,15 @@ def climatology_crps(errors: Array, activity: Array) -> float:
 
 
 def figures_of(model: bayesr.Model, picture: Picture, many: int, seed: int) -> tuple[dict[str, float], Array, Array]:
-    """(the figures of one picture, the errors of the mean, the local activity of the mean), the last two flat."""
+    """Measure a model on one picture.
+
+    Returns
+    -------
+    dict
+        The figures.
+    errors, activity : ndarray
+        Errors and local activity of the mean, flat.
+    """
     high, grey = picture
     low, truth = observe(high), high.astype(np.float32)
     operator = bicubic(SCALE)
@@ -89,7 +104,7 @@ def figures_of(model: bayesr.Model, picture: Picture, many: int, seed: int) -> t
 
 
 def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int, seed: int = 0) -> dict[str, float]:
-    """The figures of a set: averages over images, but for LR-PSNR, which is that of the worst image."""
+    """Return the figures of a set: averages over images, but the LR-PSNR of the worst image."""
     rows, errors, activities = zip(*(figures_of(model, one, many, seed) for one in images.values()), strict=True)
     figures = measures.gathered(rows)
     found = {name: float(np.mean(values)) for name, values in figures.items()}
@@ -103,7 +118,7 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int, seed: i
 
 
 def rows_of(model: bayesr.Model, sets: Sets, many: int, seed: int) -> list[dict[str, Any]]:
-    """A row a figure, a column a set."""
+    """Return one row per figure, with one column per set."""
     rows: dict[str, dict[str, Any]] = {}
     for name, images in sets.items():
         for figure, value in evaluate(model, images, many, seed).items():
@@ -113,7 +128,7 @@ def rows_of(model: bayesr.Model, sets: Sets, many: int, seed: int) -> list[dict[
 
 
 def scores_of(rows: Sequence[dict[str, Any]], sets: Sets, seed: int) -> dict[str, dict[str, Any]]:
-    """What a model file says of its scores, by set."""
+    """Return the scores that a model file stores, by set."""
     about = {"n": N, "seed": seed, "estimators": ESTIMATORS}
     return {
         name: {"images": len(images)} | about
@@ -126,10 +141,10 @@ def scores_of(rows: Sequence[dict[str, Any]], sets: Sets, seed: int) -> dict[str
     n=N,
     rounding=decimals(4),
     small={"limit": 5, "many": 0},
-    estimators="fair CRPS (scoringrules); climatology: fair CRPS of errors pooled in 40 bins of local activity, the "
-    "set's own; spread/skill with its (n+1)/n factor",
+    estimators="fair CRPS (scoringrules); climatology: fair CRPS of the set's own errors, pooled in 40 bins of local "
+    "activity; spread/skill with its (n+1)/n factor",
     notes={
-        "members": "averages over images, LR-PSNR the worst member of the worst image",
+        "members": "averages over images; LR-PSNR of the worst member of the worst image",
         "protocol": "bicubic x4 reproduced within 0.02 dB and 0.001 SSIM of the published figures before anything else",
     },
 )
@@ -137,12 +152,12 @@ def command(
     data: Data,
     models: Models = ("natural-x4",),
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(PUBLISHED)))] = tuple(PUBLISHED),
-    many: Annotated[int, option(help="A second number of members for the mean; 0 for none.")] = 128,
+    many: Annotated[int, option(help="Second number of members, for the PSNR of the mean; 0 for none.")] = 128,
     limit: Limit = None,
-    seed: Annotated[Seed, option(help="Of the members.")] = 0,
-    write_scores: Annotated[bool, option(help="Into the model files.")] = False,
+    seed: Annotated[Seed, option(help="Seed of the members.")] = 0,
+    write_scores: Annotated[bool, option(help="Write the scores to the model files.")] = False,
 ) -> Result:
-    """One table of all models."""
+    """Return one row per figure and model."""
     found = measured(models, bands=3, scale=SCALE)
     check_protocol(data, sets)
     pictures = {name: dict(list(read_set(data, name).items())[:limit]) for name in sets}

@@ -1,9 +1,9 @@
-"""Measure time, memory and throughput of growing images: streamed, in memory, and by workers.
+"""Measure time, memory and throughput for growing images: streamed, in memory, and by workers.
 
     bayesr bench scale
 
-Every way of drawing an image runs in a process of its own. Throughputs of streaming and of a call in memory are
-compared within one process, the two in turn; so are one and two workers, each with a cluster of its own.
+Every way of sampling an image runs in its own process. Streaming and sampling in memory are compared in turn, within
+one process. So are one worker and two, each with its own cluster.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CHUNK = 256
 
 
 def synthetic(path: Path, side: int, bands: int = 1, seed: int = 0) -> None:
-    """Write a smooth field with texture and noise, uint8, as Zarr, block by block: only a block is in memory.
+    """Write a smooth field with texture and noise, uint8, as Zarr, block by block, so that only one is in memory.
 
     Parameters
     ----------
@@ -111,15 +111,15 @@ print(json.dumps(found | {"worker": peak(resource.RUSAGE_CHILDREN)}))
 
 
 def run(code: str, folder: Path, **asked: Any) -> dict[str, Any]:
-    """What a process of its own says of drawing ``image.zarr`` in `folder`."""
+    """Sample ``image.zarr`` in a folder by a process of its own; return the measurements that it prints."""
     command = [sys.executable, "-W", "ignore", "-c", _HEAD + code, json.dumps(asked)]
-    said = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    printed = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return found
 
 
 def at_once(number: int, folder: Path, **asked: Any) -> float:
-    """Seconds that processes of one thread take on average, each streaming ``image.zarr`` by itself, all at once."""
+    """Return the mean seconds of several processes of one thread that each stream ``image.zarr``, at the same time."""
 
     def alone(which: int) -> float:
         own = folder / f"own{which}"
@@ -141,7 +141,7 @@ COLUMNS = (
 def measure(
     side: int, bands: int, asked: dict[str, Any], workers: tuple[int, ...] = (), in_memory: bool = False
 ) -> list[dict[str, Any]]:
-    """A row a way of drawing an image of ``side x side`` pixels.
+    """Return one row per way of sampling an image of ``side x side`` pixels.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def measure(
     asked : dict
         ``model``, ``n``, ``tile``, ``rounds``.
     workers : tuple of int
-        Numbers of workers that draw it too.
+        Numbers of workers that sample it, too.
     in_memory : bool
-        Whether a call in memory draws it too.
+        Whether it is sampled in memory, too.
     """
     pixels = asked["n"] * bands * (bayesr.load(asked["model"]).scale * side) ** 2 / 1e6
     with tempfile.TemporaryDirectory() as place:
@@ -174,7 +174,7 @@ def measure(
 
 
 def by_workers(folder: Path, asked: dict[str, Any], workers: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Two rows a number of workers: so many independent processes, then workers on one image."""
+    """Return two rows per number of workers: for so many independent processes, and for workers on one image."""
     runs: dict[int, list[dict[str, Any]]] = {number: [] for number in workers}
     apart: dict[int, list[float]] = {number: [] for number in workers}
     for _ in range(asked["rounds"]):
@@ -211,29 +211,29 @@ def by_workers(folder: Path, asked: dict[str, Any], workers: tuple[int, ...]) ->
     renamed=True,
     rounding=significant(4),
     small={"sides": (192, 384), "compared": (384,), "tile": 128, "rounds": 1},
-    estimators="times of single calls, medians over the rounds of what is compared in turn",
+    estimators="times of single calls; medians over rounds for calls that are timed in turn",
     notes={
-        "seconds": "of the call alone, after one of a small image; of workers on a cluster that runs and is warm",
-        "with start": "of starting and stopping the cluster too",
+        "seconds": "of the call only, after one with a small image; of workers on a running and warm cluster",
+        "with start": "including start and stop of the cluster",
         "Mpixel/s": "of high-resolution members",
-        "efficiency": "time of the fewest workers times their number, over time times number; in turn, medians",
-        "alone": "so many independent processes at once, each streaming an image of its own: what the machine allows",
-        "peak MiB": "resident, of the whole process; of workers that of the driver, and the largest of a worker",
+        "efficiency": "time of the fewest workers times their number, divided by time times number; in turn, medians",
+        "alone": "independent processes at the same time, each streaming its own image: the limit of the machine",
+        "peak MiB": "resident, of the whole process; for workers that of the driver, and the largest of a worker",
     },
 )
 def command(
     models: Models = ("fluorescence-x4",),
-    sides: Annotated[tuple[int, ...], option("--side")] = (1000, 2000, 4000),
-    bands: Annotated[int, option(help="Of the images.")] = 1,
-    n: Annotated[int, option("-n", help="Members.")] = 8,
+    sides: Annotated[tuple[int, ...], option("--side", help="Side of an image; may be repeated.")] = (1000, 2000, 4000),
+    bands: Annotated[int, option(help="Number of bands.")] = 1,
+    n: Annotated[int, option("-n", help="Number of members.")] = 8,
     tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
-    rounds: Annotated[int, option(help="Of what is compared in turn; medians of ratios.")] = 2,
-    workers: Annotated[tuple[int, ...], option(help="Numbers of workers.")] = (1, 2),
+    rounds: Annotated[int, option(help="Number of rounds of calls that are timed in turn.")] = 2,
+    workers: Annotated[tuple[int, ...], option(help="Number of workers; may be repeated.")] = (1, 2),
     compared: Annotated[
-        tuple[int, ...], option(help="Sides of images that are drawn in memory and by workers too.")
+        tuple[int, ...], option(help="Side of an image that is sampled in memory and by workers, too; may be repeated.")
     ] = (2000,),
 ) -> Result:
-    """One row an image and way."""
+    """Return one row per image and way of sampling it."""
     found = measured(models)
     begun = time.perf_counter()
 
@@ -250,8 +250,8 @@ def command(
     notes = {
         "model": checksums(found),
         "rounds": rounds,
-        "tiles": f"of {tile} low-resolution pixels a side",
+        "tiles": f"of {tile} x {tile} low-resolution pixels",
         "streamed, largest peak over smallest": max(streamed) / min(streamed),
-        "/ in memory": f"throughput, ratio to a call in memory of the same process, in turn, {rounds} rounds, medians",
+        "/ in memory": f"throughput divided by that in memory, in one process, in turn; medians of {rounds} rounds",
     }
     return Result(shown, notes)

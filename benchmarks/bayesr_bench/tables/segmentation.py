@@ -132,17 +132,17 @@ def command(
 ) -> Iterator[Result]:
     """Yield the table of figures, then that of tests; write a figure for each model."""
     drawers, finder = measured(models, bands=1), load_segmenter(segmenter)
-    rival = bayesr.load(srgan) if srgan else None
+    baseline = bayesr.load(srgan) if srgan else None
     others = {label: load_segmenter(path) for label, path in also}
     for label, other in others.items():
         if other.inputs == ("member",):
             raise InvalidArgument(
                 f"{label}: {other.name} takes images, not variables of a product: give it as --segmenter."
             )
-    notes, found = facts_of(finder, rival, others), {}
+    notes, found = facts_of(finder, baseline, others), {}
     for one in drawers:
         suffix = f", {one.label}" if len(drawers) > 1 else ""
-        found[one.label], example = study(data, Systems(one.model, rival, finder, others), n, seed, limit)
+        found[one.label], example = study(data, Systems(one.model, baseline, finder, others), n, seed, limit)
         notes |= {f"{key}{suffix}": fact for key, fact in about(found[one.label], one.model, seed).items()}
         for side in sides:
             size, taken = peak(side, one.file, segmenter, n)

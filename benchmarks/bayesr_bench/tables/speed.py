@@ -2,10 +2,10 @@
 
     bayesr bench speed
 
-32 members of a 64x64 image with all moments, against one forward pass of SRGAN's own generator
-(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802) on the same threads and
-in the same engine: eager PyTorch, channels_last, then OpenVINO. The two are timed in turn and the
-median ratio is recorded. Times are ratios within one process, but for those of whole processes.
+The time of 32 members of a 64x64 image, with all moments, is compared with one forward pass of SRGAN's generator
+(SRResNet: 16 blocks of 64 channels; C. Ledig et al., 2017, arXiv:1609.04802), on the same threads and in the same
+engine: eager PyTorch with channels_last, then OpenVINO. The two are timed in turn, in one process, and the median
+ratio is recorded. Start-up, memory and scoring are measured in separate processes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bayesr_bench.timing import SRResNet, example, ratio
 
 
 def naive(model: bayesr.Model, low: Tensor) -> None:
-    """32 whole forward passes of the same network, one after the other, noise from torch."""
+    """Run 32 whole forward passes of the same network, one after the other, with noise from torch."""
     net, operator = model.generator, model.observation
     for _ in range(32):
         z = torch.randn(1, net.latent_channels, *low.shape[-2:]).contiguous(memory_format=torch.channels_last)
@@ -45,7 +45,7 @@ def naive(model: bayesr.Model, low: Tensor) -> None:
 
 
 def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
-    """Seconds that the first sampling on a device takes longer than the second: conversion and compilation."""
+    """Return by how many seconds the first sampling on a device takes longer than the second: for compilation."""
     taken = []
     for where in ("cpu", device, device):
         begun = time.perf_counter()
@@ -55,7 +55,7 @@ def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
 
 
 def peak_memory(model: str) -> float:
-    """MiB that sampling 256x256 adds to the resident size of the process with the model loaded and warm."""
+    """Return the MiB that sampling 256x256 pixels adds to the resident size of a process with a loaded model."""
     code = f"""
 import resource, threading, time, numpy as np, psutil, bayesr
 model = bayesr.load({model!r})
@@ -77,7 +77,7 @@ print((peak - before) / 2**20)
 
 
 def scoring(model: str, side: int = 1024) -> tuple[float, float]:
-    """Peak MiB of a whole process that scores 32 members of side x side x 3 from a Zarr store, and its seconds."""
+    """Return peak MiB and seconds of a process that scores 32 members of side x side x 3 from a Zarr store."""
     scene = f"""
 import numpy as np
 side = {side}
@@ -98,13 +98,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_coun
     with tempfile.TemporaryDirectory() as folder:
         run = [sys.executable, "-W", "ignore", "-c"]
         subprocess.run([*run, draw], cwd=folder, check=True)
-        said = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
-    peak, taken = map(float, said.split())
+        printed = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
+    peak, taken = map(float, printed.split())
     return peak, taken
 
 
 def seconds(*command: str) -> float:
-    """Median wall time of a whole process, of seven, after one that warms the disk cache."""
+    """Return the median wall time of a process over seven runs, after one that fills the disk cache."""
     taken = []
     for _ in range(8):
         begun = time.perf_counter()
@@ -116,20 +116,20 @@ def seconds(*command: str) -> float:
 @table(
     n=32,
     small={"rounds": 5, "scored": 256, "devices": ("cpu",)},
-    estimators="times as medians over rounds, ratios of a round's times",
+    estimators="medians over rounds of times, and of ratios of the times of a round",
 )
 def command(
     models: Models = ("natural-x4",),
-    rounds: Annotated[int, option(type=click.IntRange(min=1))] = 15,
-    devices: Annotated[tuple[str, ...], option("--device")] = ("cpu", engine.NAME),
+    rounds: Annotated[int, option(type=click.IntRange(min=1), help="Number of rounds.")] = 15,
+    devices: Annotated[tuple[str, ...], option("--device", help="Device; may be repeated.")] = ("cpu", engine.NAME),
     scored: Annotated[
         int,
-        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed, a multiple of 4."),
+        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed; a multiple of 4."),
     ] = 1024,
 ) -> Result:
-    """One row a case and engine."""
+    """Return one row per case and engine."""
     if scored % 4:
-        raise InvalidArgument(f"--scored is a multiple of 4, not {scored}.")
+        raise InvalidArgument(f"--scored must be a multiple of 4, not {scored}.")
     found = measured(models, bands=3)
     notes: dict[str, str] = {}
 
@@ -144,13 +144,13 @@ def command(
         "bayesr --help": f"{seconds(sys.executable, '-m', 'bayesr.cli', '--help'):.2f} s",
         "import bayesr": f"{seconds(sys.executable, '-c', 'import bayesr'):.2f} s "
         f"(python alone {seconds(sys.executable, '-c', 'pass'):.2f} s)",
-        "rounds": f"{rounds}, the two sides in turn",
+        "rounds": f"{rounds}, the two calls in turn",
     }
     return Result(shown, notes)
 
 
 def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
-    """What is measured once of a model: the first call, memory, and scoring."""
+    """Measure once for a model: the first call, memory, and scoring; return the facts."""
     first = [f"{first_call(one.model, example()[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
     peak, taken = scoring(one.file, scored)
     return {
@@ -163,8 +163,8 @@ def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
 
 
 def measure(network: bayesr.Model, rounds: int, devices: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a case and engine of a model."""
-    # Floats have no bounds to keep; members of a photograph in uint8 leave theirs and are confined.
+    """Return one row per case and engine of a model."""
+    # Floats are not clipped; members of a photograph in uint8 exceed its value range, and are clipped and reprojected.
     cases = {
         "64x64 float": example()[:64, :64].astype(np.float32),
         "64x64 uint8, members clipped and reprojected": example()[:64, :64],

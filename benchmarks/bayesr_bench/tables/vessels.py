@@ -133,7 +133,7 @@ def command(
     limit: Annotated[Limit, option(help="Images of each fold, for a quick look.")] = None,
 ) -> Result:
     """Return one row per system."""
-    drawer, rival = bayesr.load(model), bayesr.load(srgan) if srgan else None
+    drawer, baseline = bayesr.load(model), bayesr.load(srgan) if srgan else None
     if drawer.bands != 3:
         raise InvalidArgument(f"Retinas are colour images, and {drawer.name} takes {drawer.bands} band(s).")
     colour = {case.name: case for case in colour_cases(data)}
@@ -143,7 +143,7 @@ def command(
     for (_, held_out), segmenter in zip(splits, segmenters, strict=True):
         for small in held_out[:limit]:
             case = replace(colour[small.name], group=small.group)
-            figures += figures_of(case, segmenter, super_resolve(case, drawer, rival, n, seed))
+            figures += figures_of(case, segmenter, super_resolve(case, drawer, baseline, n, seed))
             click.echo(f"{case.name}: Dice of all members {figures[-1]['dice']:.3f}", err=True)
     notes = {
         "images": f"CHASE_DB1, {len(figures) // len({f['system'] for f in figures})} images, 2 annotators; downsampled "
