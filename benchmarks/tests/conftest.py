@@ -15,7 +15,7 @@ from tests.conftest import trainer as trainer
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """Nuclei, one of them stained, one in colour; and aerial images."""
+    """Nuclei, one image of them stained and one in colour, and aerial images."""
     root, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     nuclei, aerial = root / "dsb2018" / "images", root / "naip" / "hr"
     nuclei.mkdir(parents=True)
@@ -45,7 +45,7 @@ def nuclei_found():
 
 @pytest.fixture(scope="module")
 def retina_data(tmp_path_factory):
-    """Both eyes of three children: a vessel that one annotator draws thin, the other thick."""
+    """Both eyes of three children, with a vessel that one annotator draws thin and the other thick."""
     root, random = tmp_path_factory.mktemp("retina"), np.random.default_rng(0)
     place = root / "chase_db1"
     for part in ("hr", "vessel_1st", "vessel_2nd"):

@@ -1,4 +1,4 @@
-"""Regions of Gaussian fields, whose exact intervals the table of aggregation is measured by."""
+"""The table of aggregation: regions of Gaussian fields, whose exact intervals are known."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ WIDTH = 2 * ndtri(0.95)
 
 @pytest.fixture(scope="module")
 def field():
-    """A Gaussian field, an observation, 4096 exact posterior samples, and their product."""
+    """A Gaussian field, a low-resolution image, 4096 exact posterior samples, and their product."""
     problem = GaussianField(size=6)
     random = torch.Generator().manual_seed(1)
     low, _ = problem.batch(1, random)
@@ -27,7 +27,7 @@ def field():
 @pytest.mark.parametrize("kind", ["mean", "sum"])
 @pytest.mark.parametrize("side", [1, 2, 4, 8, 12])
 def test_intervals_of_gaussian_fields_have_the_exact_width(field, kind, side):
-    """Summed pixel variances have another: too narrow where neighbours err alike, too wide where they make up."""
+    """Summed pixel variances give other widths: too small for positively correlated errors, too large for others."""
     problem, low, _, ds = field
     found = aggregate(ds, side, kind).isel(band=0)
     exact = exact_std(problem.posterior_covariance, side, kind)
@@ -45,8 +45,8 @@ def test_intervals_of_gaussian_fields_have_the_exact_width(field, kind, side):
         assert off > 1.5
 
 
-def test_calibration_puts_right_members_that_spread_too_little(field):
-    """Half of the deviations and a factor of two; the factor of a region keeps what its members agree on."""
+def test_calibration_corrects_members_with_too_little_spread(field):
+    """Members with half of the deviations and a calibration factor of 2 give intervals of the exact width."""
     problem, low, members, _ = field
     shy = product_of(members.mean(0) + (members - members.mean(0)) / 2, low, 2.0)
     exact = exact_std(problem.posterior_covariance, 8, "mean")
@@ -70,7 +70,7 @@ def test_exceedance_of_a_gaussian_field(field):
 
 
 def test_rows_of_real_images(grey_model):
-    """What is recorded of real images: half a quantisation step is the difference between two of its columns."""
+    """Two columns differ by half a quantisation step, for rounded input only."""
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
     rows = image_rows(grey_model, [Picture(pixels, True)], 20, 0)
     assert [row["input"] for row in rows] == ["float32"] * 5 + ["uint8"] * 5

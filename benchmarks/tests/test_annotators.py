@@ -29,7 +29,7 @@ def test_rows_compare_with_the_unet_over_images_and_children():
 
 
 def test_the_error_of_a_correlation_counts_groups():
-    """Images that are copies of each other are no further evidence."""
+    """Copies of images do not make the standard error smaller."""
     random = np.random.default_rng(0)
     first, second = random.standard_normal((2, 12))
     alone = resampled_error(first, second, [str(k) for k in range(12)])

@@ -9,7 +9,7 @@ from bayesr_bench.tables.compression import codecs, measure, rounded, written
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.integers(1, 22))
-def test_rounding_keeps_so_many_bits(value, bits):
+def test_rounding_error_is_within_its_bound(value, bits):
     given_, kept = np.float32(value), rounded(np.array([value], np.float32), bits)[0]
     assert kept.view(np.uint32) % (1 << (23 - bits)) == 0
     if np.finfo(np.float32).tiny < abs(given_) < np.finfo(np.float32).max / 2:
@@ -19,7 +19,7 @@ def test_rounding_keeps_so_many_bits(value, bits):
     assert np.isnan(rounded(nan, bits)).all()
 
 
-def test_codecs_keep_every_bit_and_smooth_arrays_become_smaller(tmp_path):
+def test_codecs_are_lossless_and_compress_smooth_arrays(tmp_path):
     y, x = np.mgrid[:64, :64].astype(np.float32)
     arrays = {"mean": np.sin(y / 9)[None] * x, "mask_means": np.stack([[y], [x]])}
     raw = sum(values.nbytes for values in arrays.values())
@@ -34,7 +34,7 @@ def test_codecs_keep_every_bit_and_smooth_arrays_become_smaller(tmp_path):
         assert size < raw + 512 and (name == "none" or size < 0.95 * raw), name
 
 
-def test_a_table_of_codecs_compares_with_none():
+def test_codecs_are_compared_with_none():
     rng = np.random.default_rng(0)
     arrays = {"mean": np.cumsum(rng.normal(size=(1, 32, 32)), -1).astype(np.float32), "std": np.ones((1, 32, 32), "f4")}
     case = {"some": [(arrays, {"samples": np.zeros((2, 1, 32, 32), np.float32)}, 0.5)]}

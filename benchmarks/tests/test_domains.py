@@ -1,3 +1,5 @@
+"""The table of domains."""
+
 import json
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""All tables from one call: what each is called with, and what happens when one fails."""
+"""All tables from one call: the arguments of each, and the failure of one."""
 
 import json
 
@@ -12,7 +12,7 @@ from bayesr_bench.commands.bench import command_of, tables
 from bayesr_bench.everything import TABLES, arguments, divided
 
 
-def test_models_are_divided_by_their_bands_and_folders_kept_apart(tmp_path, grey_model):
+def test_models_are_divided_by_bands_and_folders_are_separate(tmp_path, grey_model):
     grey_model.save(tmp_path / "grey.safetensors")
     grey = str(tmp_path / "grey.safetensors")
     models, folder = divided([grey, "natural-x4", str(tmp_path / "kept")])
@@ -23,8 +23,8 @@ def test_models_are_divided_by_their_bands_and_folders_kept_apart(tmp_path, grey
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_understands_what_it_is_called_with(name, tmp_path):
-    """Parsed by the table's own command, with a folder and models of either kind."""
+def test_every_table_accepts_its_arguments(name, tmp_path):
+    """The table's own command parses them, with a folder and models of both kinds."""
     assert name in tables()
     call = arguments(
         name, tmp_path, {1: ["fluorescence-x4"], 3: ["natural-x4"]}, tmp_path / "kept", "small", 7, tmp_path
@@ -39,7 +39,7 @@ def test_every_table_understands_what_it_is_called_with(name, tmp_path):
 
 
 def test_a_table_that_fails_does_not_stop_others_and_is_named(tmp_path, monkeypatch):
-    """Processes of their own: one ends with an error, the other is a tiny table."""
+    """Each runs in its own process: one ends with an error, the other is a tiny table."""
     tiny = ["bench", "posterior", "--problem", "gaussian", "--rows", "6", "--steps", "1", "--scenes", "2", "-n", "2"]
     calls = {"quality": ["data", "verify", "none"], "posterior": [*tiny, "--out", str(tmp_path / "out")]}
     monkeypatch.setattr(everything, "arguments", lambda name, *rest: calls[name])

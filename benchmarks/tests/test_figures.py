@@ -1,4 +1,4 @@
-"""Which direction of a figure is better: said once, and right for every figure that is recorded."""
+"""The better direction of a figure, for every recorded figure."""
 
 import math
 import re
@@ -50,7 +50,7 @@ def test_merit_grows_towards_the_best_value():
 
 
 def test_no_recorded_figure_is_of_both_kinds():
-    """Patterns of one list match no figure that is meant by the other, but for those the order decides."""
+    """No figure matches patterns of both lists, except those that the order decides."""
 
     columns = {column for path in RECORDED for column in read(path).columns}
     both = {

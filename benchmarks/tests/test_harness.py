@@ -1,4 +1,4 @@
-"""What the harness makes of a function: options, a record, and a place in the one list of tables."""
+"""The harness of tables: options, records, and the list of tables."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from bayesr_bench.options import Data, Limit, Members, Models, ModelsFolder, See
 
 
 def run(command: click.Command, *args: object) -> dict[str, object]:
-    """The options of a call, as the function receives them."""
+    """Return the options of a call, as the function receives them."""
     return command.make_context("some", [str(arg) for arg in args]).params
 
 
@@ -34,13 +34,13 @@ def read(path: Path) -> dict:
 # -- the list of tables --------------------------------------------------------------------------
 
 
-def test_every_module_of_the_folder_is_a_table_and_every_table_such_a_module():
+def test_the_tables_are_the_modules_of_the_folder():
     names = {file.name for file in files("bayesr_bench.tables").iterdir() if file.name.endswith(".py")}
     assert {f"{name}.py" for name in tables()} == names - {"__init__.py"} and len(names) > 20
 
 
 @pytest.mark.parametrize("name", tables())
-def test_a_table_is_a_command_that_explains_itself(name):
+def test_a_table_is_a_command_with_help(name):
     command = command_of(name)
     assert isinstance(command, click.Command) and "--out" in {flag for p in command.params for flag in p.opts}
     line = tables()[name]
@@ -100,22 +100,23 @@ def test_options_come_from_annotations_and_defaults(tmp_path):
         (("--needed", "x", "--rate", "fast"), "--rate"), (("--needed", "x", "--budget", "some"), "--budget"),
     ],
 )  # fmt: skip
-def test_what_is_missing_or_out_of_range_is_a_usage_error(args, said, tmp_path):
+def test_missing_and_invalid_options_are_usage_errors(args, said, tmp_path):
     result = call(example, "--data", tmp_path, *args)
     assert result.exit_code == 2 and said in result.output
 
 
-def test_a_small_budget_is_of_defaults_and_what_is_given_wins(tmp_path):
+def test_a_small_budget_replaces_defaults_only(tmp_path):
     found = run(example, "--data", tmp_path, "--needed", "x", "--budget", "small", "--side", 9)
     assert (found["n"], found["sides"], found["seed"]) == (2, (9,), 0)
     done = call(example, "--data", tmp_path, "--needed", "x", "--budget", "small", "--out", tmp_path)
     assert done.exit_code == 0 and "n 2, sides 1" in read(tmp_path / "test_harness.json")["facts"]["budget"]
 
 
-def test_help_shows_the_module_and_what_options_mean():
-    said = call(example, "--help").output
-    assert "What the harness makes of a function" in said and "Of squares." in said and "small: n 2, sides 1" in said
-    assert "[default: 3, 4]" in said and "Of members." in said and "Of all random numbers" not in said
+def test_help_shows_the_module_and_the_options():
+    printed = call(example, "--help").output
+    assert "The harness of tables: options" in printed and "Of squares." in printed and "small: n 2, sides 1" in printed
+    assert "[default: 3, 4]" in printed and "Of members." in printed
+    assert "of all random numbers" not in printed
 
 
 # -- results -------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def test_a_record_has_the_facts_of_the_run_and_of_the_table(tmp_path):
     assert command.function(2).rows == [{"a": 1.23456, "b": "x", "c": 7}]
 
 
-def test_a_table_without_members_or_chance_says_so(tmp_path):
+def test_a_table_without_members_and_random_numbers(tmp_path):
     @table(estimators="sizes", seed=NONE)
     def command() -> Result:
         return Result([{"a": 1}])
@@ -143,9 +144,10 @@ def test_a_table_without_members_or_chance_says_so(tmp_path):
     assert [read(tmp_path / "test_harness.json")["facts"][key] for key in ("n", "seed")] == [NONE, NONE]
 
 
-def test_several_results_are_recorded_as_they_come(tmp_path):
+def test_several_results_are_recorded_when_they_are_yielded(tmp_path):
     @table(estimators="first", renamed=True, rounding=significant(2))
-    def command(out: Path):
+    def command(name: str, out: Path):
+        assert name == "other"
         yield Result([{"a": 0.0012345}])
         assert (out / "other.json").exists()
         yield Result([{"b": 123.4}], suffix="-second", n=3, seed=1, estimators="second")
@@ -174,7 +176,7 @@ def test_training_tables_take_seconds(tmp_path):
     assert isinstance(call(command, "--budget", "never").exception, InvalidArgument)
 
 
-def test_help_needs_nothing_heavy():
+def test_help_imports_nothing_heavy():
     code = (
         "import sys; from click.testing import CliRunner; from bayesr.cli import main; runner = CliRunner(); "
         "assert 'quality' in runner.invoke(main, ['bench', '--help']).output; "

@@ -10,7 +10,7 @@ from bayesr_bench.tables import losses as table
 
 
 def discs(seed):
-    """Bright discs on a dark, noisy background, and their numbers."""
+    """Make images of bright discs on a dark, noisy background, and their labels."""
     rng = np.random.default_rng(seed)
     y, x = np.indices((40, 40))
     labels = np.zeros((40, 40), np.int32)

@@ -1,4 +1,4 @@
-"""Figures that tables share, against their definitions."""
+"""Figures that several tables use, compared with their definitions."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def test_coverage_counts_bounds_as_inside():
 
 
 @given(st.integers(2, 40), st.floats(0.5, 20))
-def test_members_that_are_drawn_like_the_truth_have_a_spread_skill_of_one(n, sigma):
+def test_spread_skill_is_one_for_members_with_the_distribution_of_the_truth(n, sigma):
     draws = np.random.default_rng(n).normal(100, sigma, (n + 1, 20000)).astype(np.float32)
     members, truth = draws[:-1], draws[-1]
     assert spread_skill(members, members.mean(0), truth) == pytest.approx(1, abs=0.03)
     assert spread_skill(100 + (members - 100) / 2, truth * 0 + 100, truth) < 0.75
 
 
-def test_without_an_error_there_is_no_ratio():
+def test_spread_skill_is_nan_without_an_error():
     assert np.isnan(spread_skill(np.ones((2, 3)), np.ones(3), np.ones(3)))
 
 
@@ -50,8 +50,8 @@ def test_the_worst_member_decides(model, photo):
     assert lr_psnr(exact, np.full((3, 2, 2), 7)) > 120
 
 
-def test_they_agree_with_the_scores_of_bayesr(model, photo):
-    """`bayesr.score` has the same coverage, width and spread-skill, in its own way."""
+def test_figures_agree_with_those_of_score(model, photo):
+    """`bayesr.score` computes coverage, width and spread-skill block by block."""
     truth = model.sample(photo, 2, seed=9, dims="yxb", progress=False)["samples"].isel(realization=0, drop=True)
     ds = model.sample(photo, 8, dims="yxb", progress=False)
     found = score(ds, truth, progress=False)

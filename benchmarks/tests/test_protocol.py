@@ -11,7 +11,7 @@ from bayesr_bench.protocol import check_protocol, luma, psnr, psnr_ssim, upsampl
 
 
 def photographs(root, seed=0):
-    """A folder of sets whose images are not those of the published figures."""
+    """Make a folder of sets with other images than those of the published figures."""
     random = np.random.default_rng(seed)
     for name in ("set5", "set14", "bsd100"):
         (root / name).mkdir(parents=True)
@@ -33,7 +33,7 @@ def test_a_wrong_protocol_is_refused(name, tmp_path):
         check_protocol(data, ["set5"])
 
 
-def test_grey_values_are_taken_as_they_are():
+def test_psnr_of_grey_files_is_that_of_their_values():
     random = np.random.default_rng(0)
     a, b = random.integers(0, 255, (2, 32, 32, 1), dtype=np.uint8)
     inside = (slice(4, -4), slice(4, -4))
@@ -45,7 +45,7 @@ def test_grey_values_are_taken_as_they_are():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_upsampling_keeps_straight_lines(scale):
+def test_upsampling_preserves_straight_lines(scale):
     y, x = np.mgrid[0:20, 0:16]
     found = upsample(np.stack([3 * y + 5 * x], -1).astype(np.uint8), scale)[..., 0]
     inner = found[3 * scale : -3 * scale, 3 * scale : -3 * scale]

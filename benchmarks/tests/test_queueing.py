@@ -1,4 +1,4 @@
-"""The simulation of queues."""
+"""The simulation of workers, driver and scheduler."""
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from bayesr_bench.queueing import Costs, Faults, simulate
 @settings(max_examples=30, deadline=None)
 @given(tiles=st.integers(1, 300), workers=st.integers(1, 40), size=st.integers(1, 5))
 def test_without_overhead_workers_draw_in_rounds(tiles, workers, size):
-    """``ceil(tasks / workers)`` rounds, of which the last may be of fewer tiles."""
+    """There are ``ceil(tasks / workers)`` rounds, and the last may have fewer tiles."""
     done = simulate(tiles, workers, Costs(2.0), lambda left: size)
     tasks = -(-tiles // size)
     assert done.tasks == tasks and done.tiles == tiles and done.failures == 0
@@ -22,8 +22,8 @@ def test_without_overhead_workers_draw_in_rounds(tiles, workers, size):
 
 
 @pytest.mark.parametrize("slow", ["driver", "scheduler"])
-def test_a_server_that_is_busy_all_the_time_decides(slow):
-    """However many workers there are, no more than one task a service time."""
+def test_a_saturated_server_limits_the_rate(slow):
+    """The rate is at most one task per service time, whatever the number of workers."""
     done = simulate(2000, 500, Costs(1.0, 0.3, **{slow: 0.01}), seed=1)
     assert done.makespan == pytest.approx(2000 * 0.01, rel=0.06)
     assert getattr(done, slow) > 0.94
@@ -36,8 +36,8 @@ def test_a_server_that_is_busy_all_the_time_decides(slow):
     workers=st.integers(1, 60), driver=st.floats(0.001, 0.1), spread=st.sampled_from([0, 0.1, 0.4, 1]),
     seed=st.integers(0, 9), ahead=st.integers(1, 3),
 )  # fmt: skip
-def test_throughput_keeps_the_bounds_of_closed_queues(workers, driver, spread, seed, ahead):
-    """``X <= min(1 / D, N / Z)``, and at least that of tasks that always queue behind all others.
+def test_throughput_is_within_the_bounds_of_closed_queues(workers, driver, spread, seed, ahead):
+    """``X <= min(1 / D, N / Z)``, and at least the throughput if every task queues behind all others.
 
     P. J. Denning, J. P. Buzen, "The Operational Analysis of Queueing Network Models", ACM Computing Surveys 10, 1978.
     """
@@ -50,7 +50,7 @@ def test_throughput_keeps_the_bounds_of_closed_queues(workers, driver, spread, s
     assert done.makespan <= tasks * (mean / workers + driver) + end
 
 
-def test_nothing_is_lost_when_workers_fail():
+def test_all_tiles_are_drawn_when_workers_fail():
     costs = Costs(10.0, 0.2, driver=0.01)
     sound = simulate(3000, 20, costs, lambda left: 3)
     failing = simulate(3000, 20, costs, lambda left: 3, faults=Faults(rate=10, repair=60))
@@ -61,8 +61,8 @@ def test_nothing_is_lost_when_workers_fail():
     assert 420 / 360 < failing.makespan / sound.makespan < 1.4
 
 
-def test_tiles_are_drawn_once_they_are_known():
-    """A pass before everything adds its time; one beside the drawing costs but its slower end."""
+def test_tiles_are_drawn_when_they_are_known():
+    """A pass before drawing adds its time. A pass beside it adds time only if it is slower."""
     costs = Costs(1.0)
     alone = simulate(1000, 10, costs).makespan
     assert simulate(1000, 10, costs, begin=50).makespan == pytest.approx(alone + 50)

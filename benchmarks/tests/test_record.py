@@ -1,4 +1,4 @@
-"""What is recorded with a table: one set of rows in three files, and the facts to run it again."""
+"""The record of a table: the same rows in three files, and the facts to repeat it."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def test_recorded_tables_are_the_same_in_every_format(path):
     assert sum(line.startswith("| ") for line in lines) == len(table["rows"]) + 2
 
 
-def test_facts_tell_machine_versions_and_what_was_estimated(tmp_path, monkeypatch):
+def test_facts_state_machine_versions_and_estimators(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["bayesr", "bench", "some", "--data", "/a/secret/place/data"])
     record("some", [{"a": 1}], {"more": "here"}, tmp_path, seed=3, n=32, estimators="fair CRPS")
     facts = json.loads((tmp_path / "some.json").read_text())["facts"]
@@ -63,7 +63,7 @@ def test_facts_tell_machine_versions_and_what_was_estimated(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("given", ["seed", "n", "estimators"])
-def test_what_made_a_table_is_not_left_out(given, tmp_path):
+def test_n_and_seed_are_required(given, tmp_path):
     made = dict(seed=NONE, n=NONE, estimators="none")
     made.pop(given)
     with pytest.raises(TypeError, match=given):
@@ -79,8 +79,8 @@ def test_what_made_a_table_is_not_left_out(given, tmp_path):
         (["--steps", "7", "--budget", "small"], "small, not for comparison with a full one: steps 7, sets a b", 7),
     ],
 )
-def test_a_small_budget_says_what_it_stood_for(args, said, steps, tmp_path):
-    """What is given overrides it, in whatever order, and the record has what was used."""
+def test_the_values_of_a_small_budget_are_recorded(args, said, steps, tmp_path):
+    """Options override it in any order, and the record has the values that were used."""
 
     @click.command()
     @click.option("--steps", default=4000)
@@ -96,6 +96,6 @@ def test_a_small_budget_says_what_it_stood_for(args, said, steps, tmp_path):
     assert found["facts"]["budget"] == said and found["rows"] == [{"steps": steps}]
 
 
-def test_errors_of_means():
+def test_standard_errors_of_means():
     assert error_of_mean([1, 2, 3, np.nan]) == pytest.approx(1 / np.sqrt(3))
     assert np.isnan(error_of_mean([1])) and np.isnan(error_of_mean([]))

@@ -1,4 +1,4 @@
-"""Sets of images, and what models answer to them."""
+"""Sets of images, and the products of models for them."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def test_nuclei_are_the_dark_grey_ones(data):
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-def test_every_model_answers_every_picture(data, model, grey_model, bands):
+def test_every_model_samples_every_picture(data, model, grey_model, bands):
     network = grey_model if bands == 1 else model
     for name, shown in (("nuclei", 1), ("aerial", 3)):
         picture = next(iter(read_set(data, name).values()))
@@ -33,12 +33,12 @@ def test_every_model_answers_every_picture(data, model, grey_model, bands):
         assert np.abs(seen.astype(int) - found.low).max() <= 3
 
 
-def test_models_of_one_name_are_told_apart(model):
+def test_labels_distinguish_models_of_equal_names(model):
     other = replace(model, sha256="1" * 64)
     assert labels([model]) == ["tiny"] and labels([model, other]) == ["tiny 000000", "tiny 111111"]
 
 
-def test_sets_that_are_not_there_are_said(tmp_path):
+def test_missing_sets_are_errors(tmp_path):
     with pytest.raises(DataNotFound, match=r"no folder bsd100 or bsd100_jpg.*bayesr data fetch"):
         read_set(tmp_path, "bsd100")
     (tmp_path / "set5").mkdir()

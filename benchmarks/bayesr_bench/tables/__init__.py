@@ -1,1 +1,1 @@
-"""The tables, a module each: its name is that of the table, the first line of its docstring says what it measures."""
+"""The tables, one module each; `bayesr_bench.harness` explains how to write one."""
