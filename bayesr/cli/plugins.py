@@ -1,8 +1,10 @@
 """Commands and pages of other distributions, which announce them as entry points.
 
 A distribution adds a command to ``bayesr`` with an entry point of the group ``bayesr.commands``, whose name is that of
-the command and whose object is a `click.Command`. One of the group ``bayesr.pages`` adds a kind of page to
-``bayesr report``.
+the command and whose object is a `click.Command`. Commands of bayesr itself are not replaced.
+
+The group ``bayesr.pages`` has one name, ``tables``. Its object is a function of (sources, out) with which
+``bayesr report`` writes the page of recorded tables and training histories; bayesr-bench provides it.
 """
 
 from __future__ import annotations
