@@ -136,7 +136,7 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
                 warnings.simplefilter("ignore", UnfamiliarInput)
                 ds = model.sample(low, n, seed=seed, dims=product.DIMS, value_range=(0, 255), progress=False)
             for side in SQUARES:
-                regions = aggregate(ds, side, level=LEVEL, quantisation_step=float(given == "uint8"), progress=False)
+                regions = aggregate(ds, side, level=LEVEL, quantum=float(given == "uint8"), progress=False)
                 truth = true_means(high, side)
                 lower, upper, value, std, naive = (
                     regions[name].to_numpy() for name in ("lower", "upper", "value", "std", "naive_std")
