@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bayesr
 from bayesr.cli import main
-from bayesr.training import workflow
+from bayesr.training import calibrating
 from bayesr.training.recipe import Recipe
 from bayesr_bench import training
 from bayesr_bench.evaluation import Outcome
@@ -37,7 +37,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(systems, "names", lambda: list(RECIPES))
     for module in (systems, training):
         monkeypatch.setattr(module, "recipe", recipe)
-    monkeypatch.setattr(workflow, "_COUNTS", (2, 32))  # numbers of members that are calibrated for: there are six
+    monkeypatch.setattr(calibrating, "MEMBER_COUNTS", (2, 32))  # of six, to save time
 
 
 def run(*args):
