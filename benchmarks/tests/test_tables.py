@@ -149,7 +149,7 @@ def test_what_is_no_table_is_said(folder, tmp_path):
     with pytest.raises(DataNotFound, match=r"no .*elsewhere"):
         write([tmp_path / "elsewhere"], out)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataNotFound, match="No recorded table"):
+    with pytest.raises(DataNotFound, match="no recorded table"):
         write([tmp_path / "empty"], out)
     with pytest.raises(DataNotFound, match="nothing"):
         write([], out)
