@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -75,9 +76,8 @@ def _metadata() -> Iterator[os.DirEntry[str]]:
 
 def _read(folder: os.DirEntry[str], group: str) -> Iterator[Point]:
     try:
-        with open(os.path.join(folder.path, "entry_points.txt"), encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError):
+        text = Path(folder.path, "entry_points.txt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # most distributions have none
         return
     section = ""
     for line in map(str.strip, text.splitlines() if group in text else ()):
