@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +57,8 @@ def rate(
     sizes. Every rating is saved at once, and the same command continues where the rater stopped. To have the originals
     rated too, give them as a system.
     """
+    import signal  # start-up time
+
     from bayesr.errors import InvalidArgument  # start-up time
 
     if summary is not None:
@@ -134,6 +134,8 @@ def _summarise(path: Path) -> None:
 
 
 def _show(rows: Sequence[Row], out: Path) -> None:
+    import csv  # start-up time
+
     from rich.console import Console  # start-up time
     from rich.table import Table  # start-up time
 
