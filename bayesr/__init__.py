@@ -1,4 +1,4 @@
-"""bayesr: one low-resolution image in, many high-resolution explanations out, and how far to trust them.
+"""Super-resolution with calibrated uncertainty: posterior samples of the high-resolution image, and how they differ.
 
 Names are loaded when they are first used, so that ``import bayesr`` stays quick.
 """

@@ -1,19 +1,24 @@
-"""Checks that every measured number of README and docs is a cell of a recorded table: ``check_figures.py [PAGE...]``.
+"""Check that every measured number of README and docs is a cell of a recorded table: ``check_figures.py [PAGE...]``.
 
-A block (paragraph, list or table: what blank lines part) with measured numbers has a comment directly above,
-``<!-- figures: NAME, NAME -->``, that names the tables they come from: ``benchmarks/NAME.json``, or a training history
-``NAME.jsonl``. Each number must be a cell of a row or a fact there, or stand in a text among them, rounded half up or
-half even to the digits that are shown; percentages are fractions x 100. The numbers in a row of a Markdown table must
-all come from one recorded row: from one that its first cell names letter by letter, else from any. Or they come from
-all rows whose names, without what follows in brackets, stand among its words, if not all rows' do. And the numbers of
-a column (the first ones in its cells, the second ones, ...) must all come from one recorded column.
+A block is a paragraph, a list or a table between blank lines. A block with measured numbers has a comment directly
+above, ``<!-- figures: NAME, NAME -->``, that names the tables they come from: ``benchmarks/NAME.json``, or a
+training history ``NAME.jsonl``. Each number must be a cell or a fact of these tables, or be part of a text in them,
+rounded half up or half even to the digits of the page. Percentages are fractions x 100.
 
-Measured is every number with a decimal point, an exponent or a thousands separator, every percentage, every integer
-with a unit (dB, MiB, MB/s, ms, s, seconds, minutes, hours, times, x), ``N of M``, what ``±``, ``to``, ``and`` or ``or``
-joins to such a number, and in the body of a table, its first column apart, every number. Not measured is what defines
-something: what stands in code, links, DOIs and arXiv ids; digits in a word (x4, Set14, Apache-2.0); sizes (8x8,
-8 x 8); ``n = 32``; the level of an interval (90% interval); versions (Python 3.11). Other definitions, and facts from
-a source, are listed above with a reason: ``<!-- settings: 1e-5, 0.02 - what tests check -->``. Words are not seen.
+The numbers in a row of a Markdown table must all come from one recorded row. This is a row with a value equal to
+the first cell, if there is one, else any row. They may also come from all rows whose names, without text in
+brackets, occur among the words of the row, unless those are all rows. The numbers of a column (the first ones in
+its cells, the second ones, ...) must all come from one recorded column.
+
+These numbers are measured: every number with a decimal point, an exponent or a thousands separator; every
+percentage; every integer with a unit (dB, MiB, MB/s, ms, s, seconds, minutes, hours, times, x); ``N of M``; numbers
+joined to such a number by ``±``, ``to``, ``and`` or ``or``; and every number in the body of a table, except in its
+first column.
+
+These numbers define something and are not measured: those in code, links, DOIs and arXiv ids; digits in a word (x4,
+Set14, Apache-2.0); sizes (8x8, 8 x 8); ``n = 32``; the level of an interval (90% interval); versions (Python 3.11).
+Other definitions, and facts from a source, are listed in a comment above the block, with a reason: ``<!-- settings:
+1e-5, 0.02 - what tests check -->``. Words are not checked.
 """
 
 from __future__ import annotations
@@ -28,8 +33,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
-WRITTEN = {"models.md"}  # by `bayesr card`, to which tests hold it, and the scores in it to the tables
-_HOW = {"command", "date", "machine", "versions"}  # facts that are no results
+WRITTEN = {"models.md"}  # by `bayesr card`; tests compare it with the cards, and its scores with the tables
+_NO_RESULTS = {"command", "date", "machine", "versions"}
 _UNIT = r"dB|[kKMGT]i?B(?:/s)?|Mpixel/s|ms|s|seconds?|minutes?|hours?|times|[x×]"
 _NUMBER = re.compile(
     r"(?<![\w.])(?<![A-Za-z_]-)(?P<value>(?:(?<!\))[-−])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-−+]?\d+)?)"
@@ -51,7 +56,7 @@ Cell = tuple[Decimal, str]  # a number of a recorded table, and the name of its 
 
 
 class Number(NamedTuple):
-    """A number as it is shown, a percentage without its sign."""
+    """A number as the page shows it, a percentage without its sign."""
 
     text: str
     shown: Decimal
@@ -60,14 +65,14 @@ class Number(NamedTuple):
     start: int
 
     def among(self, cells: list[Cell]) -> bool:
-        """Whether one of the cells is this number when it is rounded to the digits that are shown."""
+        """Return whether one of the cells, rounded to the digits of the page, is this number."""
         values, ways = {cell[0].scaleb(2 * self.percent) for cell in cells}, (ROUND_HALF_UP, ROUND_HALF_EVEN)
         return any(value.quantize(self.shown, way, Context(99)) == self.shown for value in values for way in ways)
 
 
 def numbers(text: str, body: bool = False, start: int = 0) -> list[Number]:
-    """The numbers of a text without names, which begins at `start`; in the body of a table all are measured."""
-    found: list[Number] = []  # from the last to the first, for units stand behind
+    """Return the numbers of a text without names, which begins at `start`. In the body of a table all are measured."""
+    found: list[Number] = []  # from the last to the first, because units follow numbers
     for match in reversed([*_NUMBER.finditer(text)]):
         value, percent = match["value"], bool(match["percent"])
         measured = body or percent or bool(match["unit"] or re.search("[.e,]", value))
@@ -86,7 +91,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def _cells(values: Any, name: str) -> Iterator[Cell]:
-    """The numbers of a recorded value: itself, or those that stand in it."""
+    """Yield the numbers of a recorded value: the value itself, or those in it."""
     for match in _NUMBER.finditer(values if isinstance(values, str) else ""):
         yield _decimal(match["value"]).scaleb(-2 if match["percent"] else 0), name
     for value in values.values() if isinstance(values, dict) else values if isinstance(values, list) else []:
@@ -96,7 +101,7 @@ def _cells(values: Any, name: str) -> Iterator[Cell]:
 
 
 class Table:
-    """A recorded table: its rows, their numbers, and all numbers with those of the facts."""
+    """A recorded table: its rows, the numbers of each row, and all numbers including those of the facts."""
 
     def __init__(self, path: Path) -> None:
         text, self.name = path.read_text(), path.stem
@@ -107,10 +112,13 @@ class Table:
         self.cells = [[cell for key in row for cell in _cells(row[key], key)] for row in self.rows]
         self.all = [*chain(*self.cells)]
         for key, value in content.get("facts", {}).items():
-            self.all += [] if key in _HOW else _cells(value, key)
+            self.all += [] if key in _NO_RESULTS else _cells(value, key)
 
     def choices(self, first: str, words: str) -> Iterator[list[Cell]]:
-        """What a row of a Markdown table may show; `first` is its first cell, `words` all cells without figures."""
+        """Yield the numbers that a row of a Markdown table may show.
+
+        `first` is its first cell, `words` are all cells without figures.
+        """
         keys = {number.shown for number in numbers(first)}
 
         def named(value: Any) -> bool:
@@ -129,7 +137,7 @@ class Table:
 
 
 def groups(block: str) -> Iterator[tuple[list[Number], tuple[str, str] | None]]:
-    """The numbers of a block; with those of a row of a table its first cell, and all its cells without figures."""
+    """Yield the numbers of a block, for a row of a table with its first cell and all its cells without figures."""
     text, body = _NAME.sub(lambda name: re.sub(r"[^\n]", "\N{NO-BREAK SPACE}", name[0]), block), False
     for line in re.finditer(r"[^\n]+" if block.startswith("|") else r"(?s).+", text):
         if not body:
@@ -144,19 +152,19 @@ def groups(block: str) -> Iterator[tuple[list[Number], tuple[str, str] | None]]:
 
 
 def judge(block: str, tables: list[Table], settings: list[Number]) -> Iterator[tuple[int, str]]:
-    """Position and complaint for what is wrong with the numbers of a block."""
+    """Yield the position and a description of every wrong number of a block."""
     whole, names = [*chain(*(table.all for table in tables))], ", ".join(table.name for table in tables)
     known, every = {(n.shown, n.percent) for n in settings}, list[Number]()
-    columns: dict[tuple[int, int], set[str]] = {}  # recorded ones that the numbers of a column here can be of
+    columns: dict[tuple[int, int], set[str]] = {}  # recorded columns that contain all numbers of a column of the page
     for found, row in groups(block):
         every += found
         figures = [n for n in found if (n.shown, n.percent) not in known]
-        lost = [n for n in figures if not n.among(whole)]
-        for n in lost:
+        unknown = [n for n in figures if not n.among(whole)]
+        for n in unknown:
             near = min(whole, key=lambda cell: abs(cell[0].scaleb(2 * n.percent) - n.shown), default=None)
-            told = f"no cell of {names}; the nearest is {near[0]} ({near[1]})" if near else "of no named table"
-            yield n.start, f"{n.text} is {told}"
-        if not row or not figures or lost:
+            complaint = f"no cell of {names}; the nearest is {near[0]} ({near[1]})" if near else "of no named table"
+            yield n.start, f"{n.text} is {complaint}"
+        if not row or not figures or unknown:
             continue
         any_of = chain(*(table.choices(*row) for table in tables))
         choices = [choice for choice in any_of if all(n.among(choice) for n in figures)]
@@ -176,17 +184,17 @@ def judge(block: str, tables: list[Table], settings: list[Number]) -> Iterator[t
 
 
 def problems(text: str, folder: Path) -> Iterator[tuple[int, str]]:
-    """Line and complaint for all that is wrong in a page whose tables lie in `folder`."""
+    """Yield the line and a description of every problem of a page whose tables are in `folder`."""
     text = re.sub(r"(?ms)^( *```).*?^\1[^\n]*$", lambda fence: "\n" * fence[0].count("\n"), text)
     for match in _BLOCK.finditer(text):
-        start, said = 0, {"figures": "", "settings": ""}
+        start, comments = 0, {"figures": "", "settings": ""}
         while comment := _COMMENT.match(match[0], start):
-            said[comment[1]], start = comment[2].strip(), comment.end()
+            comments[comment[1]], start = comment[2].strip(), comment.end()
         line = text.count("\n", 0, match.start() + start) + 1
-        names = [name.strip() for name in said["figures"].split(",") if name.strip()]
+        names = [name.strip() for name in comments["figures"].split(",") if name.strip()]
         files = {name: [*folder.glob(f"{name}.json"), *folder.glob(f"{name}.jsonl")] for name in names}
         yield from ((line, f"no table {name} is recorded") for name, found in files.items() if not found)
-        settings, *reason = re.split(r"\s[-–—]\s", said["settings"], maxsplit=1)
+        settings, *reason = re.split(r"\s[-–—]\s", comments["settings"], maxsplit=1)
         if settings and not reason:
             yield line, "settings need a reason, after a dash"
         tables = [Table(file) for found in files.values() for file in found]

@@ -1,10 +1,10 @@
-"""Draws the pictures of the tutorial and of the page on reading maps, from bundled images and models alone.
+"""Draw the pictures of the tutorial and of the page on reading maps, from bundled images and models.
 
     python docs/figures.py [NAME ...]
 
-Seeds are fixed. The pictures lie beside this file, on white, which reads well on a dark page too; maps of intensity
-are grey, maps of uncertainty cividis and what has classes the colours of Okabe and Ito: all of them survive
-colour blindness and grey print. Needs Matplotlib (the extra ``report``).
+Seeds are fixed. The pictures are written beside this file, on a white background, which is also readable on a dark
+page. Maps of intensity are grey, maps of uncertainty use cividis, and classes have the colours of Okabe and Ito.
+All of these can be distinguished with colour blindness and in grey print. Needs Matplotlib (the extra ``report``).
 """
 
 from __future__ import annotations
@@ -54,30 +54,31 @@ mpl.rcParams.update(
 
 @cache
 def coffee() -> xr.Dataset:
-    """32 members of the photograph."""
+    """Draw 32 members of the photograph."""
     return bayesr.sample(EXAMPLES / "coffee-x4.png", n=32).load()
 
 
 @cache
 def nuclei() -> xr.Dataset:
-    """32 members of the fluorescence image."""
+    """Draw 32 members of the fluorescence image."""
     return bayesr.sample(EXAMPLES / "nuclei-x4.png", n=32, model="fluorescence-x4").load()
 
 
 def truth() -> Array:
-    """The photograph that `coffee` was reduced from, `band x y x x`."""
-    return np.moveaxis(skimage.data.coffee(), -1, 0).astype(float)
+    """Return the photograph from which the example was downsampled, `band x y x x`."""
+    photograph: Array = np.moveaxis(skimage.data.coffee(), -1, 0).astype(float)
+    return photograph
 
 
 def bare(panel: Axes, title: str = "") -> Axes:
-    """An image's panel: without ticks or frame."""
+    """Return a panel for an image, without ticks and frame."""
     panel.set(xticks=[], yticks=[], title=title)
     panel.spines[:].set_visible(False)
     return panel
 
 
 def save(figure: Figure, name: str, dpi: int = 140) -> None:
-    """Write a picture, without the alpha channel that Matplotlib adds, as small as it gets without loss."""
+    """Write a picture without alpha channel, losslessly compressed as far as possible."""
     out = io.BytesIO()
     figure.savefig(out, dpi=dpi, facecolor="white")
     PIL.Image.open(out).convert("RGB").save(DOCS / f"{name}.png", optimize=True)
@@ -85,7 +86,7 @@ def save(figure: Figure, name: str, dpi: int = 140) -> None:
 
 
 def tutorial_members() -> None:
-    """The image, its mean, a member and std, whole and in a window."""
+    """Draw the image, the mean, a member and the standard deviation, whole and in a window."""
     ds = nuclei()
     low = np.asarray(PIL.Image.open(EXAMPLES / "nuclei-x4.png"))
     figure = Figure(figsize=(8, 3.9), layout="constrained")
@@ -113,7 +114,7 @@ def tutorial_members() -> None:
 
 
 def tutorial_decision() -> None:
-    """Areas of nuclei with their intervals, and what follows for each."""
+    """Draw the areas of nuclei with their intervals, and the decision for each."""
     ds = nuclei()
     found = bayesr.segment(ds, "nuclei")
     found = found.sel(object=found["existence"] > 0.5)
@@ -143,12 +144,12 @@ def tutorial_decision() -> None:
 
 @cache
 def scores() -> xr.Dataset:
-    """Scores of a part of the photograph."""
+    """Score a part of the photograph."""
     return bayesr.score(coffee().isel(BOX), np.moveaxis(truth(), 0, -1)[BOX["y"], BOX["x"]].astype(np.uint8))
 
 
 def tutorial_reference() -> None:
-    """Truth, mean, error and std of a part of the photograph, and whether std says how large errors are."""
+    """Draw truth, mean, error and std of a part of the photograph, and errors against the errors that std predicts."""
     ds, found = coffee().isel(BOX), scores()
     reference = truth()[:, BOX["y"], BOX["x"]]
     error = np.abs(ds["mean"].values - reference).mean(0)
@@ -173,7 +174,7 @@ def tutorial_reference() -> None:
 
 
 def reading_profile() -> None:
-    """A line through the photograph, and power by frequency: the mean is smoother than any scene."""
+    """Draw a line through the photograph, and power by frequency: the mean is smoother than any scene."""
     ds, found = coffee(), scores()
     row, band, columns = 122, 1, slice(400, 480)
     figure = Figure(figsize=(8, 3.3), layout="constrained")
@@ -191,7 +192,7 @@ def reading_profile() -> None:
         title="one line of the photograph: cup, saucer, table", xlabel="column, pixels", ylabel="green, grey levels"
     )
     left.legend(ncols=2, fontsize=8)
-    # Near frequency 0 the three agree; above the input's Nyquist frequency nothing was observed.
+    # The three agree near frequency 0. The input has no information above its Nyquist frequency.
     for name, style, label in (
         ("reference", dict(color=INK, lw=1.6), "truth"),
         ("members", dict(color=ORANGE, lw=1.2), "members"),
@@ -209,7 +210,7 @@ def reading_profile() -> None:
 
 
 def reading_regions() -> None:
-    """Errors of regional means, what members say of them, and what summed variances say."""
+    """Draw errors of regional means, and their predictions by members and by summed variances."""
     ds = coffee().isel(y=slice(40, 232), x=slice(160, 416))  # a whole number of the largest cells
     reference = truth()[:, 40:232, 160:416]
     sides = (1, 2, 4, 8, 16, 32, 64)
@@ -234,7 +235,7 @@ def reading_regions() -> None:
 
 
 def degraded(low: Array) -> Iterable[tuple[str, Array]]:
-    """The photograph as the model expects it, and as it must not be."""
+    """Yield the photograph as in calibration, and degraded in several ways."""
     yield "as in calibration", low
     yield "blurred", np.rint(ndimage.gaussian_filter(low.astype(float), (1, 1, 0))).astype(np.uint8)
     file = io.BytesIO()
@@ -245,7 +246,7 @@ def degraded(low: Array) -> Iterable[tuple[str, Array]]:
 
 
 def reading_inputs() -> None:
-    """Intervals of images that are not like those of the calibration."""
+    """Draw the coverage of intervals for images that are out of distribution."""
     figure = Figure(figsize=(8, 2.45), layout="constrained")
     panels = figure.subplots(2, 4, height_ratios=(1, 0.28))
     low = np.asarray(PIL.Image.open(EXAMPLES / "coffee-x4.png"))
@@ -266,10 +267,10 @@ def reading_inputs() -> None:
 
 
 def tutorial_report() -> None:
-    """The first screen of the page that ``bayesr report`` writes, where there is a chromium to show it."""
+    """Take a screenshot of the page that ``bayesr report`` writes, if chromium is installed."""
     browser = shutil.which("chromium")
     if browser is None:
-        print("tutorial-report.png: left as it is, for there is no chromium")
+        print("tutorial-report.png: not drawn, because chromium is not installed")
         return
     with tempfile.TemporaryDirectory() as scratch:
         page, shot = Path(scratch) / "nuclei.html", Path(scratch) / "shot.png"

@@ -1,11 +1,11 @@
-"""Runs what README and docs say, page by page, in a scratch folder: what is printed there works.
+"""Run the examples of README and docs, page by page, in a scratch folder.
 
     python docs/run_examples.py [--write] [PAGE ...]
 
-Runs every ``python`` block, and of docs every ``sh`` block (README's are run as they stand, by whoever checks
-the whole), in the order of the page. A block ```` ```text title="prints" ```` says what the block above it prints: its
-words must agree, and its numbers to 5% or one unit of their last digit, since another machine rounds otherwise.
-``--write`` puts in what is printed now.
+Runs every ``python`` block and, except in the README, every ``sh`` block in the order of the page. ``.ci/run`` runs
+the ``sh`` blocks of the README. A block ```` ```text title="prints" ```` contains the output of the block above it.
+Its words must agree. Its numbers must agree to 5% or one unit of their last digit, because machines round
+differently. ``--write`` replaces these outputs by the current ones.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 RELATIVE = 0.05
 
 
-def agrees(said: str, printed: str) -> bool:
-    """Whether the words are the same, and the numbers nearly so."""
-    if NUMBER.sub("#", said).split() != NUMBER.sub("#", printed).split():
+def agrees(expected: str, printed: str) -> bool:
+    """Return whether the words are equal and the numbers nearly equal."""
+    if NUMBER.sub("#", expected).split() != NUMBER.sub("#", printed).split():
         return False
-    pairs = zip(NUMBER.findall(said), NUMBER.findall(printed), strict=True)
+    pairs = zip(NUMBER.findall(expected), NUMBER.findall(printed), strict=True)
     return all(
         math.isclose(float(a), float(b), rel_tol=RELATIVE, abs_tol=1.001 * 10.0 ** -len(a.partition(".")[2]))
         for a, b in pairs
@@ -39,7 +39,7 @@ def agrees(said: str, printed: str) -> bool:
 
 
 def run(page: Path, write: bool) -> int:
-    """Runs the blocks of a page, and returns how many it ran; raises where one fails or prints something else."""
+    """Run the blocks of a page, and return their number. Raise if one fails or prints something else."""
     names: dict[str, object] = {}
     printed, ran = "", 0
     text = page.read_text()

@@ -1,6 +1,7 @@
-"""Commands of other distributions: found through entry points, and said where they are not installed."""
+"""Commands of other distributions: they are found by entry points, and a missing distribution is named."""
 
-from importlib.metadata import EntryPoint, EntryPoints
+import os
+from importlib.metadata import entry_points
 
 import click
 import pytest
@@ -18,8 +19,27 @@ def hello(loud: bool) -> None:
 
 def installed(monkeypatch, *points):
     """Pretend that these and no others are installed; each is (group, name, object)."""
-    found = EntryPoints(EntryPoint(name, value, group) for group, name, value in points)
-    monkeypatch.setattr(plugins, "found", lambda group: found.select(group=group))
+
+    def found(group):
+        return tuple(plugins.Point(name, value) for of, name, value in points if of == group)
+
+    monkeypatch.setattr(plugins, "found", found)
+
+
+@pytest.mark.parametrize("group", [plugins.COMMANDS, plugins.PAGES, "console_scripts", "pytest11", "no such group"])
+def test_entry_points_are_those_that_python_finds(group):
+    expected = {(point.name, point.value, _normal(point.dist.name)) for point in entry_points(group=group)}
+    assert {(point.name, point.value, _normal(point.dist)) for point in plugins.found(group)} == expected
+
+
+def _normal(name):
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def test_a_point_loads_its_object():
+    assert plugins.Point("join", "os.path:join").load() is os.path.join
+    assert plugins.Point("path", "os:path.join").load() is os.path.join
+    assert plugins.Point("os", "os").load() is os
 
 
 def run(*args):

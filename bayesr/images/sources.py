@@ -5,10 +5,7 @@ from __future__ import annotations
 from bayesr.images import arrays, datasets, pictures, tiff
 from bayesr.images.readers import opened, register
 
-__all__ = ["SUFFIXES", "opened"]
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
-"""Suffixes of image files that are looked for in folders."""
+__all__ = ["opened"]
 
 for _reader in (
     pictures.PICTURE,

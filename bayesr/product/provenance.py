@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Provenance:
     value_range : (float, float)
         Values of the image that the network sees as 0 and 1.
     quantisation_step : float
-        1 for integer images, 0 for others; the attribute ``quantum``.
+        1 for integer images, 0 for others, NaN where it was not recorded; the attribute ``quantum``.
     observation : mapping
         Description of the forward operator.
     engine : mapping
@@ -130,7 +131,7 @@ class Provenance:
                 seed=int(attrs["seed"]),
                 level=float(attrs["level"]),
                 value_range=(float(low), float(high)),
-                quantisation_step=float(attrs["quantum"]),
+                quantisation_step=float(attrs.get("quantum", math.nan)),
                 observation=json.loads(attrs["observation"]),
                 engine=json.loads(attrs["engine"]),
                 calibration_source=str(attrs.get("calibration_source", "")),

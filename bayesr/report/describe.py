@@ -45,7 +45,8 @@ def page_data(
         raise StoreFailed(f"There is no folder {out.absolute().parent} to write {out.name} to: make it first.")
     ds, store = opened(given)
     product.require(ds, *_NEEDED)
-    product.Provenance.from_dataset(ds)  # refuses a Dataset without the attributes of a product
+    for name in ("value_range", "n", "masks", "seed", "level", "scale"):
+        product.attribute(ds, name)
     view = panels.view_of(ds, _whole(ds, window))
     low = _input(ds, store, img)
     truth = None if reference is None else Reference.read(ds, reference, model)

@@ -143,11 +143,11 @@ def sample(
     arguments.check_options(n, masks, seed, level, tile)
     arguments.check_store_options(store, cluster, keepbits)
     chosen = choose_variables(variables, keep_samples, in_memory=store is None)
-    network = load(model)
+    loaded = load(model)
     device = devices.resolve(device)
-    masks = arguments.choose_masks(network, n, masks)
+    masks = arguments.choose_masks(loaded, n, masks)
     array = images.source(img, dims)
-    arguments.check_image(network, array, n, level)
+    arguments.check_image(loaded, array, n, level)
     plan = Plan(int(n), masks, int(seed), arguments.choose_tile(array, tile))
     if store is None:
         sink: Sink = MemorySink()
@@ -155,10 +155,10 @@ def sample(
         sink = StoreSink(place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, progress=progress)
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
-    sink.check(array, int(array.size) * network.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
+    sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     with sink:
         image = sink.read(array, {"nodata": nodata, "value_range": value_range})
-        job = Job(network, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        job = Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
 

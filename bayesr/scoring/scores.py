@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
@@ -126,7 +127,7 @@ def score(
     truth = read_reference(whole, reference, dims)
     case = case_of(whole, truth)
     low = _input(whole, img)
-    operator = from_description(product.Provenance.from_dataset(whole).observation)
+    operator = from_description(json.loads(product.attribute(whole, "observation")))
     half_widths, source = half_widths_of(whole, levels, model)
     with tempfile.TemporaryDirectory() as folder:
         members = members_of(whole, img, model, Path(folder), progress)
@@ -146,7 +147,7 @@ def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
             f"{given} is not the store of a product: check the path (the working directory is {Path.cwd()})."
         )
     product.require(ds, "mean", "variance", "std", "lower", "upper")
-    n = product.Provenance.from_dataset(ds).n
+    n = int(product.attribute(ds, "n"))
     if "samples" in ds and ds.sizes["realization"] != n:
         raise InvalidProduct(
             f"The product holds {ds.sizes['realization']} of its {n} members, but its mean and intervals "
@@ -185,11 +186,10 @@ def half_widths_of(
     source : str
         Description of the source.
     """
-    provenance = product.Provenance.from_dataset(ds)
-    own, n = provenance.level, provenance.n
+    own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}
     try:
-        found = model_of(provenance, model)
+        found = model_of(product.Provenance.from_dataset(ds), model)
         calibration, source = found.calibration, f"the calibration of {found.name}"
     except BayesrError:
         if model is not None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
+from bayesr.files import write_atomically
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice, jaccard, precision
 from bayesr.segmentation.losses import LOSSES
@@ -281,9 +282,7 @@ def _run_fold(
     facts = {key: segmenter.card[key] for key in ("steps", "seconds", "parameters")}
     row = {"loss": loss, "fold": fold, **measure(segmenter, held_out), "held_out": len(held_out), **facts}
     if stored is not None:
-        partial = stored.with_suffix(".partial")
-        partial.write_text(json.dumps(row))
-        partial.replace(stored)
+        write_atomically(stored, json.dumps(row))
     return row
 
 

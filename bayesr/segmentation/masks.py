@@ -11,9 +11,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
-from bayesr.images.sources import SUFFIXES
+from bayesr.files import IMAGE_SUFFIXES
 
-_SUFFIXES = SUFFIXES | {".gif"}
+_SUFFIXES = IMAGE_SUFFIXES | {".gif"}
 _LOSSY = {".jpg", ".jpeg"}
 
 

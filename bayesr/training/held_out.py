@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
+from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import Image, read
-from bayesr.images.sources import SUFFIXES
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet, load_images
@@ -173,7 +173,7 @@ def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Pat
         if not folder.is_dir():
             raise InvalidArgument(f"There is no folder {folder}.")
         named: dict[str, Path] = {}
-        for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
             if named.setdefault(file.stem, file) != file:
                 raise InvalidArgument(
                     f"{named[file.stem]} and {file} have the same name, by which pairs are found: rename one."

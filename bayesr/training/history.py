@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesr.errors import TrainingFailed
+from bayesr.files import write_atomically
 
 Record = dict[str, Any]
 Report = Callable[[Record], None]
@@ -38,12 +39,9 @@ class History:
 
     def __init__(self, path: Path, records: Sequence[Record] = ()) -> None:
         self.path = path
-        partial = path.with_suffix(".partial.jsonl")
         try:
-            partial.write_text("".join(json.dumps(record) + "\n" for record in records))
-            partial.replace(path)
+            write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise self._failed(error) from error
 
     def append(self, record: Record) -> None:

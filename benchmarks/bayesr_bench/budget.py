@@ -1,7 +1,7 @@
-"""How many steps of a recipe a number of seconds pays for, and how many seconds its steps have taken.
+"""Scale a recipe to a budget of processor time, and measure the processor time of its training.
 
-Seconds are of processor time, which a busy machine does not lengthen. Every stage of a recipe is timed for a few
-steps, critics' warm-up apart; one factor on the steps of all stages, and on their warm-ups, then meets the budget.
+Processor time does not depend on how busy the machine is. A few steps of every stage are timed, and the warm-up of
+discriminators separately. Then the steps of all stages, and of their warm-ups, are scaled by one factor.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from bayesr.training.pairs import PairSource, pair_source
 from bayesr.training.recipe import Recipe, Stage
 
 _UNTIMED = 2
-"""Steps that allocate memory and choose kernels."""
+"""Steps before the timed ones, in which memory is allocated and kernels are chosen."""
 _TIMED = 8
-"""Steps that are timed, where they are not long: a critic's penalty, taken every eighth step, weighs as it should."""
+"""Timed steps. A discriminator's penalty is computed every eighth step, and so is counted once."""
 _LONG = 2**20
 _IMAGES = 64
 
 
 def affordable(recipe: Recipe, images: ImageSet, operator: ForwardOperator, budget: float, seed: int = 0) -> Recipe:
-    """The recipe with its stages scaled by one factor, so that training takes `budget` processor seconds.
+    """Scale the stages of a recipe by one factor, so that training takes `budget` processor seconds.
 
     Parameters
     ----------
     recipe : Recipe
-        One without steps, as of an interpolation, stays as it is.
+        A recipe without steps, such as an interpolation's, is returned unchanged.
     images : ImageSet
-        What is to be trained on; steps are timed on some of them.
-    operator : Observation
+        Training images. Steps are timed on some of them.
+    operator : ForwardOperator
     budget : float
-        Seconds.
+        Processor seconds.
     seed : int
     """
     if not any(stage.steps for stage in recipe.stages):
@@ -53,17 +53,17 @@ def affordable(recipe: Recipe, images: ImageSet, operator: ForwardOperator, budg
 
 
 def cost(recipe: Recipe, stage: Stage, pairs: PairSource, seed: int = 0, at_most: float = 60.0) -> float:
-    """Processor seconds of one step in the middle of a stage, of a fresh network.
+    """Return the processor seconds of one step in the middle of a stage, for a new network.
 
     Parameters
     ----------
     recipe : Recipe
-        Its network, critics and helpers are trained.
+        The recipe whose network, discriminators and helpers are trained.
     stage : Stage
     pairs : PairSource
     seed : int
     at_most : float
-        Seconds after which no further step is timed; one always is.
+        Seconds after which no further step is timed. At least one step is timed.
     """
     trainer = Trainer(replace(recipe, stages=(replace(stage, steps=_LONG),)), pairs, seed)
     trainer.step = _LONG // 2
@@ -79,7 +79,7 @@ def cost(recipe: Recipe, stage: Stage, pairs: PairSource, seed: int = 0, at_most
 
 
 def scaled(recipe: Recipe, factor: float) -> Recipe:
-    """The recipe with `factor` times the steps of every stage, warm-ups of critics among them; one is the least."""
+    """Multiply the steps of every stage, and of discriminators' warm-ups, by a factor; at least one step remains."""
 
     def times(stage: Stage) -> Stage:
         steps = max(1, round(factor * stage.steps)) if stage.steps else 0
@@ -89,10 +89,10 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
 
 
 class StepClock:
-    """Adds up the processor seconds of training steps from the records of a history, as a training's `report`.
+    """Sum the processor seconds of training steps, as the `report` of a training.
 
-    Records tell the seconds that steps have taken on the clock. What this process got of the processor since the
-    record before is its share of those; validations and checkpoints in between do not count.
+    The records of a history state the wall time of the steps. It is multiplied by the fraction of processor time that
+    this process had since the last record. Validations and checkpoints between the steps are not counted.
     """
 
     def __init__(self) -> None:

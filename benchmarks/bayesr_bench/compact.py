@@ -1,7 +1,7 @@
-"""Recipes of a size that minutes on a CPU can train: equal patches and batches, and networks of like cost.
+"""Recipes with small networks of similar cost, and equal patches and batches, which train in minutes on a CPU.
 
-At their published sizes most systems would see a few hundred patches in such a budget, and the table would tell who
-has the smallest network. What a recipe is stays: its trunk's kind, its tail, critics, losses and stages.
+At their published sizes most recipes would see a few hundred patches in such a budget, and the table would compare
+the sizes of networks. The recipe keeps the kind of its backbone, its head, discriminators, losses and stages.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SIZES: dict[str, dict[str, Any]] = {
 PATCH, BATCH = 32, 8
 _RATE = {"swin": 5e-4}
 _LEAST_RATE = 1e-3
-"""Of stages without a critic: few steps ask for longer ones than the many of publications."""
+"""Least learning rate of stages without a discriminator: with fewer steps than published, each step is larger."""
 
 
 def compact(recipe: Recipe) -> Recipe:
-    """The recipe with a small network, patches of `PATCH` low-resolution pixels and batches of `BATCH`.
+    """Return the recipe with a small network, patches of `PATCH` low-resolution pixels and batches of `BATCH`.
 
-    One whose network has nothing to learn, or a trunk of one's own, keeps its network.
+    Recipes of interpolations, and of backbones that are not listed here, keep their networks.
     """
     backbone = recipe.network.get("backbone", "residual")
     network: Mapping[str, Any] = recipe.network

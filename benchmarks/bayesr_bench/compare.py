@@ -1,11 +1,11 @@
-"""What changed between two recordings of a table, and whether noise explains it.
+"""Compare two recordings of a table, and show the differences that are larger than noise.
 
     bayesr bench compare benchmarks/quality.json new/quality.json
 
-Rows are joined by their naming columns: the fewest leading ones by which every row is another. Noise of a figure is
-the standard error beside it (``±``), both errors together, as if recordings were independent: a difference of more
-than twice that is beyond noise, and recordings of the same images are then closer than this says. Timings have no
-error beside them; theirs is stated below.
+Rows are matched by their naming columns: the fewest leading columns whose values identify every row. The noise of a
+figure is the root of the sum of both squared standard errors (``±``), as for independent recordings. A difference of
+more than twice the noise is beyond noise. This is conservative if both recordings measured the same images. Timings
+have no standard errors, and the differences between two runs on one machine are used instead.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from bayesr_bench.record import columns_of
 from bayesr_bench.recorded import Row, Table, is_number, read
 
 BEYOND = 2.0
-"""Noise units from which on a difference is more than noise."""
+"""Differences larger than this number of noise units are beyond noise."""
 TIMINGS = (
     (r" / (in memory|one SRResNet|32 naive|SRResNet|none's|sampling)|^/ |^efficiency|seconds / ", 0.10),
     (r"seconds|^ms\b|\bms\b|minutes|^with start|Mpixel/s|MB/s|\bMiB\b", 0.25),
 )
-"""Patterns of what is timed, with the relative difference that two runs on one machine may have.
+"""Patterns of timings, with the relative difference that two runs on one machine may have.
 
-Ratios of times taken in turn share what else the machine does, and agree within a tenth; seconds of single runs,
-and what is computed of them, do not, and move by a quarter with clock rates and neighbours.
+Ratios of times measured in turn are equally affected by other work on the machine, and agree within a tenth. Seconds
+of single runs, and figures computed from them, vary by a quarter with clock rates and other work.
 """
 FIRST = ("seed", "n", "machine", "versions", "command", "budget")
-"""Facts that are looked at before others."""
+"""Facts that are shown before others."""
 _ERROR = " ±"
 _LONG = 100
 
 
 @dataclass(frozen=True)
 class Change:
-    """A cell of two tables.
+    """A cell in two recordings.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class Change:
         The name of the column.
     before, after : object
     noise : float or None
-        The standard deviation of a difference that is noise, or None where none is known.
+        The standard deviation of a difference between equal systems; None if it is unknown.
     merit : callable or None
-        Larger for better values; None if no value is known to be better.
+        A function that is larger for better values; None if no value is better.
     """
 
     row: tuple[Any, ...]
@@ -67,14 +67,14 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """After minus before; NaN of what are no numbers."""
+        """After minus before; NaN if a cell is not a number."""
         if not is_number(self.before) or not is_number(self.after):
             return math.nan
         return self.after - self.before
 
     @property
     def units(self) -> float:
-        """The difference in units of noise; infinite where noise is zero and there is a difference, NaN unknown."""
+        """The difference in units of noise: infinite for a difference without noise, NaN for unknown noise."""
         if self.noise is None or math.isnan(self.difference):
             return math.nan
         if self.noise == 0:
@@ -95,16 +95,16 @@ class Change:
         return "better" if self.merit(self.after) > self.merit(self.before) else "worse"
 
 
-# -- which rows -----------------------------------------------------------------------------------
+# -- matching rows -----------------------------------------------------------------------------------
 
 
 def naming(*tables: Table) -> tuple[str, ...]:
-    """The fewest leading columns by which every row of each table is another.
+    """Return the fewest leading columns whose values identify every row of each table.
 
     Raises
     ------
     InvalidArgument
-        If tables begin with other columns, or have rows that nothing tells apart.
+        If the tables begin with different columns, or a table has equal rows.
     """
     longest: tuple[str, ...] = ()
     for table in tables:
@@ -114,13 +114,13 @@ def naming(*tables: Table) -> tuple[str, ...]:
             if len({_key(row, names) for row in table.rows}) == len(table.rows):
                 break
         else:
-            raise InvalidArgument(f"{table.name} has rows that are equal, which cannot be told apart.")
+            raise InvalidArgument(f"{table.name} has equal rows, which cannot be matched.")
         longest = max(longest, names, key=len)
     for table in tables:
         if tuple(columns_of(table.rows)[: len(longest)]) != longest:
             raise InvalidArgument(
-                f"These are other tables: rows of one are named by {', '.join(longest)}, those of {table.name} begin "
-                f"with {', '.join(columns_of(table.rows)[: len(longest)])}."
+                f"The tables have different columns: rows of one are named by {', '.join(longest)}, those of "
+                f"{table.name} begin with {', '.join(columns_of(table.rows)[: len(longest)])}."
             )
     return longest
 
@@ -130,7 +130,7 @@ def _key(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
 
 
 def alike(before: Table, after: Table) -> None:
-    """The two are recordings of one table, made by one protocol.
+    """Check that two files are recordings of one table by one protocol.
 
     Raises
     ------
@@ -140,13 +140,14 @@ def alike(before: Table, after: Table) -> None:
     names = [str(one.facts.get("table", one.name)) for one in (before, after)]
     if names[0] != names[1]:
         raise InvalidArgument(
-            f"{names[0]} and {names[1]} are different tables, whose figures cannot be compared. (A table is known "
-            "by the name it was recorded under; where that is not recorded, by the name of its file.)"
+            f"{names[0]} and {names[1]} are different tables, whose figures cannot be compared. (The name of a table "
+            "is that of its recording, or of its file if no name was recorded.)"
         )
-    ways = before.facts.get("protocol"), after.facts.get("protocol")
-    if ways[0] != ways[1]:
+    protocols = before.facts.get("protocol"), after.facts.get("protocol")
+    if protocols[0] != protocols[1]:
         raise InvalidArgument(
-            f"The two were measured by different protocols, and cannot be compared: {ways[0]!r} and {ways[1]!r}."
+            "The recordings were made by different protocols, and cannot be compared: "
+            f"{protocols[0]!r} and {protocols[1]!r}."
         )
 
 
@@ -154,7 +155,7 @@ def alike(before: Table, after: Table) -> None:
 
 
 def differing_facts(before: Table, after: Table) -> list[tuple[str, str, str]]:
-    """(fact, before, after) of what the two do not have in common, what matters most first."""
+    """Return ``(fact, before, after)`` for all facts that differ, the most important ones first."""
     names = dict.fromkeys((*FIRST, *before.facts, *after.facts))
     names.pop("table", None)
     pairs = [(name, before.facts.get(name), after.facts.get(name)) for name in names]
@@ -167,7 +168,7 @@ def _short(value: Any) -> str:
 
 
 def changes(before: Table, after: Table) -> list[Change]:
-    """Every figure that both have, the largest differences in units of noise first, then those of unknown noise."""
+    """Return all figures in both recordings, sorted by difference in units of noise; unknown noise comes last."""
     names = naming(before, after)
     rows = {_key(row, names): row for row in after.rows}
     found = [
@@ -185,7 +186,7 @@ def _of_row(
     for column in before:
         if column in names or column.endswith(_ERROR) or column not in after:
             continue
-        # Where rows are figures, they have the name that says which way is better.
+        # In tables with a row for each figure, its name tells the better direction.
         figure = str(before["figure"]) if names[-1] == "figure" else column
         yield Change(
             key, column, before[column], after[column], _noise(column, figure, before, after), merit(figure, nominal)
@@ -207,7 +208,7 @@ def _noise(column: str, figure: str, before: Row, after: Row) -> float | None:
 
 
 def _beyond_rounding(before: Any, after: Any) -> bool:
-    """Whether two cells differ by more than one of the last digit that either has."""
+    """Return whether two cells differ by more than one unit in the last digit of the less precise one."""
     if not is_number(before) or not is_number(after) or (isinstance(before, int) and isinstance(after, int)):
         return bool(before != after)
     texts = [repr(float(value)) for value in (before, after)]
@@ -231,7 +232,7 @@ def _cell(value: Any) -> str:
 
 
 def rows_of(found: Sequence[Change]) -> list[list[str]]:
-    """What is shown of changes, a line each."""
+    """Return the cells of the lines that show changes."""
     return [
         [
             ", ".join(map(str, change.row)), change.figure, _cell(change.before), _cell(change.after),
@@ -245,10 +246,10 @@ def rows_of(found: Sequence[Change]) -> list[list[str]]:
 @click.command()
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@click.option("--all", "everything", is_flag=True, help="Show what did not change, too.")
+@click.option("--all", "everything", is_flag=True, help="Show unchanged figures, too.")
 @click.option("--fail", is_flag=True, help="Exit with status 1 if anything is worse beyond noise.")
 def command(before: Path, after: Path, everything: bool, fail: bool) -> None:
-    """What changed beyond noise between two recordings of a table, JSON files BEFORE and AFTER."""
+    """Show the differences beyond noise between two recordings of a table, the JSON files BEFORE and AFTER."""
     old, new = read(before), read(after)
     alike(old, new)
     names = naming(old, new)
@@ -263,7 +264,9 @@ def command(before: Path, after: Path, everything: bool, fail: bool) -> None:
                 if key not in there:
                     click.echo(f"{kind} only in {where}: {', '.join(map(str, key))}")
     if not found:
-        raise InvalidArgument(f"{before} and {after} have no figure of a row in common: there is nothing to compare.")
+        raise InvalidArgument(
+            f"{before} and {after} have no row and figure in common, so that nothing can be compared."
+        )
     shown = found if everything else [c for c in found if c.verdict not in ("same", "within noise")]
     if shown:
         head = ["row", "figure", "before", "after", "difference", "noise allows", "verdict"]

@@ -1,8 +1,8 @@
-"""Posterior samplers of deepinv, for the observation that bayesr is measured with: the operator, and how they are run.
+"""Posterior samplers of deepinv, with the forward operator of the benchmarks.
 
-Images are in [0, 1] here, `n x band x y x x`. What the package offers is taken as it is; its classes are told the
-operator by a singular value decomposition of bayesr's own matrices, so that ``A``, its adjoint, pseudo-inverse and
-proximal operator are exact, and share nothing but those matrices with what they are compared with.
+Images are in [0, 1], of shape ``n x band x y x x``. The samplers of the package are used unchanged. They receive the
+forward operator as a singular value decomposition of bayesr's matrices, so that ``A``, its adjoint, pseudo-inverse and
+proximal operator are exact. The matrices are all that the samplers share with bayesr.
 
 References
 ----------
@@ -24,23 +24,23 @@ from bayesr.observe import Separable
 from bayesr_bench.denoiser import deepinv
 
 ROUNDING = 12**-0.5 / 255
-"""Standard deviation of what rounding to 8 bits does to a low-resolution image."""
+"""Standard deviation of the error that rounding to 8 bits causes in a low-resolution image."""
 _BATCH = 8
-"""Members at a time: a processor's caches hold no more."""
+"""Members at a time, as many as the caches of a processor hold."""
 
 
 def physics(operator: Separable, height: int, width: int, bands: int = 3, noise: float = ROUNDING) -> Any:
-    """The operator for low-resolution images of this size, as a `deepinv.physics.DecomposablePhysics`.
+    """Return the forward operator for low-resolution images of one size, as `deepinv.physics.DecomposablePhysics`.
 
-    With ``R = U S V^T`` along each axis, ``A x = U_h (S_h S_w^T * V_h^T x V_w) U_w^T``: coefficients of a
-    low-resolution image fill the first rows and columns of those of a high-resolution one.
+    With ``R = U S V^T`` along each axis, ``A x = U_h (S_h S_w^T * V_h^T x V_w) U_w^T``. The coefficients of a
+    low-resolution image are the first rows and columns of those of a high-resolution image.
 
     Parameters
     ----------
     operator : Separable
     height, width, bands : int
     noise : float
-        Standard deviation of the noise that samplers are told.
+        Standard deviation of the noise that samplers assume.
     """
     (rows, down, rows_high), (columns, across, columns_high) = (_decomposed(operator, size) for size in (height, width))
     values = torch.zeros(1, bands, len(rows_high), len(columns_high))
@@ -64,38 +64,38 @@ def physics(operator: Separable, height: int, width: int, bands: int = 3, noise:
 
 
 def _decomposed(operator: Separable, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(U, the singular values, V) along an axis, V with the directions that nothing is seen of."""
+    """Return U, the singular values, and V of an axis. V includes the null space."""
     u, s, vt = np.linalg.svd(operator.matrices(size)[0])
     return tuple(torch.from_numpy(np.ascontiguousarray(part)).float() for part in (u, s, vt.T))  # type: ignore[return-value]
 
 
 class Sampler(Protocol):
-    """What draws members of a posterior."""
+    """A sampler of the posterior."""
 
     @property
     def name(self) -> str:
-        """What it is, in a table."""
+        """The label of its rows."""
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
-        """`n x band x sh x sw` from `band x h x w`, with torch's own random numbers."""
+        """Draw members ``n x band x sh x sw`` given ``band x h x w``, with torch's global random generator."""
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """DDRM: the diffusion reversed in the singular vectors of the operator, each as far as the observation knows it.
+    """DDRM: the reversed diffusion in the basis of the operator's singular vectors.
 
-    Members are independent. The package's ``DDRM``, with noise that falls in equal ratios.
+    This is the package's ``DDRM``, with a geometric noise schedule. Members are independent.
 
     Attributes
     ----------
     steps : int
-        Runs of the denoiser.
+        Evaluations of the denoiser.
     largest, smallest : float
-        Standard deviation of the noise at the first and at the last.
+        Standard deviation of the noise at the first and at the last step.
     eta : float
-        Share of the noise that is drawn anew at each step, where nothing is observed.
+        Fraction of the noise that is drawn anew at each step, in the null space.
     noise : float
-        Of the observation, as the sampler is told.
+        Standard deviation of the low-resolution image's noise that the sampler assumes.
 
     References
     ----------
@@ -113,30 +113,30 @@ class Restoration:
         return "deepinv, diffusion (DDRM)"
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
-        told = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
+        forward = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
         levels = np.geomspace(self.largest, self.smallest, self.steps)
         sampler = deepinv().sampling.DDRM(denoiser, sigmas=levels, eta=self.eta)
-        return torch.cat([sampler(part.contiguous(), told) for part in y.expand(n, *y.shape).split(_BATCH)])
+        return torch.cat([sampler(part.contiguous(), forward) for part in y.expand(n, *y.shape).split(_BATCH)])
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """PiGDM: the time of a diffusion reversed, guided by the pseudo-inverse towards what explains the observation.
+    """PiGDM: the reversed diffusion, guided towards data consistency by the pseudo-inverse.
 
-    ``PosteriorDiffusion`` with a variance-exploding diffusion, its ancestral solver and ``PiGDMDataFidelity``. It
-    starts at ``A+ y`` and noise of the largest size instead of nothing, since what the observation shows is known.
-    Members are independent.
+    This is ``PosteriorDiffusion`` with a variance-exploding diffusion, its ancestral solver and
+    ``PiGDMDataFidelity``. It starts from ``A+ y`` plus the largest noise, since the low-resolution image determines
+    that part. Members are independent.
 
     Attributes
     ----------
     steps : int
-        Of the solver; each runs the denoiser forward and back.
+        Steps of the solver. Each evaluates the denoiser and its gradient.
     largest, smallest : float
-        Standard deviation of the diffusion's noise where it begins and ends, with equal ratios between.
+        Standard deviation of the diffusion's noise at the start and at the end, of a geometric schedule.
     weight : float
-        Of the data.
+        Weight of the data term.
     noise : float
-        Of the observation, as the sampler is told.
+        Standard deviation of the low-resolution image's noise that the sampler assumes.
 
     References
     ----------
@@ -155,7 +155,7 @@ class Guidance:
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         sampling = deepinv().sampling
-        told = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
+        forward = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
         sampler = sampling.PosteriorDiffusion(
             data_fidelity=sampling.PiGDMDataFidelity(weight=self.weight),
             denoiser=denoiser,
@@ -168,32 +168,32 @@ class Guidance:
         )
         drawn = []
         for part in y.expand(n, *y.shape).split(_BATCH):
-            start = told.A_dagger(part)
-            drawn.append(sampler(part, told, x_init=start + self.largest * torch.randn_like(start)))
+            start = forward.A_dagger(part)
+            drawn.append(sampler(part, forward, x_init=start + self.largest * torch.randn_like(start)))
         return torch.cat(drawn)
 
 
 @dataclass(frozen=True)
 class Langevin:
-    """SK-ROCK: Langevin dynamics with an explicit stabilised step, with the score that the denoiser knows.
+    """SK-ROCK: Langevin dynamics with an explicit stabilised step, and the score of the denoiser as prior.
 
-    ``BaseSampling`` with ``SKRockIterator``, ``ScorePrior`` and ``L2``. Chains run side by side, each from ``A+ y``;
-    members are their states, so many iterations apart, after the first ones: they are not independent.
+    This is ``BaseSampling`` with ``SKRockIterator``, ``ScorePrior`` and ``L2``. Several chains start from ``A+ y``.
+    Members are states of the chains after a burn-in, a number of iterations apart. They are not independent.
 
     Attributes
     ----------
     stages : int
-        Gradients of an iteration.
+        Gradients in an iteration.
     burn_in, thinning, chains : int
-        Iterations before the first member of a chain and between members, and the number of chains.
+        Iterations before the first member of a chain, iterations between members, and the number of chains.
     sigma : float
-        Standard deviation of the noise that the prior is smoothed by.
+        Standard deviation of the noise that smooths the prior.
     noise : float
-        Of the observation, as the sampler is told.
+        Standard deviation of the low-resolution image's noise that the sampler assumes.
     prior : float
-        Weight of its score.
+        Weight of the prior's score.
     share : float
-        Of the largest step for which the iteration is stable.
+        Step, as a fraction of the largest stable step.
 
     References
     ----------
@@ -216,12 +216,12 @@ class Langevin:
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         package = deepinv()
-        told = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
+        forward = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
         states: list[Tensor] = []
         of_chain = -(-n // self.chains)
         iterations = self.burn_in + of_chain * self.thinning
         damping = 0.05
-        step = self.share * self.stable_step(float(told.mask.max()), damping)
+        step = self.share * self.stable_step(float(forward.mask.max()), damping)
         settings = {
             "step_size": step,
             "alpha": self.prior,
@@ -240,11 +240,11 @@ class Langevin:
             callback=lambda state, **unused: states.append(state["x"]),
         )
         every = y.expand(self.chains, *y.shape)
-        sampler.sample(every, told, x_init=told.A_dagger(every))
+        sampler.sample(every, forward, x_init=forward.A_dagger(every))
         return torch.stack(states[-of_chain:], 1).flatten(0, 1)[:n]
 
     def stable_step(self, norm: float, damping: float = 0.05) -> float:
-        """The largest step for a gradient as steep as the prior's and the data's together, for an operator's norm."""
+        """Return the largest stable step, given the Lipschitz constant of prior and data, for an operator's norm."""
         steepest = self.prior / self.sigma**2 + (norm / self.noise) ** 2
         return ((self.stages - 0.5) ** 2 * (2 - 4 / 3 * damping) - 1.5) / steepest
 
@@ -252,7 +252,22 @@ class Langevin:
 def members(
     sampler: Sampler, denoiser: nn.Module, low: NDArray[np.uint8], operator: Separable, n: int, seed: int
 ) -> NDArray[np.float32]:
-    """`n x band x y x x` in grey levels, clipped to 8 bits' bounds, from `y x x x band`; the same for the same seed."""
+    """Draw members with a seed.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    denoiser : Module
+    low : ndarray
+        The low-resolution image, ``y x x x band``.
+    operator : Separable
+    n, seed : int
+
+    Returns
+    -------
+    ndarray
+        Of shape ``n x band x y x x``, in grey levels, clipped to [0, 255].
+    """
     y = torch.from_numpy(low.astype(np.float32) / 255).permute(2, 0, 1).contiguous()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -262,15 +277,15 @@ def members(
 
 
 def described(sampler: Any) -> dict[str, Any]:
-    """The sampler's name and parameters, as plain values."""
+    """Return the name and the parameters of a sampler as plain values."""
     return {"name": sampler.name} | {k: round(v, 8) if isinstance(v, float) else v for k, v in asdict(sampler).items()}
 
 
 def effective(members: NDArray[np.float32], chains: int = 1) -> float:
-    """Of the states of chains, how many independent ones they are worth: by the correlation of neighbours.
+    """Return the effective number of independent members among states of Markov chains.
 
-    ``n (1 - r) / (1 + r)``, with the mean over pixels of the lag-1 autocorrelation r: that of a first-order
-    autoregression.
+    ``n (1 - r) / (1 + r)``, where r is the lag-1 autocorrelation, averaged over pixels. This is exact for a
+    first-order autoregression.
     """
     n = len(members)
     chains = chains if n % chains == 0 else 1

@@ -1,8 +1,8 @@
-"""The denoiser that samplers of deepinv take for their prior: one of its own networks, trained here.
+"""The denoiser that samplers of deepinv use as their prior.
 
-Its network is deepinv's DRUNet, small enough for minutes on a CPU: on images folded 2x2, which quarters its cost, and
-preconditioned, so that one network serves noise of any size. It learns from the images, the patches' pixels and the
-processor seconds that every recipe learns from.
+The network is a DRUNet of deepinv that trains in minutes on a CPU. Images are folded 2x2, which reduces its cost to a
+quarter, and it is preconditioned, so that one network denoises all noise levels. It is trained on the same images, on
+as many pixels in a patch, and for the same processor seconds as the recipes.
 
 References
 ----------
@@ -33,41 +33,41 @@ from bayesr.training.pairs import Pairs
 from bayesr_bench.sets import SCALE
 
 NOISE = (0.003, 3.0)
-"""Standard deviations that it is trained for, where images are in [0, 1]; beyond the largest, noise is all it sees."""
+"""Range of the noise's standard deviation in training, for images in [0, 1]. At the largest only noise is visible."""
 PATCH, BATCH, RATE = 64, 16, 2e-3
 _SPREAD, _MIDDLE = 0.25, 0.5
-"""Of pixels, about."""
+"""Approximate standard deviation and mean of pixels."""
 _FOLD, _WIDTHS, _BLOCKS = 2, (32, 64, 64, 64), 1
 _DECAY = 0.999
-"""Of the average of the weights, which is what is kept."""
+"""Decay of the exponential moving average of the weights, which is the result of training."""
 
 
 def deepinv() -> Any:
-    """The module ``deepinv``, imported.
+    """Import and return the module ``deepinv``.
 
     Raises
     ------
     EngineUnavailable
-        When it is not installed.
+        If it is not installed.
     """
-    torchvision()  # deepinv imports it, which fails beside a torch built for CPUs alone
+    torchvision()  # deepinv imports torchvision, which fails beside a CPU build of torch unless it is prepared
     try:
-        import deepinv as package
+        import deepinv as package  # optional
     except ImportError as error:
         raise EngineUnavailable(
-            f"The samplers of deepinv are measured, too, and it is not installed ({error}): "
+            f"The samplers of deepinv need deepinv, which is not installed ({error}): "
             "pip install 'bayesr-bench[deepinv]'."
         ) from error
     return package
 
 
 class Folded(nn.Module):
-    """A network of `12` bands on images of 3, whose pixels are folded 2x2.
+    """Network on images whose pixels are folded 2x2: four times the bands at half the resolution.
 
     Parameters
     ----------
     network : Module
-        Takes images and the standard deviations of their noise.
+        Takes folded images and the noise level that the preconditioning passes on.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -75,13 +75,13 @@ class Folded(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, sigma: Tensor, **unused: Any) -> Tensor:
-        # Of noise, the preconditioning tells the logarithm over 4, which beyond the largest would be foreign.
+        # The preconditioning passes log(sigma) / 4, which must not exceed the values of training.
         sigma = sigma.clamp(max=math.log(NOISE[1]) / 4)
         return F.pixel_shuffle(self.network(F.pixel_unshuffle(x, _FOLD), sigma), _FOLD)
 
 
 class Centred(nn.Module):
-    """A denoiser of images about 0, for those in [0, 1]: ``D(x, sigma) = 1/2 + D_0(x - 1/2, sigma)``."""
+    """Denoiser of images in [0, 1] by one of images around 0: ``D(x, sigma) = 1/2 + D_0(x - 1/2, sigma)``."""
 
     def __init__(self, denoiser: nn.Module) -> None:
         super().__init__()
@@ -93,15 +93,15 @@ class Centred(nn.Module):
 
 
 def network(bands: int = 3) -> nn.Module:
-    """A denoiser that has learnt nothing; it takes images `n x band x y x x` in about [0, 1], and sigma."""
+    """Return an untrained denoiser. It takes images ``n x band x y x x`` in about [0, 1], and sigma."""
     package, folded = deepinv(), bands * _FOLD**2
     inner = package.models.DRUNet(folded, folded, nc=_WIDTHS, nb=_BLOCKS, pretrained=None)
-    from deepinv.models.precond import EDMPrecond
+    from deepinv.models.precond import EDMPrecond  # optional
 
     for layer in inner.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    for name, layer in inner.named_modules():  # residual branches and the end begin small, or training diverges
+    for name, layer in inner.named_modules():  # residual branches and the last layer start small, or training diverges
         if name.endswith("res.2") or name == "m_tail":
             layer.weight.data.mul_(0.2 if name != "m_tail" else 0.1)
     found = Centred(EDMPrecond(Folded(inner), pixel_std=_SPREAD))
@@ -109,17 +109,23 @@ def network(bands: int = 3) -> nn.Module:
 
 
 def train(images: ImageSet, budget: float, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
-    """(a denoiser, facts for its file) after so many processor seconds of training steps.
+    """Train a denoiser for a number of processor seconds.
 
-    Every step draws patches, noise whose standard deviation is log-uniform in `NOISE`, and takes the squared error,
-    weighted so that it counts alike at every size of noise. The rate falls with the budget, to zero at its end.
+    Every step draws patches, and noise whose standard deviation is log-uniform in `NOISE`. The loss is the squared
+    error, weighted so that all noise levels count equally. The learning rate falls to zero at the end of the budget.
 
     Parameters
     ----------
     images : ImageSet
     budget : float
-        Seconds.
+        Processor seconds.
     seed : int
+
+    Returns
+    -------
+    denoiser : Module
+    card : dict
+        Facts for its file.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -159,12 +165,12 @@ def train(images: ImageSet, budget: float, seed: int = 0) -> tuple[nn.Module, di
 
 
 def save(denoiser: nn.Module, card: Mapping[str, Any], path: Path) -> Path:
-    """Write the denoiser with its facts, replacing the file whole or not at all."""
+    """Write the denoiser and its facts. A failure leaves an existing file unchanged."""
     return write(path, denoiser, {"card": dict(card)})
 
 
 def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """(a denoiser, the facts of its file)."""
+    """Return a denoiser and the facts in its file."""
     header = read_header(path)
     found = network().eval().requires_grad_(False)
     found.load_state_dict({name: weight.float() for name, weight in read_weights(path, header).items()})

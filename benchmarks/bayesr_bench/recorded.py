@@ -1,4 +1,4 @@
-"""Tables that benchmarks recorded: read from their files, with the best values and the verdicts of their columns."""
+"""Recorded tables: read from files, with the best values of columns and the significance of differences."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from bayesr_bench.figures import Merit, merit, target
 Row = dict[str, Any]
 
 _WITH_ERROR = re.compile(r"(-?[\d.]+(?:e[-+]?\d+)?) ± ([\d.]+(?:e[-+]?\d+)?)")
-_REMEDY = "it needs rows and facts, as `bayesr bench` writes them. Leave it out."
+_REMEDY = "a table has rows and facts, as `bayesr bench` writes them. Leave this file out."
 
 LABELS = ("recipe", "system", "model", "rival", "segmentation of", "loss", "variant", "codec", "way", "shown", "engine")
-"""Columns that name what is compared, the likeliest first."""
+"""Columns that name what is compared, in order of preference."""
 
 GROUPS = ("set", "image", "case", "domain", "input", "figure")
-"""Columns within whose values alone rows are comparable."""
+"""Columns that divide a table into groups of comparable rows."""
 
 REFERENCES = ("exact posterior", "high resolution", "truth", "original")
-"""How rows begin that others are measured by, and that are so never the best of them."""
+"""Beginnings of the labels of reference rows, which are never marked as the best."""
 
 SURE = 1.96
-"""Standard errors beyond which a difference is more than noise: two-sided at 5%, normal."""
+"""Standard errors beyond which a difference is significant: a two-sided normal test at 5%."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What ``benchmarks/NAME.json`` holds.
+    """A recorded table, ``NAME.json``.
 
     Attributes
     ----------
     name : str
     rows : list of dict
-        Column -> value; None where a row has none. The column ``X ±`` holds the standard error of ``X``.
+        Values by column; None if a row has no value. The column ``X ±`` holds the standard error of ``X``.
     facts : dict
-        How the table came about: command, date, machine, versions, estimators.
+        Facts of the run: command, date, machine, versions, estimators, notes.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Table:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Columns that are shown: a standard error stands beside its value."""
+        """Columns to show. A standard error is shown with its value."""
         every = list(dict.fromkeys(column for row in self.rows for column in row))
         return [column for column in every if not (column.endswith(" ±") and column[:-2] in every)]
 
@@ -62,43 +62,42 @@ class Table:
 
     @cached_property
     def group(self) -> str | None:
-        """The column within whose values rows are comparable; None where all are."""
+        """The column that divides the table into groups of comparable rows; None if all rows are comparable."""
         return next((column for column in GROUPS if column in self.columns and column != self.label), None)
 
     def groups(self) -> dict[str, list[Row]]:
-        """Comparable rows, under the name of what they share; under "" where all are."""
+        """Return the groups of comparable rows by their value in `group`; one group "" if all rows are comparable."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
             found.setdefault(str(row.get(self.group)) if self.group else "", []).append(row)
         return found
 
     def numeric(self, column: str) -> bool:
-        """Whether the column holds numbers, in one row at least, and nothing else."""
+        """Return whether the column holds at least one number, and nothing else."""
         values = [row.get(column) for row in self.rows]
         return any(map(is_number, values)) and all(value is None or is_number(value) for value in values)
 
     @cached_property
     def nominal(self) -> float | None:
-        """The level of the table's intervals, where its facts name one and only one."""
-        said = {found for value in self.facts.values() for found in re.findall(r"(\d+)% interval", str(value))}
-        said |= {
-            str(round(100 * float(x))) for v in self.facts.values() for x in re.findall(r"at level (0\.\d+)", str(v))
-        }
-        return int(said.pop()) / 100 if len(said) == 1 else None
+        """The level of the table's intervals; None unless its facts name exactly one."""
+        facts = [str(value) for value in self.facts.values()]
+        percents = {int(level) for fact in facts for level in re.findall(r"(\d+)% interval", fact)}
+        percents |= {round(100 * float(level)) for fact in facts for level in re.findall(r"at level (0\.\d+)", fact)}
+        return percents.pop() / 100 if len(percents) == 1 else None
 
     def worth(self, column: str) -> Merit | None:
-        """A function that is larger for better values of a column; None if no value is better.
+        """Return a function that is larger for better values of a column; None if no value is better.
 
-        Columns that compare with others (``X minus Y's``, ``X / Y``) have none: `verdict` judges differences.
+        It is None for columns of differences and ratios (``X minus Y's``, ``X / Y``): for differences see `verdict`.
         """
         if minus(column) or (" / " in column and not column.startswith("spread / skill")):
             return None
         return merit(column, self.nominal)
 
     def best(self, column: str) -> set[int]:
-        """Which rows have the best value of their group; none where the column has no better and worse.
+        """Return the indices of the rows with the best value in their group; none if no value is better.
 
-        Rows that others are measured by are left out, and so is a group of one.
+        Reference rows, and groups of one row, are left out.
         """
         worth = self.worth(column)
         if worth is None or self.label is None or not self.numeric(column):
@@ -112,11 +111,14 @@ class Table:
         return found
 
     def verdict(self, column: str, row: Row) -> str | None:
-        """Of a difference ``X minus REFERENCE's``: "better" or "worse" beyond noise, "even" within it, else None."""
+        """Judge a difference ``X minus REFERENCE's``: "better" or "worse" if it is significant, otherwise "even".
+
+        It is None for other columns, and without a standard error.
+        """
         found = minus(column)
         value, error = row.get(column), row.get(f"{column} ±")
         if found is None or not is_number(value) or not is_number(error):
-            return None  # without its error, a difference is no verdict
+            return None
         direction = target(column)
         if direction is None:
             return None
@@ -125,7 +127,7 @@ class Table:
         return "better" if direction * value > 0 else "worse"
 
     def beaten(self) -> list[dict[str, Any]]:
-        """Where the reference is beaten beyond noise: by which row, in what, on which group, by how much."""
+        """Return all significant differences in which a row beats the reference."""
         found = []
         for row in self.rows:
             for column in self.columns:
@@ -162,14 +164,14 @@ def read(path: Path) -> Table:
         valid = isinstance(facts, dict) and isinstance(rows, list) and bool(rows)
         valid = valid and all(isinstance(row, dict) and row for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidArgument(f"{path} is no recorded table ({error!r}): {_REMEDY}") from error
+        raise InvalidArgument(f"{path} is not a recorded table ({error!r}): {_REMEDY}") from error
     if not valid:
-        raise InvalidArgument(f"{path} is no recorded table: {_REMEDY}")
-    return Table(path.stem, [_apart(row) for row in rows], facts)
+        raise InvalidArgument(f"{path} is not a recorded table: {_REMEDY}")
+    return Table(path.stem, [_split(row) for row in rows], facts)
 
 
-def _apart(row: Row) -> Row:
-    """``X: "0.91 ± 0.02"`` as ``X: 0.91`` and ``X ±: 0.02``."""
+def _split(row: Row) -> Row:
+    """Split cells ``X: "0.91 ± 0.02"`` into ``X: 0.91`` and ``X ±: 0.02``."""
     cells: Row = {}
     for column, value in row.items():
         found = _WITH_ERROR.fullmatch(value) if isinstance(value, str) else None
@@ -178,23 +180,23 @@ def _apart(row: Row) -> Row:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a cell is a finite number."""
+    """Return whether a cell is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def minus(column: str) -> tuple[str, str] | None:
-    """``("X", "REFERENCE")`` of a column ``X minus REFERENCE's``."""
+    """Return ``("X", "REFERENCE")`` for a column ``X minus REFERENCE's``; None for others."""
     found = re.fullmatch(r"(.+) minus (.+)'s", column)
     return (found[1], found[2]) if found else None
 
 
 def values(rows: Iterable[Row], column: str) -> list[float | None]:
-    """A column's numbers; None where a row has none."""
+    """Return the numbers in a column; None for a row without one."""
     return [row[column] if is_number(row.get(column)) else None for row in rows]
 
 
 def bounds(rows: Sequence[Row], column: str) -> dict[str, list[float | None]]:
-    """``low`` and ``high``, one standard error to both sides, for a chart; empty where none was recorded."""
+    """Return ``low`` and ``high``, one standard error on either side, for a chart; empty without standard errors."""
     error = f"{column} ±"
     if not any(is_number(row.get(error)) for row in rows):
         return {}

@@ -1,8 +1,8 @@
-"""Data sets by name: what they are, whose, under which licence, where their files come from, and how they are checked.
+"""Data sets by name: their origin, licence, files and checksums.
 
-Files are known by their SHA-256. A set whose files were made from others has no addresses, and its note says how they
-were made; a folder of such files can be verified all the same. Sets lie in a folder that has ``bench`` for those
-that are measured on, and ``train`` for those that are trained on.
+Files are identified by their SHA-256. A set whose files were derived from others cannot be downloaded, and its note
+says how the files were made. Such a folder can still be verified. A folder of data has the subfolders ``bench``, of
+sets to measure on, and ``train``, of sets to train on.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from bayesr.errors import DataDiffers, DataNotFound, UnknownData
 
 PATH = Path(__file__).with_name("registry.json")
 _TIMEOUT = 60
-"""Seconds without an answer, after which a download is given up."""
+"""Seconds without an answer after which a download fails."""
 _SHOWN = 3
-"""Files that a message names."""
+"""Number of files that a message names."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set of files, and what there is to know of it.
+    """A set of files.
 
     Attributes
     ----------
     name, title, about : str
     folder : str
-        Where it lies, as ``bench/NAME`` or ``train/NAME``.
+        Its place in a folder of data: ``bench/NAME`` or ``train/NAME``.
     licence : str
         As stated by its source.
     citation, source : str
-        The work it is from, and a page.
+        The work to cite, and a page.
     files : mapping of str to str
-        SHA-256 by path in the folder; empty where only `digest` is known.
+        SHA-256 by path in the folder; empty if only `digest` is known.
     addresses : mapping of str to str
-        Where files can be had, by path; empty where they were made from others.
+        URL by path in the folder; empty if the files cannot be downloaded.
     digest : str
-        SHA-256 over sorted lines ``NAME SHA-256``, of all files.
+        SHA-256 over the sorted lines ``NAME SHA-256`` of all files.
     count, bytes : int
-        Number of files, and their size together.
+        Number of files, and their total size.
     note : str
-        How the files were made, where nobody offers them.
+        How the files were made, if they cannot be downloaded.
     """
 
     name: str
@@ -72,7 +72,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class State:
-    """How a folder compares with a set: paths that are missing, and that differ."""
+    """Result of the comparison of a folder with a set: paths that are missing, and paths that differ."""
 
     missing: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
@@ -81,11 +81,11 @@ class State:
         return "differs" if self.differing else "missing" if self.missing else "here"
 
 
-# -- what is known -------------------------------------------------------------------------------
+# -- the registry -------------------------------------------------------------------------------
 
 
 def known() -> dict[str, DataSet]:
-    """Every registered set, by name."""
+    """Return all registered sets by name."""
     return {name: _read(name, entry) for name, entry in json.loads(PATH.read_text(encoding="utf-8")).items()}
 
 
@@ -98,12 +98,12 @@ def _read(name: str, entry: Mapping[str, Any]) -> DataSet:
 
 
 def find(name: str, sets: Mapping[str, DataSet] | None = None) -> DataSet:
-    """The set of a name.
+    """Return the set of a name.
 
     Raises
     ------
     UnknownData
-        If there is none; the message has the names that are known, and those most like it.
+        If there is none. The message lists all names, and the most similar ones first.
     """
     sets = known() if sets is None else sets
     if name in sets:
@@ -113,24 +113,26 @@ def find(name: str, sets: Mapping[str, DataSet] | None = None) -> DataSet:
     raise UnknownData(f"There is no data set {name!r}. {hint}Known are {', '.join(sets)}.")
 
 
-# -- what is here --------------------------------------------------------------------------------
+# -- verification --------------------------------------------------------------------------------
 
 
 def place(data: DataSet, root: Path) -> Path:
-    """Where a set lies: in a `root` with ``bench`` and ``train``, in a `root` that is one of these, or beside it."""
+    """Return the folder of a set.
+
+    `root` is a folder with the subfolders ``bench`` and ``train``, or it is one of these.
+    """
     kind, own = data.folder.split("/", 1)
     candidates = [root / data.folder]
-    if root.name not in {"bench", "train"} - {kind}:  # where sets of the other kind may have the same name
+    if root.name not in {"bench", "train"} - {kind}:  # it may hold another set of the same name
         candidates.append(root / own)
     candidates.append(root.parent / data.folder)
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 
 def verify(data: DataSet, folder: Path) -> State:
-    """Compare the files in a folder with a set; files of other names are none of its business.
+    """Compare the files in a folder with a set. Files with other names are ignored.
 
-    Where only the digest of a set is known, a difference cannot be told from a missing file by name: then ``*``
-    stands for it.
+    If only the digest of the set is known, the files that differ cannot be named: the path is then ``*``.
     """
     if not data.files:
         return _whole(data, folder)
@@ -147,22 +149,22 @@ def _whole(data: DataSet, folder: Path) -> State:
 
 
 def check(data: DataSet, folder: Path) -> None:
-    """The folder holds the set.
+    """Check that a folder holds a set.
 
     Raises
     ------
     DataNotFound
         If files are missing.
     DataDiffers
-        If files are others.
+        If files differ.
     """
     state = verify(data, folder)
     if state.differing:
         one = state.differing[0]
         known = "" if one == "*" else f" (of {one} {checksum(folder / one)}, expected {data.files[one]})"
         raise DataDiffers(
-            f"{data.name} in {folder} is not the set that is registered: {_some(state.differing, data.count)} have "
-            f"another SHA-256{known}. Figures on it are not comparable; {_remedy(data)}."
+            f"{data.name} in {folder} is not the registered set: {_some(state.differing, data.count)} have another "
+            f"SHA-256{known}. Figures on it are not comparable; {_remedy(data)}."
         )
     if state.missing:
         raise DataNotFound(
@@ -179,44 +181,44 @@ def _some(names: tuple[str, ...], count: int) -> str:
 
 def _remedy(data: DataSet) -> str:
     if data.addresses:
-        return f"`bayesr data fetch {data.name}` brings it"
+        return f"download it with `bayesr data fetch {data.name}`"
     return f"it cannot be fetched: {data.note} (source: {data.source})"
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(files: Mapping[str, str]) -> str:
-    """SHA-256 over sorted lines ``NAME SHA-256``."""
+    """Return the SHA-256 over the sorted lines ``NAME SHA-256``."""
     return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).hexdigest()
 
 
-# -- what is fetched -----------------------------------------------------------------------------
+# -- download -----------------------------------------------------------------------------
 
 
 def fetch(data: DataSet, root: Path, advance: Callable[[int], object] = lambda files: None) -> Path:
-    """Download what is missing of a set, or differs, and return its folder.
+    """Download the files of a set that are missing or differ, and return its folder.
 
-    A file is put in its place only once its checksum is right. What was fetched before a failure stays, so that
-    the next call goes on from there.
+    A file is moved to its place only if its checksum is correct. After a failure the downloaded files remain, and the
+    next call continues from there.
 
     Parameters
     ----------
     data : DataSet
     root : Path
-        The set comes to lie in its own folder in it.
+        The folder of data.
     advance : callable
-        Called with a number of files that are there now.
+        Called with the number of files that were completed.
 
     Raises
     ------
     DataNotFound
-        If nobody offers the files, or an address does not answer.
+        If the files cannot be downloaded.
     DataDiffers
-        If what came has another checksum.
+        If a downloaded file has another checksum.
     """
     folder = root / data.folder
     state = verify(data, folder)
@@ -224,35 +226,35 @@ def fetch(data: DataSet, root: Path, advance: Callable[[int], object] = lambda f
         advance(data.count)
         return folder
     if not data.addresses:
-        raise DataNotFound(f"{data.name}: {_remedy(data)}. A folder of its files is taken instead: --data.")
+        raise DataNotFound(f"{data.name}: {_remedy(data)}. If you have its files, name their folder with --data.")
     wanted = (*state.missing, *state.differing)
     advance(data.count - len(wanted))
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as passing:  # on the same disk, so that files are moved, not copied
+    with tempfile.TemporaryDirectory(dir=root) as partial_folder:  # on the same disk, so that moving a file is atomic
         for name in wanted:
-            _one(data, name, folder / name, Path(passing))
+            _one(data, name, folder / name, Path(partial_folder))
             advance(1)
     return folder
 
 
-def _one(data: DataSet, name: str, target: Path, passing: Path) -> None:
+def _one(data: DataSet, name: str, target: Path, partial_folder: Path) -> None:
     address = data.addresses[name]
     pooch.get_logger().setLevel(logging.WARNING)
     download = pooch.HTTPDownloader(timeout=_TIMEOUT)
     try:
-        came = Path(pooch.retrieve(address, None, fname="file", path=passing, downloader=partial(download)))
+        came = Path(pooch.retrieve(address, None, fname="file", path=partial_folder, downloader=partial(download)))
     except OSError as error:
         raise DataNotFound(
-            f"{name} of {data.name} could not be fetched from {address}: {error}. Files that came before it stay, and "
-            "the same command goes on from there."
+            f"{name} of {data.name} could not be fetched from {address}: {error}. Files that were fetched before "
+            "remain, and the same command continues from there."
         ) from error
     found = checksum(came)
     if found != data.files[name]:
         came.unlink()
         raise DataDiffers(
             f"{name} of {data.name}, fetched from {address}, has SHA-256 {found}, not {data.files[name]}, and was "
-            "thrown away: something on the way answers in its place, or the source has changed. Try another network, "
-            "or take the files from elsewhere and name their folder with --data."
+            "deleted: a proxy answered in place of the source, or the source has changed. Try another network, or "
+            "get the files from elsewhere and name their folder with --data."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     came.replace(target)

@@ -59,3 +59,16 @@ def retina_data(tmp_path_factory):
             mask[slice(*rows)] = True
             PIL.Image.fromarray(mask).save(place / part / f"Image_{name}_{suffix}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def nuclei(tmp_path_factory):
+    """(sets, images to train on): dark ones, and a bright one that is not fluorescence."""
+    root, random = tmp_path_factory.mktemp("systems"), np.random.default_rng(0)
+    for place, count in ((root / "bench" / "dsb2018" / "images", 3), (root / "nuclei", 20)):
+        place.mkdir(parents=True)
+        for k in range(count):
+            blocks = random.integers(0, 200, (12, 11), dtype=np.uint8) // 3
+            PIL.Image.fromarray(blocks.repeat(4, 0).repeat(4, 1)).save(place / f"{k}.png")
+        PIL.Image.fromarray(np.full((48, 44), 220, np.uint8)).save(place / "bright.png")
+    return root / "bench", root / "nuclei"

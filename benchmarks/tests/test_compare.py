@@ -112,8 +112,8 @@ def test_rows_are_named_by_the_fewest_columns_that_tell_them_apart():
     [
         (table(name="another"), "different tables"),
         (table(protocol="bilinear"), "protocols"),
-        (table([{"recipe": "x", "CRPS": 1.0}]), "other tables"),
-        (table([{"a": 1}, {"a": 1}]), "told apart"),
+        (table([{"recipe": "x", "CRPS": 1.0}]), "different columns"),
+        (table([{"a": 1}, {"a": 1}]), "equal rows"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(other, said):
@@ -164,7 +164,7 @@ def test_the_command_lists_facts_first_and_fails_only_when_asked(files):
 def test_what_is_no_table_is_said(text, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(BayesrError, match="no recorded table"):
+    with pytest.raises(BayesrError, match="not a recorded table"):
         read(path)
     with pytest.raises(DataNotFound, match="There is no file"):
         read(tmp_path / "none.json")

@@ -20,8 +20,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 from bayesr.cli import main
 from bayesr.errors import DataNotFound, InvalidArgument, NotAnImage
 from bayesr_bench.rating.opinion import differences, interval, opinions
-from bayesr_bench.rating.ratings import COLUMNS, Rating, Sheet, read
-from bayesr_bench.rating.server import RatingServer, Sitting
+from bayesr_bench.rating.ratings import COLUMNS, Rating, RatingFile, read
+from bayesr_bench.rating.server import RatingServer, Session
 from bayesr_bench.rating.study import decoded, gather, nearest, order
 from tests.browser import browser
 
@@ -55,7 +55,7 @@ def study(folders, tmp_path):
 
     def start(rater="ann", **options):
         pictures = gather(folders)
-        server = RatingServer(Sitting(pictures, Sheet(tmp_path / "ratings.csv", pictures, rater, 0), **options))
+        server = RatingServer(Session(pictures, RatingFile(tmp_path / "ratings.csv", pictures, rater, 0), **options))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         running.append((server, thread))
@@ -260,37 +260,37 @@ def test_folders_that_cannot_be_compared_are_refused(folders, tmp_path):
 def test_a_csv_of_something_else_is_refused(folders, tmp_path):
     pictures = gather(folders)
     path = tmp_path / "ratings.csv"
-    sheet = Sheet(path, pictures, "ann", 0)
-    sheet.append(pictures[0], 3)
+    file = RatingFile(path, pictures, "ann", 0)
+    file.append(pictures[0], 3)
     for known, message in (
         ([p for p in pictures if p.system != pictures[0].system], "other systems"),
         ([p for p in pictures if p.image != pictures[0].image], "other images"),
     ):
         with pytest.raises(InvalidArgument, match=message):
-            Sheet(path, known, "ann", 0)
+            RatingFile(path, known, "ann", 0)
     Image.new("RGB", (16, 12)).save(pictures[0].path)
     with pytest.raises(InvalidArgument, match="another version"):
-        Sheet(path, gather(folders), "ann", 0)
+        RatingFile(path, gather(folders), "ann", 0)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(InvalidArgument, match="holds no ratings"):
-        Sheet(path, pictures, "ann", 0)
+    with pytest.raises(InvalidArgument, match="does not hold ratings"):
+        RatingFile(path, pictures, "ann", 0)
     path.write_text(",".join(COLUMNS) + "\nann,secretive,tabby,6,,0,\n")
     with pytest.raises(InvalidArgument, match="line 2"):
         read(path)
     with pytest.raises(InvalidArgument, match="name"):
-        Sheet(path, pictures, " ", 0)
+        RatingFile(path, pictures, " ", 0)
 
 
 def test_a_line_that_was_cut_short_is_dropped_and_nothing_else(folders, tmp_path):
     pictures = gather(folders)
     path = tmp_path / "ratings.csv"
-    sheet = Sheet(path, pictures, "ann", 0)
-    sheet.append(pictures[0], 3)
+    file = RatingFile(path, pictures, "ann", 0)
+    file.append(pictures[0], 3)
     whole = path.read_text()
-    sheet.append(pictures[1], 4)
+    file.append(pictures[1], 4)
     for cut in range(len(whole), len(path.read_text())):
         path.write_text((whole + path.read_text()[len(whole) :])[:cut])
-        again = Sheet(path, pictures, "ann", 0)
+        again = RatingFile(path, pictures, "ann", 0)
         assert again.rated == pictures[:1]
         again.append(pictures[1], 4)
         assert [(r.image, r.score) for r in read(path)] == [(pictures[0].image, 3), (pictures[1].image, 4)]
@@ -436,11 +436,11 @@ def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path, told):
 
 def test_a_zoom_or_port_that_cannot_be_is_refused(folders, tmp_path):
     pictures = gather(folders)
-    sheet = Sheet(tmp_path / "ratings.csv", pictures, "ann", 0)
+    file = RatingFile(tmp_path / "ratings.csv", pictures, "ann", 0)
     with pytest.raises(InvalidArgument, match="zoom"):
-        Sitting(pictures, sheet, zoom=0)
+        Session(pictures, file, zoom=0)
     with pytest.raises(InvalidArgument, match="Port"):
-        RatingServer(Sitting(pictures, sheet), port=70000)
+        RatingServer(Session(pictures, file), port=70000)
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""Members against the truth."""
+
 import json
 
 import numpy as np
@@ -7,33 +9,16 @@ from click.testing import CliRunner
 from scipy.ndimage import gaussian_filter
 
 from bayesr.cli import main
+from bayesr_bench import two_sample
 from bayesr_bench.sets import Picture, answer
 from bayesr_bench.tables import realism
-from bayesr_bench.tables.realism import EDGES, Exhibit, area, exhibits_of, of_power, powers, told_apart
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """A budget of a second."""
-    monkeypatch.setattr(realism, "STEPS", 25)
-    monkeypatch.setattr(realism, "BATCH", 8)
-    monkeypatch.setattr(realism, "TESTED", 16)
+from bayesr_bench.tables.realism import of_power, pairs_of
 
 
 def noise(count, sigma=0.0, bands=1, seed=0):
     random = np.random.default_rng(seed)
     images = random.normal(128, 20, (count, bands, 64, 48))
     return gaussian_filter(images, (0, 0, sigma, sigma)).clip(0, 255).round().astype(np.uint8)
-
-
-def exhibits(shown, truth):
-    return [Exhibit(a[None], b, np.full(b.shape, 128, np.float32)) for a, b in zip(shown, truth, strict=True)]
-
-
-def test_power_is_known_of_noise():
-    found = powers(np.random.default_rng(0).normal(0, 3, (6, 2, 96, 120)))
-    assert found.shape == (len(EDGES) - 1,)
-    np.testing.assert_allclose(found[1:], 9, rtol=0.1)
 
 
 def test_power_says_by_how_much_and_where():
@@ -57,35 +42,20 @@ def test_colour_counts_by_itself():
     assert np.isnan(of_power([noise(1)], list(noise(1, seed=1)))["power of colour"])
 
 
-def test_area():
-    random = np.random.default_rng(0)
-    a, b = random.normal(0, 1, 400), random.normal(1, 1, 300)
-    assert area(a, b) == pytest.approx(np.mean(b[:, None] > a), abs=1e-12)
-    assert area(a, a) == 0.5 and area(a, a + 100) == 1 and area(b, a) == pytest.approx(1 - area(a, b))
-
-
-def test_equals_are_not_told_apart_and_others_are(short):
-    truth = noise(16)
-    same, error = told_apart(exhibits(noise(16, seed=1), truth), 0)
-    assert abs(same - 0.5) < max(4 * error, 0.1)
-    assert told_apart(exhibits(noise(16, 0.7, seed=1), truth), 0)[0] > 0.9
-    assert told_apart(exhibits(noise(16, seed=1), truth), 0) == (same, error)
-    assert np.isnan(told_apart(exhibits(noise(3), truth[:3]), 0)).all()
-
-
 def test_the_truth_that_is_shown_reproduces_the_input(model, photo):
     high = photo[: photo.shape[0] // 4 * 4].repeat(2, 0).repeat(2, 1)
     found = answer(model, Picture(high, False), 4)
     shows = {"members": lambda a: a.members, realism.ITSELF: lambda a: a.truth[None]}
-    exhibit = exhibits_of(found, shows, model.observation)["members"]
-    assert exhibit.shown.dtype == exhibit.truth.dtype == np.uint8 and exhibit.shown.shape[0] == 4
-    away = np.abs(exhibit.truth - found.truth)
+    pair = pairs_of(found, shows, model.observation)["members"]
+    assert pair.images.dtype == pair.truth.dtype == np.uint8 and pair.images.shape[0] == 4
+    away = np.abs(pair.truth - found.truth)
     inside = (found.truth > 8) & (found.truth < 247)
     assert away[inside].max() <= 3 and away.mean() < 0.5
 
 
-def test_the_table(model, short, tmp_path, monkeypatch):
-    monkeypatch.setattr(realism, "STEPS", 3)
+def test_the_table(model, tmp_path, monkeypatch):
+    for name, value in dict(STEPS=3, BATCH=8, TESTED=16).items():
+        monkeypatch.setattr(two_sample, name, value)
     file = model.save(tmp_path / "tiny.safetensors")
     (tmp_path / "set5").mkdir()
     for k, image in enumerate(noise(5, 1.0, bands=3)):

@@ -95,8 +95,8 @@ def test_every_set_says_what_it_is_and_may_be_used_for():
 def test_an_unknown_name_lists_those_that_are_known():
     with pytest.raises(UnknownData, match=r"Did you mean .*set5.* Known are set5, set14, bsd100"):
         find("seet5")
-    with pytest.raises(UnknownData, match=r"^There is no data set 'photographs of mine'. Known are"):
-        find("photographs of mine")
+    with pytest.raises(UnknownData, match=r"^There is no data set 'a folder of mine'. Known are"):
+        find("a folder of mine")
 
 
 # -- fetching ------------------------------------------------------------------------------------
@@ -130,12 +130,12 @@ def test_a_checksum_that_differs_is_said_and_leaves_nothing_half_written(source,
         rest = {f"bench/some/{name}": content for name, content in CONTENTS.items() if name != "sub/d.png"}
         assert contents(tmp_path / "root") == rest
         (source / "d.png").write_bytes(b"")
-        assert contents(fetch(of(base), tmp_path / "root")) == CONTENTS, "and goes on from there"
+        assert contents(fetch(of(base), tmp_path / "root")) == CONTENTS, "and continues from there"
 
 
 def test_what_does_not_answer_is_said(source, tmp_path):
     (source / "d.png").unlink()
-    with serving(source) as (base, _), pytest.raises(DataNotFound, match=r"sub/d.png .*404.* goes on from there"):
+    with serving(source) as (base, _), pytest.raises(DataNotFound, match=r"sub/d.png .*404.* continues from there"):
         fetch(of(base), tmp_path / "root")
     with pytest.raises(DataNotFound, match="could not be fetched"):
         fetch(of(base), tmp_path / "nobody listens there any more")

@@ -6,13 +6,13 @@ from click.testing import CliRunner
 
 from bayesr.cli import main
 from bayesr_bench.sets import read_folder, read_set
-from bayesr_bench.tables.sheet import SIDE, chosen, draw, liveliest, row_of
+from bayesr_bench.tables.sheet import SIDE, chosen, draw, highest_contrast, row_of
 
 
-def test_the_liveliest_crop():
+def test_the_crop_of_highest_contrast():
     pixels = np.zeros((200, 150, 3), np.uint8)
     pixels[100:140, 60:100] = 255
-    top, left = liveliest(pixels, 50)
+    top, left = highest_contrast(pixels, 50)
     assert 60 < top <= 130 and 20 < left <= 90
 
 

@@ -136,20 +136,20 @@ def test_every_recorded_table_can_be_drawn(path):
 
 def test_what_is_no_table_is_said(folder, tmp_path):
     out = tmp_path / "page.html"
-    with pytest.raises(InvalidArgument, match=r"registry\.json is no recorded table"):
+    with pytest.raises(InvalidArgument, match=r"registry\.json is not a recorded table"):
         write([folder / "registry.json"], out)
     with pytest.raises(InvalidArgument, match=r"neither a recorded table \(.json\) nor"):
         write([folder / "notes.md"], out)
     (folder / "broken.json").write_text('{"rows": [')
-    with pytest.raises(InvalidArgument, match="no recorded table"):
+    with pytest.raises(InvalidArgument, match="not a recorded table"):
         write([folder / "broken.json"], out)
     (folder / "none.json").write_text('{"rows": [], "facts": {}}')
-    with pytest.raises(InvalidArgument, match="no recorded table"):
+    with pytest.raises(InvalidArgument, match="not a recorded table"):
         write([folder / "none.json"], out)
     with pytest.raises(DataNotFound, match=r"no .*elsewhere"):
         write([tmp_path / "elsewhere"], out)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataNotFound, match="No recorded table"):
+    with pytest.raises(DataNotFound, match="no recorded table"):
         write([tmp_path / "empty"], out)
     with pytest.raises(DataNotFound, match="nothing"):
         write([], out)

@@ -1,1 +1,1 @@
-"""What this distribution adds to the command line of bayesr."""
+"""Commands that this distribution adds to the command line of bayesr."""

@@ -1,14 +1,14 @@
 """``bayesr bench``: the tables, and the tools that run and compare them.
 
-Tables are found by their files, and the first line of a file is its line of help, so that ``bayesr bench --help``
-imports none of them.
+Each module of `bayesr_bench.tables` is a table. The first line of its docstring is read from the file, so that
+``bayesr bench --help`` imports no table.
 """
 
 from __future__ import annotations
 
 import re
 from importlib import import_module
-from importlib.resources import files
+from pathlib import Path
 
 import click
 
@@ -16,32 +16,30 @@ _TOOLS = {
     "all": ("everything", "Run the main tables, one after the other."),
     "compare": ("compare", "Show what changed beyond noise between two recordings of a table."),
 }
-"""Commands that are no tables: their module and their line of help."""
+"""Commands that are not tables: the module of each, and its line of help."""
+_FOLDER = Path(__file__).parent.parent / "tables"
 _FIRST_LINE = re.compile(r'r?"""(.+?)(?:"""|\n|\Z)')
 
 
 def tables() -> dict[str, str]:
-    """The line of help of every table, by name: the first line of the modules in `bayesr_bench.tables`."""
+    """Return the line of help of every table by its name: the first lines of the modules in `bayesr_bench.tables`."""
     found = {}
-    for file in files("bayesr_bench.tables").iterdir():
-        name = file.name.removesuffix(".py")
-        if name == file.name or name.startswith("_"):
-            continue
+    for file in sorted(_FOLDER.glob("[!_]*.py")):
         with file.open(encoding="utf-8") as text:
             line = _FIRST_LINE.match(text.readline())
-        found[name] = line[1] if line else ""
-    return dict(sorted(found.items()))
+        found[file.stem] = line[1] if line else ""
+    return found
 
 
 def command_of(name: str) -> click.Command:
-    """The command of a table or a tool; its module is imported."""
+    """Import the module of a table or a tool, and return its command."""
     module = _TOOLS[name][0] if name in _TOOLS else f"tables.{name}"
     found: click.Command = import_module(f"bayesr_bench.{module}").command
     return found
 
 
 class _Tables(click.Group):
-    """Imports the module of a table only when it is called: tables need nearly all of bayesr."""
+    """A group that imports the module of a table only when it is called, since tables need most of bayesr."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_TOOLS, *tables()]
@@ -58,4 +56,4 @@ class _Tables(click.Group):
 
 @click.group(cls=_Tables)
 def bench() -> None:
-    """Measure what bayesr claims, and record it."""
+    """Measure models and methods, and record the results as tables."""

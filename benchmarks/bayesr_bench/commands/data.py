@@ -1,4 +1,4 @@
-"""``bayesr data``: the sets of images that tables are measured and models trained on."""
+"""``bayesr data``: the data sets that tables use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 @click.group()
 def data() -> None:
-    """Sets of images by name: what there is, fetching, checking."""
+    """List, fetch and verify data sets."""
 
 
 def _folder(given: Path | None) -> Path | None:
-    """The folder of sets, or None where there is none yet."""
-    from bayesr.errors import DataNotFound
-    from bayesr_bench.options import data_folder
+    """Return the folder of data; None if there is none yet."""
+    from bayesr.errors import DataNotFound  # start-up time
+    from bayesr_bench.options import data_folder  # start-up time
 
     if given is not None:
         return data_folder(given)
@@ -27,15 +27,15 @@ def _folder(given: Path | None) -> Path | None:
 
 _where = click.option(
     "--data", "folder", type=click.Path(path_type=Path),
-    help="Folder of sets.  [default: $BAYESR_DATA, else what was fetched]",
+    help="Folder of data.  [default: $BAYESR_DATA, else the folder of `bayesr data fetch`]",
 )  # fmt: skip
 
 
 @data.command("list")
 @_where
 def show(folder: Path | None) -> None:
-    """Names, sizes, licences and sources of all sets, and whether they are here."""
-    from bayesr_bench.registry import known, place, verify
+    """Show the name, size, licence and source of every set, and whether it is present."""
+    from bayesr_bench.registry import known, place, verify  # start-up time
 
     root = _folder(folder)
     for name, one in known().items():
@@ -49,15 +49,17 @@ def show(folder: Path | None) -> None:
 
 @data.command()
 @click.argument("names", nargs=-1)
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder, instead of the user's cache.")
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to, instead of the user's cache."
+)
 def fetch(names: tuple[str, ...], to: Path | None) -> None:
-    """Download sets, by default all that can be had, and check every file; what is there already is kept.
+    """Download sets, by default all that are available, and check every file. Files that are present are kept.
 
-    They come to lie in the folders bench and train of a cache folder, where tables look for them, or of --to.
+    Sets are written to the folders bench and train of a cache folder, where tables look for them, or of --to.
     """
-    from bayesr.progress import progress
-    from bayesr_bench import registry
-    from bayesr_bench.options import cache
+    from bayesr.progress import progress  # start-up time
+    from bayesr_bench import registry  # start-up time
+    from bayesr_bench.options import cache  # start-up time
 
     sets = registry.known()
     chosen = [registry.find(name, sets) for name in dict.fromkeys(names)]
@@ -74,15 +76,15 @@ def fetch(names: tuple[str, ...], to: Path | None) -> None:
 @click.argument("names", nargs=-1)
 @_where
 def verify(names: tuple[str, ...], folder: Path | None) -> None:
-    """Compare sets in a folder, by default all that lie in it, with their checksums."""
-    from bayesr_bench import registry
-    from bayesr_bench.options import data_folder
+    """Compare sets in a folder, by default all that it holds, with their checksums."""
+    from bayesr_bench import registry  # start-up time
+    from bayesr_bench.options import data_folder  # start-up time
 
     root, sets = data_folder(folder), registry.known()
     chosen = [registry.find(name, sets) for name in dict.fromkeys(names)]
     chosen = chosen or [one for one in sets.values() if registry.place(one, root).is_dir()]
     for one in chosen:
         registry.check(one, registry.place(one, root))
-        click.echo(f"{one.name}: all {one.count} files are those of the registry")
+        click.echo(f"{one.name}: all {one.count} files match the registry")
     if not chosen:
-        click.echo(f"There is none of the sets in {root}.")
+        click.echo(f"{root} holds none of the sets.")

@@ -1,9 +1,7 @@
-"""``bayesr rate``."""
+"""``bayesr rate``: mean-opinion-score tests on a local page, and their results."""
 
 from __future__ import annotations
 
-import csv
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,24 +10,34 @@ import click
 Row = dict[str, object]
 
 MEANING = (
-    "MOS: mean of all scores, 1 (bad) to 5 (excellent); 1 to 5: how many of each. Intervals at 95%: of the MOS by the "
-    "pigeonhole bootstrap over raters and images, of differences by the bootstrap over images, raters as they are. "
-    "p: Wilcoxon's signed-rank test over images, corrected by Holm for all pairs."
+    "MOS: mean of all scores, 1 (bad) to 5 (excellent); 1 to 5: number of ratings with this score. 95% intervals: of "
+    "the MOS by the pigeonhole bootstrap over raters and images, of differences by the bootstrap over images with "
+    "fixed raters. p: Wilcoxon's signed-rank test over images, with Holm's correction for all pairs."
 )
 
 
 @click.command()
 @click.argument("systems", nargs=-1, metavar="SYSTEM=FOLDER...")
-@click.option("--reference", type=click.Path(path_type=Path), help="Originals to calibrate the rater on, not rated.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The CSV that ratings are added to.")
-@click.option("--rater", default="anonymous", show_default=True, help="Who rates: ratings of one rater go on.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, with the rater.")
-@click.option("--zoom", default=1, show_default=True, help="Screen pixels along the side of a pixel.")
-@click.option("--scale", default=4, show_default=True, help="Of the nearest neighbour that is shown for a 1.")
-@click.option("--port", default=0, show_default=True, help="Of the local page; 0 takes a free one.")
-@click.option("--no-open", is_flag=True, help="Print the address and open no browser.")
 @click.option(
-    "--summary", type=click.Path(path_type=Path), metavar="CSV", help="Say what the ratings of CSV say, and end."
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="Folder of originals that show the rater scores 1 and 5; they are not rated.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV to append ratings to.")
+@click.option(
+    "--rater", default="anonymous", show_default=True, help="Name of the rater, whose earlier ratings are continued."
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the order, together with the rater."
+)
+@click.option("--zoom", default=1, show_default=True, help="Screen pixels per image pixel along a side.")
+@click.option(
+    "--scale", default=4, show_default=True, help="Scale factor of the nearest-neighbour images that show score 1."
+)
+@click.option("--port", default=0, show_default=True, help="Port of the local page; 0 for any free one.")
+@click.option("--no-open", is_flag=True, help="Print the address, and do not open a browser.")
+@click.option(
+    "--summary", type=click.Path(path_type=Path), metavar="CSV", help="Summarise the ratings in CSV, and exit."
 )
 def rate(
     systems: tuple[str, ...],
@@ -43,53 +51,55 @@ def rate(
     no_open: bool,
     summary: Path | None,
 ) -> None:
-    """Rate images of several systems blind, from 1 (bad) to 5 (excellent), on a page of this machine.
+    """Rate images of several systems blind, from 1 (bad) to 5 (excellent), on a local page.
 
-    Each SYSTEM=FOLDER names a system and the folder of its images; all folders hold images of the same names and
-    sizes. Ratings are written at once: the same command goes on where a rater was. To have the original rated as
-    well, give it as a system.
+    Each SYSTEM=FOLDER names a system and the folder of its images. All folders hold images of the same names and
+    sizes. Every rating is saved at once, and the same command continues where the rater stopped. To have the originals
+    rated too, give them as a system.
     """
-    from bayesr.errors import InvalidArgument
+    import signal  # start-up time
+
+    from bayesr.errors import InvalidArgument  # start-up time
 
     if summary is not None:
         if systems:
-            raise InvalidArgument("--summary takes the ratings alone: leave the systems out.")
+            raise InvalidArgument("--summary needs the ratings only: leave the systems out.")
         _summarise(summary)
         return
     if out is None:
-        raise InvalidArgument("Say where ratings go: --out ratings.csv.")
-    from bayesr_bench.rating.ratings import Sheet
-    from bayesr_bench.rating.server import RatingServer, Sitting
-    from bayesr_bench.rating.study import gather
+        raise InvalidArgument("Name the file for the ratings: --out ratings.csv.")
+    from bayesr_bench.rating.ratings import RatingFile  # start-up time
+    from bayesr_bench.rating.server import RatingServer, Session  # start-up time
+    from bayesr_bench.rating.study import gather  # start-up time
 
     pictures = gather(_folders(systems))
-    sitting = Sitting(pictures, Sheet(out, pictures, rater, seed), reference, scale, zoom)
-    with RatingServer(sitting, port) as server:
-        state = sitting.state()
+    session = Session(pictures, RatingFile(out, pictures, rater, seed), reference, scale, zoom)
+    with RatingServer(session, port) as server:
+        state = session.state()
         click.echo(f"{state['total']} images to rate, {state['done']} of them rated by {rater}; ratings go to {out}")
-        click.echo(f"Rate at {server.url} (Ctrl-C ends; the same command goes on)")
+        click.echo(f"Rate at {server.url} (Ctrl-C ends; the same command continues)")
         if not no_open:
-            import webbrowser
+            import webbrowser  # start-up time
 
             webbrowser.open(server.url)
-        # What a script begins in the background ignores Ctrl-C; and who tells it to terminate has ratings too.
-        for told in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(told, signal.default_int_handler)
+        # A process that a script starts in the background ignores SIGINT, and SIGTERM should end it as cleanly.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            state = sitting.state()
-            click.echo(f"\n{state['done']} of {state['total']} are rated. What they say: bayesr rate --summary {out}")
+            state = session.state()
+            click.echo(f"\n{state['done']} of {state['total']} are rated. For the results: bayesr rate --summary {out}")
 
 
 def _folders(systems: Sequence[str]) -> dict[str, Path]:
-    from bayesr.errors import InvalidArgument
+    from bayesr.errors import InvalidArgument  # start-up time
 
     folders: dict[str, Path] = {}
     for given in systems:
         name, equals, folder = given.partition("=")
         if not (name.strip() and name.isprintable() and equals and folder):
-            raise InvalidArgument(f"{given!r} names no system: give NAME=FOLDER.")
+            raise InvalidArgument(f"{given!r} does not name a system: give NAME=FOLDER.")
         if name in folders:
             raise InvalidArgument(f"The system {name!r} is given twice.")
         folders[name] = Path(folder)
@@ -97,8 +107,8 @@ def _folders(systems: Sequence[str]) -> dict[str, Path]:
 
 
 def _summarise(path: Path) -> None:
-    from bayesr_bench.rating.opinion import differences, opinions
-    from bayesr_bench.rating.ratings import read
+    from bayesr_bench.rating.opinion import differences, opinions  # start-up time
+    from bayesr_bench.rating.ratings import read  # start-up time
 
     ratings = read(path)
     scores: list[Row] = [
@@ -115,17 +125,19 @@ def _summarise(path: Path) -> None:
         }
         for c in differences(ratings)
     ]  # fmt: skip
-    for what, rows in (("mos", scores), ("differences", pairs)):
+    for kind, rows in (("mos", scores), ("differences", pairs)):
         if rows:
-            _show(rows, path.with_name(f"{path.stem}-{what}.csv"))
+            _show(rows, path.with_name(f"{path.stem}-{kind}.csv"))
     if not pairs and len(scores) > 1:
-        click.echo("No differences: no rater has rated an image by all systems yet.")
+        click.echo("There are no differences yet: no rater has rated an image of every system.")
     click.echo(MEANING)
 
 
 def _show(rows: Sequence[Row], out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    import csv  # start-up time
+
+    from rich.console import Console  # start-up time
+    from rich.table import Table  # start-up time
 
     table = Table(*rows[0])
     for row in rows:

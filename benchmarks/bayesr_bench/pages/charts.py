@@ -1,4 +1,4 @@
-"""Charts of recorded tables and of training histories, as `charts.js` draws them: only where they say something."""
+"""Charts of recorded tables and of training histories, as specifications for `charts.js`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bayesr_bench.figures import COVERAGE
 from bayesr_bench.recorded import Row, Table, bounds, is_number, values
 
 Spec = dict[str, Any]
-"""What ``bayesrChart(element, spec)`` takes."""
+"""The second argument of ``bayesrChart(element, spec)``."""
 
 MOST = 9
-"""Charts of one table."""
+"""Largest number of charts of a table."""
 COLOURS = 6
-"""Series that have a colour of their own."""
+"""Number of series with a colour of their own."""
 
 
 def of_table(table: Table) -> list[Spec]:
-    """The charts of a table, by the first rules that its columns fit; none for most others."""
+    """Return the charts of a table by the first rules that apply to its columns; there may be none."""
     for rules in _RULES:
         found = [spec for rule in rules for spec in rule(table)]
         if found:
@@ -30,7 +30,7 @@ def of_table(table: Table) -> list[Spec]:
 
 
 def of_history(records: Sequence[Record]) -> list[Spec]:
-    """The losses of a training and its scores on held-out images, by step; lines stand where a stage begins."""
+    """Return charts of the losses and of the held-out scores by step. Lines mark the beginnings of stages."""
     steps = [record["step"] for record in records]
     starts = [records[0]] + [b for a, b in pairwise(records) if a.get("stage") != b.get("stage")]
     marks = [{"at": record["step"], "label": str(record["stage"])} for record in starts if record.get("stage")]
@@ -59,7 +59,7 @@ def _points(name: str, x: Sequence[Any], y: Sequence[Any], **more: Any) -> Spec:
 
 
 def _split(rows: Sequence[Row], column: str | None) -> dict[str, list[Row]]:
-    """Rows by the values of a column, in their order; all under "" without one."""
+    """Group rows by the values of a column, in their order. Without a column all rows have the key ""."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(str(row.get(column)) if column else "", []).append(row)
@@ -71,7 +71,7 @@ def _where(group: str) -> str:
 
 
 def _trade(table: Table) -> Iterator[Spec]:
-    """CRPS against the energy score, and against what it costs: one chart a group, named points."""
+    """CRPS against the energy score and against the time: one chart for each group, with named points."""
     crps = next((name for name in ("CRPS", "fair CRPS") if name in table.columns), None)
     costs = [name for name in table.columns if name.startswith("seconds") and " / " not in name]
     energy = next((name for name in table.columns if name.startswith("energy score") and table.worth(name)), None)
@@ -94,7 +94,7 @@ def _trade(table: Table) -> Iterator[Spec]:
 
 
 def _coverage(table: Table) -> Iterator[Spec]:
-    """How near to the nominal level intervals cover."""
+    """Empirical coverage and the nominal level."""
     column = next((name for name in COVERAGE if name in table.columns), None)
     if table.label is None or column is None or table.nominal is None:
         return
@@ -105,14 +105,14 @@ def _coverage(table: Table) -> Iterator[Spec]:
             names = [str(row.get(table.label)) for row in known]
             series.append(_points(group, values(known, column), names, **bounds(known, column)))
     x = {
-        "label": f"share covered; the nominal level is {table.nominal:g}",
+        "label": f"empirical coverage; the nominal level is {table.nominal:g}",
         "marks": [{"at": table.nominal, "label": "nominal"}],
     }
     yield {"title": "Coverage", "x": x, "y": {}, "series": series}
 
 
 def _ratios(table: Table) -> Iterator[Spec]:
-    """Ratios to an exact posterior, which is 1."""
+    """Ratios to the exact posterior."""
     exact = next((row for row in table.rows if row.get(table.label or "") == "exact posterior"), None)
     if exact is None:
         return
@@ -128,15 +128,19 @@ def _ratios(table: Table) -> Iterator[Spec]:
 
 
 def _by_set(table: Table) -> Iterator[Spec]:
-    """Figures down the side, sets along the top: those of one unit together."""
+    """Tables with a row for each figure and a column for each set: figures of one unit share a chart."""
     if table.columns[0] != "figure" or not all(table.numeric(name) for name in table.columns[1:]):
         return
     sets = table.columns[1:]
     nominal = [{"at": table.nominal, "label": "nominal"}] if table.nominal else []
     for title, wanted, y in (
         ("PSNR", ("bicubic PSNR", "A+ y PSNR", "PSNR"), {"label": "dB"}),
-        ("CRPS and what it is measured by", ("fair CRPS", "climatology CRPS", "MAE of mean"), {"label": "grey levels"}),
-        ("Coverage", ("covered", "covered, median", "covered, worst"), {"label": "share", "marks": nominal}),
+        ("CRPS and its references", ("fair CRPS", "climatology CRPS", "MAE of mean"), {"label": "grey levels"}),
+        (
+            "Coverage",
+            ("covered", "covered, median", "covered, worst"),
+            {"label": "empirical coverage", "marks": nominal},
+        ),
     ):
         rows = [row for row in table.rows if row.get("figure") in wanted]
         if rows:
@@ -145,7 +149,7 @@ def _by_set(table: Table) -> Iterator[Spec]:
 
 
 def _scaling(table: Table) -> Iterator[Spec]:
-    """Memory and time of growing images."""
+    """Memory and time by the size of images."""
     if "image" not in table.columns or "way" not in table.columns:
         return
     for column in ("peak MiB", "seconds", "Mpixel/s"):
@@ -162,7 +166,7 @@ def _scaling(table: Table) -> Iterator[Spec]:
 
 
 def _reliability(table: Table) -> Iterator[Spec]:
-    """Coverage by nominal level."""
+    """Empirical coverage by nominal level."""
     if not {"level", "covered"} <= set(table.columns):
         return
     series = []
@@ -177,7 +181,7 @@ def _reliability(table: Table) -> Iterator[Spec]:
 
 
 def _growth(table: Table) -> Iterator[Spec]:
-    """Figures along a column of sizes: workers, pixels, training scenes."""
+    """Figures by the number of workers, pixels, or training scenes."""
     along = next((name for name in ("workers", "pixels", "training scenes") if name in table.columns), None)
     if along is None:
         return
@@ -191,7 +195,7 @@ def _growth(table: Table) -> Iterator[Spec]:
     wanted = ("efficiency", "scheduler busy", "coverage", "ratio", "naive ratio", "epistemic", "error of the mean")
     for column in [name for name in wanted if name in table.columns]:
         known = [v for v in values(named, column) if v is not None and v > 0]
-        wide = len(known) > 0.8 * len(named) and max(known) / min(known) > 50  # what is estimated may fall below 0
+        wide = len(known) > 0.8 * len(named) and max(known) / min(known) > 50  # estimates may be below 0
         series = []
         for kind, rows in _split(named, "kind").items():
             places = values(rows, along) if log else [str(row.get(along)) for row in rows]
@@ -216,7 +220,7 @@ def _tests(table: Table) -> Iterator[Spec]:
 
 
 def _dots(table: Table) -> Iterator[Spec]:
-    """Figures that have standard errors: a row each, and a chart for each group, for their ranges differ."""
+    """Figures with standard errors, in a chart for each group, since their ranges differ."""
     if table.label is None:
         return
     traded = ("CRPS", "energy score") if any(name.startswith("energy score") for name in table.columns) else ()
@@ -238,7 +242,7 @@ def _dots(table: Table) -> Iterator[Spec]:
 
 
 def _against(table: Table) -> Iterator[Spec]:
-    """Ratios to something else, as the name of the column says it."""
+    """Columns of ratios."""
     column = next((name for name in table.columns if " / " in name and table.numeric(name)), None)
     named = [name for name in table.columns if not table.numeric(name)]
     if column is None or not named or len(table.rows) > 30:

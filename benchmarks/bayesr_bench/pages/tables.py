@@ -1,4 +1,4 @@
-"""The page of recorded tables and training histories: sorted and filtered by hand, with charts where they help."""
+"""The page of recorded tables and training histories, which a reader can sort and filter, with charts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bayesr_bench.recorded import Table
 
 
 def write(sources: Sequence[str | Path], out: str | Path) -> Path:
-    """One self-contained HTML page of benchmarks' tables and trainings' histories.
+    """Write one self-contained HTML page of recorded tables and training histories.
 
     Parameters
     ----------
     sources : sequence of path
-        Tables ``NAME.json`` that `bayesr bench` recorded, histories ``NAME.jsonl`` that training wrote, and folders
-        that hold such files; what else lies in a folder is left out, and JSON that is no table is named on the page.
+        Tables ``NAME.json`` of `bayesr bench`, histories ``NAME.jsonl`` of trainings, and folders of such files. Other
+        files in a folder are ignored, and the page lists JSON files that are not tables.
     out : path
-        The file to write; one that is there is replaced.
+        The file to write. An existing file is replaced.
 
     Returns
     -------
@@ -34,13 +34,13 @@ def write(sources: Sequence[str | Path], out: str | Path) -> Path:
     Raises
     ------
     DataNotFound
-        When a source is not there, or there is no table and no history among them.
+        If a source does not exist, or the sources hold no table and no history.
     InvalidArgument
-        When a file that was named is neither.
+        If a given file is neither.
     TrainingFailed
-        When a history is empty or broken.
+        If a history is empty or damaged.
     StoreFailed
-        When the page cannot be written.
+        If the page cannot be written.
     """
     tables: list[Table] = []
     histories: list[tuple[str, list[history.Record]]] = []
@@ -62,8 +62,8 @@ def write(sources: Sequence[str | Path], out: str | Path) -> Path:
                 left_out.append(path.name)
     if not tables and not histories:
         raise DataNotFound(
-            f"No recorded table and no history in {', '.join(map(str, sources)) or 'nothing'}: `bayesr bench NAME` "
-            "writes NAME.json, training NAME.jsonl."
+            f"There is no recorded table and no history in {', '.join(map(str, sources)) or 'nothing'}: `bayesr bench "
+            "NAME` writes NAME.json, and training writes NAME.jsonl."
         )
     data = {
         "tables": [_table(table) for table in tables],

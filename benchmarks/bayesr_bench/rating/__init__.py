@@ -1,1 +1,1 @@
-"""The mean-opinion-score test: systems' images, shown blind and scored from 1 to 5, and what the scores say."""
+"""Mean-opinion-score tests: images of several systems are shown blind and rated from 1 to 5."""

@@ -1,4 +1,4 @@
-"""What ratings say: each system's mean opinion score with its interval, and the differences between systems."""
+"""Statistics of ratings: mean opinion scores with their intervals, and differences between systems."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Opinion:
     mos : float
         Mean of all scores, in [1, 5].
     low, high : float
-        95% interval of it: see `interval`.
+        Its 95% interval: see `interval`.
     ratings, raters, images : int
-        How many there are.
+        Their numbers.
     counts : tuple of int
-        Ratings of each score from 1 to 5.
+        Number of ratings with each score from 1 to 5.
     """
 
     system: str
@@ -44,19 +44,19 @@ class Opinion:
 
 
 def opinions(ratings: Sequence[Rating], seed: int = 0) -> list[Opinion]:
-    """Every system's mean opinion score, the best first.
+    """Return the mean opinion score of every system, the best first.
 
     Parameters
     ----------
     ratings : sequence of Rating
-        One at most of every rater, system and image.
+        At most one of every rater, system and image.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Raises
     ------
     InvalidArgument
-        When there are no ratings.
+        If there are no ratings.
 
     References
     ----------
@@ -77,24 +77,24 @@ def opinions(ratings: Sequence[Rating], seed: int = 0) -> list[Opinion]:
 
 
 def interval(scores: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """The 95% interval of a mean over raters and images, for other raters and other images.
+    """Return the 95% interval of a mean over raters and images, for other raters and other images.
 
-    Raters and images are drawn with replacement, independently of each other; a score counts as often as its rater
-    times as often as its image was drawn (the pigeonhole bootstrap). The interval lies between the 2.5% and 97.5%
-    quantiles of the means of 4000 such draws. In its variance that between R raters counts (1 - 1/R) fold, that between
-    I images (1 - 1/I) fold, and that of single scores about three fold: wide rather than narrow, but for very few
-    raters. A single rater, or a single image, is not drawn: the interval is then for that one alone.
+    This is the pigeonhole bootstrap. Raters and images are drawn with replacement, independently of each other. The
+    weight of a score is the number of draws of its rater times that of its image. The interval is between the 2.5% and
+    the 97.5% quantile of 4000 such means. Its variance contains the variance between R raters (1 - 1/R) times, that
+    between I images (1 - 1/I) times, and that of single scores about three times. It is therefore rather too wide,
+    except for very few raters. A single rater, or a single image, is not resampled: the interval holds for it alone.
 
     Parameters
     ----------
     scores : ndarray of shape (raters, images)
-        NaN where a rater has not rated an image.
+        NaN if a rater has not rated an image.
     seed : int
 
     Returns
     -------
     tuple of float
-        NaN where there is one rater and one image.
+        NaN if there is only one rater and one image.
 
     References
     ----------
@@ -108,27 +108,27 @@ def interval(scores: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
     known = np.isfinite(scores)
     weights = ((drawn[0] @ known) * drawn[1]).sum(1)
     sums = ((drawn[0] @ np.where(known, scores, 0)) * drawn[1]).sum(1)
-    met = weights > 0  # where few pairs are rated, a draw may hold none of them
-    low, high = np.quantile(sums[met] / weights[met], (0.025, 0.975))
+    known_draws = weights > 0  # if few pairs are rated, a draw may contain none of them
+    low, high = np.quantile(sums[known_draws] / weights[known_draws], (0.025, 0.975))
     return float(low), float(high)
 
 
 def differences(ratings: Sequence[Rating], seed: int = 0) -> list[Comparison]:
-    """Every system against every other, the better one first: Wilcoxon's test over images, corrected by Holm.
+    """Compare all pairs of systems, the better one first, by Wilcoxon's test over images with Holm's correction.
 
-    Only raters' images count that the rater has rated by all systems, so that neither a generous rater nor an easy
-    image weighs on one system alone. An image's figure is the mean over those raters.
+    A rater's ratings of an image are used only if the rater has rated this image of all systems. So a generous rater
+    or an easy image affects all systems alike. The score of an image is the mean over these raters.
 
     Parameters
     ----------
     ratings : sequence of Rating
     seed : int
-        Of the bootstrap of the differences' intervals.
+        Seed of the bootstrap of the differences' intervals.
 
     Returns
     -------
     list of Comparison
-        Empty for one system, or where no rater has rated an image by all.
+        Empty for one system, or if no rater has rated an image of all systems.
     """
     ranked = [opinion.system for opinion in opinions(ratings, seed)]
     blocks: dict[tuple[str, str], dict[str, int]] = {}

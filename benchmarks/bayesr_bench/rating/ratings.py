@@ -1,4 +1,4 @@
-"""Ratings on the disk: a CSV that only ever grows, so that nothing given is lost."""
+"""Ratings in a CSV file, to which rows are only appended, so that no rating is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayesr_bench.rating.study import Picture
 
 SCORES = range(1, 6)
 COLUMNS = ("rater", "system", "image", "score", "time", "seed", "pixels")
-"""One row a rating; `time` is UTC. A row without a score takes the rating before it back."""
+"""Each row is a rating; `time` is UTC. A row without a score withdraws an earlier rating."""
 
 
 @dataclass(frozen=True)
@@ -30,57 +30,57 @@ class Rating:
 
 
 def read(path: Path) -> list[Rating]:
-    """Ratings that stand, in the order in which they were given.
+    """Read the valid ratings, in the order in which they were given.
 
-    The last row of a rater, system and image counts; where it has no score, the rating was taken back. A last
-    line without its end, which a machine that stopped may leave, does not count.
+    Only the last row of each rater, system and image counts; if it has no score, the rating was withdrawn. A last line
+    without a line end, as after a crash, is ignored.
 
     Raises
     ------
     DataNotFound
-        When there is no such file.
+        If the file does not exist.
     InvalidArgument
-        When it holds anything else than ratings.
+        If it holds something else than ratings.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DataNotFound(f"There is no file {path}: give the CSV that `bayesr rate --out` wrote.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} holds no ratings ({error}).") from error
+        raise InvalidArgument(f"{path} does not hold ratings ({error}).") from error
     lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))
     if tuple(next(lines, ())) != COLUMNS:
-        raise InvalidArgument(f"{path} holds no ratings: its first line is not {','.join(COLUMNS)}.")
-    standing: dict[tuple[str, str, str], Rating] = {}
+        raise InvalidArgument(f"{path} does not hold ratings: its first line is not {','.join(COLUMNS)}.")
+    valid: dict[tuple[str, str, str], Rating] = {}
     for row in lines:
         if len(row) != len(COLUMNS) or row[3] not in ("", *map(str, SCORES)):
             raise InvalidArgument(
-                f"{path}, line {lines.line_num}: {','.join(row)!r} is no rating with a score of 1 to 5."
+                f"{path}, line {lines.line_num}: {','.join(row)!r} is not a rating with a score of 1 to 5."
             )
         rater, system, image, score, _, _, pixels = row
-        standing.pop((rater, system, image), None)
+        valid.pop((rater, system, image), None)
         if score:
-            standing[rater, system, image] = Rating(rater, system, image, int(score), pixels)
-    return list(standing.values())
+            valid[rater, system, image] = Rating(rater, system, image, int(score), pixels)
+    return list(valid.values())
 
 
-class Sheet:
-    """The CSV of a study, open for one rater.
+class RatingFile:
+    """The CSV file of a study, open for one rater.
 
     Parameters
     ----------
     path : Path
-        Made where it is not there.
+        Created if it does not exist.
     pictures : sequence of Picture
-        Of the study.
+        The images of the study.
     rater : str
     seed : int
-        Of the order; it is written beside every rating.
+        Seed of the order, which is recorded with every rating.
 
     Raises
     ------
     InvalidArgument
-        When the file holds anything else, or ratings of other systems, images or pixels.
+        If the file holds something else, or ratings of other systems, images or pixels.
     """
 
     def __init__(self, path: Path, pictures: Sequence[Picture], rater: str, seed: int) -> None:
@@ -89,13 +89,13 @@ class Sheet:
         self.path, self.rater, self.seed = path, rater, seed
         known = {(picture.system, picture.image): picture for picture in pictures}
         self.rated: list[Picture] = []
-        """What the rater has rated, the last one last."""
+        """Images that the rater has rated, in the order of the ratings."""
         if path.exists() and path.stat().st_size:
-            standing = read(path)
-            _check(path, standing, known.values())
-            self.rated = [known[rating.system, rating.image] for rating in standing if rating.rater == rater]
+            valid = read(path)
+            _check(path, valid, known.values())
+            self.rated = [known[rating.system, rating.image] for rating in valid if rating.rater == rater]
             end = path.read_bytes().rfind(b"\n") + 1
-            if end < path.stat().st_size:  # a line that was cut short
+            if end < path.stat().st_size:  # an incomplete line
                 os.truncate(path, end)
         else:
             try:
@@ -105,12 +105,12 @@ class Sheet:
                 raise InvalidArgument(f"{path} cannot be written ({error}): choose another --out.") from error
 
     def append(self, picture: Picture, score: int) -> None:
-        """Write a rating; it is on the disk afterwards.
+        """Append a rating, and flush it to the disk.
 
         Raises
         ------
         InvalidArgument
-            When the score is not a whole number from 1 to 5.
+            If the score is not an integer from 1 to 5.
         """
         if type(score) is not int or score not in SCORES:
             raise InvalidArgument(f"A score is a whole number from 1 to 5, not {score!r}.")
@@ -118,7 +118,7 @@ class Sheet:
         self.rated.append(picture)
 
     def withdraw(self) -> None:
-        """Take the rater's last rating back."""
+        """Withdraw the rater's last rating."""
         self._write(self.rated[-1], "")
         self.rated.pop()
 
@@ -128,25 +128,25 @@ class Sheet:
         cells = (self.rater, picture.system, picture.image, score, now, self.seed, picture.pixels)
         csv.writer(line, lineterminator="\n").writerow(cells)
         with open(self.path, "a", encoding="utf-8", newline="") as file:
-            file.write(line.getvalue())  # in one piece: others may rate into the same file
+            file.write(line.getvalue())  # in one call, since others may append to the same file
             file.flush()
             os.fsync(file.fileno())
 
 
-def _check(path: Path, standing: Iterable[Rating], pictures: Iterable[Picture]) -> None:
+def _check(path: Path, valid: Iterable[Rating], pictures: Iterable[Picture]) -> None:
     known = {(picture.system, picture.image): picture.pixels for picture in pictures}
-    for what, mine, theirs in (
-        ("systems", {rating.system for rating in standing}, {system for system, _ in known}),
-        ("images", {rating.image for rating in standing}, {image for _, image in known}),
+    for kind, found, expected in (
+        ("systems", {rating.system for rating in valid}, {system for system, _ in known}),
+        ("images", {rating.image for rating in valid}, {image for _, image in known}),
     ):
-        if not mine <= theirs:
+        if not found <= expected:
             raise InvalidArgument(
-                f"{path} holds ratings of other {what} ({', '.join(sorted(mine - theirs)[:4])}) than this study's "
-                f"({', '.join(sorted(theirs)[:4])}): choose another --out, or give the {what} it was made with."
+                f"{path} holds ratings of other {kind} ({', '.join(sorted(found - expected)[:4])}) than this study's "
+                f"({', '.join(sorted(expected)[:4])}): choose another --out, or give the {kind} of those ratings."
             )
-    for rating in standing:
+    for rating in valid:
         if rating.pixels != known[rating.system, rating.image]:
             raise InvalidArgument(
-                f"{path} holds ratings of another version of {rating.image} by {rating.system!r}: its pixels have "
-                "changed since. Choose another --out."
+                f"{path} holds ratings of another version of {rating.image} by {rating.system!r}, whose pixels have "
+                "changed since: choose another --out."
             )

@@ -1,4 +1,4 @@
-"""The local page on which a rater scores images: served to this machine alone, and blind."""
+"""The local page on which a rater scores images blind. It is served to this machine only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesr.errors import InvalidArgument
 from bayesr.report.page import page
-from bayesr_bench.rating.ratings import Sheet
+from bayesr_bench.rating.ratings import RatingFile
 from bayesr_bench.rating.study import Picture, decoded, images, nearest, order, png
 
 POLICY = (
@@ -23,105 +23,110 @@ POLICY = (
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SHOWN_FIRST = 4
-"""Images of the reference on which a rater is calibrated, twice each: the study took 20, for 26 hired raters."""
+"""Originals that calibrate the rater, each with score 1 and 5. The SRGAN study used 20 for 26 hired raters."""
 
 
-class Sitting:
-    """One rater at one study: what is still to be rated, under random names that say nothing.
+class Session:
+    """The progress of one rater in one study. Images have random names, which do not identify their systems.
 
     Parameters
     ----------
     pictures : sequence of Picture
-    sheet : Sheet
-        Where ratings go; what it holds of this rater is not shown again.
+    ratings : RatingFile
+        The file for the ratings. Images that this rater has rated are not shown again.
     reference : Path, optional
         A folder of high-resolution originals to calibrate the rater on.
     scale : int
-        By which these are reduced and enlarged by nearest neighbour, for the lowest score.
+        Scale factor by which these are downsampled and enlarged by nearest neighbour, as examples of score 1.
     zoom : int
-        Screen pixels along the side of a pixel.
+        Screen pixels per image pixel along a side.
 
     Raises
     ------
     InvalidArgument
-        When the zoom is below 1 or the scale below 2.
+        If the zoom is below 1 or the scale below 2.
     """
 
     def __init__(
-        self, pictures: Sequence[Picture], sheet: Sheet, reference: Path | None = None, scale: int = 4, zoom: int = 1
+        self,
+        pictures: Sequence[Picture],
+        ratings: RatingFile,
+        reference: Path | None = None,
+        scale: int = 4,
+        zoom: int = 1,
     ) -> None:
         if zoom < 1 or scale < 2:
             raise InvalidArgument(f"The zoom must be at least 1 and the scale at least 2, not {zoom} and {scale}.")
-        self.sheet, self.scale, self.zoom = sheet, scale, zoom
+        self.ratings, self.scale, self.zoom = ratings, scale, zoom
         self.lock = Lock()
-        shuffled = order(pictures, sheet.rater, sheet.seed)
+        shuffled = order(pictures, ratings.rater, ratings.seed)
         self._pictures = {secrets.token_urlsafe(12): picture for picture in shuffled}
         names = {picture: name for name, picture in self._pictures.items()}
-        rated = set(sheet.rated)
-        self._rated = [names[picture] for picture in sheet.rated]
+        rated = set(ratings.rated)
+        self._rated = [names[picture] for picture in ratings.rated]
         self._queue = deque(names[picture] for picture in shuffled if picture not in rated)
         self._anchors: dict[str, tuple[Path, int]] = {}
         if reference is not None:
-            generator = np.random.default_rng(sheet.seed)
+            generator = np.random.default_rng(ratings.seed)
             originals = list(images(reference).values())
             for i in generator.permutation(len(originals))[:SHOWN_FIRST]:
                 for score in generator.permutation([1, 5]):
-                    decoded(originals[i])  # an original that cannot be read is said before anybody sits down
+                    decoded(originals[i])  # an unreadable original is reported at the start
                     self._anchors[secrets.token_urlsafe(12)] = originals[i], int(score)
 
     def state(self) -> dict[str, Any]:
-        """What the page knows: how far the rater is, and the names of the next two images."""
+        """Return the progress of the rater, and the names of the next two images."""
         done, left = len(self._rated), len(self._queue)
         return {"done": done, "total": done + left, "next": list(self._queue)[:2]}
 
     def opening(self) -> dict[str, Any]:
-        """The same, and what the page asks for only once."""
+        """Return the state, and what the page needs only once."""
         anchors = [{"id": name, "score": score} for name, (_, score) in self._anchors.items()]
-        return {"rater": self.sheet.rater, "zoom": self.zoom, "calibration": anchors} | self.state()
+        return {"rater": self.ratings.rater, "zoom": self.zoom, "calibration": anchors} | self.state()
 
     def image(self, name: str) -> bytes | None:
-        """The PNG of an image of the study or of the calibration; None where there is none of this name."""
+        """Return the PNG of an image of the study or of the calibration; None if there is none of this name."""
         if name in self._anchors:
             path, score = self._anchors[name]
             return png(nearest(decoded(path), self.scale) if score == 1 else decoded(path))
         return png(decoded(self._pictures[name].path)) if name in self._pictures else None
 
     def rate(self, name: object, score: Any) -> bool:
-        """Write the score of the image that is shown; False where another one is."""
+        """Record the score of the current image; return False if `name` is not the current image."""
         with self.lock:
             if not self._queue or name != self._queue[0]:
                 return False
-            self.sheet.append(self._pictures[self._queue[0]], score)
+            self.ratings.append(self._pictures[self._queue[0]], score)
             self._rated.append(self._queue.popleft())
             return True
 
     def undo(self) -> None:
-        """Take the last rating back, and show its image again."""
+        """Withdraw the last rating, and show its image again."""
         with self.lock:
             if self._rated:
-                self.sheet.withdraw()
+                self.ratings.withdraw()
                 self._queue.appendleft(self._rated.pop())
 
 
 class RatingServer(ThreadingHTTPServer):
-    """Serves a sitting to this machine, under an address that begins with a random key.
+    """Server of a session for this machine, at an address that begins with a random key.
 
     Parameters
     ----------
-    sitting : Sitting
+    session : Session
     port : int
-        0 takes a free one.
+        0 for any free one.
 
     Raises
     ------
     InvalidArgument
-        When the port cannot be used.
+        If the port cannot be used.
     """
 
     daemon_threads = True
 
-    def __init__(self, sitting: Sitting, port: int = 0) -> None:
-        self.sitting = sitting
+    def __init__(self, session: Session, port: int = 0) -> None:
+        self.session = session
         self.html = page("rate.html", {}, "Rate images", assets=__package__).encode()
         self.key = secrets.token_urlsafe(9)
         try:
@@ -131,12 +136,12 @@ class RatingServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Names by which a browser on this machine may have asked."""
+        """Host names that a browser on this machine may use."""
         return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://127.0.0.1:{self.server_port}/{self.key}/"
 
 
@@ -149,9 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "":
             self._send(200, "text/html; charset=utf-8", self.server.html)
         elif path == "study":
-            self._json(200, self.server.sitting.opening())
+            self._json(200, self.server.session.opening())
         elif path is not None:
-            found = self.server.sitting.image(path.removeprefix("images/")) if path.startswith("images/") else None
+            found = self.server.session.image(path.removeprefix("images/")) if path.startswith("images/") else None
             if found is None:
                 self._json(404, {"error": "There is nothing here."})
             else:
@@ -163,27 +168,27 @@ class _Handler(BaseHTTPRequestHandler):
             return
         sent = self._sent()
         if sent is not None:
-            self._json(*self._done(path, sent))
+            self._json(*self._changed(path, sent))
 
-    def _done(self, path: str, sent: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
-        """The status and the answer of a request that is to change something."""
+    def _changed(self, path: str, sent: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
+        """Execute a request that changes ratings; return its status and its answer."""
         try:
             if path == "undo":
-                self.server.sitting.undo()
+                self.server.session.undo()
             elif path != "rate":
                 return 404, {"error": "There is nothing here."}
-            elif not self.server.sitting.rate(sent.get("id"), sent.get("score")):
+            elif not self.server.session.rate(sent.get("id"), sent.get("score")):
                 return 409, {"error": "Another image is shown: reload the page."}
         except InvalidArgument as error:
             return 400, {"error": str(error)}
         except OSError as error:
             return 500, {"error": f"The rating could not be written ({error})."}
-        return 200, self.server.sitting.state()
+        return 200, self.server.session.state()
 
     def _path(self) -> str | None:
-        """What is asked for behind the key; None where an answer has already refused it.
+        """Return the requested path after the key; None if the request has been refused.
 
-        A page of another site may have its name point to this machine: the Host header gives that away.
+        The name of another site may resolve to this machine (DNS rebinding), which the Host header reveals.
         """
         origin = self.headers.get("Origin")
         hosts = self.server.hosts
@@ -199,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         return rest
 
     def _sent(self) -> Mapping[str, Any] | None:
-        # A form of another site cannot send this type without asking first, which nothing here allows.
+        # A form of another site cannot send this type without a preflight request, which this server never allows.
         length = self.headers.get("Content-Length", "")
         if self.headers.get_content_type() == "application/json" and length.isdecimal() and int(length) <= 1000:
             try:
@@ -230,4 +235,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal belongs to the command."""
+        """Print nothing: the terminal belongs to the command."""

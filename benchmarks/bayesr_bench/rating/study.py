@@ -1,4 +1,4 @@
-"""What is rated: the same images by several systems, and the order in which a rater sees them."""
+"""The images of a study, by several systems, and the order in which a rater sees them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bayesr.errors import DataNotFound, InvalidArgument, NotAnImage
+from bayesr.images.sources import SUFFIXES
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 EIGHT_BITS = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
-"""Pillow's modes of what a screen can show as it is."""
+"""Pillow's modes of images that a screen can show without scaling their values."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Picture:
     Attributes
     ----------
     system, image : str
-        The system's name, and the image's: that of its file without the suffix.
+        The name of the system, and that of the image file without its suffix.
     path : Path
     pixels : str
-        12 hexadecimal digits of the SHA-256 of its size and pixels: ratings of another version tell themselves by it.
+        12 hexadecimal digits of the SHA-256 of its size and pixels, by which ratings of other versions are detected.
     """
 
     system: str
@@ -38,13 +38,13 @@ class Picture:
 
 
 def gather(systems: Mapping[str, Path]) -> list[Picture]:
-    """Every image by every system, in the order of `systems` and of the images' names.
+    """Return all images of all systems, in the order of `systems` and of the images' names.
 
     Parameters
     ----------
     systems : mapping of str to Path
-        Name of a system -> the folder with its images, of 8 bits. All folders hold images of the same names (without
-        suffix) and sizes.
+        For each system its folder of 8-bit images. All folders hold images of the same names (without suffix) and
+        sizes.
 
     Returns
     -------
@@ -53,11 +53,11 @@ def gather(systems: Mapping[str, Path]) -> list[Picture]:
     Raises
     ------
     DataNotFound
-        When a folder is not there or holds no image.
+        If a folder does not exist, or holds no image.
     NotAnImage
-        When a file cannot be decoded, or has more than 8 bits.
+        If a file cannot be decoded, or has more than 8 bits.
     InvalidArgument
-        When names or sizes differ between systems.
+        If names or sizes differ between systems.
     """
     if not systems:
         raise InvalidArgument("There is no system to rate: give at least one as NAME=FOLDER.")
@@ -78,16 +78,16 @@ def gather(systems: Mapping[str, Path]) -> list[Picture]:
             if sizes.setdefault(name, shown.size) != shown.size:
                 raise InvalidArgument(
                     f"{name} has {'x'.join(map(str, shown.size))} pixels by {system!r} and "
-                    f"{'x'.join(map(str, sizes[name]))} by {first!r}: its size would tell them apart. Crop all to one."
+                    f"{'x'.join(map(str, sizes[name]))} by {first!r}: the size would identify the system. Crop them."
                 )
-            pictures.append(Picture(system, name, path, _fingerprint(shown)))
+            pictures.append(Picture(system, name, path, _checksum(shown)))
     return pictures
 
 
 def images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by their names without suffix, sorted; see `gather` for errors."""
+    """Return the image files of a folder by their names without suffix, sorted. It raises the errors of `gather`."""
     if not folder.is_dir():
-        raise DataNotFound(f"There is no folder {folder}: give the folder with a system's images.")
+        raise DataNotFound(f"There is no folder {folder}: give the folder of a system's images.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
@@ -97,48 +97,48 @@ def images(folder: Path) -> dict[str, Path]:
                 )
             found[path.stem] = path
     if not found:
-        raise DataNotFound(f"{folder} holds no image: one of {', '.join(sorted(SUFFIXES))} is looked for.")
+        raise DataNotFound(f"{folder} holds no image, that is no file ending in one of {', '.join(sorted(SUFFIXES))}.")
     return found
 
 
 def order(pictures: Sequence[Picture], rater: str, seed: int) -> list[Picture]:
-    """The pictures in a random order that depends on the seed and on the rater, and on nothing else."""
+    """Shuffle the images. The order depends only on the seed and the rater."""
     generator = np.random.default_rng([seed, *hashlib.sha256(rater.encode()).digest()])
     return [pictures[i] for i in generator.permutation(len(pictures))]
 
 
 def decoded(path: Path) -> Image.Image:
-    """An image file as it is shown: grey or RGB, 8 bits, upright."""
+    """Decode an image file as grey or RGB with 8 bits, upright as its EXIF data say."""
     try:
         with Image.open(path) as file:
             file.load()
             shown = ImageOps.exif_transpose(file)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of broken metadata
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: broken metadata
         raise NotAnImage(f"{path} cannot be read as an image ({error}).") from error
     if shown.mode not in EIGHT_BITS:
         raise NotAnImage(
-            f"{path} does not have 8 bits a band ({shown.mode}): how it looks depends on how it is scaled. Scale the "
-            "images of all systems alike and save them with 8 bits."
+            f"{path} does not have 8 bits a band ({shown.mode}), so that its looks depend on how values are scaled. "
+            "Scale the images of all systems in the same way, and save them with 8 bits."
         )
     return shown.convert("L" if shown.mode in ("1", "L", "LA") else "RGB")
 
 
 def png(image: Image.Image) -> bytes:
-    """The pixels alone, as PNG: a format or a comment of the file would tell systems apart."""
+    """Encode the pixels as PNG, without metadata, since a format or a comment could identify the system."""
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def nearest(image: Image.Image, scale: int) -> Image.Image:
-    """The image reduced by `scale` (antialiased bicubic) and enlarged again by nearest neighbour."""
+    """Downsample an image by `scale` (antialiased bicubic), and enlarge it again by nearest neighbour."""
     width, height = (-(-side // scale) for side in image.size)
     small = image.resize((width, height), Image.Resampling.BICUBIC)
     large = small.resize((width * scale, height * scale), Image.Resampling.NEAREST)
     return large.crop((0, 0, *image.size))
 
 
-def _fingerprint(image: Image.Image) -> str:
+def _checksum(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()[:12]
 
 

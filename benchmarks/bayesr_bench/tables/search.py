@@ -2,10 +2,10 @@
 
     bayesr bench search --train DATA
 
-Every variant gets the same trunk, that of a bundled model, which stays as it is, and the same number of
-steps on the same patches to train its tail; the variants differ from the recipe in what their names say.
-Scores are of 8 members on crops of held-out images, times of 32 members of a 64x64 image without bounds,
-over those of one SRResNet pass in the same process.
+Every variant has the backbone of a bundled model, which is not trained, and trains its stochastic head for the same
+number of steps on the same patches. The names of the variants say how they differ from the recipe. Scores are of
+8 members on crops of held-out images. Times are of 32 members of a 64x64 image without intervals, as a ratio to one
+pass of SRResNet in the same process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import numpy as np
@@ -30,16 +30,18 @@ from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
-from bayesr_bench.options import out_option
-from bayesr_bench.record import record
+from bayesr_bench.harness import Result, option, table
+from bayesr_bench.options import ModelName, Seed
 from bayesr_bench.timing import SRResNet, ratio
 
 FLAGSHIP = recipe("bayes-srgan")
+N = 8
+"""Members that are scored."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the recipe: options of its network, and of its second stage."""
+    """How a variant differs from the recipe: options of its network and of its second stage."""
 
     name: str
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -71,11 +73,11 @@ VARIANTS = (
 def trained(
     variant: Variant, start: Model, images: ImageSet, steps: int, rate: float, seed: int, batch: int = 4
 ) -> Trainer:
-    """The variant after its steps."""
+    """Train the stochastic head of a variant, with the backbone of `start`."""
     score = next(stage for stage in FLAGSHIP.stages if stage.name == "score")
     stage: Stage = replace(score, steps=steps, rate=rate, batch=batch, **variant.stage)
-    what = Recipe(variant.name, dict(FLAGSHIP.network) | dict(variant.network), (stage,), FLAGSHIP.patch)
-    trainer = Trainer(what, Pairs(images, start.observation, what.patch), seed)
+    own = Recipe(variant.name, dict(FLAGSHIP.network) | dict(variant.network), (stage,), FLAGSHIP.patch)
+    trainer = Trainer(own, Pairs(images, start.observation, own.patch), seed)
     trainer.start_from(start.generator)
     for part in (trainer.generator.backbone, trainer.generator.up):
         part.requires_grad_(False)
@@ -88,7 +90,7 @@ def trained(
 
 @torch.inference_mode()
 def seconds_ratio(trainer: Trainer, rounds: int = 7) -> float:
-    """Time of 32 members of 64x64 with all moments over that of one SRResNet pass."""
+    """Return the time of 32 members of a 64x64 image and their moments, over that of one pass of SRResNet."""
     reference = SRResNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = Model("variant", trainer.average.eval(), trainer.operator)
     y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 64
@@ -97,52 +99,50 @@ def seconds_ratio(trainer: Trainer, rounds: int = 7) -> float:
     return ratio(lambda: model.sample(image, 32, keep_samples=False), lambda: reference(low), rounds)[0]
 
 
-@click.command()
-@click.option("--train", "folders", multiple=True, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--model", default="natural-x4", show_default=True, help="Whose trunk all variants share.")
-@click.option("--steps", default=600, show_default=True)
-@click.option("--rate", default=2e-3, show_default=True)
-@click.option("--held-out", default=120, show_default=True)
-@click.option("--only", multiple=True, help="Names of variants, instead of all.")
-@click.option("--seed", default=0, show_default=True)
-@out_option
+def row_of(name: str, trainer: Trainer, validation: Validation) -> dict[str, Any]:
+    """Return the row of a variant after its training."""
+    trainer.calibrate_spread()
+    scores = validation(trainer)
+    with torch.no_grad():
+        x = torch.cat([trainer.members(low, N, trainer.average)[1] for low in validation.low.split(8)])
+    return {
+        "variant": name,
+        "fair CRPS x 1000": 1e3 * scores["fair_crps"],
+        "energy 8x8 x 1000": 1e3 * float(losses.patch_energy(x, validation.high, 8)),
+        "PSNR, mean of 8": scores["psnr"],
+        "spread / skill": scores["spread_skill"],
+        "tail parameters": sum(p.numel() for p in trainer.average.head.parameters()),
+        "32 members / SRResNet": round(seconds_ratio(trainer), 3),
+        "CPU ms a step": round(1e3 * trainer.seconds / max(1, trainer.step)),
+    }
+
+
+@table(n=N, estimators="fair CRPS and energy score of 8 members in network units; times as medians of ratios")
 def command(
-    folders: tuple[Path, ...], model: str, steps: int, rate: float, held_out: int, only: tuple[str, ...], seed: int,
-    out: Path,
-) -> None:  # fmt: skip
-    """Fair CRPS per millisecond of tails and losses, each with the same trunk and training."""
+    train: Annotated[tuple[Path, ...], option(type=click.Path(path_type=Path, exists=True), required=True)],
+    model: Annotated[ModelName, option(help="Model whose backbone all variants share.")] = "natural-x4",
+    steps: int = 600,
+    rate: float = 2e-3,
+    held_out: int = 120,
+    only: Annotated[tuple[str, ...], option(help="Names of variants, instead of all.")] = (),
+    seed: Seed = 0,
+) -> Result:
+    """One row for each variant."""
     start = bayesr.load(model)
-    images, kept = load_images(folders).split(held_out)
+    images, kept = load_images(train).split(held_out)
     validation = Validation(kept, start.observation)
     chosen = [variant for variant in VARIANTS if not only or variant.name in only]
     rows = []
     with show_progress("searching", len(chosen), None) as advance:
         for variant in chosen:
             trainer = trained(variant, start, images, steps, rate, seed)
-            trainer.calibrate_spread()
-            found = validation(trainer)
-            with torch.no_grad():
-                x = torch.cat([trainer.members(low, 8, trainer.average)[1] for low in validation.low.split(8)])
-            head = trainer.average.head
-            rows.append(
-                {
-                    "variant": variant.name,
-                    "fair CRPS x 1000": 1e3 * found["fair_crps"],
-                    "energy 8x8 x 1000": 1e3 * float(losses.patch_energy(x, validation.high, 8)),
-                    "PSNR, mean of 8": found["psnr"],
-                    "spread / skill": found["spread_skill"],
-                    "tail parameters": sum(p.numel() for p in head.parameters()),
-                    "32 members / SRResNet": round(seconds_ratio(trainer), 3),
-                    "CPU ms a step": round(1e3 * trainer.seconds / max(1, steps)),
-                }
-            )
+            rows.append(row_of(variant.name, trainer, validation))
             click.echo(rows[-1])
             advance(1)
-    facts = {
+    notes = {
         "backbone": f"{start.name}, {start.sha256[:12]}, not trained",
         "recipe": ", ".join(f"{k} {v}" for k, v in FLAGSHIP.network.items()),
         "steps": f"{steps} of 4 patches, learning rate {rate:g}, seed {seed}",
-        "scores": f"fair estimator, 8 members, {len(validation.high)} crops of held-out images",
+        "scores": f"fair estimator, {N} members, {len(validation.high)} crops of held-out images",
     }
-    estimators = "fair CRPS and energy score of 8 members in network units; times as medians of ratios"
-    record("search", rows, facts, out, seed=seed, n=8, estimators=estimators)
+    return Result(rows, notes)

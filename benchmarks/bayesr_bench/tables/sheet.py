@@ -2,15 +2,14 @@
 
     bayesr bench sheet --data FOLDER --model natural-x4
 
-A row a crop: the input, the mean, four members, the calibrated standard deviation, the truth. FOLDER holds
-``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``), from which the crops are a fixed list; ``--set`` takes them from
-another set, ``--images`` from the images of any folder: twelve of them, and of each the crop of most contrast.
-Colour is shown as it is. The contrast of grey images is stretched, all of a row in the same way.
+Each row shows one crop: the input, the mean, four members, the calibrated standard deviation, and the truth. FOLDER
+holds ``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``), and the crops are a fixed list. With ``--set`` or
+``--images`` they come from another set, or from a folder: the crop of highest contrast from each of twelve images.
+Colour images are shown unchanged. The contrast of grey images is stretched, equally for all images of a row.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
 import bayesr
@@ -39,7 +39,7 @@ CROPS = (
     ("bsd100", "148026", 268, 112),
     ("bsd100", "69015", 76, 116),
 )
-"""(set, image, top, left), in high-resolution pixels."""
+"""``(set, image, top, left)``, in high-resolution pixels."""
 SIDE, ZOOM = 72, 2
 MEMBERS = 4
 COLUMNS = ("input", "mean", *(f"member {i}" for i in range(MEMBERS)), "std", "truth")
@@ -56,9 +56,9 @@ class Row(NamedTuple):
     ----------
     name : str
     images : list of ndarray
-        The columns but `std`: 8-bit colour, `y x x x 3`.
+        All columns except `std`: 8-bit colour images of shape ``y x x x 3``.
     spread : ndarray
-        `y x x`: std over bands, over the width of the contrast.
+        Root mean square over bands of the standard deviation, as a fraction of the row's contrast. Of shape ``y x x``.
     """
 
     name: str
@@ -66,8 +66,8 @@ class Row(NamedTuple):
     spread: Array
 
 
-def liveliest(pixels: Array, side: int) -> tuple[int, int]:
-    """(top, left) of the crop of most contrast, on a grid of half its side."""
+def highest_contrast(pixels: Array, side: int) -> tuple[int, int]:
+    """Return the corner ``(top, left)`` of the crop of highest contrast, on a grid of half its side."""
     step = side // 2
     corners = [
         (top, left)
@@ -78,7 +78,7 @@ def liveliest(pixels: Array, side: int) -> tuple[int, int]:
 
 
 def row_of(model: bayesr.Model, name: str, picture: Picture, corner: tuple[int, int], n: int, seed: int) -> Row:
-    """Sample the whole image, so that a crop sees what is around it, and cut the crop out."""
+    """Sample the whole image, so that the crop has its surroundings, and cut the crop out."""
     scale = model.scale
     found = answer(model, picture, n, seed)
     side = SIDE // scale * scale
@@ -90,7 +90,7 @@ def row_of(model: bayesr.Model, name: str, picture: Picture, corner: tuple[int, 
     darkest, brightest = 0.0, 255.0
     if picture.grey or len(found.truth) == 1:
         darkest, brightest = np.percentile(found.truth[window], (0.5, 99.5))
-        brightest = max(brightest, darkest + 8)  # an empty crop shows no noise of rounding
+        brightest = max(brightest, darkest + 8)  # so that a constant crop does not show rounding noise
     stretched = [np.clip((image - darkest) * (255 / (brightest - darkest)), 0, 255) for image in shown]
     images = [
         np.broadcast_to(np.rint(image.transpose(1, 2, 0)), (side, side, 3)).astype(np.uint8) for image in stretched
@@ -100,9 +100,7 @@ def row_of(model: bayesr.Model, name: str, picture: Picture, corner: tuple[int, 
 
 
 def draw(rows: list[Row], title: str) -> PIL.Image.Image:
-    """The sheet; its colour scale ends at the 99.5% quantile of all its standard deviations."""
-    from matplotlib import colormaps
-
+    """Draw the sheet. Its colour scale ends at the 99.5% quantile of all standard deviations."""
     top = float(np.quantile(np.concatenate([row.spread.ravel() for row in rows]), 0.995)) or 1e-3
     colours = colormaps["viridis"]
     tile = rows[0].spread.shape[0] * ZOOM
@@ -129,32 +127,34 @@ def draw(rows: list[Row], title: str) -> PIL.Image.Image:
 
 
 def chosen(pictures: dict[str, Picture], prefix: str) -> list[tuple[str, Picture, tuple[int, int]]]:
-    """Twelve images, evenly spaced in the order of their names, with the liveliest crop of each."""
+    """Choose twelve images, evenly spaced in the order of their names, and the crop of highest contrast of each."""
     fit = [(name, picture) for name, picture in pictures.items() if min(picture.pixels.shape[:2]) >= SIDE]
     if not fit:
-        raise InvalidArgument(f"No image has the {SIDE} x {SIDE} pixels of a crop: give larger ones.")
+        raise InvalidArgument(f"No image has the {SIDE} x {SIDE} pixels of a crop: give larger images.")
     picked = [fit[k] for k in np.unique(np.linspace(0, len(fit) - 1, min(len(CROPS), len(fit))).astype(int))]
-    return [(f"{prefix}\n{name[:12]}", picture, liveliest(picture.pixels, SIDE)) for name, picture in picked]
+    return [(f"{prefix}\n{name[:12]}", picture, highest_contrast(picture.pixels, SIDE)) for name, picture in picked]
 
 
 @click.command()
 @click.option("--model", default="natural-x4", show_default=True)
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of the sets.")
-@click.option("--set", "name", type=click.Choice(list(SET_FOLDERS)), help="Crops of this set, not the fixed ones.")
-@click.option("--images", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Or of this folder.")
-@click.option("-n", default=32, show_default=True, help="Members of mean and std.")
+@click.option("--set", "name", type=click.Choice(list(SET_FOLDERS)), help="Set to take crops from.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder to take crops from.",
+)
+@click.option("-n", default=32, show_default=True, help="Members for the mean and the standard deviation.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="The PNG to write; docs/MODEL.png by default.")
+@click.option("--out", type=click.Path(path_type=Path), help="PNG to write; docs/MODEL.png by default.")
 def command(
     model: str, data: Path | None, name: str | None, images: Path | None, n: int, seed: int, out: Path | None
 ) -> None:
-    """Twelve crops: input, mean, four members, standard deviation, truth, as one picture."""
-    if find_spec("matplotlib") is None:  # said before the work, not after it
-        raise click.ClickException("The colour map needs matplotlib: pip install 'bayesr[report]'.")
+    """Draw twelve crops: input, mean, four members, standard deviation, and truth, as one picture."""
     if n < MEMBERS:
         raise click.BadParameter(f"the sheet shows {MEMBERS} members", param_hint="-n")
     if (data is None) == (images is None):
-        raise click.UsageError("Give the folder of the sets (--data), or one of images (--images).")
+        raise click.UsageError("Give either the folder of the sets (--data) or a folder of images (--images).")
     network = bayesr.load(model)
     if images is not None:
         rows = chosen(read_folder(images, network.scale), images.name)
@@ -171,4 +171,4 @@ def command(
         "crops enlarged twice"
     )
     draw(drawn, title).save(target, optimize=True)
-    click.echo(f"The contact sheet lies at {target} ({target.stat().st_size / 2**20:.2f} MiB)")
+    click.echo(f"Contact sheet written to {target} ({target.stat().st_size / 2**20:.2f} MiB)")

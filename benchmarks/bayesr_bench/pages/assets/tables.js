@@ -163,7 +163,7 @@
     const aims = Object.entries(facts).filter(([name]) => name.startsWith("aim: ")).map(([name, value]) => [name.slice(5), value]);
     if (aims.length) {
       const box = add(node, "div", { class: "aims" });
-      add(box, "strong", {}, "What was aimed at");
+      add(box, "strong", {}, "Aims");
       list(box, aims);
     }
     sayBeaten(node, table.beaten);
@@ -188,7 +188,7 @@
   const said = [];
   if (data.tables.length) said.push(`${data.tables.length} table${data.tables.length > 1 ? "s" : ""}`);
   if (data.histories.length) said.push(`${data.histories.length} training histor${data.histories.length > 1 ? "ies" : "y"}`);
-  const left = data.leftOut.length ? ` Left out, for they are no recorded tables: ${data.leftOut.join(", ")}.` : "";
+  const left = data.leftOut.length ? ` Left out, since they are not recorded tables: ${data.leftOut.join(", ")}.` : "";
   document.getElementById("about").textContent = said.join(" and ") + ". Press a column's name to sort by it." + left;
   for (const table of data.tables) {
     const most = (rows, i) => Math.max(...rows.map((row) => decimalsOf(row[i])));

@@ -1,0 +1,114 @@
+"""Scores and times of models that tables of trained recipes compare."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import bayesr
+from bayesr.errors import UnfamiliarInput
+from bayesr.scoring.rules import energy_score, fair_crps
+from bayesr_bench import measures, timing
+from bayesr_bench.measures import Scores
+from bayesr_bench.protocol import psnr_ssim
+from bayesr_bench.sets import Answer
+
+SHOWN = 4
+"""Members whose own PSNR and power are averaged."""
+ROUNDS = 5
+"""Repetitions of a timing."""
+COMPARED = ("CRPS", "energy score")
+"""Scores that are compared with the reference, image by image."""
+ESTIMATORS = (
+    "CRPS and energy score fair; energy score of 8x8 patches, divided by the root of the number of their values; of a "
+    "point estimator the absolute error, and the norm of the error; grey levels, all bands; means over images, ± their "
+    "standard error"
+)
+LOW_RESOLUTION = "of the worst output of the worst image, rounded to 8 bits, under the forward operator"
+"""The note on LR-PSNR."""
+DIFFERENCE = "image by image, then averaged, with the standard error; below 0 is better"
+"""The note on differences from the reference."""
+
+Row = dict[str, Any]
+Times = Mapping[str, tuple[float, float]]
+"""For each model the seconds that its outputs take, and their ratio to those of the reference."""
+
+
+def scores_of(model: bayesr.Model, found: Answer, grey: bool) -> dict[str, float]:
+    """Return the scores of one image, in grey levels.
+
+    For a single output the CRPS is the absolute error and the energy score is the norm of the error.
+
+    Parameters
+    ----------
+    model : Model
+        The model whose forward operator gives the LR-PSNR.
+    found : Answer
+    grey : bool
+        Whether the file is grey, and PSNR is of its values.
+    """
+    members, truth = found.members, found.truth
+    mean, true = (image.transpose(1, 2, 0) for image in (found.mean, truth))
+    row = dict(zip(("PSNR", "SSIM"), psnr_ssim(mean, true, grey), strict=True))
+    row["member PSNR"] = float(np.mean([psnr_ssim(x.transpose(1, 2, 0), true, grey)[0] for x in members[:SHOWN]]))
+    row["CRPS"], row["energy score"] = fair_crps(members, truth), energy_score(members, truth)
+    row |= dict.fromkeys(("covered", "width", "spread/skill"), float("nan"))
+    if len(members) > 1:
+        row["covered"] = measures.coverage(truth, found.lower, found.upper)
+        row["width"] = measures.width(found.lower, found.upper)
+        row["spread/skill"] = measures.spread_skill(members, found.mean, truth)
+    seen = measures.observed_again(members, model.observation)
+    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
+    return row
+
+
+def averaged(scores: Scores, figures: Sequence[str]) -> Row:
+    """Return means over images; of LR-PSNR the minimum. A figure that any image lacks is NaN."""
+    return {figure: float((np.min if figure == "LR-PSNR" else np.mean)(scores[figure])) for figure in figures}
+
+
+def compared(scores: Scores, reference: Scores | None, name: str) -> Row:
+    """Return the means of `COMPARED`, and their differences from the reference of this name, with standard errors.
+
+    The differences are NaN without a reference, and for the reference itself.
+    """
+    other = None if reference is scores else reference
+    row: Row = {}
+    for figure in COMPARED:
+        row |= measures.averages({figure: scores[figure]})
+        row |= measures.differences(scores, other, name, [figure])
+    return row
+
+
+def rounded_cells(rows: Sequence[Row]) -> list[Row]:
+    """Round the figures of rows, so that statements about them agree with the cells of the table."""
+    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+
+
+def seconds_of(
+    models: Mapping[str, bayesr.Model], reference: str, n: int, rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Time all outputs of a 64x64 image by each model, in turn with the reference.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        For each model the median of the seconds, and the median of their ratios to the reference's, which is NaN
+        if the reference is not among the models.
+    """
+    image = timing.example()[:64, :64]
+
+    def draw(model: bayesr.Model) -> None:
+        model.sample(image[..., : model.bands], n if model.generator.stochastic else 1, dims="yxb", progress=False)
+
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarInput)
+        for name, model in models.items():
+            other = models.get(reference, model)
+            over, milliseconds, _ = timing.ratio(lambda m=model: draw(m), lambda m=other: draw(m), rounds)  # type: ignore[misc]
+            found[name] = milliseconds / 1e3, over if reference in models else float("nan")
+    return found
