@@ -20,7 +20,7 @@ from bayesr.training.pairs import PairSource
 from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.recipes import recipe
-from bayesr_bench.models import check_terms
+from bayesr_bench.training import check_terms
 
 NETWORK: dict[str, Any] = dict(
     width=32, blocks=3, head_width=32, head_blocks=2, latent=12, gaussian_dropout=True, direct=True, mix=32

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import bayesr
 from bayesr.errors import InvalidArgument
@@ -70,25 +68,3 @@ def by_model(models: Sequence[Measured], rows: Callable[[Measured], Sequence[Row
 def checksums(models: Sequence[Measured]) -> str:
     """Return the fact ``model`` of a table: each label, and the beginning of the file's checksum."""
     return ", ".join(f"{one.label}, {one.model.sha256[:12]}" for one in models)
-
-
-def check_terms(file: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
-    """Check that a stored model was trained with the settings of this table.
-
-    Parameters
-    ----------
-    file : Path
-        The stored model.
-    stored, wanted : mapping
-        The settings in its card, and those of this table.
-
-    Raises
-    ------
-    InvalidArgument
-        If they differ.
-    """
-    if stored != wanted:
-        raise InvalidArgument(
-            f"{file.name} was trained with other settings ({stored}) than this table's ({wanted}): store this table's "
-            "models in another folder, or remove that file."
-        )

@@ -17,7 +17,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from bayesr.errors import DataNotFound, UnfamiliarInput, UnknownData
-from bayesr.images.sources import SUFFIXES
+from bayesr.files import IMAGE_SUFFIXES
 from bayesr.model.model import Model
 from bayesr.observe import ForwardOperator, bicubic
 from bayesr.training.held_out import make_pair
@@ -96,7 +96,7 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
 def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
     """Read every image in a folder, with three bands, cropped to a multiple of the scale factor."""
     pictures = {}
-    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
+    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
         with PIL.Image.open(file) as picture:
             grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
         height, width = (size // scale * scale for size in pixels.shape[:2])

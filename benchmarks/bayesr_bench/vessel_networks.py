@@ -21,7 +21,7 @@ from bayesr.segmentation.fit import fit
 from bayesr.segmentation.losses import PixelLoss
 from bayesr.segmentation.protocol import SegmentationNetwork
 from bayesr.segmentation.segmenter import Segmenter, load
-from bayesr_bench.models import check_terms
+from bayesr_bench.training import check_terms
 
 SIZES: dict[str, Any] = {"width": 0.5, "depth": 3}
 """Options of every U-Net: half of MobileNetV2's channels, down to an eighth of the image size."""

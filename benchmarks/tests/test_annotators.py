@@ -54,4 +54,4 @@ def test_the_command_records_and_uses_stored_networks_again(retina_data, tmp_pat
     assert again.exit_code == 0 and " step " in first.output and " step " not in again.output
     assert json.loads((out / "annotators.json").read_text())["rows"] == rows
     other = CliRunner().invoke(main, [*call, "--beta", "2"])
-    assert other.exit_code == 1 and "other settings" in other.output
+    assert other.exit_code == 1 and "other terms" in other.output

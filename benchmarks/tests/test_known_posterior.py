@@ -24,7 +24,7 @@ def test_a_stored_model_is_used_again_with_the_same_settings_only(tmp_path):
     one, other = (draw(model, low, 2, None)[0] for model in (first, again))
     np.testing.assert_array_equal(one, other)
     for steps, seed in ((2, 0), (1, 1)):
-        with pytest.raises(InvalidArgument, match="other settings"):
+        with pytest.raises(InvalidArgument, match="other terms"):
             load_or_train(ENTRIES[3], "gaussian", problem, steps, seed, tmp_path)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bayesr.errors import DataNotFound, InvalidArgument, NotAnImage
-from bayesr.images.sources import SUFFIXES
+from bayesr.files import IMAGE_SUFFIXES
 
 EIGHT_BITS = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 """Pillow's modes of images that a screen can show without scaling their values."""
@@ -90,14 +90,16 @@ def images(folder: Path) -> dict[str, Path]:
         raise DataNotFound(f"There is no folder {folder}: give the folder of a system's images.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
             if path.stem in found:
                 raise InvalidArgument(
                     f"{folder} holds {path.stem!r} twice, as {found[path.stem].name} and {path.name}."
                 )
             found[path.stem] = path
     if not found:
-        raise DataNotFound(f"{folder} holds no image, that is no file ending in one of {', '.join(sorted(SUFFIXES))}.")
+        raise DataNotFound(
+            f"{folder} holds no image, that is no file ending in one of {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
     return found
 
 
