@@ -23,7 +23,7 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
     )
     def command(
         data: Data, models: Models = ("natural-x4",), n: Members = 32, seed: Seed = 0, limit: Limit = None,
-        level: Annotated[float, option(help="Level of the intervals.")] = 0.9,
+        level: Annotated[float, "Level of the intervals."] = 0.9,
     ) -> Result:
         loaded = measured(models, bands=3, scale=4)
         pictures = list(read_set(data, "set5").values())[:limit]
@@ -32,10 +32,10 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
 
 **Options.** Each parameter is an option. Its annotation gives the type: ``int``, ``float``, ``str``, ``Path``, ``bool``
 (a flag), ``X | None``, ``tuple[X, ...]`` (may be repeated). Its default is the default of the option, and a parameter
-without a default is a required option. ``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds
-flags, help, or any argument of `click.Option`. ``Annotated[Seed, option(help=...)]`` changes the help of a shared
-option. Shared options are in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members`
-(``-n``), `Seed`, `Limit`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`.
+without a default is a required option. ``Annotated[X, "Help."]`` adds a help text or replaces that of a shared option.
+``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds flags, help, or any argument of
+`click.Option`. Shared options are in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members`
+(``-n``), `Seed`, `Limit`, `Count`, `SRGAN`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`.
 
 The harness adds three options. A function that needs their values has a parameter of that name:
 
@@ -254,6 +254,7 @@ def _parameter(name: str, hint: Any, default: Any) -> click.Option:
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         for extra in extras:
+            extra = option(help=extra) if isinstance(extra, str) else extra
             annotated = annotated | extra if isinstance(extra, Option) else annotated
     settings = _of_type(hint)
     if default is not inspect.Parameter.empty:

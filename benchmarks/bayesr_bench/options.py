@@ -9,10 +9,10 @@ the command line override both. The record of the table states the values of a s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import click
 import pooch
@@ -25,8 +25,6 @@ BUDGETS = ("small", "full")
 TRAINING = {"natural": ("photos_free",), "fluorescence": ("dsb2018/images",)}
 """For each domain, the folders in ``train`` on which models are trained by default."""
 _BUDGET = "bayesr.budget"
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -129,21 +127,24 @@ _OUT: dict[str, Any] = dict(
     show_default=True,
     help="Folder to which the table is written, as JSON, CSV and Markdown.",
 )
-_MODELS = "Model to measure, by name or file; may be repeated."
-_KEPT: dict[str, Any] = dict(
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for trained models: models in it that were trained with the same settings are not trained again.",
-)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
+"""The type of a folder that need not exist."""
 
 # -- annotations of a table's parameters ---------------------------------------------------------
 
 Data = Annotated[Path, Option(settings=_DATA)]
 """``data: Data``, an existing folder that holds a folder for each set."""
-Models = Annotated[tuple[str, ...], option(help=_MODELS)]
+Models = Annotated[tuple[str, ...], option(help="Model to measure, by name or file; may be repeated.")]
 """``models: Models = ("natural-x4",)``, names or files of models to measure."""
 ModelName = Annotated[str, option(help="Model to measure, by name or file.")]
-ModelsFolder = Annotated[Path | None, Option(("--models",), _KEPT)]
+ModelsFolder = Annotated[
+    Path | None,
+    option(
+        "--models", type=NEW_FOLDER,
+        help="Folder for trained models: models in it that were trained with the same settings are not trained again.",
+    ),
+]  # fmt: skip
 """``models: ModelsFolder = None``, a folder for trained models, which need not exist."""
 Members = Annotated[int, option("-n", type=click.IntRange(min=2), help="Number of members.")]
 Seed = Annotated[int, option(help="Seed of all random numbers.")]
@@ -158,28 +159,18 @@ Photographs = Annotated[
 Fluorescence = Annotated[
     tuple[Path, ...], option(type=FOLDER, help="Folder of fluorescence images to train on; may be repeated.")
 ]
-Workers = Annotated[int, option(type=click.IntRange(min=1), help="Number of processes.")]
-Keep = Annotated[
-    Path | None,
-    option(
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Folder for results and checkpoints, from which an interrupted run resumes.",
-    ),
+Count = Annotated[int, option(type=click.IntRange(min=1))]
+"""``steps: Annotated[Count, "Steps."] = 100``, an integer of at least 1."""
+SRGAN = Annotated[
+    Path | None, option(type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
 ]
+Workers = Annotated[int, option(type=click.IntRange(min=1), help="Number of processes.")]
+Keep = Annotated[Path | None, option(type=NEW_FOLDER, help="Folder for results and checkpoints, to resume from.")]
 
 # -- the same for plain click commands -----------------------------------------------------------
 
 data_option = click.option("--data", **_DATA)
 out_option = click.option("--out", **_OUT)
-models_folder_option = click.option("--models", **_KEPT)
-
-
-def models_option(*default: str) -> Callable[[Command], Command]:
-    """``models: tuple[str, ...]``, names or files of models to measure, by default all bundled ones."""
-    more = "" if default else "  [default: all bundled]"
-    return click.option(
-        "--models", multiple=True, default=default or None, show_default=bool(default), help=_MODELS + more
-    )
 
 
 def out_parameter() -> click.Option:
@@ -188,24 +179,6 @@ def out_parameter() -> click.Option:
 
 
 # -- budgets -------------------------------------------------------------------------------------
-
-
-def budget_option(**small: Any) -> Callable[[Command], Command]:
-    """``budget: str``, ``small`` or ``full``; see `budget_parameter`."""
-    return _decorated(lambda: budget_parameter(small))
-
-
-def training_budget_option(seconds: Mapping[str, float], **small: Any) -> Callable[[Command], Command]:
-    """``budget: TrainingBudget``; see `budget_parameter`."""
-    return _decorated(lambda: budget_parameter(small, seconds))
-
-
-def _decorated(make: Callable[[], click.Option]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        command.__dict__.setdefault("__click_params__", []).append(make())
-        return command
-
-    return add
 
 
 def budget_parameter(small: Mapping[str, Any], seconds: Mapping[str, float] | None = None) -> click.Option:

@@ -6,8 +6,8 @@ import json
 import math
 import platform
 from pathlib import Path
+from typing import Annotated
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesr
-from bayesr_bench.options import budget_option, out_option
+from bayesr_bench.harness import Result, option, table
 from bayesr_bench.record import NONE, as_csv, columns_of, error_of_mean, record, write
 
 RECORDED = sorted(Path(__file__).parents[1].glob("*.json"))
@@ -82,17 +82,13 @@ def test_n_and_seed_are_required(given, tmp_path):
 def test_the_values_of_a_small_budget_are_recorded(args, said, steps, tmp_path):
     """Options override it in any order, and the record has the values that were used."""
 
-    @click.command()
-    @click.option("--steps", default=4000)
-    @click.option("--set", "sets", multiple=True, default=("a", "b", "c"))
-    @budget_option(steps=10, sets=("a", "b"))
-    @out_option
-    def table(budget, steps, sets, out):
-        record("some", [{"steps": steps}], {}, out, seed=NONE, n=NONE, estimators="none")
+    @table(estimators="none", small={"steps": 10, "sets": ("a", "b")})
+    def command(steps: int = 4000, sets: Annotated[tuple[str, ...], option("--set")] = ("a", "b", "c")) -> Result:
+        return Result([{"steps": steps}])
 
-    done = CliRunner().invoke(table, [*args, "--out", str(tmp_path)], catch_exceptions=False)
+    done = CliRunner().invoke(command, [*args, "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "some.json").read_text())
+    found = json.loads((tmp_path / "test_record.json").read_text())
     assert found["facts"]["budget"] == said and found["rows"] == [{"steps": steps}]
 
 

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import numpy as np
 import torch
 import xarray as xr
@@ -37,7 +36,7 @@ from bayesr.model.model import Model, load
 from bayesr.training.problems import GaussianField
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, table
-from bayesr_bench.options import FOLDER, Seed, data_folder
+from bayesr_bench.options import FOLDER, Count, Seed, data_folder
 from bayesr_bench.sets import Picture, read_set
 
 LEVEL = 0.9
@@ -182,14 +181,12 @@ def true_means(image: Array, side: int) -> Array:
 
 @table(estimators="coverage exact, widths as means of ratios", n=", ".join(map(str, MEMBERS)))
 def command(
-    scenes: Annotated[int, option(help="Low-resolution images that widths are averaged over.")] = 8,
+    scenes: Annotated[int, "Low-resolution images that widths are averaged over."] = 8,
     seed: Seed = 0,
     data: Annotated[
         Path | None, option(type=FOLDER, help="Folder with the folder dsb2018: adds a table of fluorescence images.")
     ] = None,
-    images: Annotated[
-        int, option(type=click.IntRange(min=1), help="Images of that table, evenly spaced in the set.")
-    ] = 12,
+    images: Annotated[Count, "Images of that table, evenly spaced in the set."] = 12,
 ) -> Iterator[Result]:
     """Yield the table of Gaussian fields, and that of images if there is a folder of data."""
     problem = GaussianField()

@@ -24,7 +24,7 @@ from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import folds
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, significant, table
-from bayesr_bench.options import Data, Members, Seed
+from bayesr_bench.options import NEW_FOLDER, Count, Data, Members, Seed
 from bayesr_bench.retina import FACTOR, retina
 from bayesr_bench.vessel_networks import FURTHER_RATE, RATE, REFERENCE, SIZES, Terms, measure_fold, systems
 
@@ -42,7 +42,6 @@ COLUMNS = {
 
 Row = dict[str, Any]
 Array = NDArray[Any]
-Positive = click.IntRange(min=1)
 
 
 def rows_of(figures: Sequence[Row]) -> list[Row]:
@@ -116,17 +115,17 @@ def _by_group(rows: Sequence[Row], figure: str) -> Array:
 def command(
     data: Data,
     count: Annotated[int, option("--folds", type=click.IntRange(min=2), help="Folds of children.")] = 3,
-    steps: Annotated[int, option(type=Positive, help="Training steps of the first U-Net.")] = 300,
-    further: Annotated[int, option(type=Positive, help="Training steps of each system.")] = 200,
-    batch: Annotated[int, option(type=Positive, help="Patches per step.")] = 2,
+    steps: Annotated[Count, "Training steps of the first U-Net."] = 300,
+    further: Annotated[Count, "Training steps of each system."] = 200,
+    batch: Annotated[Count, "Patches per step."] = 2,
     patch: Annotated[int, option(type=click.IntRange(min=16), help="Side of a patch, in downsampled pixels.")] = 240,
-    beta: Annotated[float, option(help="Weight of the Probabilistic U-Net's divergence.")] = 1.0,
-    n: Annotated[Members, option(help="Plausible masks per image.")] = 16,
-    seed: Annotated[Seed, option(help="Seed of folds, weights, patches and masks.")] = 0,
+    beta: Annotated[float, "Weight of the Probabilistic U-Net's divergence."] = 1.0,
+    n: Annotated[Members, "Plausible masks per image."] = 16,
+    seed: Annotated[Seed, "Seed of folds, weights, patches and masks."] = 0,
     keep: Annotated[
         Path,
         option(
-            type=click.Path(path_type=Path, file_okay=False),
+            type=NEW_FOLDER,
             help="Folder for networks and checkpoints: networks that it holds are not trained again.",
         ),
     ] = Path("annotators"),

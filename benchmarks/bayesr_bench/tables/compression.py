@@ -201,11 +201,11 @@ def command(
             help="Products to compress; by default of natural-x4 on set5 and fluorescence-x4 on nuclei, n = 8 and 32.",
         ),
     ] = CASES,
-    images: Annotated[int, option(help="Number of tiles of each case.")] = 1,
+    images: Annotated[int, "Number of tiles of each case."] = 1,
     names: Annotated[tuple[str, ...], option("--codec", help="Only this codec, besides none; may be repeated.")] = (),
-    bits: Annotated[tuple[int, ...], option(help="Bits of mantissa of rounded values.")] = (8, 10, 12, 15),
-    bits_codec: Annotated[str, option(help="Codec of rounded values.")] = "blosc lz4 bitshuffle 5",
-    chunk: Annotated[int, option(help="Side of a chunk in high-resolution pixels.")] = 512,
+    bits: Annotated[tuple[int, ...], "Bits of mantissa of rounded values."] = (8, 10, 12, 15),
+    bits_codec: Annotated[str, "Codec of rounded values."] = "blosc lz4 bitshuffle 5",
+    chunk: Annotated[int, "Side of a chunk in high-resolution pixels."] = 512,
     rounds: int = 3,
 ) -> Result:
     """Return one row per codec."""

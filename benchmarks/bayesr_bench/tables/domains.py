@@ -86,15 +86,13 @@ def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[
 )
 def command(
     data: Data,
-    models: Annotated[
-        Models, option(help="Model to measure, by name or file; may be repeated.  [default: all bundled]")
-    ] = (),
-    against: Annotated[str, option(help="Model with which the others are compared.")] = "natural-x4",
+    models: Annotated[Models, "Model to measure, by name or file; may be repeated.  [default: all bundled]"] = (),
+    against: Annotated[str, "Model with which the others are compared."] = "natural-x4",
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
-    write_scores: Annotated[bool, option(help="Write the scores to the model files.")] = False,
+    write_scores: Annotated[bool, "Write the scores to the model files."] = False,
 ) -> Result:
     """Return one row per set and model."""
     files = models or tuple(info.name for info in bayesr.models())

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from bayesr.training.problems import DEVIATION, MIDDLE, GaussianField
-from bayesr_bench.harness import Result, option, table
+from bayesr_bench.harness import Result, table
 from bayesr_bench.known_posterior import Entry, describe_training, scored, train
 from bayesr_bench.options import Members, Seed
 
@@ -97,8 +97,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 )
 def command(
     out: Path,
-    steps: Annotated[int, option(help="Training steps, for every number of scenes.")] = 1500,
-    scenes: Annotated[int, option(help="Low-resolution images that are measured, per domain.")] = 64,
+    steps: Annotated[int, "Training steps, for every number of scenes."] = 1500,
+    scenes: Annotated[int, "Low-resolution images that are measured, per domain."] = 64,
     n: Members = 64,
     seed: Seed = 0,
 ) -> Result:

@@ -59,16 +59,16 @@ def command(
         LOSSES
     ),
     folds: int = 5,
-    steps: Annotated[int, option(help="Steps of each training.")] = 250,
+    steps: Annotated[int, "Steps of each training."] = 250,
     batch: int = 8,
-    patch: Annotated[int, option(help="Pixels along a side of a patch.")] = 96,
-    width: Annotated[float, option(help="Factor on MobileNetV2's channels.")] = 0.35,
-    depth: Annotated[int, option(help="Number of times that the encoder halves the image size.")] = 4,
+    patch: Annotated[int, "Pixels along a side of a patch."] = 96,
+    width: Annotated[float, "Factor on MobileNetV2's channels."] = 0.35,
+    depth: Annotated[int, "Number of times that the encoder halves the image size."] = 4,
     rate: float = 2e-3,
     seed: Seed = 0,
-    limit: Annotated[Limit, option(help="Number of images, for a quick look.")] = None,
-    workers: Annotated[int, option(help="Number of trainings at the same time.")] = 1,
-    keep: Annotated[Keep, option(help="Folder for results and checkpoints, to resume from.")] = None,
+    limit: Annotated[Limit, "Number of images, for a quick look."] = None,
+    workers: Annotated[int, "Number of trainings at the same time."] = 1,
+    keep: Annotated[Keep, "Folder for results and checkpoints, to resume from."] = None,
 ) -> Result:
     """Return one row per loss."""
     cases = fluorescence(train)[:limit]

@@ -213,7 +213,7 @@ def command(
         tuple[int, ...], option(type=click.IntRange(0, len(ENTRIES) - 1), help="Only these rows, counted from 0.")
     ] = (),
     steps: Annotated[int, option(help=f"Training steps of {BATCH} scenes, for every recipe.")] = 4000,
-    scenes: Annotated[int, option(help="Low-resolution images that are measured.")] = 256,
+    scenes: Annotated[int, "Low-resolution images that are measured."] = 256,
     n: Members = 32,
     seed: Seed = 0,
 ) -> Iterator[Result]:

@@ -152,10 +152,10 @@ def command(
     data: Data,
     models: Models = ("natural-x4",),
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(PUBLISHED)))] = tuple(PUBLISHED),
-    many: Annotated[int, option(help="Second number of members, for the PSNR of the mean; 0 for none.")] = 128,
+    many: Annotated[int, "Second number of members, for the PSNR of the mean; 0 for none."] = 128,
     limit: Limit = None,
-    seed: Annotated[Seed, option(help="Seed of the members.")] = 0,
-    write_scores: Annotated[bool, option(help="Write the scores to the model files.")] = False,
+    seed: Annotated[Seed, "Seed of the members."] = 0,
+    write_scores: Annotated[bool, "Write the scores to the model files."] = False,
 ) -> Result:
     """Return one row per figure and model."""
     found = measured(models, bands=3, scale=SCALE)

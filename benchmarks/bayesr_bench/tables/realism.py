@@ -149,9 +149,9 @@ def command(
     models: Models = ("natural-x4",),
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
     n: Annotated[int, option("-n", help="Members.")] = 8,
-    seed: Annotated[Seed, option(help="Of the members, and of the network.")] = 0,
+    seed: Annotated[Seed, "Of the members, and of the network."] = 0,
     limit: Limit = None,
-    members_only: Annotated[bool, option(help="Leave out the mean, and the rows that check the instruments.")] = False,
+    members_only: Annotated[bool, "Leave out the mean, and the rows that check the instruments."] = False,
 ) -> Result:
     """One row for each kind of image."""
     if "nuclei" in sets and len(sets) > 1:

@@ -217,7 +217,7 @@ def command(
     train: Photographs = (),
     systems: Annotated[tuple[str, ...], option(type=click.Choice(ROWS), help="May be repeated; by default all.")] = (),
     n: Members = 32,
-    seed: Annotated[Seed, option(help="Of training, members, and the calibration's halves.")] = 0,
+    seed: Annotated[Seed, "Of training, members, and the calibration's halves."] = 0,
     held_out: Annotated[
         int,
         option(
@@ -225,7 +225,7 @@ def command(
             help="Training images to calibrate on instead.",
         ),
     ] = 100,
-    workers: Annotated[Workers, option(help="Rows at a time.")] = 2,
+    workers: Annotated[Workers, "Rows at a time."] = 2,
     limit: Limit = None,
     models: ModelsFolder = None,
 ) -> Result:

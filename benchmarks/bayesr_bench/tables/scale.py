@@ -224,13 +224,13 @@ def by_workers(folder: Path, asked: dict[str, Any], workers: tuple[int, ...]) ->
 def command(
     models: Models = ("fluorescence-x4",),
     sides: Annotated[tuple[int, ...], option("--side", help="Side of an image; may be repeated.")] = (1000, 2000, 4000),
-    bands: Annotated[int, option(help="Number of bands.")] = 1,
+    bands: Annotated[int, "Number of bands."] = 1,
     n: Annotated[int, option("-n", help="Number of members.")] = 8,
-    tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
-    rounds: Annotated[int, option(help="Number of rounds of calls that are timed in turn.")] = 2,
-    workers: Annotated[tuple[int, ...], option(help="Number of workers; may be repeated.")] = (1, 2),
+    tile: Annotated[int, "Side of tiles, low-resolution pixels."] = 256,
+    rounds: Annotated[int, "Number of rounds of calls that are timed in turn."] = 2,
+    workers: Annotated[tuple[int, ...], "Number of workers; may be repeated."] = (1, 2),
     compared: Annotated[
-        tuple[int, ...], option(help="Side of an image that is sampled in memory and by workers, too; may be repeated.")
+        tuple[int, ...], "Side of an image that is sampled in memory and by workers, too; may be repeated."
     ] = (2000,),
 ) -> Result:
     """Return one row per image and way of sampling it."""

@@ -120,11 +120,11 @@ def row_of(name: str, trainer: Trainer, validation: Validation) -> dict[str, Any
 @table(n=N, estimators="fair CRPS and energy score of 8 members in network units; times as medians of ratios")
 def command(
     train: Annotated[tuple[Path, ...], option(type=click.Path(path_type=Path, exists=True), required=True)],
-    model: Annotated[ModelName, option(help="Model whose backbone all variants share.")] = "natural-x4",
+    model: Annotated[ModelName, "Model whose backbone all variants share."] = "natural-x4",
     steps: int = 600,
     rate: float = 2e-3,
     held_out: int = 120,
-    only: Annotated[tuple[str, ...], option(help="Names of variants, instead of all.")] = (),
+    only: Annotated[tuple[str, ...], "Names of variants, instead of all."] = (),
     seed: Seed = 0,
 ) -> Result:
     """One row for each variant."""

@@ -31,7 +31,7 @@ from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.models import by_model, measured
 from bayesr_bench.nuclei import ALL, Found, Systems, about, study
 from bayesr_bench.nuclei_figure import draw
-from bayesr_bench.options import Data, Limit, Members, Models, Seed
+from bayesr_bench.options import SRGAN, Data, Limit, Members, Models, Seed
 from bayesr_bench.record import error_of_mean
 
 FIGURES = {"Dice": 1, "F1 at 0.5": 1, "F1, mean": 1, "count error": -1, "Brier": -1, "ECE": -1}
@@ -113,10 +113,8 @@ def command(
     out: Path,
     data: Data,
     models: Models = ("fluorescence-x4",),
-    srgan: Annotated[
-        Path | None, option(type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
-    ] = None,
-    segmenter: Annotated[str, option(help="Segments every super-resolved image.")] = "nuclei",
+    srgan: SRGAN = None,
+    segmenter: Annotated[str, "Segments every super-resolved image."] = "nuclei",
     also: Annotated[
         tuple[tuple[str, Path], ...],
         option(

@@ -232,8 +232,8 @@ def rows_of(
 def command(
     model: ModelName = "fluorescence-x4",
     n: Members = 8,
-    tile: Annotated[int, option(help="Side of tiles, low-resolution pixels.")] = 256,
-    side: Annotated[int, option(help="Side of the simulated image, one band.")] = 100_000,
+    tile: Annotated[int, "Side of tiles, low-resolution pixels."] = 256,
+    side: Annotated[int, "Side of the simulated image, one band."] = 100_000,
     numbers: Annotated[tuple[int, ...], option("--workers", help="Numbers of workers.")] = (
         1,
         10,
@@ -243,11 +243,11 @@ def command(
         2000,
         4000,
     ),
-    failures: Annotated[float, option(help="Failures per worker and hour.")] = 0.05,
-    repair: Annotated[float, option(help="Seconds until another worker has replaced one that failed.")] = 60.0,
-    measured_side: Annotated[int, option(help="Side of the image that is measured.")] = 4096,
+    failures: Annotated[float, "Failures per worker and hour."] = 0.05,
+    repair: Annotated[float, "Seconds until another worker has replaced one that failed."] = 60.0,
+    measured_side: Annotated[int, "Side of the image that is measured."] = 4096,
     drawn: Annotated[int, option("--tiles", help="Tiles that are drawn and written to measure their times.")] = 30,
-    tasks: Annotated[int, option(help="Empty tasks, to measure driver and scheduler.")] = 5000,
+    tasks: Annotated[int, "Empty tasks, to measure driver and scheduler."] = 5000,
     seed: Seed = 0,
 ) -> Result:
     """Return one row per number of workers and way of assigning tiles to them."""

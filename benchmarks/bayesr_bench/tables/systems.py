@@ -152,17 +152,17 @@ def command(
             help="May be repeated. By default all domains with training images, given or beside the sets.",
         ),
     ] = (),
-    recipes: Annotated[tuple[str, ...], option(help="May be repeated; by default all.")] = (),
+    recipes: Annotated[tuple[str, ...], "May be repeated; by default all."] = (),
     n: Members = 32,
-    seed: Annotated[Seed, option(help="Of training, members, and the calibration's halves.")] = 0,
+    seed: Annotated[Seed, "Of training, members, and the calibration's halves."] = 0,
     held_out: Annotated[
         int,
         option(type=click.IntRange(min=2 * images_for(LEVEL)), help="Training images to calibrate on instead."),
     ] = 40,
-    workers: Annotated[Workers, option(help="Recipes at a time.")] = 2,
+    workers: Annotated[Workers, "Recipes at a time."] = 2,
     limit: Limit = None,
     models: ModelsFolder = None,
-    whole: Annotated[bool, option(help="Recipes of their own sizes, not of those that train in minutes.")] = False,
+    whole: Annotated[bool, "Recipes of their own sizes, not of those that train in minutes."] = False,
 ) -> Iterator[Result]:  # fmt: skip
     """One row for each set and recipe; recipes that fail are named at the end."""
     folders = _folders(data, {"natural": train, "fluorescence": fluorescence}, domains)

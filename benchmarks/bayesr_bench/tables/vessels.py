@@ -33,7 +33,7 @@ from bayesr.segmentation.segmenter import Segmenter, load
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.nuclei import ALL
-from bayesr_bench.options import FOLDER, Data, Limit, Members, ModelName, Seed
+from bayesr_bench.options import FOLDER, SRGAN, Data, Limit, Members, ModelName, Seed
 from bayesr_bench.retina import FACTOR, GREEN, colour_cases, downsampled, retina
 from bayesr_bench.tables.annotators import COLUMNS
 
@@ -123,14 +123,12 @@ def rows_of(figures: Sequence[Row]) -> list[Row]:
 def command(
     data: Data,
     keep: Annotated[Path, option(type=FOLDER, help="Folder with the networks of `bayesr bench annotators`.")],
-    model: Annotated[ModelName, option(help="Model that draws the members, by name or file.")] = "natural-x4",
-    srgan: Annotated[
-        Path | None, option(type=click.Path(path_type=Path, exists=True), help="A trained srgan to compare with.")
-    ] = None,
+    model: Annotated[ModelName, "Model that draws the members, by name or file."] = "natural-x4",
+    srgan: SRGAN = None,
     count: Annotated[int, option("--folds", help="Folds, as in the training of the networks.")] = 3,
     n: Members = 16,
-    seed: Annotated[Seed, option(help="Seed of the networks' training, and of the members.")] = 0,
-    limit: Annotated[Limit, option(help="Images of each fold, for a quick look.")] = None,
+    seed: Annotated[Seed, "Seed of the networks' training, and of the members."] = 0,
+    limit: Annotated[Limit, "Images of each fold, for a quick look."] = None,
 ) -> Result:
     """Return one row per system."""
     drawer, baseline = bayesr.load(model), bayesr.load(srgan) if srgan else None
