@@ -5,25 +5,13 @@ from pathlib import Path
 import pytest
 
 import bayesr
-from bayesr.errors import InvalidArgument, InvalidModel, StoreFailed, UnknownModel
+from bayesr.errors import InvalidArgument, InvalidModel, UnknownModel
 from bayesr.model.card import MISSING, TEXTS, markdown, page, store_scores, store_text
 from bayesr.model.catalogue import models
-from bayesr.model.header import read_header, write_card
+from bayesr.model.header import write_card
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCORES = {"images": 3, "n": 4, "seed": 0, "PSNR": 30.5, "PSNR ±": 0.25, "fair CRPS": 2.0, "estimators": "of a test"}
-
-
-@pytest.fixture
-def file(model, tmp_path):
-    return model.save(tmp_path / "tiny.safetensors")
-
-
-def weights(path):
-    content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    assert start % 8 == 0
-    return content[start:]
 
 
 def test_what_a_file_does_not_say_is_said_to_be_missing(file):
@@ -71,28 +59,6 @@ def test_every_fact_is_in_the_card(file):
         assert said in text, said
     write_card(file, {"start": {}})
     assert "| started from | random weights |" in markdown(file)
-
-
-def test_the_card_changes_and_nothing_else(file):
-    before, old, sha256 = read_header(file), weights(file), bayesr.load(file).sha256
-    write_card(file, {"domain": "ice"})
-    after = read_header(file)
-    assert after.pop("card") == {"domain": "ice"} and before.pop("card") != {"domain": "ice"}
-    assert after == before and weights(file) == old
-    assert bayesr.load(file).sha256 == sha256 and bayesr.load(file).card["domain"] == "ice"
-    assert [p.name for p in file.parent.iterdir()] == [file.name]
-
-
-def test_a_card_that_cannot_be_written_leaves_the_file(file, monkeypatch):
-    content = file.read_bytes()
-
-    def full(self, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(StoreFailed, match="No space left"):
-        write_card(file, {})
-    assert file.read_bytes() == content and [p.name for p in file.parent.iterdir()] == [file.name]
 
 
 def test_scores_of_one_measurement_are_joined_and_others_replaced(file):

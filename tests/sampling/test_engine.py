@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import bayesr
 from bayesr.cli import main
-from bayesr.errors import BayesrError, EngineUnavailable, InvalidArgument
+from bayesr.errors import BayesrError, EngineUnavailable
 from bayesr.networks.registry import build
 from bayesr.sampling import engine
 from tests.conftest import make_model
@@ -97,11 +97,6 @@ def test_what_is_missing_is_said_before_any_work(model, monkeypatch):
     monkeypatch.undo()
     engine.openvino.cache_clear()
     assert engine.openvino().__name__ == "openvino"
-
-
-def test_unknown_devices_name_those_that_can_be_used(model):
-    with pytest.raises(InvalidArgument, match="openvino"):
-        model.sample("no such image", 4, device="abacus")
 
 
 def test_a_shape_is_compiled_once(photo):

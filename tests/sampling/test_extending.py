@@ -7,7 +7,7 @@ import zarr
 
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
-from tests.sampling.test_workflow import disagreement
+from tests.sampling.helpers import disagreement
 
 
 def close(found, expected):

@@ -4,9 +4,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import click
 import pytest
-from click.testing import CliRunner
 
-from bayesr.cli import main, plugins
+from bayesr.cli import plugins
+from tests.cli.helpers import run
 
 
 @click.command()
@@ -20,10 +20,6 @@ def installed(monkeypatch, *points):
     """Pretend that these and no others are installed; each is (group, name, object)."""
     found = EntryPoints(EntryPoint(name, value, group) for group, name, value in points)
     monkeypatch.setattr(plugins, "found", lambda group: found.select(group=group))
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 def test_a_command_of_another_distribution_is_one_of_bayesr(monkeypatch):

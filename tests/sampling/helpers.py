@@ -1,0 +1,27 @@
+"""Computations that several tests of sampling share."""
+
+import numpy as np
+import torch
+
+from bayesr.sampling.plan import Plan
+from bayesr.sampling.running_moments import RunningMoments
+
+
+def disagreement(found, expected, name):
+    """The largest difference of a variable, in value ranges; of the factor, what it makes of a standard deviation."""
+    low, high = expected.attrs["value_range"]
+    if name == "calibration":
+        error = np.abs(found[name] / expected[name] - 1) * expected["std"] / (high - low)
+    else:
+        power = 2 if name in ("variance", "aleatoric", "epistemic") else 1
+        error = np.abs(found[name] - expected[name]) / (high - low) ** power
+    return float(error.max())
+
+
+def running(values, masks, first=0, before=None, n=None):
+    """The moments of members `member x ...`, accumulated mask by mask as sampling does."""
+    members = torch.from_numpy(values.astype(np.float32)).reshape(len(values), 1, 1, -1)
+    moments = RunningMoments(Plan(n or len(values), masks, 0, 8, first), before, True)
+    for mask in range(masks):
+        moments.add(members[mask::masks])
+    return moments.result()
