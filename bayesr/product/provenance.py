@@ -111,7 +111,8 @@ class Provenance:
     def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
         """Read the attributes of a product.
 
-        Attributes that only describe, such as ``history``, may be missing.
+        Attributes that only describe, such as ``history``, may be missing; so may ``quantum``, which older products
+        lack and which is 0 then.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Provenance:
                 seed=int(attrs["seed"]),
                 level=float(attrs["level"]),
                 value_range=(float(low), float(high)),
-                quantisation_step=float(attrs["quantum"]),
+                quantisation_step=float(attrs.get("quantum", 0)),
                 observation=json.loads(attrs["observation"]),
                 engine=json.loads(attrs["engine"]),
                 calibration_source=str(attrs.get("calibration_source", "")),
