@@ -1,12 +1,14 @@
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from bayesr.errors import StoreExists, StoreFailed
+from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 from bayesr.store import places
+from bayesr.store.places import check, files, place_of, same
 
 
 def test_an_existing_store_is_kept(model, photo, tmp_path):
@@ -48,3 +50,32 @@ def test_a_really_full_disk(model, photo, tmp_path):
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_places_are_paths_and_urls():
+    assert place_of("s3://bucket/a.zarr") == "s3://bucket/a.zarr"
+    assert place_of(Path("~/a.zarr")) == str(Path.home() / "a.zarr") and place_of("a.zarr") == "a.zarr"
+
+
+def test_a_part_of_a_store_lies_in_the_same_place(tmp_path):
+    place = str(tmp_path / "a.zarr")
+    assert same(place, place) and same(f"{place}/mean", place) and same(f"{place}/../a.zarr", place)
+    assert not same(str(tmp_path), place) and not same(f"{place}2", place) and not same(None, place)
+    assert same("s3://a/b.zarr", "s3://a/b.zarr") and not same("s3://a/b.zarr", place)
+
+
+def test_a_place_is_checked_before_any_work(tmp_path):
+    check(str(tmp_path / "new" / "a.zarr"), 1000, overwrite=False, resume=False)
+    (tmp_path / "file").touch()
+    for place, options, error, message in (
+        (tmp_path, {}, StoreExists, "already there"),
+        (tmp_path / "file", {"overwrite": True}, StoreFailed, "no Zarr store"),
+        (tmp_path / "new.zarr", {"resume": True}, StoreFailed, "leave resume out"),
+        (tmp_path / "new.zarr", {"resume": True, "overwrite": True}, InvalidArgument, "contradict"),
+    ):
+        with pytest.raises(error, match=message):
+            check(str(place), 0, **({"overwrite": False, "resume": False} | options))
+    with pytest.raises(StoreFailed, match="MiB"):
+        check(str(tmp_path / "new.zarr"), 2**60, overwrite=False, resume=False)
+    with pytest.raises(StoreFailed, match="such URLs"):
+        files("nowhere://a/b.zarr")
