@@ -3,6 +3,9 @@
 import numpy as np
 import torch
 
+from bayesr import images
+from bayesr.product import MAPS
+from bayesr.sampling.job import Job
 from bayesr.sampling.plan import Plan
 from bayesr.sampling.running_moments import RunningMoments
 
@@ -25,3 +28,8 @@ def running(values, masks, first=0, before=None, n=None):
     for mask in range(masks):
         moments.add(members[mask::masks])
     return moments.result()
+
+
+def job_of(model, photo, tile, n=2):
+    """The job that samples an image as a whole or in tiles."""
+    return Job(model, images.read(photo), Plan(n, 1, 0, tile), "cpu", 0.9, MAPS)
