@@ -10,6 +10,7 @@ from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.pairs import Pairs
 from tests.conftest import TINY
+from tests.training.helpers import same_checkpoints, weights_of
 
 
 def test_the_loss_falls_and_every_part_learns(folder, tmp_path):
@@ -39,9 +40,7 @@ def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
     second = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch), seed=99)
     second.load(tmp_path / "b.npz")
     second.run(tmp_path / "b.npz")
-    for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
-        for key, value in a.state_dict().items():
-            assert torch.equal(value, b.state_dict()[key]), key
+    same_checkpoints(tmp_path / "a.npz", tmp_path / "b.npz")
 
 
 def test_spread_is_calibrated_where_the_score_is_best(trainer):
@@ -53,10 +52,6 @@ def test_spread_is_calibrated_where_the_score_is_best(trainer):
     trainer.average.head.exit.weight.data.mul_(0.6)
     trainer.average.head.exit.bias.data.mul_(0.6)
     assert trainer.calibrate_spread(60) > 1.2
-
-
-def weights_of(trainer):
-    return {f"{k}/{n}": v.clone() for k, m in trainer._modules().items() for n, v in m.state_dict().items()}
 
 
 @pytest.mark.parametrize("part", ["loss", "gradient", "critic"])

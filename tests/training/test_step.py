@@ -8,8 +8,11 @@ def test_the_cost_of_masks_falls_with_the_number_of_values(trainer):
     """``P / (2 N)`` times the divergence, which is least at alpha = 1, where dropout rates stop."""
     head, low_pixels = trainer.generator.head, trainer.pairs.low_pixels
     weights = sum(p.numel() for p in trainer.generator.parameters())
+    while trainer.position()[0].name == "fidelity":
+        trainer.advance()
     divergence = head.dropout_divergence()
-    cost = trainer._dropout_cost(divergence).item()
+    losses = trainer.advance()
+    cost = losses.pop("dropout") / sum(losses.values())
     assert cost == pytest.approx(weights / (2 * low_pixels * 3 * 15) * divergence.item()) and cost > 0
     head.dropout_logit.data.fill_(1.0)
     for _ in range(4):
