@@ -35,6 +35,6 @@ def test_compression_keeps_bands_and_range(bands, quality):
 
 
 def test_rules_do_not_depend_on_anything_but_the_images_and_the_seed():
-    images = [texture(seed, 1, 33, 36) for seed in range(FEWEST)]
+    images = [texture(seed, 1, 33, 48) for seed in range(FEWEST)]
     first, again, other = (fit_inputs(images, 1, seed).describe() for seed in (0, 0, 1))
     assert first == again != other

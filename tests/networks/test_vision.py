@@ -7,6 +7,8 @@ from contextlib import suppress
 import pytest
 import torch
 
+from bayesr.networks import vision
+
 RUN = """
 import warnings
 warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""The page of a product in a real browser: what a reader does to it, by mouse, finger and keyboard."""
+"""Scenario: a reader uses the page of a product in a real browser, by mouse, finger and keyboard."""
 
 from __future__ import annotations
 

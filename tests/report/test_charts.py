@@ -1,3 +1,5 @@
+"""Scenario: the charts of all pages (``assets/charts.js``), drawn in a real browser."""
+
 import json
 from importlib.resources import files
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Stores on object storage: the protocol of S3, spoken by a server on this machine."""
+"""Scenario: products on object storage. A server on this machine speaks the protocol of S3."""
 
 import logging
 

@@ -1,6 +1,7 @@
-"""Processes killed, stores contended, disks filled: what was finished stays, and what results is what would have been.
+"""Scenario: processes are killed, stores are contended, disks are full.
 
-Twenty kills in all: of the driver, of worker processes, and of a driver whose workers go on living.
+Finished tiles stay, and the product is the one of an undisturbed run. There are twenty kills in all: of the driver, of
+worker processes, and of a driver whose workers live on.
 """
 
 import multiprocessing
