@@ -53,7 +53,7 @@ def is_scenario(path: Path) -> bool:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").startswith("Scenario")
 
 
-def test_every_module_with_logic_has_files_for_its_own():
+def test_every_module_with_logic_has_tests_of_its_own():
     lacking = {str(module) for module in modules() if not any(path.is_file() for path in files_for(module))}
     assert not (new := lacking - set(UNTESTED)), f"write tests, or say why there are none: {sorted(new)}"
     assert not (stale := set(UNTESTED) - lacking), f"take these off the list: {sorted(stale)}"

@@ -7,7 +7,7 @@ from bayesr.aggregation.workflow import aggregate
 
 
 def made(n=24, shape=(2, 9, 12), seed=0, **attrs):
-    """A Dataset that holds only members."""
+    """Return a Dataset that holds only members."""
     x = np.random.default_rng(seed).normal(50, 10, (n, *shape)).astype(np.float32)
     return xr.Dataset({"samples": (("realization", "band", "y", "x"), x, attrs)})
 
@@ -20,7 +20,7 @@ SHAPE = (9, 12)
 
 
 def axis(dim, size, start=0.0, step=1.0, **attrs):
-    """Pixel centres of an axis whose first pixel begins at `start`."""
+    """Return the pixel centres of an axis whose first pixel begins at `start`."""
     centres = start + step * (np.arange(size) + 0.5)
     return xr.DataArray(centres, dims=dim, coords={dim: centres}, attrs=attrs)
 
@@ -29,7 +29,7 @@ Y, X = axis("y", SHAPE[0]), axis("x", SHAPE[1])
 
 
 def masks(found):
-    """Every region as a mask."""
+    """Return a mask for each region."""
     flat = np.zeros((found.counts.size, found.shape[0] * found.shape[1]), bool)
     flat[np.repeat(np.arange(found.counts.size), found.counts), found.pixels] = True
     return flat.reshape(-1, *found.shape)

@@ -1,4 +1,4 @@
-"""Textures with power-law spectra stand for photographs; what degrades them is known."""
+"""Textures with power-law spectra stand for photographs; their degradation is known."""
 
 import json
 import warnings
@@ -47,7 +47,7 @@ def test_fresh_images_pass(known, fresh):
         ("intensity scale", lambda x: x - 1),
     ],
 )
-def test_what_is_off_is_named(known, fresh, kind, degrade):
+def test_degradations_are_named(known, fresh, kind, degrade):
     found = [known.check(degrade(x)).findings for x in fresh]
     assert sum(kind in findings for findings in found) >= 36
     # Strong compression takes the finest structure away too.
@@ -56,7 +56,7 @@ def test_what_is_off_is_named(known, fresh, kind, degrade):
 
 
 def test_an_unknown_kind_of_image_is_unfamiliar(known):
-    """Sparse dots on black: no degraded version of a texture."""
+    """Return sparse dots on black, which are no degraded version of a texture."""
     random = np.random.default_rng(0)
     x = np.zeros((known.bands, 80, 80))
     x[:, random.integers(0, 80, 250), random.integers(0, 80, 250)] = 1.0

@@ -1,4 +1,4 @@
-"""How tests call commands."""
+"""Calls of commands."""
 
 from __future__ import annotations
 

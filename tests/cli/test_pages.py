@@ -10,7 +10,7 @@ from tests.cli.helpers import run
 
 @pytest.fixture
 def tables(monkeypatch):
-    """What is written with a page of tables, without the distribution that makes it."""
+    """Record the pages of tables that are written, without the distribution that makes them."""
     calls = []
 
     def write(paths, out):

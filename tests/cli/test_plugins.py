@@ -1,4 +1,4 @@
-"""Commands of other distributions: found through entry points, and said where they are not installed."""
+"""Commands of other distributions are found through entry points; missing ones are explained."""
 
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -45,7 +45,7 @@ def test_without_the_distribution_its_commands_say_how_to_install_it(name, more,
     assert name in run("--help").output
 
 
-def test_pages_of_tables_say_it_too(monkeypatch, tmp_path):
+def test_pages_of_tables_say_how_to_install_it(monkeypatch, tmp_path):
     installed(monkeypatch)
     (tmp_path / "x.json").write_text("{}")
     result = run("report", tmp_path / "x.json")

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 
 def rewritten(file, change):
-    """The model file with other metadata."""
+    """Change the metadata of a model file, and return its path."""
     with safe_open(file, framework="np") as opened:
         header = json.loads(opened.metadata()["bayesr"])
     change(header)

@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCORES = {"images": 3, "n": 4, "seed": 0, "PSNR": 30.5, "PSNR ±": 0.25, "fair CRPS": 2.0, "estimators": "of a test"}
 
 
-def test_what_a_file_does_not_say_is_said_to_be_missing(file):
+def test_facts_that_a_file_lacks_are_marked_as_missing(file):
     text = markdown(file)
     for name in ("commit", "licence", "data", "started from", "hardware"):
         assert f"| {name} | {MISSING} |" in text, name

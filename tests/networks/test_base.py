@@ -27,7 +27,7 @@ def test_features_are_repeated_for_the_members_of_each_image():
     assert shared.backbone.shape == (2, 0, 2, 4) and shared.detail is DETAIL
 
 
-def test_a_head_of_ones_own_needs_two_methods():
+def test_a_head_of_your_own_needs_two_methods():
     head = Shift()
     shared = head.prepare(torch.zeros(2, 5, 2, 4), DETAIL)
     z = torch.ones(2, 1, 2, 4)

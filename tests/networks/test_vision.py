@@ -50,7 +50,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_torchvision_works_and_missing_operators_raise():
-    """Whether or not its operators load: networks and transforms run, and no operator is made up."""
+    """Networks and transforms run, whether or not the operators load, and missing operators raise an error."""
     done = run(RUN)
     assert done.returncode == 0, done.stderr
 

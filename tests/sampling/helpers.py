@@ -11,7 +11,7 @@ from bayesr.sampling.running_moments import RunningMoments
 
 
 def disagreement(found, expected, name):
-    """The largest difference of a variable, in value ranges; of the factor, what it makes of a standard deviation."""
+    """Return the largest difference of a variable, in value ranges; for the factor, that of the standard deviation."""
     low, high = expected.attrs["value_range"]
     if name == "calibration":
         error = np.abs(found[name] / expected[name] - 1) * expected["std"] / (high - low)
@@ -22,7 +22,7 @@ def disagreement(found, expected, name):
 
 
 def running(values, masks, first=0, before=None, n=None):
-    """The moments of members `member x ...`, accumulated mask by mask as sampling does."""
+    """Return the moments of members `member x ...`, accumulated mask by mask as in sampling."""
     members = torch.from_numpy(values.astype(np.float32)).reshape(len(values), 1, 1, -1)
     moments = RunningMoments(Plan(n or len(values), masks, 0, 8, first), before, True)
     for mask in range(masks):
@@ -31,5 +31,5 @@ def running(values, masks, first=0, before=None, n=None):
 
 
 def job_of(model, photo, tile, n=2):
-    """The job that samples an image as a whole or in tiles."""
+    """Return the job that samples an image."""
     return Job(model, images.read(photo), Plan(n, 1, 0, tile), "cpu", 0.9, MAPS)

@@ -4,7 +4,7 @@ import torch
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_member_explains_the_input(model, dtype):
+def test_every_member_is_consistent_with_the_input(model, dtype):
     """A x = y to float accuracy for each member, in the units of a float image."""
     y = np.random.default_rng(1).normal(40, 12, (3, 20, 26)).astype(dtype)
     ds = model.sample(y, 8)

@@ -22,7 +22,7 @@ def test_products_are_opened_from_memory_and_from_stores(ds, store):
         assert open_product(place).attrs["n"] == 4
 
 
-def test_what_is_no_product_is_none(photo, tmp_path):
+def test_other_objects_than_products_are_none(photo, tmp_path):
     xr.Dataset({"image": (("y", "x"), photo[..., 0])}).to_zarr(tmp_path / "image.zarr", consolidated=False)
     (tmp_path / "folder.zarr").mkdir()
     (tmp_path / "folder.zarr" / "zarr.json").write_text("{}")

@@ -17,7 +17,7 @@ def test_replay_is_bit_exact(model, photo, options):
         xr.testing.assert_equal(again["x"].drop_vars("realization"), ds["x"])
 
 
-def test_replay_refuses_strangers(model, photo, ds):
+def test_replay_refuses_other_images_and_models(model, photo, ds):
     with pytest.raises(InvalidProduct, match="checksum"):
         bayesr.replay(ds, 0, photo[:, ::-1], model=model)
     with pytest.raises(InvalidArgument, match="0 to 31"):

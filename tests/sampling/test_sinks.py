@@ -11,7 +11,7 @@ from bayesr.store.layout import Store
 from tests.sampling.helpers import job_of
 
 
-def test_nothing_is_lost_or_left_behind_for_an_image_that_is_none(model, photo, tmp_path):
+def test_an_invalid_image_neither_leaves_nor_replaces_a_store(model, photo, tmp_path):
     path, holes = tmp_path / "a.zarr", np.full((20, 20, 3), np.nan, np.float32)
     holes[5:, 5:] = 0.5
     with pytest.raises(InvalidPixels):

@@ -11,7 +11,7 @@ from tests.store.helpers import BANDS, HEIGHT, METADATA, VARIABLES, WIDTH, decla
 
 
 @pytest.mark.parametrize("stop", ["at once", "group", "image", "template"])
-def test_what_was_stopped_while_it_was_made_begins_again(model, photo, tmp_path, monkeypatch, stop):
+def test_an_interrupted_creation_begins_again(model, photo, tmp_path, monkeypatch, stop):
     path = tmp_path / "a.zarr"
     path.mkdir()
     if stop == "group":

@@ -11,7 +11,7 @@ from bayesr.sampling import job
 from bayesr.store.layout import Store
 
 
-def test_a_store_holds_what_memory_holds(model, photo, tmp_path):
+def test_a_store_holds_the_product_in_memory(model, photo, tmp_path):
     inside = model.sample(photo, 4, tile=16)
     lazy = model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True)
     assert lazy["mean"].chunks is not None
@@ -62,7 +62,7 @@ def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
     xr.testing.assert_equal(xr.open_zarr(tmp_path / "c.zarr", consolidated=False).compute(), other)
 
 
-def test_a_write_that_fails_says_how_to_go_on(model, photo, tmp_path, monkeypatch):
+def test_a_write_that_fails_says_how_to_continue(model, photo, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
@@ -121,7 +121,7 @@ def test_a_tile_without_data_is_skipped(model, photo, tmp_path, monkeypatch):
 
 
 def test_a_store_on_another_file_system(model, photo):
-    """fsspec's, which object stores are reached through."""
+    """The file system is in memory; fsspec gives access to it, as to object stores."""
     place = "memory://bucket/a.zarr"
     ds = model.sample(photo, 4, tile=16, store=place)
     xr.testing.assert_equal(ds.compute(), model.sample(photo, 4, tile=16, keep_samples=False))

@@ -21,7 +21,7 @@ def test_an_existing_store_is_kept(model, photo, tmp_path):
     assert float(model.sample(255 - photo, 2, store=path, overwrite=True)["mean"].sum()) != before
 
 
-def test_what_is_no_store_is_never_replaced(model, photo, tmp_path):
+def test_other_folders_than_stores_are_never_replaced(model, photo, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("dear")
     with pytest.raises(StoreFailed, match="does not touch"):
@@ -29,7 +29,7 @@ def test_what_is_no_store_is_never_replaced(model, photo, tmp_path):
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "dear"
 
 
-def test_no_room_is_said_before_any_work(model, photo, tmp_path, monkeypatch):
+def test_a_full_disk_is_refused_before_any_work(model, photo, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(places.shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     with pytest.raises(StoreFailed, match="MiB"):
@@ -38,7 +38,7 @@ def test_no_room_is_said_before_any_work(model, photo, tmp_path, monkeypatch):
 
 
 def test_a_really_full_disk(model, photo, tmp_path):
-    """On a file system of one MiB, where the test may mount one."""
+    """Write to a file system of one MiB, where the test may mount one."""
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]

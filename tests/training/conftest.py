@@ -1,4 +1,4 @@
-"""Images that have equal observations."""
+"""Images with equal low-resolution patches."""
 
 import numpy as np
 import pytest

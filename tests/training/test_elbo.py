@@ -72,7 +72,7 @@ def test_members_have_the_posterior_variance_and_are_consistent(trained):
 
 @pytest.mark.parametrize("operator", [bicubic(4), bicubic(2), bicubic(2).unconstrained()], ids=["x4", "x2", "unbound"])
 def test_bound_is_divergence_plus_density_in_the_null_space(operator):
-    """Against the density of ``N(0, t^2 P)`` with P as a matrix; constants cancel between two errors and two t."""
+    """Compare with the density of ``N(0, t^2 P)`` with P as a matrix; constants cancel between two errors and two t."""
     torch.manual_seed(0)
     side = 2 * operator.scale
     encoder = Encoder(1, operator.scale, 3, width=8, blocks=1)

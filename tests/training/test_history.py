@@ -33,7 +33,7 @@ def test_lines_come_as_training_goes_and_nothing_comes_twice(trainer, tmp_path):
     assert history.read(path) == trainer.history
 
 
-def test_what_is_no_history_is_refused(tmp_path):
+def test_other_files_than_histories_are_refused(tmp_path):
     path = tmp_path / "c.jsonl"
     for text in ("", "no\nno\n", "[1]\n[2]\n", '{"loss": 1}\n{"loss": 2}\n'):
         path.write_text(text)

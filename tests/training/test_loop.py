@@ -44,7 +44,7 @@ def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
 
 
 def test_spread_is_calibrated_where_the_score_is_best(trainer):
-    """Too narrow a spread is widened, and a calibrated one stays."""
+    """A spread that is too narrow is widened, and a calibrated spread does not change."""
     for _ in range(20):
         trainer.advance()
     trainer.calibrate_spread(60)
@@ -92,7 +92,7 @@ SCORES = {
 
 @pytest.mark.parametrize("stop", [None, 6, 13])
 def test_stages_end_when_scores_do_not_improve(trainer, tmp_path, stop):
-    """By PSNR without members and fair CRPS with them; the best of the averages is kept."""
+    """The score is PSNR without members and fair CRPS with members; the best average is kept."""
     what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 10})
     averages = {}
 

@@ -1,4 +1,4 @@
-"""Every recipe, shrunk, through the one trainer, the one model file and the one `sample`."""
+"""Every recipe, at a small size, is trained, stored and sampled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS = {"swin": dict(depth=2, heads=2, window=4)}
 
 
 def small(name: str) -> Recipe:
-    """The recipe with a tiny network of the same kind, and two steps a stage without a warm-up."""
+    """Return the recipe with a tiny network of the same kind, and two steps a stage without a warm-up."""
     what = recipe(name)
     network = {k: SIZES.get(k, v) if v else v for k, v in what.network.items()}
     if network.get("backbone") in OPTIONS:
@@ -105,7 +105,7 @@ def test_every_recipe_keeps_what_its_model_promises(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["srgan", "rcgan", "ensemble"])
 def test_resumed_recipes_are_bit_identical(name, tmp_path):
-    """Networks beside the generator, their buffers and moments included."""
+    """This includes networks beside the generator, their buffers and moments."""
     whole, other = untrained(name), untrained(name)
     while whole.step < whole.steps:
         whole.advance()

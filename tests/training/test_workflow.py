@@ -83,7 +83,7 @@ def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny
 
 
 def test_a_full_disk_at_the_end_loses_no_checkpoint(folder, tmp_path, tiny):
-    """As large as the history, not as the model: saved again when there is space."""
+    """The disk has space for the history, not for the model, which is saved when there is space again."""
     out = tmp_path / "m.safetensors"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     bayesr.train(tiny, folder, out=out, held_out=0, time_limit=0)
