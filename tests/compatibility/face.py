@@ -105,7 +105,7 @@ def _product(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def layout(place: Path) -> dict[str, Any]:
-    """Return every group and array of a store: attribute names, shape, dtype, chunks, fill value, names of axes."""
+    """Return every group and array of a store: attribute names, shape, dtype, chunks, shards, fill value, axes."""
     root = zarr.open_group(place, mode="r")
     groups, arrays = {"": sorted(root.attrs)}, {}
     for path, member in root.members(max_depth=None):

@@ -87,7 +87,8 @@ def test_parts_of_a_lazy_array_are_parts_of_the_whole(data):
         dim: data.draw(
             st.one_of(
                 st.integers(-size, size - 1),
-                st.slices(size),
+                # xarray fails on empty slices of negative step, whatever the backend
+                st.slices(size).filter(lambda part, size=size: part.step is None or part.step > 0 or range(size)[part]),
                 st.lists(st.integers(-size, size - 1), min_size=1, max_size=4),
             )
         )
