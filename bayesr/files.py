@@ -1,4 +1,4 @@
-"""Files: replace one atomically, and find one by name."""
+"""Files: suffixes of images, atomic replacement, and search by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bayesr.errors import UnknownModel
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+"""Suffixes of image files that are looked for in folders. They are here so that training needs no xarray for them."""
 
 
 def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import arrays, datasets, pictures, tiff
 from bayesr.images.readers import opened, register
 
 __all__ = ["SUFFIXES", "opened"]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
-"""Suffixes of image files that are looked for in folders."""
+SUFFIXES = IMAGE_SUFFIXES
 
 for _reader in (
     pictures.PICTURE,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import TrainingFailed
-from bayesr.images.sources import SUFFIXES
+from bayesr.files import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
             names += packed.names
             images += packed.images
             continue
-        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES) if source.is_dir() else []
+        files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if source.is_dir() else []
         if not files:
             raise TrainingFailed(f"No images in {source}: give a folder with images, or a packed .npz archive.")
         from PIL import Image, UnidentifiedImageError  # optional: machines that train on packed images lack it
