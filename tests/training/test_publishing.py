@@ -30,7 +30,7 @@ def test_cards_record_the_start(folder, tmp_path, tiny):
         tiny, folder, out=tmp_path / "third.safetensors", held_out=0, start=second, steps=nothing, bands=1
     )
     assert third.bands == 1 and third.card["start"]["start"]["model"] == "first"
-    assert "backbone.head" in third.card["start"]["adapted"]
+    assert "trunk.head" in third.card["start"]["adapted"], "by stored names"
     fourth = bayesr.train(
         tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
     )
