@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages: Debian's Chromium without a window, through selenium."""
+"""Chromium without a window, driven by selenium, for tests of pages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FLAGS = [
 
 
 class Browser:
-    """A page in Chromium, and what a test asks of it."""
+    """A page in Chromium, and the queries that tests need."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -42,37 +42,37 @@ class Browser:
     def open(
         self, page: Path | str, ready: str = "return document.readyState === 'complete'", seconds: float = 60
     ) -> None:
-        """Open a file, or an address, and wait until a script says that it is there."""
+        """Open a file or an address, and wait until a script returns true."""
         self.driver.get(page.absolute().as_uri() if isinstance(page, Path) else page)
         self.wait(ready, seconds=seconds)
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a script returns; of a promise, what becomes of it."""
+        """Run a script and return its result; a promise is awaited."""
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, condition: str | Callable[[], Any], *arguments: Any, seconds: float = 30) -> None:
-        """Wait until a script, or a function, returns something true."""
+        """Wait until a script or a function returns a true value."""
         end = time.monotonic() + seconds
         while not (self.run(condition, *arguments) if isinstance(condition, str) else condition()):
             assert time.monotonic() < end, f"Not so within {seconds} s: {condition}"
             time.sleep(0.03)
 
     def size(self, width: int, height: int = 900, *, phone: bool = False) -> None:
-        """The size of the window, in CSS pixels."""
+        """Set the size of the window, in CSS pixels."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def media(self, **features: str) -> None:
-        """What the system prefers: ``prefers_color_scheme="dark"``."""
+        """Set a preference of the system, such as ``prefers_color_scheme="dark"``."""
         said = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": said})
 
     def errors(self) -> list[str]:
-        """Errors on the console since the last call."""
+        """Return the errors on the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
     def requested(self) -> list[str]:
-        """The addresses that pages have asked for since the last call; Chromium's own first page is none of them."""
+        """Return the addresses that pages requested since the last call, without Chromium's own first page."""
         entries = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [entry["params"] for entry in entries if entry["method"] == "Network.requestWillBeSent"]
         return [one["request"]["url"] for one in sent if not one["documentURL"].startswith("chrome://")]
@@ -80,7 +80,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser of its own; a module needs one: ``@pytest.fixture(scope="module")``."""
+    """Start a browser; a module needs one: ``@pytest.fixture(scope="module")``."""
     if not (CHROMIUM.exists() and DRIVER.exists()):
         pytest.fail(
             f"The tests of pages drive {CHROMIUM} through {DRIVER}, which are not here: install them with "

@@ -70,13 +70,13 @@ def test_gradients_pass_after_inference():
 
 
 @pytest.mark.parametrize("arguments", [("cubic", 4, 2), ("bicubic", 0, 2), ("bicubic", 4, 0)])
-def test_what_cannot_be_is_refused(arguments):
+def test_impossible_arguments_are_refused(arguments):
     with pytest.raises(InvalidArgument):
         upsampling_matrix(*arguments)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 8))
-def test_extended_images_go_on_as_their_mirror_image(height, width, multiple):
+def test_extended_images_continue_as_their_mirror_image(height, width, multiple):
     y = torch.rand(2, height, width)
     x = extend(y, multiple)
     expected = np.pad(y.numpy(), ((0, 0), (0, -height % multiple), (0, -width % multiple)), "symmetric")

@@ -112,7 +112,8 @@ class Provenance:
     def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
         """Read the attributes of a product.
 
-        Attributes that only describe, such as ``history``, may be missing.
+        Attributes that only describe, such as ``history``, may be missing; so may ``quantum``, which older products
+        lack and which is 0 then.
 
         Raises
         ------

@@ -75,7 +75,7 @@ def test_order_of_members_does_not_matter():
 
 
 def test_members_that_differ_in_fewer_ways():
-    """Six members that vary in two ways: other components have no share, and scores stay standardised."""
+    """Six members vary in two ways: other components explain nothing, and scores stay standardised."""
     rng = np.random.default_rng(1)
     x = (rng.standard_normal((6, 2)) @ rng.standard_normal((2, 60))).reshape(6, 1, 6, 10)
     found = bayesr.components(product_of(x), 5)

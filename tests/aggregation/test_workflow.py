@@ -4,31 +4,11 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.special import ndtri
 
 import bayesr
 from bayesr.aggregation.workflow import aggregate
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed, TooLarge
-
-WIDTH = 2 * ndtri(0.95)
-
-
-def made(n=24, shape=(2, 9, 12), seed=0, **attrs):
-    """A Dataset that holds only members."""
-    x = np.random.default_rng(seed).normal(50, 10, (n, *shape)).astype(np.float32)
-    return xr.Dataset({"samples": (("realization", "band", "y", "x"), x, attrs)})
-
-
-def plain(ds, regions, statistic="mean", **options):
-    return aggregate(ds, regions, statistic, calibrated=False, **options)
-
-
-@pytest.fixture(scope="module")
-def ds(model, photo):
-    """Members of a float image, which are not clipped."""
-    return model.sample(photo[:12, :15].astype(np.float32), 24, value_range=(0, 255))
+from tests.aggregation.helpers import made, plain
 
 
 def test_regions_of_one_pixel_are_pixels(ds):
@@ -44,65 +24,6 @@ def test_regions_of_one_pixel_are_pixels(ds):
     np.testing.assert_allclose(found["centroid_x"].values[:60], ds["x"])
 
 
-NAMED = {"mean": np.mean, "sum": np.sum, "min": np.min, "max": np.max, "median": np.median}
-
-
-@given(st.sampled_from(sorted(NAMED)), st.integers(0, 99))
-def test_statistics_are_those_of_numpy(name, seed):
-    ds = made(seed=seed)
-    labels = np.random.default_rng(seed).integers(0, 4, (9, 12))
-    found, own = plain(ds, labels, name), plain(ds, labels, NAMED[name])
-    np.testing.assert_allclose(found["members"], own["members"], rtol=1e-6)
-    for region in found["region"].values:
-        part = ds["samples"].values[:, :, labels == region].astype(float)
-        np.testing.assert_allclose(found["members"].sel(region=region), NAMED[name](part, axis=-1), rtol=1e-6)
-    share = plain(ds, labels, "share", threshold=55.0)
-    np.testing.assert_allclose(share["members"], plain(ds, labels, lambda v: (v > 55).mean())["members"])
-    assert float(share["members"].min()) >= 0 and float(share["members"].max()) <= 1
-
-
-@given(st.integers(2, 60), st.floats(0.05, 0.95))
-def test_interval_contains_a_new_draw_with_its_level(n, level):
-    """The bounds are the order statistics that give the level, exactly where the ranks allow it."""
-    least = (1 + level) / (1 - level)
-    ds = made(n, (1, 2, 2))
-    if n < least - 1e-6:
-        with pytest.raises(InvalidArgument, match="members or more"):
-            plain(ds, 2, level=level)
-        return
-    found = plain(ds, 2, level=level)
-    values = np.sort(found["members"].values.ravel())
-    rank = (1 - level) / 2 * (n + 1)
-    below = values[max(int(rank + 1e-9), 1) - 1]
-    above = values[min(int(np.ceil(rank - 1e-9)), n) - 1]
-    assert below - 1e-9 <= float(found["lower"].item()) <= above + 1e-9
-    assert float(found["upper"].item()) >= float(found["lower"].item())
-
-
-def test_intervals_cover_new_draws():
-    """Averaged over many products. With few members, the interval must be wider than the exact one."""
-    rng = np.random.default_rng(0)
-    inside, width = [], []
-    for _ in range(40):
-        x = rng.standard_normal((19, 1, 40, 40)).astype(np.float32)
-        found = plain(xr.Dataset({"samples": (("realization", "band", "y", "x"), x)}), 1, level=0.9)
-        new = rng.standard_normal(1600)
-        inside.append(np.mean((found["lower"].values[:, 0] < new) & (new < found["upper"].values[:, 0])))
-        width.append(float((found["upper"] - found["lower"]).mean()))
-    assert np.mean(inside) == pytest.approx(0.9, abs=0.005)
-    assert np.mean(width) > 1.05 * WIDTH
-
-
-def test_exceedance():
-    ds = made(30, (1, 4, 4))
-    found = plain(ds, 4, exceed=50.0)
-    above = (found["members"] > 50).sum("realization")
-    np.testing.assert_allclose(found["exceedance"], (above + 0.5) / 31)
-    assert 0 < float(plain(ds, 4, exceed=1e9)["exceedance"].item()) < 0.02
-    assert 0.98 < float(plain(ds, 4, exceed=-1e9)["exceedance"].item()) < 1
-    assert "exceedance" not in plain(ds, 4)
-
-
 def test_variance_accounts_for_shared_masks(ds):
     """The variance is split as in the product: between masks and within masks."""
     found = plain(ds, 6)
@@ -114,22 +35,6 @@ def test_variance_accounts_for_shared_masks(ds):
     np.testing.assert_allclose(found["std"], np.sqrt(raw), rtol=1e-9)
     part = plain(ds.isel(realization=slice(0, 23)), 6)  # masks no longer have equal numbers of members
     np.testing.assert_allclose(part["std"], part["members"].std("realization", ddof=1), rtol=1e-9)
-
-
-def test_functions_of_all_bands(ds):
-    def index(v):
-        return ((v[0] - v[1]) / (v[0] + v[1])).mean()
-
-    found = aggregate(ds, 24, index, all_bands=True, calibrated=False)
-    assert found["value"].dims == ("region",) and found["members"].dims == ("realization", "region")
-    assert found.attrs["statistic"] == "index" and "band" not in found.coords and "units" not in found["value"].attrs
-    x = ds["samples"].values[:, :, :24, :24].astype(float)
-    expected = ((x[:, 0] - x[:, 1]) / (x[:, 0] + x[:, 1])).mean((1, 2))
-    np.testing.assert_allclose(found["members"][:, 0], expected, rtol=1e-6)
-    stretched = aggregate(ds, 24, index, all_bands=True)
-    assert float((stretched["std"] / found["std"]).min()) > 1 and stretched["factor"].dims == ("region",)
-    with pytest.raises(InvalidArgument, match="goes with a function"):
-        aggregate(ds, 24, "mean", all_bands=True)
 
 
 def test_missing_pixels_are_left_out(model):
@@ -205,39 +110,6 @@ def test_memory_does_not_grow_with_the_members(monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < ds["samples"].nbytes / 8
-
-
-def test_polygons_on_a_map(model):
-    array = xr.DataArray(
-        np.random.default_rng(0).integers(0, 99, (3, 10, 12), dtype=np.uint16), dims=("band", "y", "x"),
-        coords={"x": 5.0 + 10 * np.arange(12), "y": 95.0 - 10 * np.arange(10),
-                "spatial_ref": ((), 0, {"crs_wkt": "W"})},
-        attrs={"units": "counts"},
-    )  # fmt: skip
-    array["x"].attrs["units"] = "m"
-    field = {"type": "Feature", "properties": {"name": "field"},
-             "geometry": {"type": "Polygon", "coordinates": [[(20, 20), (60, 20), (60, 80), (20, 80)]]}}  # fmt: skip
-    ds = model.sample(array, 20)
-    found = aggregate(ds, field, exceed=50)
-    one = found.sel(region="field")
-    assert (float(one["centroid_x"]), float(one["centroid_y"])) == (40, 50) and int(one["pixels"]) == 16 * 24
-    assert found["value"].attrs["units"] == found["std"].attrs["units"] == "counts"
-    assert found["value"].attrs["cell_methods"] == "area: mean realization: mean"
-    assert found["exceedance"].attrs["units"] == "1" and found["centroid_x"].attrs["units"] == "m"
-    assert found["spatial_ref"].attrs["crs_wkt"] == "W" and found.attrs["Conventions"].startswith("CF")
-    assert aggregate(ds, 20, "share", threshold=1)["value"].attrs["units"] == "1"
-
-
-def test_results_are_stored(ds, tmp_path):
-    found = aggregate(ds, {"left": [(0, 0), (5, 0), (5, 9)], "right": [(9, 9), (5, 5), (5, 9)]}, exceed=100)
-    found.to_zarr(tmp_path / "a.zarr", consolidated=False)
-    again = xr.open_zarr(tmp_path / "a.zarr", consolidated=False).load()
-    again["region"] = again["region"].astype(object)
-    xr.testing.assert_identical(found, again)
-    found.to_netcdf(tmp_path / "a.nc")
-    xr.testing.assert_allclose(found.drop_vars("region"), xr.load_dataset(tmp_path / "a.nc").drop_vars("region"))
-    table = found.drop_vars(["members", "realization", "mask"]).to_dataframe()
-    assert len(table) == 6 and {"value", "lower", "upper", "pixels", "centroid_x"} <= set(table.columns)
 
 
 def test_refusals(ds, monkeypatch):

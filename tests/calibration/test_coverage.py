@@ -23,7 +23,7 @@ def errors():
 
 
 def test_coverage_is_that_of_intervals_from_the_other_images(errors):
-    """By brute force: lambda from the others, pixels counted one by one."""
+    """Compare with brute force: lambda from the other images, pixels counted one by one."""
     record = CoverageRecord(32, 4)
     for std, error in zip(*errors, strict=True):
         record.add(std, error, 0.01)
@@ -61,7 +61,7 @@ def test_spread_classes_show_the_misfit(errors):
 
 
 def test_missing_pixels_do_not_count(errors):
-    """What lies under missing pixels has no say, in any of the sums."""
+    """Values under missing pixels enter none of the sums."""
     std, error = errors[0][0], errors[1][0].copy()
     error[:, :20] = np.nan
     np.testing.assert_array_equal(missed_curve(std, error, 0.0), missed_curve(std[:, 20:], error[:, 20:], 0.0))

@@ -5,7 +5,7 @@ from bayesr.calibration.factor import FactorFit
 
 
 def test_factor_finds_the_misfit():
-    """Spread that is too small by a known, varying factor."""
+    """The spread is too small by a known, varying factor."""
     rng = np.random.default_rng(0)
     fit = FactorFit()
     for _ in range(20):
@@ -32,7 +32,7 @@ def test_calibrated_spread_is_continuous_increasing_and_floored():
 
 
 def test_pixels_that_are_clipped_in_every_member_do_not_stop_a_fit():
-    """Dark backgrounds: the members agree on zero there, and a third of all pixels has no spread at all."""
+    """On a dark background all members are zero, so a third of all pixels has no spread."""
     rng = np.random.default_rng(0)
     raw = rng.uniform(1e-4, 1e-2, 6000)
     raw[:2000] = 0

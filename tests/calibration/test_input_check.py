@@ -1,4 +1,4 @@
-"""Textures with power-law spectra stand for photographs; what degrades them is known."""
+"""Textures with power-law spectra stand for photographs; their degradation is known."""
 
 import json
 import warnings
@@ -9,37 +9,12 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 
 import bayesr
 from bayesr.calibration.input_check import InputStatistics
 from bayesr.calibration.input_rules import FEWEST, compress_jpeg, fit_inputs
 from bayesr.errors import UnfamiliarInput
-from bayesr.training import calibrating
-
-
-def texture(seed: int, bands: int = 3, height: int = 72, width: int = 88) -> np.ndarray:
-    """Amplitude 1/f^1.1 to 1/f^1.6, with an edge; bands alike, as those of photographs are."""
-    random = np.random.default_rng(seed)
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    radius[0, 0] = np.inf
-    amplitude = radius ** -random.uniform(1.1, 1.6)
-
-    def field() -> np.ndarray:
-        found = np.fft.irfft2(amplitude * np.fft.rfft2(random.normal(size=(height, width))), (height, width))
-        return found / found.std()
-
-    shared = field() + (np.arange(width) > random.integers(20, width - 20)) * random.uniform(0, 2)
-    found = np.stack([shared + 0.1 * field() for _ in range(bands)])
-    return np.clip(np.round(255 * (0.5 + random.uniform(0.1, 0.16) * (found - found.mean()))), 0, 255) / 255
-
-
-def blurred(x: np.ndarray, sigma: float = 1.5) -> np.ndarray:
-    return gaussian_filter(x, (0, sigma, sigma), mode="mirror")
-
-
-def noisy(x: np.ndarray, sigma: float = 10) -> np.ndarray:
-    return x + np.random.default_rng(0).normal(0, sigma / 255, x.shape)
+from tests.calibration.helpers import as_bytes, blurred, noisy, texture
 
 
 @pytest.fixture(scope="module", params=[3, 1], ids=["colour", "grey"])
@@ -72,7 +47,7 @@ def test_fresh_images_pass(known, fresh):
         ("intensity scale", lambda x: x - 1),
     ],
 )
-def test_what_is_off_is_named(known, fresh, kind, degrade):
+def test_degradations_are_named(known, fresh, kind, degrade):
     found = [known.check(degrade(x)).findings for x in fresh]
     assert sum(kind in findings for findings in found) >= 36
     # Strong compression takes the finest structure away too.
@@ -81,7 +56,7 @@ def test_what_is_off_is_named(known, fresh, kind, degrade):
 
 
 def test_an_unknown_kind_of_image_is_unfamiliar(known):
-    """Sparse dots on black: no degraded version of a texture."""
+    """Return sparse dots on black, which are no degraded version of a texture."""
     random = np.random.default_rng(0)
     x = np.zeros((known.bands, 80, 80))
     x[:, random.integers(0, 80, 250), random.integers(0, 80, 250)] = 1.0
@@ -101,11 +76,6 @@ def test_description_round_trip(known, fresh):
 def test_statistics_of_another_version_are_not_used(known):
     assert InputStatistics.from_description(known.describe() | {"version": 0}) is None
     assert InputStatistics.from_description(None) is None
-
-
-def test_too_few_or_too_small_images_teach_nothing():
-    assert fit_inputs([texture(seed, 1) for seed in range(FEWEST - 1)], 1) is None
-    assert fit_inputs([texture(seed, 1, 31, 90) for seed in range(FEWEST)], 1) is None
 
 
 def test_a_one_band_model_looks_at_every_band():
@@ -133,10 +103,6 @@ def test_constant_images_are_not_judged(value):
 @pytest.fixture(scope="module")
 def aware(model):
     return replace(model, inputs=fit_inputs((texture(seed) for seed in range(40)), 3))
-
-
-def as_bytes(x: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(x * 255), 0, 255).astype(np.uint8)
 
 
 def test_sample_warns_once_and_keeps_the_verdict(aware, fresh):
@@ -183,14 +149,3 @@ def test_the_model_file_keeps_the_statistics(aware, model, tmp_path):
     saved = bayesr.load(replace(aware, sha256="").save(tmp_path / "aware.safetensors"))
     assert saved.inputs.describe() == aware.inputs.describe()
     assert bayesr.load(model.save(tmp_path / "plain.safetensors")).inputs is None
-
-
-def test_calibrate_learns_what_is_usual(model, monkeypatch):
-    monkeypatch.setattr(calibrating, "MEMBER_COUNTS", (2, 32))  # the widths for others take time and are not looked at
-    lows = [as_bytes(texture(seed, 3, 32, 44)) for seed in range(FEWEST)]
-    pairs = [(low, low.repeat(4, 1).repeat(4, 2)) for low in lows]
-    calibrated = bayesr.calibrate(model, pairs, levels=(0.5,), dims="byx", progress=False)
-    assert calibrated.inputs.describe() == fit_inputs([low / np.float32(255) for low in lows], 3).describe()
-    # Calibrating again is done without the check: its images are what is usual, whatever was before.
-    again = bayesr.calibrate(replace(model, inputs=calibrated.inputs), pairs[:4], levels=(0.5,), dims="byx")
-    assert again.inputs is None

@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote (see ``tests/fixtures/make.py``), unpacked."""
+"""Files that version 0.1.0 wrote (see ``tests/fixtures/make.py``), unpacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def unpacked(name: str, folder: Path) -> Path:
-    """The files of an archive in a folder of their own."""
+    """Unpack an archive into a new folder."""
     with zipfile.ZipFile(FIXTURES / f"{name}.zip") as archive:
         archive.extractall(folder / name)
     return folder / name
@@ -44,7 +44,7 @@ def model_files(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def store(tmp_path) -> Path:
-    """A copy of the finished store, to be changed at will."""
+    """A copy of the finished store, which a test may change."""
     return unpacked("store", tmp_path)
 
 

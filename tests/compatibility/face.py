@@ -1,7 +1,7 @@
-"""What users of bayesr rely on, as plain values: names, parameters, commands, a product, the layout of a store.
+"""The public interface of bayesr as plain values: names, parameters, commands, a product, the layout of a store.
 
 ``python -m tests.compatibility.face`` writes it to ``tests/fixtures/face.json``. Do so only when a change of the
-public face is intended; the difference of the file then shows what changed.
+public interface is intended; the difference of the file then shows what changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = Path(__file__).parents[1] / "fixtures" / "face.json"
 
 
 def face() -> dict[str, Any]:
-    """The public face, of JSON's types only."""
+    """Return the public interface, in JSON's types only."""
     from bayesr.cli import main
 
     image = np.random.default_rng(0).integers(0, 255, (16, 12), np.uint8)
@@ -51,7 +51,7 @@ def _functions() -> list[str]:
 
 
 def _parameters(function: Any) -> list[str]:
-    """Every parameter with its kind and default, such as ``keyword-only seed=0``."""
+    """Return every parameter with its kind and default, such as ``keyword-only seed=0``."""
     found = []
     for parameter in inspect.signature(function).parameters.values():
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
@@ -60,7 +60,7 @@ def _parameters(function: Any) -> list[str]:
 
 
 def _commands(command: click.Command, name: str) -> list[tuple[str, Any]]:
-    """Every command with its options and arguments; of tables, the names alone."""
+    """Return every command with its options and arguments; for tables, the names alone."""
     if not isinstance(command, click.Group):
         return [(name, {one.name: _option(one) for one in command.params})]
     context = click.Context(command)
@@ -105,7 +105,7 @@ def _product(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def layout(place: Path) -> dict[str, Any]:
-    """Every group and array of a store: attribute names, shape, dtype, chunks, shards, fill value, names of axes."""
+    """Return every group and array of a store: attribute names, shape, dtype, chunks, shards, fill value, axes."""
     root = zarr.open_group(place, mode="r")
     groups, arrays = {"": sorted(root.attrs)}, {}
     for path, member in root.members(max_depth=None):

@@ -1,4 +1,4 @@
-"""The public face is that of 0.1.0. Where a change is intended: ``python -m tests.compatibility.face``."""
+"""The public interface is that of 0.1.0. Where a change is intended, run ``python -m tests.compatibility.face``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def face() -> dict[str, Any]:
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """One line for each thing that was lost, joined, or changed."""
+    """Yield one line for each entry that was removed, added or changed."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted({*before, *now}):
             where = f"{path} / {name}" if path else name

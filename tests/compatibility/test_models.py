@@ -1,4 +1,4 @@
-"""Model files and segmenter files of 0.1.0 are read, and give what they gave, to 1e-5 of the value range."""
+"""Model files and segmenter files of 0.1.0 are read, and their products are equal to 1e-5 of the value range."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ATOL = 1e-5 * RANGE
 
 
 def tolerance(variable: str, expected: np.ndarray) -> float:
-    """What 1e-5 of the range in the members makes of a variable."""
+    """Return the tolerance of a variable where members differ by 1e-5 of the range."""
     if variable in ("variance", "aleatoric", "epistemic"):  # d(s^2) = 2 s ds
         return ATOL * (1 + 2 * float(np.sqrt(np.abs(expected).max())))
     return 1e-3 if variable == "calibration" else ATOL
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_a_model_file_gives_the_product_that_it_gave(name, model_files, expected, facts):
+def test_a_model_file_gives_the_same_product(name, model_files, expected, facts):
     model = name if name in BUNDLED else model_files / f"{name}.safetensors"
     attributes = facts["products"][name]
     ds = bayesr.sample(
@@ -44,7 +44,7 @@ def test_a_model_file_gives_the_product_that_it_gave(name, model_files, expected
 
 @pytest.mark.parametrize("name", ["residual-full-x4", "ensemble", "mc-dropout", "quantile", "fluorescence-x4"])
 def test_a_product_of_before_is_replayed(name, model_files, expected, facts):
-    """From its attributes alone, as a product that lies in a file of long ago."""
+    """Members are drawn again from the attributes alone, as of an old file."""
     image = expected[f"{name}/input"]
     model = None if name in BUNDLED else model_files / f"{name}.safetensors"
     ds = bayesr.sample(image, 1, dims=("y", "x", "band"), model=model or name, seed=1)
@@ -75,7 +75,7 @@ def test_bundled_models_keep_their_halos(facts):
 
 
 @pytest.mark.parametrize("name", ["unet", "unet-borders", "probabilistic-unet", "annotators"])
-def test_a_segmenter_file_finds_what_it_found(name, model_files, expected):
+def test_a_segmenter_file_gives_the_same_segmentation(name, model_files, expected):
     ds = bayesr.sample(expected["segmenters/input"], 4, model="fluorescence-x4", seed=7, device="cpu")
     found = bayesr.segment(ds, model_files / f"segmenter-{name}.safetensors")
     for variable in ("probability", "mutual_information"):

@@ -20,7 +20,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe():
-    """The flagship's recipe, its sizes 4 at most: that of the checkpoint (``tests/fixtures/make.py``)."""
+    """The recipe of the checkpoint: sizes are those of bundled models, but at most 4 (``tests/fixtures/make.py``)."""
     recipe = recipes.recipe("bayes-srgan")
     small = {name: min(size, 4) if type(size) is int else size for name, size in recipe.network.items()}
     stages = tuple(dataclasses.replace(stage, batch=2) for stage in recipe.stages)
@@ -32,7 +32,7 @@ STEPS = dict(fidelity=1, score=1, critic=2)
 
 
 def test_a_checkpoint_is_resumed(trained, recipe, expected, tmp_path):
-    """In a stage with a discriminator, whose weights and moments it holds."""
+    """The stage has a discriminator, whose weights and moments the checkpoint holds."""
     out = tmp_path / "small.safetensors"
     shutil.copy(trained / "checkpoint", out.with_suffix(".npz"))
     model = bayesr.train(recipe, trained / "images", out=out, steps=STEPS, resume=True, **HOW)

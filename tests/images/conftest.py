@@ -9,5 +9,5 @@ def rgb():
 
 @pytest.fixture(scope="module")
 def counts() -> np.ndarray:
-    """`band x y x x`, too large for one block and no multiple of anything."""
+    """`band x y x x`, larger than one block, with sizes that are no multiples of blocks."""
     return np.random.default_rng(0).integers(0, 999, (2, 1100, 1060), dtype=np.uint16)

@@ -95,7 +95,7 @@ def test_nodata_that_no_pixel_has_is_none():
 
 
 def by_definition(pixels):
-    """The checksum as it is documented."""
+    """Compute the checksum as documented."""
     little = pixels.astype(pixels.dtype.newbyteorder("<"))
     whole = hashlib.sha256(f"{little.dtype.str} {pixels.shape}".encode())
     for top in range(0, pixels.shape[1], 1024):
@@ -165,7 +165,7 @@ def test_small_images_are_their_own_overview(shape):
 @example(height=130, width=1030, turned=False, seed=0)  # windows that begin at one multiple of 8
 @settings(max_examples=8)
 def test_an_overview_has_the_statistics_of_its_windows(height, width, turned, seed):
-    """Of an image in JPEG blocks, so that the grid of blocks must be met."""
+    """The image has JPEG blocks, so that windows must keep to the grid of blocks."""
     random = np.random.default_rng(seed)
     pixels = (
         random.random((1, height, width), np.float32)
@@ -186,7 +186,7 @@ def test_an_overview_has_the_statistics_of_its_windows(height, width, turned, se
 
 
 def test_geotiff(tmp_path, rgb):
-    """Coordinates, CRS and declared nodata come along, and the product's georeference is rewritten."""
+    """Coordinates, CRS and declared nodata are kept, and the product's georeference is rewritten."""
     import rioxarray  # noqa: F401, registers .rio
     from rasterio.transform import Affine
 

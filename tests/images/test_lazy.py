@@ -12,7 +12,7 @@ from bayesr.images import lazy
 
 
 def counted(shape, chunks):
-    """An image of dask, and how often each of its chunks was computed in this process."""
+    """Return an image of dask, and how often each of its chunks was computed in this process."""
     computed = Counter()
 
     def chunk(block_info=None):
@@ -44,7 +44,7 @@ def test_a_window_computes_what_it_overlaps():
     assert set(computed) == {(0, row, 0) for row in (1, 2, 3)}
 
 
-def test_a_cluster_computes_nothing_but_gives_what_it_keeps():
+def test_beside_a_cluster_chunks_are_computed_in_this_process():
     from distributed import Client, LocalCluster
 
     with (
@@ -80,14 +80,15 @@ def test_regions_are_the_whole_once_and_bounded(shape, chunk, dtype):
 
 
 @given(st.data())
-def test_cutting_a_lazy_array_is_cutting_the_whole(data):
+def test_parts_of_a_lazy_array_are_parts_of_the_whole(data):
     pixels = np.arange(2 * 7 * 6).reshape(2, 7, 6)
     array = lazy.windowed(pixels, images.DIMS)
     of = {
         dim: data.draw(
             st.one_of(
                 st.integers(-size, size - 1),
-                st.slices(size),
+                # xarray fails on empty slices of negative step, whatever the backend
+                st.slices(size).filter(lambda part, size=size: part.step is None or part.step > 0 or range(size)[part]),
                 st.lists(st.integers(-size, size - 1), min_size=1, max_size=4),
             )
         )

@@ -6,7 +6,7 @@ from bayesr.images.nodata import REACH, filled, is_missing
 
 
 def by_definition(pixels, absent):
-    """Pass by pass, pixel by pixel, in double precision."""
+    """Fill pass by pass and pixel by pixel, in double precision."""
     values, known = pixels.astype(float), ~absent
     for _ in range(REACH):
         before = known.copy()
@@ -42,7 +42,7 @@ def test_fill_is_the_mean_of_known_neighbours_pass_by_pass(image):
     np.testing.assert_array_equal(found[:, ~absent], pixels[:, ~absent])
 
 
-def test_what_is_far_from_data_is_grey():
+def test_pixels_far_from_data_are_grey():
     absent = np.ones((3, 50), bool)
     absent[:, 0] = False
     found = filled(np.full((1, 3, 50), 0.25, np.float32), absent)

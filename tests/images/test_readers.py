@@ -75,7 +75,7 @@ def test_readers_recognise_anything_without_an_error(tmp_path):
         assert all(reader.recognises(img) in (True, False) for reader in readers.registered())
 
 
-def test_a_reader_of_ones_own(tmp_path, monkeypatch):
+def test_a_reader_of_your_own(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "_READERS", dict(readers._READERS))
 
     def read(path):

@@ -1,4 +1,4 @@
-"""Every format gives, window by window, what the whole gives, and does not read more than it must."""
+"""Every format gives the same pixels by window and as a whole, and reads no more than it must."""
 
 import io
 

@@ -22,7 +22,7 @@ def test_contiguous_pixels_are_mapped_only_while_they_are_read(tmp_path, counts)
         images.source(tmp_path / "a.tif")
 
 
-def test_files_are_closed_when_nobody_reads_them(tmp_path, counts):
+def test_files_are_closed_after_reading(tmp_path, counts):
     tiff(tmp_path / "a.tif", counts, tile=(128, 128), compression="zlib")
     array = images.source(tmp_path / "a.tif").isel(x=slice(5))
     gc.collect()

@@ -5,28 +5,16 @@ from pathlib import Path
 import pytest
 
 import bayesr
-from bayesr.errors import InvalidArgument, InvalidModel, StoreFailed, UnknownModel
+from bayesr.errors import InvalidArgument, InvalidModel, UnknownModel
 from bayesr.model.card import MISSING, TEXTS, markdown, page, store_scores, store_text
 from bayesr.model.catalogue import models
-from bayesr.model.header import read_header, write_card
+from bayesr.model.header import write_card
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCORES = {"images": 3, "n": 4, "seed": 0, "PSNR": 30.5, "PSNR ±": 0.25, "fair CRPS": 2.0, "estimators": "of a test"}
 
 
-@pytest.fixture
-def file(model, tmp_path):
-    return model.save(tmp_path / "tiny.safetensors")
-
-
-def weights(path):
-    content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    assert start % 8 == 0
-    return content[start:]
-
-
-def test_what_a_file_does_not_say_is_said_to_be_missing(file):
+def test_facts_that_a_file_lacks_are_marked_as_missing(file):
     text = markdown(file)
     for name in ("commit", "licence", "data", "started from", "hardware"):
         assert f"| {name} | {MISSING} |" in text, name
@@ -73,28 +61,6 @@ def test_every_fact_is_in_the_card(file):
     assert "| started from | random weights |" in markdown(file)
 
 
-def test_the_card_changes_and_nothing_else(file):
-    before, old, sha256 = read_header(file), weights(file), bayesr.load(file).sha256
-    write_card(file, {"domain": "ice"})
-    after = read_header(file)
-    assert after.pop("card") == {"domain": "ice"} and before.pop("card") != {"domain": "ice"}
-    assert after == before and weights(file) == old
-    assert bayesr.load(file).sha256 == sha256 and bayesr.load(file).card["domain"] == "ice"
-    assert [p.name for p in file.parent.iterdir()] == [file.name]
-
-
-def test_a_card_that_cannot_be_written_leaves_the_file(file, monkeypatch):
-    content = file.read_bytes()
-
-    def full(self, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(StoreFailed, match="No space left"):
-        write_card(file, {})
-    assert file.read_bytes() == content and [p.name for p in file.parent.iterdir()] == [file.name]
-
-
 def test_scores_of_one_measurement_are_joined_and_others_replaced(file):
     store_scores(file, {"ice": SCORES})
     store_scores(file, {"ice": {"images": 3, "n": 4, "seed": 0, "SSIM": 0.9}, "snow": SCORES})
@@ -121,6 +87,7 @@ def test_files_that_are_no_models(tmp_path):
         write_card(tmp_path / "a.safetensors", {})
 
 
+@pytest.mark.skipif(not DOCS.is_dir(), reason="the source distribution has no documentation")
 def test_the_page_of_the_docs_is_what_the_command_writes():
     """After a model was trained, scored or described: bayesr card --out docs/models.md"""
     text = (DOCS / "models.md").read_text()

@@ -38,7 +38,7 @@ trainer.run(path, every=3, report=history.append)
 
 
 def test_a_killed_training_ends_as_one_that_was_not(folder, tmp_path):
-    """SIGKILL at a moment of chance; the end is the same, bit for bit."""
+    """A SIGKILL at a random moment does not change the result, bit for bit."""
     killed = tmp_path / "killed.npz"
     given = f"from pathlib import Path; folder = Path({str(folder)!r}); path = Path({str(killed)!r})"
     process = subprocess.Popen(
@@ -86,7 +86,7 @@ def test_a_full_disk_loses_nothing(trainer, tmp_path):
     assert checkpoint.read(path)[1]["step"] == 1
 
 
-def test_what_is_no_checkpoint_of_this_network_is_refused(trainer, tmp_path):
+def test_other_files_than_checkpoints_of_this_network_are_refused(trainer, tmp_path):
     path = tmp_path / "c.npz"
     trainer.save(path)
     other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"width": 12}), trainer.pairs)
@@ -124,7 +124,7 @@ def test_a_checkpoint_starts_another_training(trainer, tmp_path):
 
 
 def test_checkpoints_without_newer_facts_are_read(trainer, folder, tmp_path):
-    """As the first version wrote them."""
+    """The first version wrote such checkpoints."""
     for _ in range(5):
         trainer.advance()
     trainer.save(tmp_path / "c.npz")

@@ -70,7 +70,7 @@ def test_spectral_norms_are_at_most_one(net):
 
 @pytest.mark.parametrize("shift", [0, 2])
 def test_windows_attend_to_themselves_and_are_cut_at_borders(shift):
-    """Against all pairs of pixels of the image, those of different windows forbidden."""
+    """Compare with attention over all pairs of pixels, without pairs from different windows."""
     torch.manual_seed(0)
     height, width, window, heads, channels = 12, 8, 4, 2, 6
     net = WindowAttention(channels, heads, window, shift).double()

@@ -37,7 +37,7 @@ def test_outputs_have_the_size_of_inputs(height, width, depth, bands):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_pixel_depends_on_pixels_within_reach_alone(depth):
-    """At every phase of the coarse grid, by the gradient; and the reach is no more than twice too long."""
+    """The gradient is checked at every phase of the coarse grid; the reach is at most twice the exact one."""
     network, multiple = make(depth=depth), 2**depth
     side = -(-(2 * network.reach + 8) // multiple) * multiple
     x = torch.rand(1, 1, side, side, requires_grad=True)
@@ -62,7 +62,7 @@ def test_windows_agree_with_the_whole():
 
 
 def test_the_encoder_is_mobilenet():
-    """Of width 1 and depth 5: the same features as torchvision's network with the same weights."""
+    """At width 1 and depth 5 features are those of torchvision's network with the same weights."""
     torchvision()
     from torchvision.models import mobilenet_v2
 

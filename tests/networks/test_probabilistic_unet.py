@@ -79,7 +79,7 @@ def test_the_posterior_distinguishes_annotators(trained):
 
 @pytest.mark.parametrize("loss", ["bce", "tversky"])
 def test_the_loss_is_divergence_minus_density(loss):
-    """Against the formula, written out; of one image and one annotator, so that nothing else is drawn."""
+    """Compare with the formula for one image and one annotator, so that nothing else is drawn."""
     x, masks = discs(1, 0)
     masks, weight = masks[:, :1], torch.rand(1, 1, 16, 16)
     found = []
@@ -108,7 +108,7 @@ def test_it_starts_with_the_output_of_a_trained_unet():
 
 
 def test_annotators_are_drawn_for_each_image():
-    """From masks that are all empty and all full, twenty images take about ten of each."""
+    """One mask is empty and one is full: twenty images draw about ten of each."""
     net = network(beta=1e-6).eval()
     masks = torch.stack([torch.zeros(20, 1, 8, 8), torch.ones(20, 1, 8, 8)], 1)
     seen = []

@@ -1,4 +1,4 @@
-"""Every entry of the registry builds at a small size, declares what its users rely on, and keeps it."""
+"""Every entry of the registry builds at a small size, declares its properties, and keeps them."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ def pair(rng, operator, noise, low_side=48):
 
 
 def case(rng, scale=4, psf="gaussian"):
-    """A pair of known width and noise, both drawn."""
+    """Return a pair with random, known width and noise."""
     noise = float(np.exp(rng.uniform(np.log(0.002), np.log(0.05))))
     if psf == "airy":
         width = float(rng.uniform(1.0, 2.5)) * scale
@@ -36,7 +36,7 @@ def case(rng, scale=4, psf="gaussian"):
 
 
 def covered(cases, seed, draws, **options):
-    """In how many cases the 90% intervals of width and noise hold the truth."""
+    """Count the cases in which the 90% intervals of width and noise contain the truth."""
     rng, hits = np.random.default_rng(seed), np.zeros(2, int)
     for i in range(cases):
         width, noise, (low, high) = case(rng, **options)
@@ -102,8 +102,8 @@ def test_pairs_without_noise_are_no_trouble():
     assert float(ds["psf_width"].mean()) == pytest.approx(1.7, rel=1e-4) and float(ds["noise"].max()) < 1e-4
 
 
-def test_fitted_operators_see_what_was_seen():
-    """Of an aperture, and of a Gaussian that no exact inverse exists for."""
+def test_fitted_operators_reproduce_the_low_resolution_image():
+    """Fit an aperture, and a Gaussian without an exact inverse."""
     rng = np.random.default_rng(6)
     aperture = observe.airy(2, na=0.3, wavelength=0.5, pixel=0.25)
     low, high = pair(rng, aperture, 0.005, 64)
@@ -143,12 +143,12 @@ FLAT, NOISE = np.ones((48, 48)), np.random.default_rng(7).random((192, 192))
         (NOISE, NOISE, {"widest": 0.1}, InvalidArgument, "exceed"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(low, high, options, error, says):
+def test_pairs_that_cannot_be_fitted_are_refused(low, high, options, error, says):
     with pytest.raises(error, match=says):
         observe.fit(low, high, **options)
 
 
-def test_a_point_spread_that_is_too_wide_is_said_to_be():
+def test_a_point_spread_function_that_is_too_wide_is_refused():
     low, high = pair(np.random.default_rng(8), observe.gaussian(4, sigma=2.3), 0.01)
     with pytest.raises(InvalidObservation, match="larger widest"):
         observe.fit(low, high, widest=1.5)

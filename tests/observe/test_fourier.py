@@ -37,7 +37,7 @@ def names(operator):
 
 
 def dense(operator, height, width):
-    """The operator as a matrix, `hw x s^2 hw`, worked out without it: every offset of the kernel, pixel by pixel."""
+    """Compute the matrix of the operator, `hw x s^2 hw`, from every offset of the kernel, pixel by pixel."""
     s, kernel = operator.scale, operator.kernel()
 
     def mirror(i, size):
@@ -103,7 +103,7 @@ def test_constants_are_kept(height, width):
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=names)
-def test_members_are_moved_to_explain_what_was_seen(operator):
+def test_members_are_projected_onto_the_data(operator):
     truth = torch.rand(1, 2, 16 * operator.scale, 16 * operator.scale)
     y, x = operator.observe(truth)[0], torch.rand(3, *truth.shape[1:])
     before = (y - operator.observe(x)).square().mean()

@@ -9,8 +9,8 @@ from tests.observe.test_fitting import pair
 
 
 @pytest.mark.parametrize(("scale", "psf"), [(1, "gaussian"), (3, "gaussian"), (4, "airy")])
-def test_what_is_compared_is_what_the_operator_does(scale, psf):
-    """``S`` of the likelihood, by periodic transforms of a crop, is that of the operator, but for its own cut-off."""
+def test_the_likelihood_compares_with_the_operator(scale, psf):
+    """``S`` of the likelihood, by periodic transforms of a crop, is that of the operator, except for its cut-off."""
     rng, width = np.random.default_rng(0), 1.3 * scale if psf == "airy" else 0.5 * scale
     operator = (
         observe.airy(scale, na=0.61 / width, wavelength=1, pixel=1)
@@ -41,7 +41,7 @@ def test_the_gradient_is_that_of_the_potential():
 
 
 def test_draws_follow_the_posterior_density():
-    """Against the moments of the density itself, summed up over a grid."""
+    """Compare with the moments of the density, summed over a grid."""
     low, high = pair(np.random.default_rng(1), observe.gaussian(4, sigma=1.5), 0.02)
     planes, _ = image_pairs(low, high)
     posterior = Posterior(

@@ -15,7 +15,7 @@ RANDOM = np.random.default_rng(0).random((7, 5))
 
 
 def test_the_point_spread_is_airys():
-    """Dark where the Airy function has its first zero, half as bright where it is; and cut off in frequency."""
+    """The first zero and the half width are those of the Airy function, and frequencies are cut off."""
     operator = observe.airy(1, na=0.3, wavelength=0.5, pixel=0.1, regularisation=0.1)
     kernel = operator.kernel()
     centre = len(kernel) // 2
@@ -30,7 +30,7 @@ def test_the_point_spread_is_airys():
 
 
 def test_apertures_in_a_row():
-    """NA 0.7 after what leads from it to NA 0.3 is NA 0.3, but for the tapers."""
+    """NA 0.7, followed by the operator from NA 0.7 to NA 0.3, is NA 0.3, except for the tapers."""
     where = dict(wavelength=0.5, pixel=0.15)
     scene = torch.zeros(96, 96, dtype=torch.float64)
     scene[40:44, 30:60] = scene[60, 20] = 1

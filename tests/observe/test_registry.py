@@ -70,7 +70,7 @@ def test_the_operator_is_linear_and_has_an_adjoint(operator):
 
 
 def members(operator, y, detail):
-    """Clipped members with this detail beside ``A+ y``."""
+    """Return clipped members with this detail in addition to ``A+ y``."""
     x = operator.project_onto_data_(detail[None].clone(), y)
     return operator.clip_consistently_(x, y, 0.0, 1.0)[0]
 
@@ -78,7 +78,7 @@ def members(operator, y, detail):
 @every
 @pytest.mark.parametrize("changed", ["input", "detail"])
 def test_the_declared_reach_bounds_the_influence_of_a_pixel(operator, changed):
-    """On clipped members, whatever changes: beyond the reach by no more than 1e-6 of the range."""
+    """A change of the input or the detail moves clipped members beyond the reach by at most 1e-6 of the range."""
     s, reach = operator.scale, operator.reach + operator.clipping_reach
     side = 2 * reach + 9
     centre = side // 2
@@ -107,7 +107,7 @@ def test_halos_of_bundled_models_do_not_change():
     }  # fmt: skip
 
 
-def test_an_operator_of_ones_own(monkeypatch, tmp_path):
+def test_an_operator_of_your_own(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
 
     @observe.register("decimation")

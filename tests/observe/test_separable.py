@@ -60,7 +60,7 @@ def test_constants_are_kept(operator):
 
 
 def test_bicubic_weights_are_those_of_keys():
-    """An interior row of the x2 operator, worked out by hand from Keys' cubic at quarter steps."""
+    """An interior row of the x2 operator, computed by hand from Keys' cubic at quarter steps."""
     row = observe.bicubic(2).matrices(9)[0][4, 5:13]
     expected = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
     np.testing.assert_allclose(row, expected, atol=1e-12)
@@ -71,8 +71,8 @@ def test_box_is_the_mean():
     torch.testing.assert_close(observe.box(4).observe(x), x.reshape(3, 4, 2, 4).mean((1, 3)))
 
 
-def test_confine_keeps_inside_and_consistent():
-    """Members that overshoot come back inside; where the input is not saturated they still explain it."""
+def test_clipped_members_are_in_range_and_consistent():
+    """Members are clipped to the range, and stay consistent where the input is not saturated."""
     operator, random = observe.bicubic(4), torch.Generator().manual_seed(0)
     truth = (torch.rand(3, 16, 16, generator=random) * 1.6 - 0.3).clamp(0, 1)
     truth = truth.repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -85,7 +85,7 @@ def test_confine_keeps_inside_and_consistent():
     assert (operator.observe(inside) - y).pow(2).mean() < 0.01 * clipped
 
 
-def test_confine_leaves_good_images_alone():
+def test_clipping_does_not_change_images_in_range():
     operator = observe.bicubic(4)
     x = torch.rand(1, 1, 16, 16)
     assert operator.clip_consistently_(x, operator.observe(x)[0], 0.0, 1.0) is x
@@ -126,7 +126,7 @@ def test_sampling_first_and_training_after():
     assert x.grad is not None
 
 
-def test_hidden_share_is_the_diagonal_of_the_null_space():
+def test_null_space_variance_is_the_diagonal_of_the_projection():
     for operator in (observe.bicubic(4), observe.gaussian(2, sigma=1.0), observe.box(3)):
         side = 3 * operator.scale
         every = torch.eye(side * side, dtype=torch.float64).reshape(-1, 1, side, side)

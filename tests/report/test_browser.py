@@ -1,4 +1,4 @@
-"""The page of a product in a real browser: what a reader does to it, by mouse, finger and keyboard."""
+"""Scenario: a reader uses the page of a product in a real browser, by mouse, finger and keyboard."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def web():
 
 @pytest.fixture(scope="module")
 def written(web, scene, tmp_path_factory):
-    """The page, and what loading it asked for and complained of."""
+    """The page, its requests while loading, and its errors."""
     ds, low, truth = scene
     path = report.write(ds, tmp_path_factory.mktemp("page") / "scene.html", truth, img=low)
     web.size(1280)
@@ -266,6 +266,6 @@ def test_no_width_makes_the_page_scroll_sideways(opened, width):
     assert columns == {390: 1, 800: 2, 1600: 3}[width]
 
 
-def test_it_went_without_an_error(opened):
+def test_the_page_had_no_errors(opened):
     assert opened.errors() == []
     assert not [url for url in opened.requested() if not url.startswith(("file:", "data:", "blob:"))]

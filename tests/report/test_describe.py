@@ -18,7 +18,7 @@ def test_without_members_the_page_says_what_it_cannot_show(ds, truth, tmp_path):
     assert "reliability" in names and not names & {"ranks", "power"}
 
 
-def test_one_member_has_no_spread_and_that_is_said(model, low, tmp_path):
+def test_the_page_says_that_one_member_has_no_spread(model, low, tmp_path):
     found = data_for(bayesr.sample(low, n=1, model=model), tmp=tmp_path / "x.html")
     assert "std" not in found["planes"] and "mean" in found["planes"]
     assert any(item["what"] == "std" and "one member" in item["why"] for item in found["missing"])
@@ -58,7 +58,7 @@ def test_a_window_is_widened_to_whole_low_resolution_pixels(places, ds, tmp_path
     assert found["input"]["shape"] == [3, 7, 9]
 
 
-def test_an_unfinished_store_is_refused_with_how_far_it_is(places, tmp_path, low, model):
+def test_an_unfinished_store_is_refused_with_its_progress(places, tmp_path, low, model):
     store = tmp_path / "half.zarr"
     bayesr.sample(low, n=2, model=model, store=store, tile=8, progress=False)
     done = sorted((store / "progress" / "done" / "c").rglob("[0-9]*/[0-9]*"))

@@ -23,7 +23,7 @@ def test_a_page_needs_nothing_else(ds, truth, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
 
 
-def test_what_comes_from_outside_cannot_end_a_script_or_begin_an_element(ds, tmp_path):
+def test_text_from_outside_cannot_end_a_script_or_begin_an_element(ds, tmp_path):
     evil = "</script><script>alert(1)</script><!--{{style}}"
     out = report.write(ds.assign_attrs(history=evil, model=evil), tmp_path / "x.html")
     text = out.read_text("utf-8")

@@ -31,7 +31,7 @@ def test_reading_piece_by_piece_is_reading_at_once(ds, factor, monkeypatch):
     assert view.shape == expected.shape[1:]
 
 
-def test_what_others_determine_is_not_stored_and_comes_back(ds, tmp_path):
+def test_maps_that_follow_from_others_are_not_stored(ds, tmp_path):
     found = data_for(ds, tmp=tmp_path / "x.html")
     assert not {"lower", "upper"} & found["planes"].keys()
     how = found["intervals"]

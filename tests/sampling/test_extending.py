@@ -7,7 +7,7 @@ import zarr
 
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
-from tests.sampling.test_workflow import disagreement
+from tests.sampling.helpers import disagreement
 
 
 def close(found, expected):
@@ -21,7 +21,7 @@ def close(found, expected):
 @pytest.mark.parametrize(
     ("n", "masks", "more"), [(4, 2, 8), (8, 4, 12), (3, 3, 9), (2, 1, 3), (1, 1, 4), (4, 1, 6), (6, 2, 64)]
 )
-def test_an_extended_store_is_what_all_members_give(model, photo, tmp_path, n, masks, more):
+def test_an_extended_store_equals_a_product_of_all_members(model, photo, tmp_path, n, masks, more):
     path = tmp_path / "a.zarr"
     model.sample(photo, n, masks=masks, tile=16, store=path, level=0.8)
     ds = bayesr.extend(path, more, model=model)
@@ -87,7 +87,7 @@ def test_an_interrupted_extension_loses_nothing(model, photo, tmp_path, monkeypa
     assert bayesr.check(path).sound and not (path / "progress" / "next").exists()
 
 
-def test_what_cannot_be_extended(model, photo, tmp_path):
+def test_invalid_extensions_are_refused(model, photo, tmp_path):
     path = tmp_path / "a.zarr"
     model.sample(photo, 4, store=path)
     for n, match in ((4, "more"), (2, "more"), (7, "multiple")):

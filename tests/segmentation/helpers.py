@@ -25,3 +25,7 @@ def unet(**options: object) -> MobileUNet:
 def noise() -> np.ndarray:
     """An image `band x y x x` of independent values about 100."""
     return np.random.default_rng(0).normal(100, 20, (1, 90, 101)).astype(np.float32)
+
+
+def bright(image):
+    return image[0] > 1500

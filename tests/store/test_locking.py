@@ -66,7 +66,7 @@ def lease(url):
 
 
 def leave(url, **changes):
-    """A lease of a living process, this one, but for the changes."""
+    """Write a lease of this process, with changes."""
     there = {"id": "other", "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
     there["started"] = psutil.Process().create_time()
     files, path = fsspec.core.url_to_fs(url)
@@ -96,7 +96,7 @@ def test_another_process_is_kept_out_until_it_is_killed(tmp_path, other):
 
 
 def test_a_directory_that_another_writer_removes_meanwhile_is_made_again(tmp_path):
-    """Writers that leave nothing remove it: whoever opened it just before must not hold what is gone."""
+    """A writer that leaves nothing removes the directory; whoever opened it before must not lock the removed one."""
     place, results, together = tmp_path / "a.zarr", [], Barrier(4)
 
     def attempt(name):
@@ -131,7 +131,7 @@ def test_errors_let_go(tmp_path, url):
                 raise KeyboardInterrupt
 
 
-def test_a_place_that_cannot_be_is_said(tmp_path):
+def test_a_place_that_cannot_exist_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for place in (str(tmp_path / "file" / "a.zarr"), "nosuchthing://a/b"):
         with pytest.raises(StoreFailed), lock(place):

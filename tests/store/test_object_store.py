@@ -1,4 +1,4 @@
-"""Stores on object storage: the protocol of S3, spoken by a server on this machine."""
+"""Scenario: products on object storage. A server on this machine speaks the protocol of S3."""
 
 import logging
 
@@ -34,7 +34,7 @@ def bucket():
 
 
 def test_a_product_on_object_storage(model, photo, bucket, monkeypatch):
-    """Stopped, gone on with by workers, extended, damaged and repaired; its image lies there too."""
+    """The product is stopped, resumed by workers, extended and damaged; its image is on object storage, too."""
     place, image, direct = f"{bucket}/a.zarr", f"{bucket}/image.zarr", model.sample(photo, 4, keep_samples=False)
     xr.Dataset({"image": (("y", "x", "band"), photo)}).to_zarr(image, zarr_format=3, consolidated=False)
     drawn, draw = [], job.draw

@@ -1,4 +1,4 @@
-"""Numbers as they are stored."""
+"""Rounding of stored numbers."""
 
 import numpy as np
 from hypothesis import given

@@ -17,13 +17,14 @@ from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.pairs import Unpaired
 from bayesr.training.recipes import recipe
+from tests.training.helpers import same_checkpoints, weights_of
 
 OPTICS = dict(wavelength=0.52, pixel=0.2)
 MICROSCOPE = airy(1, na=0.3, sharp_na=0.7, **OPTICS)
 
 
 def small(batch=2, rate=3e-3, width=12):
-    """The recipe with networks for seconds."""
+    """Return the recipe with networks that train in seconds."""
     what = recipe("cyclegan")
     return replace(
         what,
@@ -39,7 +40,7 @@ def small(batch=2, rate=3e-3, width=12):
 
 
 def disks(count, size=40):
-    """Bright disks on a dark ground, as seen at NA 0.7."""
+    """Return bright disks on a dark background, as seen at NA 0.7."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size]
     scenes = np.full((count, 1, size, size), 0.1, np.float32)
@@ -62,8 +63,11 @@ def images():
 
 
 def batch_of(trainer, low, truth):
+    def draw(low, count, z=None):
+        return trainer.members(low, count, z=z)[1]
+
     labels = torch.zeros(len(low), dtype=torch.long)
-    return TrainingBatch(low, truth, labels, trainer.operator, trainer.networks, 0, trainer._draw)
+    return TrainingBatch(low, truth, labels, trainer.operator, trainer.networks, 0, draw)
 
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
@@ -73,7 +77,7 @@ def test_cycle_loss_falls_without_pairs(images, operator):
     source = Unpaired(images, operator, what.patch)
     assert not set(source.low.names) & set(source.high.names)
     trainer = Trainer(what, source)
-    before = {f"{n}/{k}": v.clone() for n, m in trainer._modules().items() for k, v in m.state_dict().items()}
+    before = weights_of(trainer)
     batch = source.batch(16, torch.Generator().manual_seed(1))
     with torch.no_grad():
         first = float(cycle(batch_of(trainer, *batch)))
@@ -82,9 +86,9 @@ def test_cycle_loss_falls_without_pairs(images, operator):
                 trainer.advance()
         last = float(cycle(batch_of(trainer, *batch)))
     assert last < 0.8 * first
-    for module in ("generator", "backward", "high", "low"):
-        moved = trainer._modules()[module].state_dict()
-        assert all(not torch.equal(v, before[f"{module}/{k}"]) for k, v in moved.items()), module
+    for name, value in weights_of(trainer).items():
+        if not name.startswith("average/"):
+            assert not torch.equal(value, before[name]), name
 
 
 def test_identity_is_the_published_one_at_scale_1_and_of_means_above(images):
@@ -139,9 +143,7 @@ def test_resumed_training_is_bit_identical(images, tmp_path):
     second = make(9)
     second.load(tmp_path / "b.npz")
     second.run(tmp_path / "b.npz")
-    for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
-        for name, value in a.state_dict().items():
-            assert torch.equal(value, b.state_dict()[name]), name
+    same_checkpoints(tmp_path / "a.npz", tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
@@ -156,7 +158,7 @@ def test_model_file_has_one_member_and_promises_no_consistency(folder, tmp_path,
 
 @pytest.mark.slow
 def test_unpaired_microscopy_gains_resolution():
-    """From NA 0.3 to NA 0.7, on images that training never saw: a minute or two. Run by pytest -m slow."""
+    """Restore NA 0.7 from NA 0.3 on held-out images; this takes a minute or two."""
     training, held_out = disks(80, 64).split(16)
     what = replace(with_steps(small(4, 1e-3, 16), {"cycle": 600}), patch=32)
     what = replace(what, discriminators=recipe("cyclegan").discriminators, helpers=recipe("cyclegan").helpers)

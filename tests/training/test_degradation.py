@@ -85,7 +85,7 @@ def test_noise_is_not_reproduced_by_members(folder):
 
 
 def test_a_network_learns_to_leave_noise_out(folder):
-    """Trained on constant images with noise, a network has residuals of the size of the noise."""
+    """A network that is trained on constant, noisy images has residuals of the size of the noise."""
 
     class Grey(PairSource):
         degradation = Degradation(noise=(0.1, 0.1), rounded=False)

@@ -15,6 +15,7 @@ from bayesr.training.elbo import negative_elbo
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.problems import GaussianField
 from bayesr.training.recipes import recipe
+from tests.training.helpers import same_checkpoints
 
 VAE = recipe("vae")
 SMALL = replace(
@@ -71,7 +72,7 @@ def test_members_have_the_posterior_variance_and_are_consistent(trained):
 
 @pytest.mark.parametrize("operator", [bicubic(4), bicubic(2), bicubic(2).unconstrained()], ids=["x4", "x2", "unbound"])
 def test_bound_is_divergence_plus_density_in_the_null_space(operator):
-    """Against the density of ``N(0, t^2 P)`` with P as a matrix; constants cancel between two errors and two t."""
+    """Compare with the density of ``N(0, t^2 P)`` with P as a matrix; constants cancel between two errors and two t."""
     torch.manual_seed(0)
     side = 2 * operator.scale
     encoder = Encoder(1, operator.scale, 3, width=8, blocks=1)
@@ -112,9 +113,7 @@ def test_resumed_training_is_bit_identical_and_leaves_no_trace(tmp_path):
     second.load(tmp_path / "b.npz")
     torch.manual_seed(5)
     second.run(tmp_path / "b.npz")
-    for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
-        for name, value in a.state_dict().items():
-            assert torch.equal(value, b.state_dict()[name]), name
+    same_checkpoints(tmp_path / "a.npz", tmp_path / "b.npz")
 
 
 def test_a_model_file_draws_members(folder, tmp_path, photo):

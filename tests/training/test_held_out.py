@@ -22,7 +22,7 @@ def low_of(model, high):
 
 
 def test_half_the_pairs_fit_the_factor_alone(model):
-    """Wrong truths in every interval image leave the factor as it was."""
+    """Wrong truths in the images for intervals do not change the factor."""
     pairs = [(low_of(model, h), h) for h in scenes(6)]
     first = bayesr.calibrate(model, pairs, levels=(), seed=1).calibration
     order = np.random.default_rng(1).permutation(6)
@@ -34,7 +34,7 @@ def test_half_the_pairs_fit_the_factor_alone(model):
 
 
 def test_any_kind_of_image(grey_model, tmp_path):
-    """One calibration for photographs as arrays, 16 bits and floats, whose units it does not depend on."""
+    """Photographs as 8-bit, 16-bit and float arrays have one calibration, which does not depend on units."""
     high = scenes(4, bands=1)[..., 0]
     low = [low_of(grey_model, h[..., None])[..., 0] for h in high]
     plain = list(zip(low, high, strict=True))

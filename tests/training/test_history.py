@@ -2,8 +2,6 @@ import json
 import subprocess
 import sys
 
-import numpy as np
-import PIL.Image
 import pytest
 
 from bayesr.errors import TrainingFailed
@@ -11,12 +9,7 @@ from bayesr.training import history
 from bayesr.training.history import History
 from bayesr.training.loop import Trainer
 from tests.conftest import TINY
-
-RECORDS = [
-    {"step": 2, "stage": "fidelity", "seconds": 1.5, "fidelity": 0.1, "psnr": 20.0},
-    {"step": 4, "stage": "score", "seconds": 3.0, "crps": 0.05, "psnr": 21.0, "fair_crps": 0.04, "spread_skill": 0.5},
-    {"step": 6, "stage": "score", "seconds": 4.5, "crps": 0.04, "psnr": 22.0, "fair_crps": 0.03, "spread_skill": 0.7},
-]
+from tests.training.helpers import RECORDS
 
 
 def test_lines_come_as_training_goes_and_nothing_comes_twice(trainer, tmp_path):
@@ -40,7 +33,7 @@ def test_lines_come_as_training_goes_and_nothing_comes_twice(trainer, tmp_path):
     assert history.read(path) == trainer.history
 
 
-def test_what_is_no_history_is_refused(tmp_path):
+def test_other_files_than_histories_are_refused(tmp_path):
     path = tmp_path / "c.jsonl"
     for text in ("", "no\nno\n", "[1]\n[2]\n", '{"loss": 1}\n{"loss": 2}\n'):
         path.write_text(text)
@@ -82,25 +75,6 @@ sys.stdout.buffer.write(seen)
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=True)
     text = ran.stdout.decode()
     assert "a run" in text and "fair_crps" in text and "0.03" in text and "fidelity" in text
-
-
-def test_curves_are_drawn_from_any_history(tmp_path):
-    pytest.importorskip("matplotlib")
-    from click.testing import CliRunner
-
-    from bayesr.cli import main
-
-    for name in ("a", "b"):
-        History(tmp_path / f"{name}.jsonl", RECORDS)
-    ran = CliRunner().invoke(main, ["curves", str(tmp_path / "a.jsonl")])
-    assert ran.exit_code == 0, ran.output
-    both = tmp_path / "both.png"
-    ran = CliRunner().invoke(main, ["curves", *(str(tmp_path / f"{n}.jsonl") for n in "ab"), "--out", str(both)])
-    assert ran.exit_code == 0, ran.output
-    one, two = (np.asarray(PIL.Image.open(path).convert("L")) for path in (tmp_path / "a.png", both))
-    assert min(one.shape) > 300 and one.std() > 5 and (one.shape != two.shape or (one != two).any())
-    ran = CliRunner().invoke(main, ["curves", str(tmp_path / "missing.jsonl")])
-    assert ran.exit_code == 1 and "not the history" in ran.output
 
 
 def test_tensorboard_has_every_figure(tmp_path):

@@ -23,7 +23,7 @@ def test_then_sizes_either_way_up():
 
 @pytest.mark.parametrize("shapes", [[(8, 8)] * 3, [(8, 8), (9, 9), (10, 10)], [(8, 9), (9, 8), (8, 9)]])
 def test_else_each_image_is_its_own_class(shapes):
-    """As where all sizes are the same, or no two are."""
+    """Compare with images of one size, and with images of different sizes."""
     labels, classes = labels_of(["a/0.png", "a/1.png", "a/2.png"], shapes)
     assert labels.tolist() == [0, 1, 2] and classes == ("a/0.png", "a/1.png", "a/2.png")
 

@@ -10,20 +10,7 @@ from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer, with_steps
 from bayesr.training.pairs import Pairs
 from tests.conftest import TINY
-
-
-def test_the_cost_of_masks_falls_with_the_number_of_values(trainer):
-    """``P / (2 N)`` times the divergence, which is least at alpha = 1, where dropout rates stop."""
-    head, low_pixels = trainer.generator.head, trainer.pairs.low_pixels
-    weights = sum(p.numel() for p in trainer.generator.parameters())
-    divergence = head.dropout_divergence()
-    cost = trainer._dropout_cost(divergence).item()
-    assert cost == pytest.approx(weights / (2 * low_pixels * 3 * 15) * divergence.item()) and cost > 0
-    head.dropout_logit.data.fill_(1.0)
-    for _ in range(4):
-        trainer.advance()
-    assert head.dropout_logit.max() <= 0
-    assert head.dropout_divergence() < divergence
+from tests.training.helpers import same_checkpoints, weights_of
 
 
 def test_the_loss_falls_and_every_part_learns(folder, tmp_path):
@@ -41,20 +28,6 @@ def test_the_loss_falls_and_every_part_learns(folder, tmp_path):
     assert {"crps", "patch4", "dropout"} <= set(trainer.history[-1])
 
 
-def test_discriminator_features_join_the_loss(trainer):
-    records = [trainer.advance() for _ in range(10)]
-    assert "features" not in records[6] and records[8]["features"] > 0 and records[8]["adversarial"] > 0
-
-
-def test_members_of_a_group_share_their_mask_and_are_consistent(trainer):
-    low, _ = trainer.pairs.batch(2, torch.Generator().manual_seed(0))
-    _, x = trainer.members(low, 3)
-    assert x.shape == (2, 3, 3, 32, 32)
-    torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 3, -1, -1, -1), atol=1e-5, rtol=0)
-    masks = trainer.generator.head.training_masks(2, torch.Generator().manual_seed(0))
-    assert not torch.equal(masks[0][0], masks[0][1])
-
-
 @pytest.mark.parametrize("stop", [2, 4, 8])
 def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
     images = load_images([folder])
@@ -67,13 +40,11 @@ def test_resumed_training_is_bit_identical(folder, tmp_path, stop):
     second = Trainer(TINY, Pairs(images, bicubic(4), TINY.patch), seed=99)
     second.load(tmp_path / "b.npz")
     second.run(tmp_path / "b.npz")
-    for a, b in zip(straight._modules().values(), second._modules().values(), strict=True):
-        for key, value in a.state_dict().items():
-            assert torch.equal(value, b.state_dict()[key]), key
+    same_checkpoints(tmp_path / "a.npz", tmp_path / "b.npz")
 
 
 def test_spread_is_calibrated_where_the_score_is_best(trainer):
-    """Too narrow a spread is widened, and a calibrated one stays."""
+    """A spread that is too narrow is widened, and a calibrated spread does not change."""
     for _ in range(20):
         trainer.advance()
     trainer.calibrate_spread(60)
@@ -81,10 +52,6 @@ def test_spread_is_calibrated_where_the_score_is_best(trainer):
     trainer.average.head.exit.weight.data.mul_(0.6)
     trainer.average.head.exit.bias.data.mul_(0.6)
     assert trainer.calibrate_spread(60) > 1.2
-
-
-def weights_of(trainer):
-    return {f"{k}/{n}": v.clone() for k, m in trainer._modules().items() for n, v in m.state_dict().items()}
 
 
 @pytest.mark.parametrize("part", ["loss", "gradient", "critic"])
@@ -125,7 +92,7 @@ SCORES = {
 
 @pytest.mark.parametrize("stop", [None, 6, 13])
 def test_stages_end_when_scores_do_not_improve(trainer, tmp_path, stop):
-    """By PSNR without members and fair CRPS with them; the best of the averages is kept."""
+    """The score is PSNR without members and fair CRPS with members; the best average is kept."""
     what = with_steps(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 20, "score": 10})
     averages = {}
 

@@ -20,7 +20,7 @@ def test_fair_crps_is_that_of_scoringrules(count, seed):
 
 
 def test_patch_energy_is_that_of_scoringrules():
-    """For one patch that covers the image, it is the energy score of the vector of values."""
+    """A patch that covers the image has the energy score of the vector of its values."""
     rng = np.random.default_rng(0)
     x, truth = rng.standard_normal((1, 4, 2, 6, 6)), rng.standard_normal((1, 2, 6, 6))
     ours = losses.patch_energy(torch.from_numpy(x), torch.from_numpy(truth), 6)
@@ -49,7 +49,7 @@ def test_feature_energy_rewards_the_true_distribution():
 
 
 def test_band_crps_is_that_of_cosine_coefficients():
-    """For four blocks and the one between them, transformed along bands, rows and columns."""
+    """There are four blocks and the one between them, transformed along bands, rows and columns."""
     rng = np.random.default_rng(0)
     x, truth = rng.standard_normal((3, 5, 3, 16, 16)), rng.standard_normal((3, 3, 16, 16))
     ours = losses.band_crps(torch.from_numpy(x), torch.from_numpy(truth), 8)

@@ -1,4 +1,4 @@
-"""``python -m bayesr.training`` and what it needs."""
+"""``python -m bayesr.training``, and the packages that it needs."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from tests.training.test_workflow import FILE
 
 
 def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
-    """As on a bare GPU machine: everything else is made unimportable, images come packed."""
+    """No other package can be imported, as on a bare GPU machine; images are packed."""
     load_images([folder]).pack(tmp_path / "packed.npz")
     (tmp_path / "tiny.py").write_text(FILE)
     code = f"""

@@ -50,7 +50,7 @@ def torchrun(*args):
     return subprocess.run([*map(str, command)], env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
-def test_two_processes_learn_what_one_does(folder, tmp_path):
+def test_two_processes_train_as_one_does(folder, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
     torchrun(script, folder, tmp_path / "two.npz")

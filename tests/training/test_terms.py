@@ -60,7 +60,7 @@ def test_weights_that_follow_the_image_would_not_be_convex():
 
 @given(seed=st.integers(0, 10_000), row=st.integers(0, 5), column=st.integers(0, 6), change=st.floats(1e-3, 1))
 def test_structure_is_zero_at_the_truth_alone(seed, row, column, change):
-    """And never less than the mean absolute error, even where the truth is flat."""
+    """The loss is at least the mean absolute error, even where the truth is flat."""
     for truth in (images(seed, 1, 2, 6, 7), torch.full((1, 2, 6, 7), 0.5, dtype=torch.float64)):
         x = truth[:, None].repeat(1, 2, 1, 1, 1)
         assert structure(Seen(x, truth)) == 0
@@ -99,21 +99,21 @@ def seen_with_content(bands=1, members=2):
     return Seen(x.requires_grad_(), truth, torch.tensor([0, 2]), {"content": network})
 
 
-def test_content_is_what_the_network_sees_of_the_difference():
+def test_content_loss_is_the_difference_of_features():
     scene = seen_with_content()
     network = scene.networks["content"]
     value = content(scene)
     value.backward()
     assert (scene.x.grad != 0).any() and all(p.grad is None for p in network.parameters())
     assert content(scene._replace(x=scene.truth[:, None])) == 0
-    with torch.no_grad():  # another network has another opinion; the same in training or not
+    with torch.no_grad():  # the mode of a network does not matter, its weights do
         same = content(scene._replace(networks={"content": network.eval()}))
         other = content(seen_with_content()._replace(x=scene.x, networks={"content": MiniVGG(1, 3, width=4)}))
     assert same == value and not torch.isclose(other, value, rtol=0.01)
 
 
 def test_content_is_in_units_of_the_squared_error():
-    """Whatever factor the network puts on its features, and equal to it where features are the pixels."""
+    """The loss does not depend on the scale of features; where features are the pixels, it is the pixel loss."""
 
     class Pixels(MiniVGG):
         def features(self, x):
@@ -192,7 +192,7 @@ def heavy(normal):
 
 @pytest.mark.parametrize("truth_of", [lambda normal: normal, heavy], ids=["normal", "heavy-tailed"])
 def test_a_reward_that_tunes_itself_finds_the_true_spread(truth_of):
-    """Also where the weight for Gaussians does not: of a heavy-tailed truth it would find 0.8."""
+    """The weight for Gaussians would find 0.8 for a heavy-tailed truth."""
     tuned = SpreadReward(gain=0.1, decay=0.9)
     tuned.weight.fill_(0.3)
     assert sampler(truth_of, 240, tuned) == pytest.approx(1, abs=0.05)

@@ -103,7 +103,7 @@ def test_the_recipe_starts_from_the_bundled_model():
     assert all(name in taken.whole for name in target.state_dict() if name.startswith(("backbone.", "up.")))
 
 
-def test_a_trainer_remembers_where_it_started(trainer, tmp_path):
+def test_a_trainer_records_its_start(trainer, tmp_path):
     other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"head_width": 12}), trainer.pairs)
     other.start_from(trainer.generator, {"model": "an older one"})
     assert other.start["model"] == "an older one" and "tail.exit" in other.start["fresh"], "by stored names"

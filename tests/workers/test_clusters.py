@@ -17,7 +17,7 @@ from tests.workers.work import TILES, TOTAL, Slow, Work
 ROOT = Path(__file__).parents[2]
 
 
-def test_what_is_no_cluster_is_refused(path, client, monkeypatch):
+def test_other_objects_than_clusters_are_refused(path, client, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 0.3)
     for wrong in (0, -1, True, 2.0, "tcp://127.0.0.1:1", "nowhere", "ftp://a:1"):
         with pytest.raises(InvalidArgument):
@@ -29,7 +29,7 @@ def test_what_is_no_cluster_is_refused(path, client, monkeypatch):
 
 
 class Deadly(Work):
-    """Its process is killed in the middle of two tiles, once while drawing, once before writing."""
+    """Kill the process at two tiles, once while drawing and once before writing."""
 
     def draw(self, tile, advance):
         if tile == TILES[4] and self.first_time("draw"):
@@ -72,7 +72,7 @@ workers.run(Slow({path!r}), TILES, TOTAL, lambda amount: os.kill(os.getpid(), si
 
 
 def test_a_plain_script_can_have_workers_which_end_with_it(path, tmp_path):
-    """Without ``if __name__ == "__main__"``, and killed once the first tile is done."""
+    """The script has no ``if __name__ == "__main__"``, and is killed once the first tile is done."""
     for folder in ("here", "scratch"):
         (tmp_path / folder).mkdir()
     script = tmp_path / "script.py"

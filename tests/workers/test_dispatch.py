@@ -25,7 +25,7 @@ def test_a_cluster_of_the_user_is_left_as_it_was(path, client, how):
 
 
 class Threaded(Work):
-    """Its worker lies in this process, so that class attributes tell what happens."""
+    """The worker is in this process, so that class attributes record the calls."""
 
     drawing, in_hand, most, overlapped, threads = 0, 0, 0, False, set()
 
@@ -118,7 +118,7 @@ def test_an_interrupt_stops_everything(path, client):
     Work(path).check()
 
 
-def test_what_a_lost_driver_left_behind_stops_by_itself_and_is_removed_by_the_next(path, client):
+def test_tasks_of_a_lost_driver_stop_and_the_next_run_removes_them(path, client):
     lost = Client(client.cluster.scheduler_address, set_as_default=False)
     with pytest.raises(WorkersFailed, match="resume"):
         workers.run(Slow(path), TILES, TOTAL, lambda amount: lost.close(), lost)

@@ -1,6 +1,7 @@
-"""Processes killed, stores contended, disks filled: what was finished stays, and what results is what would have been.
+"""Scenario: processes are killed, stores are contended, disks are full.
 
-Twenty kills in all: of the driver, of worker processes, and of a driver whose workers go on living.
+Finished tiles stay, and the product is the one of an undisturbed run. There are twenty kills in all: of the driver, of
+worker processes, and of a driver whose workers live on.
 """
 
 import multiprocessing
@@ -37,7 +38,7 @@ def image():
 
 
 def drive(place, **settings):
-    """What a user's script does."""
+    """Sample as the script of a user does."""
     torch.set_num_threads(1)
     model = make_model(bands=1)
     return model.sample(image(), store=place, resume=Path(place).exists(), **SETTINGS, **settings)
@@ -50,12 +51,12 @@ def start(place, **settings):
 
 
 def done(place):
-    """Tiles marked done, by row and column."""
+    """Return the tiles that are marked done, by row and column."""
     return {tuple(map(int, path.parts[-2:])) for path in (place / "progress/done/c").glob("*/*") if not path.suffix}
 
 
 def shards(place):
-    """Contents of all there is, but for metadata, which hold the time."""
+    """Return the contents of all files except metadata, which hold the time."""
     files = [path for path in place.rglob("*") if path.is_file() and path.name != "zarr.json"]
     return {path.relative_to(place): path.read_bytes() for path in files if path.suffix != ".partial"}
 
@@ -66,7 +67,7 @@ def is_worker(process):
 
 
 class Watch:
-    """Remembers when the shards of finished tiles were written, to see whether they are written again."""
+    """Records when the shards of finished tiles were written, to detect whether they are written again."""
 
     def __init__(self, place):
         self.place, self.written = place, {}
@@ -87,7 +88,7 @@ class Watch:
         assert self.written and all(self.stamp(path) == stamp for path, stamp in self.written.items())
 
     def wait(self, more, while_true):
-        """Until so many more tiles are done."""
+        """Wait until so many more tiles are done."""
         enough = min(len(done(self.place)) + more, TILES)
         while len(done(self.place)) < enough and while_true():
             time.sleep(0.002)
@@ -104,13 +105,13 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Of the user: two processes that live on when a driver dies."""
+    """A cluster of the user: its two processes live on when a driver dies."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         yield cluster
 
 
 def kill_drivers(place, times, rng, **settings):
-    """Drivers on one store, each killed at a random moment, and a last one that is not."""
+    """Start drivers on one store, each killed at a random moment, and a last one that finishes."""
     watch = Watch(place)
     for time_ in range(times):
         process = start(place, **settings)
@@ -174,7 +175,7 @@ def grown(place):
 
 
 def test_an_extension_is_killed_time_and_again(tmp_path):
-    """No member is counted twice, whatever had been replaced by then."""
+    """No member is counted twice, whichever tiles had been replaced."""
     whole, place, rng = tmp_path / "whole.zarr", tmp_path / "a.zarr", np.random.default_rng(4)
     make_model(bands=1).sample(image(), 4, tile=16, seed=3, store=whole)
     shutil.copytree(whole, place)
@@ -205,7 +206,7 @@ def test_of_two_processes_on_a_store_one_is_refused(tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_a_disk_that_fills_up_is_said_and_the_store_resumed(tmp_path, undisturbed, cluster, many):
+def test_a_full_disk_is_an_error_and_the_store_can_be_resumed(tmp_path, undisturbed, cluster, many):
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]

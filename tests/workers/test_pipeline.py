@@ -65,7 +65,7 @@ def test_an_error_in_writing_ends_the_drawing_at_once(path):
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
-def test_what_is_drawn_before_an_error_or_an_interrupt_is_written(path, kind):
+def test_tiles_drawn_before_an_error_or_an_interrupt_are_written(path, kind):
     class Stops(Work):
         def draw(self, tile, advance):
             if tile is TILES[3]:

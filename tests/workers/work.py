@@ -1,4 +1,4 @@
-"""Small work for tests: tiles are written as files that say who drew them."""
+"""Small work for tests: each tile is written as a file."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ TOTAL = 4.0 * len(TILES)
 
 
 class Work:
-    """Sums a tile's window; `path` is what the store would be."""
+    """Sums a tile's window; the folder `path` takes the place of a store."""
 
     cost = 4.0
 
@@ -41,7 +41,7 @@ class Work:
         }
 
     def first_time(self, what):
-        """Whether nobody asked before, in whatever process."""
+        """Return whether this is the first call with these words, in any process."""
         try:
             Path(f"{self.path}-{what}").touch(exist_ok=False)
         except FileExistsError:
@@ -58,7 +58,7 @@ class Slow(Work):
 
 
 def clean(client):
-    """Nothing of a run is left on a cluster."""
+    """Check that nothing of a run is left on a cluster."""
     scheduler = client.cluster.scheduler
     assert client.status == "running" and not [key for key in client.futures if key.startswith("bayesr")]
     assert not [name for name in scheduler.worker_plugins if name.startswith("bayesr")]

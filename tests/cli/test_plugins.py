@@ -5,9 +5,9 @@ from importlib.metadata import entry_points
 
 import click
 import pytest
-from click.testing import CliRunner
 
-from bayesr.cli import main, plugins
+from bayesr.cli import plugins
+from tests.cli.helpers import run
 
 
 @click.command()
@@ -42,10 +42,6 @@ def test_a_point_loads_its_object():
     assert plugins.Point("os", "os").load() is os
 
 
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
 def test_a_command_of_another_distribution_is_one_of_bayesr(monkeypatch):
     installed(monkeypatch, (plugins.COMMANDS, "hello", f"{__name__}:hello"))
     assert run("hello", "--loud").output == "HELLO\n"
@@ -69,7 +65,7 @@ def test_without_the_distribution_its_commands_say_how_to_install_it(name, more,
     assert name in run("--help").output
 
 
-def test_pages_of_tables_say_it_too(monkeypatch, tmp_path):
+def test_pages_of_tables_say_how_to_install_it(monkeypatch, tmp_path):
     installed(monkeypatch)
     (tmp_path / "x.json").write_text("{}")
     result = run("report", tmp_path / "x.json")

@@ -1,3 +1,5 @@
+"""Scenario: the charts of all pages (``assets/charts.js``), drawn in a real browser."""
+
 import json
 from importlib.resources import files
 from itertools import pairwise
@@ -91,7 +93,7 @@ def test_bars_begin_at_zero_and_stand_side_by_side(draw):
     assert all(a[1] <= b[0] for a, b in pairwise(left))
 
 
-def test_what_must_be_seen_is_inside_the_frame(draw):
+def test_required_points_are_inside_the_frame(draw):
     spec = {
         "x": {"label": "x", "marks": [{"at": 9, "label": "far"}]},
         "series": [points([1, 2], [5, 6], low=[1, 2], high=[7, 30], labels=["one", "two"])],

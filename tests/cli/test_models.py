@@ -1,0 +1,26 @@
+import numpy as np
+import PIL.Image
+
+import bayesr
+from tests.cli.helpers import run
+
+
+def test_models():
+    result = run("models")
+    assert result.exit_code == 0 and "natural-x4" in result.output
+
+
+def test_calibrate(model, tmp_path):
+    file, rng = model.save(tmp_path / "tiny.safetensors"), np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for i in range(6):
+        pixels = np.kron(rng.integers(0, 255, (4, 5, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    out = tmp_path / "new.safetensors"
+    few = run("calibrate", file, tmp_path / "images", "--out", out)
+    assert few.exit_code == 1 and "at least 38" in few.output and not out.exists()
+    result = run("calibrate", file, tmp_path / "images", "--out", out, "--levels", "0.5", "--limit", 5)
+    assert result.exit_code == 0, result.output
+    assert "2 images" in result.output and "+-" in result.output
+    assert bayesr.load(out).calibration.images == 2
+    assert run("calibrate", file, tmp_path / "images", "--out", out, "--levels", "a").exit_code == 2

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bayesr.cli import options as shared
+from bayesr.errors import StoreExists
+
+
+@pytest.mark.parametrize(
+    ("workers", "cluster", "expected"), [(None, None, None), (2, None, 2), (None, "tcp://a:1", "tcp://a:1")]
+)
+def test_workers_and_cluster_are_one_parameter(workers, cluster, expected):
+    given = {"workers": workers, "cluster": cluster, "seed": 3}
+    assert shared.cluster_of(given) == {"seed": 3, "cluster": expected} and given["workers"] == workers
+
+
+def test_workers_and_cluster_contradict_each_other():
+    with pytest.raises(click.UsageError, match="choose one"):
+        shared.cluster_of({"workers": 2, "cluster": "tcp://a:1"})
+
+
+def test_options_that_were_not_given_keep_their_defaults():
+    assert shared.given(n=4, seed=None, level=0.0) == {"n": 4, "level": 0.0}
+    assert shared.slices(None) is None and shared.slices((1, 2, 3, 4)) == (slice(1, 2), slice(3, 4))
+
+
+def test_results_go_to_new_places_in_folders_that_exist(tmp_path):
+    shared.require_new(None), shared.require_new(tmp_path / "new")
+    with pytest.raises(StoreExists):
+        shared.require_new(tmp_path)
+    shared.require_folder(tmp_path / "new.safetensors"), shared.require_folder(Path("new"))
+    with pytest.raises(click.BadParameter, match="no folder"):
+        shared.require_folder(tmp_path / "absent" / "new")
+
+
+def test_groups_keep_the_order_of_their_options():
+    @click.command()
+    @shared.group(shared.seed, shared.level)
+    @shared.overwrite
+    def command(**options):
+        click.echo(repr(options))
+
+    assert [option.name for option in command.params] == ["seed", "level", "overwrite"]
+    assert "{'seed': 5, 'level': 0.9, 'overwrite': False}" in CliRunner().invoke(command, ["--seed", "5"]).output

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from bayesr.errors import StoreFailed
+from bayesr.product import MAPS, MASK_MEANS, SAMPLES
+from bayesr.store.creation import begin, compare
+from bayesr.store.layout import Store
+from tests.store.helpers import BANDS, HEIGHT, METADATA, VARIABLES, WIDTH, declared, image
+
+
+@pytest.mark.parametrize("stop", ["at once", "group", "image", "template"])
+def test_an_interrupted_creation_begins_again(model, photo, tmp_path, monkeypatch, stop):
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    if stop == "group":
+        zarr.open_group(path, mode="w")
+    elif stop == "image":
+        begin(Store(str(path)), xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+    elif stop == "template":
+        with monkeypatch.context() as patch:
+
+            def killed(*args, **options):
+                raise KeyboardInterrupt
+
+            patch.setattr(xr.Dataset, "to_zarr", killed)
+            patch.setattr(Store, "clear", lambda store: None)
+            with pytest.raises(KeyboardInterrupt):
+                model.sample(photo, 2, store=path, overwrite=True)
+        assert (path / "progress" / "done").exists()
+    ds = model.sample(photo, 2, store=path, resume=True)
+    xr.testing.assert_equal(ds.compute(), model.sample(photo, 2, keep_samples=False))
+
+
+def test_a_new_store_has_a_template_and_no_values(tmp_path):
+    store = declared(tmp_path / "a.zarr")
+    assert store.declared and not store.finished().any() and store.finished().shape == (2, 2)
+    assert store.variables == [*MAPS, SAMPLES, MASK_MEANS]
+    np.testing.assert_array_equal(store.input(), image())
+    ds = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
+    assert ds["mean"].shape == (BANDS, 2 * HEIGHT, 2 * WIDTH) and np.isnan(ds["mean"]).all()
+    assert not [path for path in (tmp_path / "a.zarr" / "mean").rglob("*") if path.parent.name == "c"]
+
+
+def test_before_the_template_a_store_is_not_declared(tmp_path):
+    store = Store(str(tmp_path / "a.zarr"))
+    begin(store, image())
+    assert not store.declared
+    with pytest.raises(StoreFailed, match="not complete"):
+        store.require()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"n": 8}, "n"), ({"seed": 1}, "seed"), ({"model_sha256": "1" * 64}, "model_sha256"), ({"level": 0.5}, "level")],
+)
+def test_another_product_is_not_resumed(tmp_path, change, name):
+    store = declared(tmp_path / "a.zarr")
+    attributes = store.attributes
+    compare(store, attributes, METADATA, list(VARIABLES))
+    with pytest.raises(StoreFailed, match=f"with another {name}"):
+        compare(store, attributes | change, METADATA, list(VARIABLES))
+    with pytest.raises(StoreFailed, match="with another tile"):
+        compare(store, attributes, METADATA | {"tile": 8}, list(VARIABLES))
+    with pytest.raises(StoreFailed, match="with another variables"):
+        compare(store, attributes, METADATA, ["mean"])
+
+
+def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zarr.Group, "create_array", full)
+    with pytest.raises(StoreFailed, match="nothing is left behind"):
+        begin(Store(str(tmp_path / "a.zarr")), image())
+    assert not list((tmp_path / "a.zarr").iterdir())

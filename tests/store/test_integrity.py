@@ -1,0 +1,56 @@
+"""Damage of stores; how damaged tiles are drawn again is tested in ``tests/sampling/test_repairing.py``."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from bayesr.product import MAPS, SAMPLES
+from bayesr.store.integrity import IntegrityReport, damage, inspect, stored_checksum
+from bayesr.store.layout import Store
+from tests.store.helpers import TILES, VARIABLES, declared, part, values, written
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.zarr"
+
+
+def test_checksums_are_those_of_the_values(path):
+    store, arrays = written(path), values(4)
+    for tile in TILES:
+        recorded = store.checksums(store.at(tile))
+        assert set(recorded) == set(VARIABLES) and damage(store, store.at(tile)) == {}
+        for name in (*MAPS, SAMPLES):
+            expected = zlib.crc32(np.ascontiguousarray(part(arrays, tile)[name]).data)
+            assert recorded[name] == stored_checksum(store, name, store.at(tile)) == expected
+
+
+@pytest.mark.parametrize("name", ["mean", SAMPLES])
+def test_other_values_and_broken_shards_are_found_where_they_are(path, name):
+    store = written(path)
+    store.array(name)[..., :8, :8] = 7
+    assert damage(store, (0, 0)) == {name: "does not have its recorded checksum"}
+    assert damage(store, (0, 1)) == damage(store, (1, 0)) == {}
+    for shard in (path / name / "c").rglob("1/0"):
+        if shard.is_file():
+            shard.write_bytes(b"nothing")
+    report = inspect(Store(str(path)), False)
+    assert set(report.damaged) == {(0, 0), (1, 0)} and not report.sound
+    assert report.damaged[1, 0][name].startswith("cannot be read")
+
+
+def test_a_changed_copy_of_the_image_is_found(path):
+    store = written(path)
+    assert inspect(store, False) == IntegrityReport(str(path), 4, 0)
+    store.array("input")[0, 0, 0] = 1
+    report = inspect(Store(str(path)), False)
+    assert report.image and not report.damaged and "the copy of the image" in str(report)
+
+
+def test_tiles_that_are_not_drawn_yet_are_no_damage(path):
+    store = declared(path)
+    store.write(TILES[0], part(values(4), TILES[0]), 4)
+    report = inspect(store, False)
+    assert (report.tiles, report.unfinished, dict(report.damaged)) == (4, 3, {})
+    assert not report.sound and "3 not drawn yet" in str(report)
