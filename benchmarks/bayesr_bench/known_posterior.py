@@ -17,9 +17,9 @@ from torch import Tensor
 from bayesr.model.model import Model, load
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import PairSource
-from bayesr.training.problems import GaussianField, Mixture
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.recipes import recipe
+from bayesr_bench.problems import GaussianField, Mixture
 from bayesr_bench.training import check_terms
 
 NETWORK: dict[str, Any] = dict(

@@ -5,6 +5,7 @@ import PIL.Image
 import pytest
 
 from bayesr.segmentation.segmenter import Segmentation
+from bayesr.training.data import ImageSet
 from bayesr_bench.nuclei import ALL, Found
 from tests.conftest import folder as folder
 from tests.conftest import grey_model as grey_model
@@ -72,3 +73,11 @@ def nuclei(tmp_path_factory):
             PIL.Image.fromarray(blocks.repeat(4, 0).repeat(4, 1)).save(place / f"{k}.png")
         PIL.Image.fromarray(np.full((48, 44), 220, np.uint8)).save(place / "bright.png")
     return root / "bench", root / "nuclei"
+
+
+@pytest.fixture
+def textures():
+    """Images with equal low-resolution patches."""
+    rng = np.random.default_rng(0)
+    flat = [rng.integers(60, 64, (40, 48, 3)).astype(np.uint8) + np.uint8(2 * i) for i in range(4)]
+    return ImageSet(tuple(f"{i}.png" for i in range(4)), tuple(flat))

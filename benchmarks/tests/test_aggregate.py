@@ -6,7 +6,7 @@ import torch
 from scipy.special import ndtri
 
 from bayesr.aggregation.workflow import aggregate
-from bayesr.training.problems import GaussianField
+from bayesr_bench.problems import GaussianField
 from bayesr_bench.sets import Picture
 from bayesr_bench.tables.aggregate import cells, exact_std, image_rows, product_of, true_means
 

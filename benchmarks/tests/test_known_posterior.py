@@ -8,8 +8,8 @@ import torch
 
 from bayesr.errors import InvalidArgument
 from bayesr.training.loop import Trainer
-from bayesr.training.problems import GaussianField, Mixture
 from bayesr_bench.known_posterior import ENTRIES, draw, load_or_train
+from bayesr_bench.problems import GaussianField, Mixture
 from tests.conftest import TINY
 
 

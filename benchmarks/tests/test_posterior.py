@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bayesr.training.problems import GaussianField
 from bayesr_bench.known_posterior import ENTRIES
+from bayesr_bench.problems import GaussianField
 from bayesr_bench.tables.posterior import OnMixtures, eigenvalues, figures, spread_map_error
 
 

@@ -37,6 +37,8 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("part", json.loads(faces.FILE.read_text()))
 def test_the_public_face_is_as_recorded(part, face):
+    if part == "commands":
+        pytest.importorskip("bayesr_bench", reason="some commands come with bayesr-bench")
     recorded = json.loads(faces.FILE.read_text())
     assert not (found := list(differences(recorded[part], face[part]))), "\n".join(found)
 

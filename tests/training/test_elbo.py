@@ -13,9 +13,10 @@ from bayesr.observe import bicubic
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.elbo import negative_elbo
 from bayesr.training.loop import Trainer, with_steps
-from bayesr.training.problems import GaussianField
 from bayesr.training.recipes import recipe
 from tests.training.helpers import same_checkpoints
+
+problems = pytest.importorskip("bayesr_bench.problems", reason="the known posterior comes with bayesr-bench")
 
 VAE = recipe("vae")
 SMALL = replace(
@@ -25,7 +26,7 @@ SMALL = replace(
     patch=8,
     helpers={"encoder": lambda bands, scale, classes: Encoder(bands, scale, 8, width=16, blocks=1)},
 )
-FIELD = GaussianField(size=4)
+FIELD = problems.GaussianField(size=4)
 
 
 @pytest.fixture(scope="module")

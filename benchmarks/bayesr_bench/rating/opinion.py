@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument
-from bayesr.scoring.paired import Comparison, compare
+from bayesr_bench.paired import Comparison, compare
 from bayesr_bench.rating.ratings import SCORES, Rating
 
 RESAMPLES = 4000

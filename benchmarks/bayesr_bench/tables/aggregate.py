@@ -33,10 +33,10 @@ from bayesr.aggregation.workflow import aggregate
 from bayesr.calibration.intervals import bounds
 from bayesr.errors import UnfamiliarInput
 from bayesr.model.model import Model, load
-from bayesr.training.problems import GaussianField
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import FOLDER, Count, Seed, data_folder
+from bayesr_bench.problems import GaussianField
 from bayesr_bench.sets import Picture, read_set
 
 LEVEL = 0.9

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bayesr.scoring.paired import Comparison, compare
 from bayesr.segmentation.agreement import correlation
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import folds
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.options import NEW_FOLDER, Count, Data, Members, Seed
+from bayesr_bench.paired import Comparison, compare
 from bayesr_bench.retina import FACTOR, retina
 from bayesr_bench.vessel_networks import FURTHER_RATE, RATE, REFERENCE, SIZES, Terms, measure_fold, systems
 

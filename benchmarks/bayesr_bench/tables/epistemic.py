@@ -20,10 +20,10 @@ import click
 import numpy as np
 import torch
 
-from bayesr.training.problems import DEVIATION, MIDDLE, GaussianField
 from bayesr_bench.harness import Result, table
 from bayesr_bench.known_posterior import Entry, describe_training, scored, train
 from bayesr_bench.options import Members, Seed
+from bayesr_bench.problems import DEVIATION, MIDDLE, GaussianField
 
 SCENES = (64, 256, 1024, 4096)
 """Numbers of training scenes; the last row has scenes that never repeat."""

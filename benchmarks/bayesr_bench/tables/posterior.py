@@ -3,7 +3,7 @@
     bayesr bench posterior
 
 Every recipe is trained for the same number of steps on two problems whose posterior is known
-(`bayesr.training.problems`), and draws members for the same low-resolution images. Each figure is divided by that
+(`bayesr_bench.problems`), and draws members for the same low-resolution images. Each figure is divided by that
 of as many exact posterior samples for the same images, drawn in the same run, so that 1 is perfect. The variogram
 score is given beside the energy score, which hardly depends on correlation.
 """
@@ -23,10 +23,10 @@ from torch import Tensor
 
 from bayesr.model.model import Model
 from bayesr.scoring.rules import energy_score, fair_crps, variogram_score
-from bayesr.training.problems import GaussianField, Mixture
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.known_posterior import BATCH, ENTRIES, Entry, describe_training, draw, load_or_train
 from bayesr_bench.options import Members, ModelsFolder, Seed
+from bayesr_bench.problems import GaussianField, Mixture
 
 PATCH = slice(12, 20)
 """The covariance is compared on a patch of 8 x 8 pixels in the middle of a scene, 2 x 2 low-resolution pixels."""

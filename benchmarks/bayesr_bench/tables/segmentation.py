@@ -24,7 +24,6 @@ import numpy as np
 import bayesr
 from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model
-from bayesr.scoring.paired import compare, holm
 from bayesr.segmentation.segmenter import Segmenter
 from bayesr.segmentation.segmenter import load as load_segmenter
 from bayesr_bench.harness import Result, option, significant, table
@@ -32,6 +31,7 @@ from bayesr_bench.models import by_model, measured
 from bayesr_bench.nuclei import ALL, Found, Systems, about, study
 from bayesr_bench.nuclei_figure import draw
 from bayesr_bench.options import SRGAN, Data, Limit, Members, Models, Seed
+from bayesr_bench.paired import compare, holm
 from bayesr_bench.record import error_of_mean
 
 FIGURES = {"Dice": 1, "F1 at 0.5": 1, "F1, mean": 1, "count error": -1, "Brier": -1, "ECE": -1}

@@ -25,7 +25,6 @@ import bayesr
 from bayesr.errors import InvalidArgument, UnfamiliarInput
 from bayesr.model.model import Model
 from bayesr.resampling import resize
-from bayesr.scoring.paired import compare
 from bayesr.segmentation.agreement import agreement
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import folds
@@ -34,6 +33,7 @@ from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.nuclei import ALL
 from bayesr_bench.options import FOLDER, SRGAN, Data, Limit, Members, ModelName, Seed
+from bayesr_bench.paired import compare
 from bayesr_bench.retina import FACTOR, GREEN, colour_cases, downsampled, retina
 from bayesr_bench.tables.annotators import COLUMNS
 

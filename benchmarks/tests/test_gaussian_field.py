@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bayesr.observe import bicubic, box, gaussian
-from bayesr.training.problems import GaussianField
+from bayesr_bench.problems import GaussianField
 
 FIELDS = [
     GaussianField(bicubic(4), size=4),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from bayesr.errors import InvalidArgument
-from bayesr.scoring.paired import compare, holm, rank_biserial, wilcoxon
+from bayesr_bench.paired import compare, holm, rank_biserial, wilcoxon
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 differences = st.lists(st.integers(-5, 5), min_size=1, max_size=6)

@@ -1,6 +1,6 @@
 import torch
 
-from bayesr.training.problems import Mixture
+from bayesr_bench.problems import Mixture
 
 
 def random(seed=0):

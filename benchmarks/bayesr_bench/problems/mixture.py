@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bayesr.observe import Separable, bicubic
 from bayesr.training.pairs import PairSource
-from bayesr.training.problems.dataset import known_answers
-from bayesr.training.problems.gaussian_field import DEVIATION, MIDDLE, GaussianField
+from bayesr_bench.problems.dataset import known_answers
+from bayesr_bench.problems.gaussian_field import DEVIATION, MIDDLE, GaussianField
 
 
 @dataclass(frozen=True)

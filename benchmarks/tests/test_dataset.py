@@ -2,7 +2,7 @@ import pytest
 import xarray as xr
 
 from bayesr.observe import bicubic
-from bayesr.training.problems import GaussianField, Mixture, equal_observations
+from bayesr_bench.problems import GaussianField, Mixture, equal_observations
 
 
 @pytest.mark.parametrize("make", [lambda t: GaussianField(size=4).dataset(3, 5), lambda t: Mixture().dataset(3),

@@ -3,7 +3,7 @@ import pytest
 
 from bayesr.errors import InvalidArgument
 from bayesr.observe import bicubic
-from bayesr.training.problems import equal_observations
+from bayesr_bench.problems import equal_observations
 
 
 def test_equal_observations_are_equal_within_the_tolerance(textures):

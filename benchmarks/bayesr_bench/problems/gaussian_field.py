@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bayesr.observe import Separable, bicubic
 from bayesr.training.pairs import PairSource
-from bayesr.training.problems.dataset import known_answers
+from bayesr_bench.problems.dataset import known_answers
 
 MIDDLE, DEVIATION = 0.5, 0.15
 """Mean and standard deviation of the fields, in network units: nearly all of a field lies in [0, 1]."""

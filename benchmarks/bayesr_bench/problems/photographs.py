@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from bayesr.errors import InvalidArgument
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet
-from bayesr.training.problems.dataset import known_answers
+from bayesr_bench.problems.dataset import known_answers
 
 
 def equal_observations(

@@ -7,8 +7,8 @@ tolerance. Each can be written as a data set with dimensions ``(scene, candidate
 The first two are sources of training pairs as well.
 """
 
-from bayesr.training.problems.gaussian_field import DEVIATION, MIDDLE, GaussianField
-from bayesr.training.problems.mixture import Mixture
-from bayesr.training.problems.photographs import equal_observations
+from bayesr_bench.problems.gaussian_field import DEVIATION, MIDDLE, GaussianField
+from bayesr_bench.problems.mixture import Mixture
+from bayesr_bench.problems.photographs import equal_observations
 
 __all__ = ["DEVIATION", "MIDDLE", "GaussianField", "Mixture", "equal_observations"]
