@@ -5,11 +5,11 @@ import warnings
 
 
 class BayesrError(Exception):
-    """Parent of every error that bayesr raises on purpose."""
+    """Parent of all errors that bayesr raises on purpose."""
 
 
 class NotAnImage(BayesrError, ValueError):
-    """The input cannot be understood as an image: unreadable, empty, or of an unsupported kind."""
+    """The input is not an image: unreadable, empty, or of an unsupported kind."""
 
 
 class ImageNotFound(BayesrError, FileNotFoundError):
@@ -17,11 +17,11 @@ class ImageNotFound(BayesrError, FileNotFoundError):
 
 
 class AmbiguousDimensions(BayesrError, ValueError):
-    """The axes of the input can be read in more than one way."""
+    """The input's axes can be read in several ways."""
 
 
 class InvalidPixels(BayesrError, ValueError):
-    """The input holds NaN or infinite values that no ``nodata`` accounts for."""
+    """The input holds NaN or infinite values that no ``nodata`` explains."""
 
 
 class BandMismatch(BayesrError, ValueError):
@@ -35,7 +35,7 @@ class InvalidArgument(BayesrError, ValueError):
 class UnknownModel(BayesrError, KeyError):
     """There is no model of this name."""
 
-    def __str__(self) -> str:  # KeyError would print the repr of the message
+    def __str__(self) -> str:  # KeyError would print the message's repr
         return str(self.args[0]) if self.args else ""
 
 
@@ -44,7 +44,7 @@ class InvalidModel(BayesrError, ValueError):
 
 
 class NotStochastic(BayesrError, ValueError):
-    """More than one member was requested of a model without a stochastic layer."""
+    """Several members were requested of a model without a stochastic layer."""
 
 
 class InvalidObservation(BayesrError, ValueError):
@@ -72,26 +72,26 @@ class TooLarge(BayesrError, MemoryError):
 
 
 class EngineUnavailable(BayesrError, RuntimeError):
-    """The requested inference engine is not installed or cannot run the network."""
+    """The inference engine is not installed or cannot run the network."""
 
 
 class DataNotFound(BayesrError, FileNotFoundError):
-    """A set of images, or the folder that should contain it, does not exist."""
+    """A set of images, or its folder, does not exist."""
 
 
 class UnknownData(BayesrError, KeyError):
     """No data set of this name is registered."""
 
-    def __str__(self) -> str:  # KeyError would print the repr of the message
+    def __str__(self) -> str:  # KeyError would print the message's repr
         return str(self.args[0]) if self.args else ""
 
 
 class DataDiffers(BayesrError, ValueError):
-    """A file of a data set does not have the recorded checksum."""
+    """A data set's file does not have the recorded checksum."""
 
 
 class WrongProtocol(BayesrError, ValueError):
-    """The evaluation does not reproduce published results, so its results would not be comparable with others."""
+    """The evaluation does not reproduce published results, so its results are not comparable with others."""
 
 
 class InvalidProduct(BayesrError, ValueError):
@@ -103,11 +103,11 @@ class TrainingFailed(BayesrError, RuntimeError):
 
 
 class SegmenterFailed(BayesrError, RuntimeError):
-    """A segmenter raised an error or returned no valid segmentation; the message names the member."""
+    """A segmenter failed or returned no valid segmentation; the message names the member."""
 
 
 class TilesDiffer(UserWarning):
-    """The model depends on the whole image, so members drawn in tiles differ from members drawn in one piece."""
+    """The model depends on the whole image, so members drawn in tiles differ from those drawn in one piece."""
 
 
 class UnfamiliarInput(UserWarning):
@@ -115,7 +115,7 @@ class UnfamiliarInput(UserWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Issue a warning that points at the line that called into bayesr."""
+    """Issue a warning at the line that called into bayesr."""
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "bayesr":
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""Files: replace one atomically, find one by name, and know images by their suffixes."""
+"""Replace a file atomically, find one by name, and know images by suffixes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,14 @@ from pathlib import Path
 from bayesr.errors import UnknownModel
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
-"""Suffixes of image files that are looked for in folders."""
+"""Suffixes of images in folders."""
 
 
 def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) -> None:
-    """Write a file, replacing one that exists. After a failure or a power cut the old file is unchanged.
+    """Write a file, replacing an existing one. After a failure or a power cut the old file is unchanged.
 
-    The content is written to a temporary file in the same folder, flushed to the disk, and then renamed.
-
-    Parameters
-    ----------
-    path : Path
-        The file. Its folder must exist.
-    content : bytes-like or str
-        A string is encoded as UTF-8.
+    The content goes to a temporary file in the same folder, is flushed to the disk, and then renamed. The folder
+    must exist. A string is encoded as UTF-8.
 
     Raises
     ------
@@ -37,14 +31,14 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
         with open(partial, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # or the new name could reach the disk before the data
+            os.fsync(file.fileno())  # or the new name may reach the disk before the data
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.4) -> list[str]:
-    """Return at most three of `names` that resemble `name`, best first; all names where none does."""
+    """Return up to three `names` that resemble `name`, best first; all if none does."""
     names = list(names)
     return difflib.get_close_matches(name, names, n=3, cutoff=cutoff) or names
 
@@ -55,11 +49,11 @@ def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") ->
     Parameters
     ----------
     name_or_path : str or Path
-        The name of a file in `folder`, without its suffix, or the path of any file.
+        The name of a file in `folder`, without suffix, or the path of any file.
     folder : Path
         The folder of the bundled files.
     kind, hint : str
-        The kind of file, and a sentence to end with, for the error message.
+        The kind of file, and a last sentence, for the error message.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from bayesr.errors import NotAnImage
 
 @dataclass(frozen=True)
 class Axis:
-    """A regular axis given by its bounds: `size` pixels between `start` and `stop`, ascending or descending."""
+    """A regular axis: `size` pixels between two bounds, ascending or descending."""
 
     start: float
     stop: float
@@ -41,7 +41,7 @@ class Axis:
         return cls(float(values[0] - step / 2), float(values[-1] + step / 2), values.size)
 
     def refined(self, scale: int) -> Axis:
-        """Return the axis with the same bounds and `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
+        """Return the axis with equal bounds and `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
         return Axis(self.start, self.stop, self.size * scale)
 
     @property
@@ -50,7 +50,7 @@ class Axis:
         return (self.stop - self.start) / self.size
 
     def centres(self) -> NDArray[np.float64]:
-        """Return the pixel centres, each computed from the bounds so that rounding errors do not accumulate."""
+        """Return the pixel centres, each from the bounds so that rounding errors do not accumulate."""
         centres: NDArray[np.float64] = self.start + (np.arange(self.size, dtype=np.float64) + 0.5) * np.float64(
             self.step
         )
@@ -59,26 +59,21 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of the low-resolution grid.
+    """A tile of the low-resolution grid: its own pixels, and the window of core and halo that they are computed from.
 
-    Attributes
-    ----------
-    core : tuple of int
-        The pixels that the tile contributes: (top, bottom, left, right), ends excluded.
-    window : tuple of int
-        The pixels that it is computed from, core and halo, in the same form.
+    Both are (top, bottom, left, right), ends excluded.
     """
 
     core: tuple[int, int, int, int]
     window: tuple[int, int, int, int]
 
     def high(self, scale: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the core on the high-resolution grid."""
+        """Return the core's rows and columns on the high-resolution grid."""
         top, bottom, left, right = (scale * edge for edge in self.core)
         return slice(top, bottom), slice(left, right)
 
     def crop(self, scale: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the core inside the high-resolution window."""
+        """Return the core's rows and columns inside the high-resolution window."""
         top, bottom, left, right = self.core
         y, x = self.window[0], self.window[2]
         return slice(scale * (top - y), scale * (bottom - y)), slice(scale * (left - x), scale * (right - x))
@@ -87,8 +82,8 @@ class Tile:
 def tiles(height: int, width: int, size: int, halo: int, multiple: int = 1) -> Iterator[Tile]:
     """Yield tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.
 
-    Windows extend `halo` pixels beyond the core, or a little more so that they begin and end at multiples of
-    `multiple`, but never beyond the image.
+    Windows extend `halo` pixels beyond the core, or a little more to begin and end at multiples of `multiple`, but
+    never beyond the image.
     """
 
     def window(start: int, stop: int, end: int) -> tuple[int, int]:

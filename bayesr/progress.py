@@ -22,10 +22,10 @@ def progress(label: str, total: float, show: bool | None) -> Iterator[Advance]:
     label : str
         Text before the bar.
     total : float
-        The amount of work in total.
+        The total amount of work.
     show : bool or None
-        True shows a bar on a terminal and, elsewhere, a plain line every ten seconds. None shows the
-        bar on a terminal only. False shows nothing.
+        True shows a bar on a terminal, else a plain line every ten seconds. None shows the bar on a terminal only.
+        False shows nothing.
     """
     terminal = sys.stderr.isatty()
     if show is False or (show is None and not terminal):

@@ -1,9 +1,7 @@
 """Products with banded matrices along the axes of an image, and interpolation with mirrored borders.
 
-Interpolation is ``x = U_h y U_w^T``, two products with banded matrices.
-
-Pixels are squares with values at their centres: high-resolution pixel i of a row lies at ``(i + 1/2) / s - 1/2``
-in low-resolution pixels, where `s` is the scale factor.
+Interpolation is ``x = U_h y U_w^T``. Pixels are squares with values at their centres: high-resolution pixel i of a row
+lies at ``(i + 1/2) / s - 1/2`` in low-resolution pixels, where `s` is the scale factor.
 """
 
 from __future__ import annotations
@@ -22,18 +20,9 @@ Values = NDArray[np.float64]
 
 
 class Banded:
-    """A banded matrix stored as dense blocks of rows, so that the cost of a product is proportional to the band.
+    """A banded matrix stored as dense blocks of `step` rows, so that products cost in proportion to the band.
 
     Entries below 1e-8 of the largest are dropped; they are below float accuracy.
-
-    Parameters
-    ----------
-    matrix : ndarray
-        A matrix of any shape; only entries near its diagonal should differ from zero.
-    step : int
-        Number of rows in a block.
-    device, dtype
-        Device and type of the blocks and of their operands.
     """
 
     def __init__(self, matrix: NDArray[np.floating], step: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -86,18 +75,18 @@ _KERNELS: dict[str, tuple[Callable[[Values], Values], int]] = {
 """Weight as a function of the distance in low-resolution pixels, and the distance beyond which it is zero."""
 
 KINDS = tuple(_KERNELS)
-"""The kinds of interpolation that `resize` supports."""
+"""The kinds of interpolation of `resize`."""
 
 _STEP = 16
-"""Number of low-resolution pixels in a block of rows."""
+"""Low-resolution pixels in a block of rows."""
 
 
 @lru_cache(maxsize=64)
 def upsampling_matrix(kind: str, size: int, scale: int) -> Values:
     """Return the interpolation matrix ``U``, `scale*size x size`.
 
-    ``U_ij ~ k(|(i + 1/2) / s - 1/2 - j|)``, with rows that sum to one. Beyond its border the image is mirrored, with
-    the edge pixel repeated.
+    ``U_ij ~ k(|(i + 1/2) / s - 1/2 - j|)``, with rows that sum to one. Beyond its border the image is mirrored, and the
+    edge pixel repeated.
 
     Parameters
     ----------
@@ -105,9 +94,9 @@ def upsampling_matrix(kind: str, size: int, scale: int) -> Values:
         ``bicubic`` is Keys' cubic with a = -1/2, as in MATLAB's ``imresize``; ``lanczos`` has three lobes, and is
         normalised because its weights do not sum to exactly one.
     size : int
-        Number of low-resolution pixels along the axis, at least 1.
+        Low-resolution pixels along the axis, at least 1.
     scale : int
-        High-resolution pixels per low-resolution pixel, at least 1.
+        Scale factor, at least 1.
 
     Raises
     ------
@@ -163,12 +152,12 @@ def resize(y: Tensor, kind: str, scale: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _banded(kind: str, size: int, scale: int, device: torch.device, dtype: torch.dtype) -> Banded:
     matrix = upsampling_matrix(kind, size, scale)
-    with torch.inference_mode(False):  # matrices cached while sampling must serve training later
+    with torch.inference_mode(False):  # matrices cached in sampling must serve training
         return Banded(matrix, _STEP * scale, device, dtype)
 
 
 def extend(y: Tensor, multiple: int) -> Tensor:
-    """Extend images `... x h x w` by mirroring beyond their lower and right borders to a multiple of pixels."""
+    """Mirror images `... x h x w` beyond their lower and right borders, up to a multiple of pixels."""
     for axis in (-2, -1):  # also where nothing is added: engines convert this code once and run it at other sizes
         size = y.shape[axis]
         folded = torch.arange(-(-size // multiple) * multiple, device=y.device) % (2 * size)

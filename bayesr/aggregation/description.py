@@ -24,20 +24,10 @@ def dataset(
     bands: list[BandStatistics],
     settings: dict[str, Any],
 ) -> xr.Dataset:
-    """Return the Dataset of `bayesr.aggregate`.
+    """Return the Dataset of `bayesr.aggregate`, with the coordinates and units of the members.
 
-    Parameters
-    ----------
-    ds : Dataset
-        The product.
-    members : DataArray
-        Its members, whose coordinates and units are used.
-    regions : Regions
-    statistic : Statistic
-    bands : list of BandStatistics
-        Values for each band, or for all bands together.
-    settings : mapping
-        Attributes of the result: ``statistic``, ``level``, ``calibrated``, ``quantum``, ``threshold``, ``exceed``.
+    `bands` holds the statistics of each band, or of all together. `settings` are the attributes ``statistic``,
+    ``level``, ``calibrated``, ``quantum``, ``threshold`` and ``exceed``.
 
     Raises
     ------

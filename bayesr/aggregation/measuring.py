@@ -23,16 +23,9 @@ _BATCH = 2**24
 class BandStatistics:
     """Statistics of the regions in a band, or in all bands together.
 
-    Attributes
-    ----------
-    values : ndarray
-        Statistic of each member, ``realization x region``.
-    counts : ndarray
-        Pixels with data, ``region``.
-    factor : ndarray or None
-        Factor of the calibration on the deviations of the members, ``region``; None without calibration.
-    naive : ndarray or None
-        Standard deviation if pixels erred independently, ``region``; None for statistics without weights.
+    `values` are ``realization x region``, all others ``region``: `counts` of pixels with data; `factor` of the
+    calibration on the members' deviations, or None without calibration; and `naive`, the standard deviation if pixels
+    erred independently, or None for statistics without weights.
     """
 
     values: Doubles
@@ -50,22 +43,10 @@ def measure_bands(
     calibrated: bool,
     advance: Callable[[float], None],
 ) -> BandStatistics:
-    """Compute the statistic of each member and region in some bands; see `bayesr.aggregate`.
+    """Compute the statistic of each member, ``realization x band x y x x``, and region; see `bayesr.aggregate`.
 
-    Parameters
-    ----------
-    ds : Dataset
-        The product.
-    members : DataArray
-        ``realization x band x y x x``.
-    regions : Regions
-    statistic : Statistic
-    bands : list of int
-        One band, or all bands for a statistic of all bands.
-    calibrated : bool
-        Whether the members are stretched by the calibration.
-    advance : callable
-        Called with 1 after each member.
+    `bands` is one band, or all for a statistic of all bands. `calibrated` stretches the members by the calibration.
+    `advance` is called with 1 after each member.
     """
 
     def read(name: str) -> NDArray[np.float32]:
@@ -112,26 +93,16 @@ def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _sums(regions: Regions, *variances: Doubles) -> tuple[Segments, list[Doubles]]:
-    """Return the sums of pixel variances ``band x pixel`` over each region and all bands."""
+    """Sum pixel variances ``band x pixel`` over each region and all bands."""
     known = _known(variances[0])
     pixels = Segments.from_regions(regions, known)
     return pixels, [pixels.sums(variance[:, known].sum(0)) for variance in variances]
 
 
 def interval(values: Doubles, level: float, margin: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the bounds of the interval of each statistic.
+    """Return the quantiles at ``(1 -+ level) / 2`` of statistics ``n x ...``, moved outwards by `margin`, ``...``.
 
-    The bounds are the quantiles at ``(1 -+ level) / 2`` over members, at plotting positions k / (n + 1), moved outwards
-    by `margin`.
-
-    Parameters
-    ----------
-    values : ndarray
-        Statistics of each member, ``n x ...``.
-    level : float
-        In (0, 1).
-    margin : ndarray
-        Half a quantisation step, in the units of the statistic, ``...``.
+    Plotting positions are k / (n + 1). The margin is half a quantisation step, in the units of the statistic.
     """
     lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
     return lower - margin, upper + margin
@@ -140,7 +111,7 @@ def interval(values: Doubles, level: float, margin: Doubles) -> tuple[Doubles, D
 def exceedance(values: Doubles, limit: float, margin: Doubles) -> Doubles:
     """Return the probability that a statistic exceeds a limit, ``(members above + 1/2) / (n + 1)``.
 
-    A member within `margin` of the limit counts in part. The result is NaN where a member has no value.
+    A member within `margin` of the limit counts in part; NaN where a member has no value.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         in_part = np.clip((values - limit) / (2 * margin) + 0.5, 0, 1)

@@ -81,27 +81,17 @@ def _nested(coordinates: Any) -> Iterator[Ring]:
 
 
 def pixels_inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the pixels whose centre lies inside by the even-odd rule, which excludes holes.
+    """Return ``row * width + column``, increasing, of pixels with centres inside by the even-odd rule, without holes.
 
-    A centre on an edge belongs to the polygon at its right or below it. Polygons that share edges
-    therefore never share a pixel, and leave none out.
+    A centre on an edge belongs to the polygon at its right or below it, so polygons that share edges share no pixel and
+    leave none out. Parts outside the image are cut off.
 
-    Parameters
-    ----------
-    rings : sequence of ndarray
-        Corners ``k x 2`` as (column, row), where pixel centres lie at whole numbers. The last corner is
-        connected to the first.
-    shape : (int, int)
-        Height and width of the image. Parts of polygons outside the image are cut off.
-
-    Returns
-    -------
-    ndarray
-        ``row * width + column`` of each pixel, increasing.
+    Rings are corners ``k x 2`` as (column, row), where pixel centres lie at whole numbers. The last corner is connected
+    to the first.
     """
     height, width = shape
     edges = np.concatenate([np.stack([ring, np.roll(ring, -1, 0)], 1) for ring in rings])
-    # All edges point downwards, so that an edge of two polygons is rounded in the same way for both.
+    # All edges point downwards, so that an edge of two polygons is rounded alike for both.
     upward = edges[:, 0, 1] > edges[:, 1, 1]
     edges[upward] = edges[upward, ::-1]
     (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
@@ -114,7 +104,7 @@ def pixels_inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.i
     crossing = x0[edge] + (row - y0[edge]) / (y1 - y0)[edge] * (x1 - x0)[edge]
     column = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
     top, left = row.min(), column.min()
-    # Crossing an edge switches between outside and inside. Only the parity counts, which overflow does not change.
+    # Crossing an edge switches between outside and inside. Only the parity counts, which overflow keeps.
     crossings = np.zeros((row.max() - top + 1, column.max() - left + 1), np.int8)
     np.add.at(crossings, (row - top, column - left), 1)
     rows, columns = np.nonzero(np.cumsum(crossings, 1, dtype=np.int8)[:, : width - left] & 1)

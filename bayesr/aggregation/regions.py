@@ -31,16 +31,8 @@ _BLOCK = 2048
 class Regions:
     """Lists of pixels by region. Regions may overlap or be empty.
 
-    Attributes
-    ----------
-    names : ndarray
-        Label, number or name of each region, all different.
-    counts : ndarray
-        Number of pixels of each region.
-    pixels : ndarray
-        ``y * width + x`` of all pixels, region by region.
-    shape : (int, int)
-        Height and width of the image.
+    `names` are labels, numbers or names, all different. `counts` are numbers of pixels. `pixels` are indices
+    ``y * width + x``, region by region. `shape` is the height and width of the image.
     """
 
     names: Array
@@ -64,10 +56,7 @@ class Regions:
         return row, column
 
     def read(self, array: xr.DataArray) -> NDArray[np.float32]:
-        """Return the values ``(..., pixel)`` of an array ``(..., y, x)``.
-
-        Of a lazy array, only the blocks that overlap regions are read.
-        """
+        """Return the values ``(..., pixel)`` of an array ``(..., y, x)``; only blocks that overlap regions are read."""
         chunks, lead = array.variable.chunks, array.shape[:-2]
         if chunks is None:
             return array.to_numpy().reshape(*lead, -1)[..., self.pixels].astype(np.float32, copy=False)
@@ -91,10 +80,7 @@ class Regions:
         return {}
 
     def _plan(self, height: int, width: int) -> Iterator[tuple[slice, slice, Pixels, Pixels]]:
-        """Yield rows, columns, indices into `pixels` and indices into the block, for each block that regions overlap.
-
-        Blocks are cropped to the bounding box of the regions.
-        """
+        """Yield rows, columns, indices into `pixels` and into the block, for each block, cropped to its regions."""
         row, column = divmod(self.pixels, self.shape[1])
         block = row // height * (self.shape[1] // width + 1) + column // width
         order = np.argsort(block, kind="stable")
@@ -113,13 +99,8 @@ class Regions:
 def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = None) -> Regions:
     """Return the regions of an image; see `bayesr.aggregate` for the forms of `regions`.
 
-    Parameters
-    ----------
-    regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
-    y, x : DataArray
-        Coordinates of the pixel centres of the image.
-    scale : int, optional
-        Scale factor, to recognise labels of the low-resolution image.
+    `y` and `x` are the pixel centres. `scale`, the scale factor, serves to recognise labels of the low-resolution
+    image.
 
     Raises
     ------
@@ -158,11 +139,8 @@ def _from_file(path: Path) -> Any:
         raise InvalidArgument(f"{path} cannot be read as GeoJSON ({error}).") from error
 
 
-# -- a grid ------------------------------------------------------------------------------------
-
-
 def _is_grid(regions: Any) -> bool:
-    """Whether regions are given as the side, or as (height, width), of the cells of a grid."""
+    """Whether regions are the side, or (height, width), of the cells of a grid."""
     if isinstance(regions, int | np.integer):
         return not isinstance(regions, bool)
     pair = isinstance(regions, tuple | list) and len(regions) == 2
@@ -170,7 +148,7 @@ def _is_grid(regions: Any) -> bool:
 
 
 def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
-    """Return the cells of a grid, numbered from 1 row by row. The last cells of a row or column may be smaller."""
+    """Return the cells of a grid, numbered from 1 row by row; the last ones may be smaller."""
     height, width = (sides, sides) if isinstance(sides, int | np.integer) else sides
     if min(height, width) < 1:
         raise InvalidArgument(
@@ -179,9 +157,6 @@ def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
     across = -(-shape[1] // width)
     labels = (np.arange(shape[0]) // height * across)[:, None] + np.arange(shape[1]) // width + 1
     return _sorted(labels)
-
-
-# -- labels ------------------------------------------------------------------------------------
 
 
 def _of_labels(labels: Array | xr.DataArray, y: xr.DataArray, x: xr.DataArray, scale: int | None) -> Regions:
@@ -234,9 +209,6 @@ def _sorted(labels: Array) -> Regions:
     if names.dtype.kind != "i":
         names = names.astype(np.int64)
     return Regions(names, counts.astype(np.int64), order, (labels.shape[0], labels.shape[1]))
-
-
-# -- polygons ----------------------------------------------------------------------------------
 
 
 def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:

@@ -1,4 +1,4 @@
-"""Statistics of regions whose pixels are stored one region after another in a single array."""
+"""Statistics of regions whose pixels lie one region after another in one array."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Segments:
 
     @classmethod
     def from_regions(cls, regions: Regions, known: NDArray[np.bool_]) -> Segments:
-        """Return the segments of regions after the pixels that are not `known` have been removed."""
+        """Return the segments of regions without the pixels that are not `known`."""
         counts = regions.counts
         if not known.all():
             before = np.concatenate([[0], np.cumsum(known)])
@@ -63,20 +63,16 @@ class Segments:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A statistic of regions.
+    """A statistic of regions: its name, and its `label` in words.
 
     Attributes
     ----------
-    name, label : str
-        Name for attributes, and name in words.
     compute : callable
-        Computes a number per region from values, ``pixel`` or ``band x pixel``, and their segments.
+        Computes a number per region from values, ``pixel`` or with `all_bands` ``band x pixel``, and their segments.
     weight : callable, optional
-        For weighted sums: computes the weight of a pixel from the pixel counts.
+        Computes the weight of a pixel from the pixel counts, for weighted sums.
     shift : callable
-        Computes from the pixel counts by how much the statistic grows when all values grow by 1; 0 if unknown.
-    all_bands : bool
-        Whether `compute` takes all bands together.
+        Computes from the pixel counts how much the statistic grows when all values grow by 1; 0 if unknown.
     """
 
     name: str
@@ -88,7 +84,7 @@ class Statistic:
 
 
 def resolve_statistic(statistic: Any, threshold: float | None, all_bands: bool) -> Statistic:
-    """Return the statistic with a name, or the statistic of a user's function.
+    """Return the statistic with a name, or that of a user's function.
 
     Raises
     ------

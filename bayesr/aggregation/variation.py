@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bayesr.model.model import Model
 
 _BLOCK, _SIDE = 2**23, 512
-"""Largest number of values in a block of all members, and longest side of a block."""
+"""Largest number of values in a block of all members, and its longest side."""
 
 
 def components(
@@ -41,30 +41,28 @@ def components(
 
     ``component_k = s_k u_k``,  ``member_i = mean + sum_k score_ik component_k``.
 
-    A component is the change of the image for one standard deviation along it: show `mean` plus and
-    minus two of it. All members reproduce the low-resolution image, so a component vanishes under the
-    forward operator: A component = 0, except for members that are clipped to the bounds of an integer
-    type.
+    A component is the change of the image for one standard deviation along it: show `mean` plus and minus two of it.
+    All members reproduce the low-resolution image, so a component vanishes under the forward operator, A component = 0,
+    except where members are clipped to the bounds of an integer type.
 
-    Components are most informative for a small region and many members: for instance the place and shape
-    of a spot, an edge or a letter in 16 to 32 pixels, with n = 128 or more. Distant pixels vary
-    independently. For a large image all n - 1 components therefore have a share near 1/(n - 1), which only
-    reflects that n is small. Cut the product, ``ds.isel(y=slice(0, 32), x=slice(0, 32))``, or give a `window`.
+    Components tell most about a small region with many members, such as the place and shape of a spot, an edge or a
+    letter in 16 to 32 pixels, with n = 128 or more. Distant pixels vary independently, so all n - 1 components of a
+    large image have a share near 1/(n - 1), which only reflects that n is small. Cut the product,
+    ``ds.isel(y=slice(0, 32), x=slice(0, 32))``, or give a `window`.
 
     Parameters
     ----------
     ds_or_img : Dataset, path, ndarray, Tensor, PIL image or DataArray
-        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image,
-        which is sampled first.
+        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image, which is
+        sampled first.
     k : int
         Number of components, 1 to n - 1.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The complete image that was sampled, to draw members again that the product does not hold.
+        The complete image that was sampled, to draw members that the product lacks.
     window : (slice, slice), optional
         Rows and columns of high-resolution pixels to analyse.
     model : str, Path or Model, optional
-        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded
-        name.
+        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded name.
     progress : bool, optional
         As in `bayesr.sample`.
     **options
@@ -73,22 +71,21 @@ def components(
     Returns
     -------
     Dataset
-        - ``components(component, band, y, x)``, float32, in the units of the image. The largest absolute
-          value of each component is positive;
-        - ``mean(band, y, x)``, float32: the mean of the members;
+        - ``components(component, band, y, x)``, float32, in the units of the image; the largest absolute value of each
+          is positive;
+        - ``mean(band, y, x)``, float32, of the members;
         - ``share(component)``: share of the members' total variance, decreasing. All n - 1 shares sum to 1;
         - ``standard_deviation(component)``: s_k, in the units of the image, over all pixels;
-        - ``score(realization, component)``: scores of the members, with mean 0 and variance 1 (ddof = 1).
+        - ``score(realization, component)``, with mean 0 and variance 1 (ddof = 1) over members.
 
         Pixels without data are left out and NaN.
 
     Raises
     ------
     InvalidArgument
-        When k lies outside 1 to n - 1, when the window is empty, or for options of `sample` with a product.
+        When k lies outside 1 to n - 1, the window is empty, or for options of `sample` with a product.
     InvalidProduct
-        When the product lacks its members and `img` is missing or is another image, or when all members
-        are equal.
+        When the product lacks its members and `img` is missing or another image, or all members are equal.
     TooLarge
         When the components do not fit in memory.
 
@@ -233,7 +230,7 @@ def _blocks(
 
 
 def _slices(size: int, chunks: tuple[int, ...] | None, longest: int) -> list[slice]:
-    """Return slices along an axis of at most `longest`, none of which crosses a chunk boundary."""
+    """Return slices of at most `longest` along an axis that cross no chunk boundary."""
     chunks = chunks or (size,)
     starts = [i for end, chunk in zip(np.cumsum(chunks), chunks, strict=True) for i in range(end - chunk, end, longest)]
     return [slice(int(a), int(b)) for a, b in pairwise([*starts, size])]

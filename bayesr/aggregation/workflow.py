@@ -45,61 +45,53 @@ def aggregate(
 
     With t_i the statistic of a region in member i of n,
 
-    ``value = mean_i t_i``,  ``[lower, upper]``: the quantiles of t_i at (1 -+ level) / 2, at plotting
-    positions k / (n + 1), widened by half a quantisation step if the image was rounded.
+    ``value = mean_i t_i``,  ``[lower, upper]``: the quantiles of t_i at (1 -+ level) / 2, at plotting positions k /
+    (n + 1), widened by half a quantisation step if the image was rounded.
 
-    The errors of neighbouring pixels are correlated, so the variance of a sum differs from the sum of
-    the variances. The low-resolution image also fixes sums of pixels, so an excess in one pixel is
-    balanced by others. The members have these correlations. For comparison, ``naive_std`` is the result
-    of adding the variances of single pixels.
+    Errors of neighbouring pixels are correlated, and the low-resolution image fixes sums of pixels, so the variance of
+    a sum differs from the sum of the variances. The members have these correlations. For comparison, ``naive_std`` adds
+    the variances of single pixels.
 
     Parameters
     ----------
     ds_or_img : Dataset, path, ndarray, Tensor, PIL image or DataArray
-        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image,
-        which is sampled first.
+        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image, which is
+        sampled first.
     regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
-        - labels `y x x`, whole numbers, in the size of the product, or the path of such an image. 0 is
-          outside, and each other number is a region;
-        - polygons: a list, or a mapping from names, of rings ``[(x, y), ...]``, of lists of rings (first
-          the outline, then holes), or of objects with ``__geo_interface__``, such as those of shapely and
-          geopandas; or GeoJSON as a mapping or a path (``.geojson``, ``.json``). Features are named by
-          ``properties.name`` or ``id`` if all of them have different names. Corners are in the
-          coordinates of the product; a reference system in a file is ignored. Polygons may overlap. A
-          pixel belongs to a polygon if its centre lies inside. Parts outside the product are cut off;
+        - labels `y x x`, whole numbers in the size of the product, or the path of such an image; 0 is outside of all
+          regions;
+        - polygons: a list, or a mapping from names, of rings ``[(x, y), ...]``, of lists of rings (first the outline,
+          then holes), or of objects with ``__geo_interface__`` (shapely, geopandas); or GeoJSON as a mapping or a path
+          (``.geojson``, ``.json``), whose features are named by ``properties.name`` or ``id`` if these all differ.
+          Corners are in the coordinates of the product; a reference system in a file is ignored. Polygons may overlap.
+          They contain the pixels whose centres lie inside. Parts outside the product are cut off;
         - a grid: the side, or (height, width), of its cells in high-resolution pixels.
     statistic : str or callable
-        ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"median"``, ``"share"`` (of pixels above `threshold`),
-        or a function that computes a number from the values of a region in a band, float64 of shape
-        ``pixel``.
+        ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"median"``, ``"share"`` (of pixels above `threshold`), or a
+        function that computes a number from a region's values in a band, float64 of shape ``pixel``.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The complete image that was sampled, to draw members again that the product does not hold.
+        The complete image that was sampled, to draw members that the product lacks.
     level : float
-        Level of the interval, in (0, 1). At least (1 + level) / (1 - level) members are needed, 19 for
-        a level of 0.9.
+        Level of the interval, in (0, 1). It needs (1 + level) / (1 - level) members or more, 19 for 0.9.
     threshold : float, optional
         Threshold of ``"share"``, in the units of the image.
     exceed : float, optional
-        Adds the probability that the statistic exceeds this value, in the units of the statistic.
+        Adds the probability that the statistic exceeds this value, in its units.
     all_bands : bool
-        Give the function all bands of a region together, ``band x pixel``, for example for the mean of a
-        spectral index. The results then have no band.
+        Give the function all bands together, ``band x pixel``, such as for a spectral index. The results then have no
+        band.
     calibrated : bool
-        Stretch the members of each region before the statistic is computed: x_i becomes
-        mean + c (x_i - mean), where c^2 is the ratio of the calibrated and the raw variance, each summed
-        over the region. A region of one pixel then has the ``std`` of the product. For larger regions this
-        assumes that the members have the right correlations. One factor per region keeps the agreement
-        between members, which a factor per pixel would not. Values may slightly exceed the bounds of an
-        integer type. False uses the members as they are.
+        First stretch the members of each region: x_i becomes mean + c (x_i - mean), where c^2 is the calibrated over
+        the raw variance, each summed over the region. A region of one pixel then has the ``std`` of the product. Larger
+        regions rely on the members' correlations, which one factor per region keeps and a factor per pixel would not.
+        Values may slightly exceed the bounds of an integer type. False uses the members as they are.
     quantum : float, optional
-        Quantisation step of the image that was sampled: 1 for integers, 0 for floats. The default is the
-        step that the product records, or that of `img` or the image; 0 if it is unknown. The members
-        reproduce the rounded image, and rounding errors of flat areas are equal, so that averaging does
-        not reduce them. Intervals are therefore widened by half a quantisation step, for a sum times
-        the number of pixels. Intervals of ``"share"`` and of functions are not widened.
+        Quantisation step of the image that was sampled: 1 for integers, 0 for floats. The default is the step of the
+        product, of `img` or of the image; 0 if unknown. Members reproduce the rounded image, whose rounding errors in
+        flat areas are equal, so averaging does not reduce them. Intervals are therefore widened by half a step, for a
+        sum times the number of pixels, except those of ``"share"`` and functions.
     model : str, Path or Model, optional
-        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded
-        name.
+        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded name.
     progress : bool, optional
         As in `bayesr.sample`.
     **options
@@ -108,37 +100,35 @@ def aggregate(
     Returns
     -------
     Dataset
-        Over ``(region, band)``, float64, in the units of the statistic (u for all but the share):
+        Over ``(region, band)``, float64, in the units of the statistic (those of the image, but 1 for the share):
 
-        - ``value``, and ``std``: the standard deviation over members, unbiased for members that share
-          dropout masks, as in the product;
+        - ``value``, and ``std``: the standard deviation over members, unbiased also if they share dropout masks;
         - ``lower``, ``upper``: a new member lies between them with a probability of at least `level`;
-        - ``exceedance``: (members that exceed `exceed` + 1/2) / (n + 1), never 0 or 1. A member within
-          half a quantisation step of `exceed` counts in part;
+        - ``exceedance``: (members above `exceed` + 1/2) / (n + 1), never 0 or 1. Members within half a quantisation
+          step of it count in part;
         - ``members(realization, region, band)``: t_i;
-        - ``naive_std``, for mean and sum: the root of the summed pixel variances, for the mean divided by
-          the number of pixels;
+        - ``naive_std``, for mean and sum: the root of the summed pixel variances, for the mean divided by the number of
+          pixels;
         - ``factor``: c, if calibrated.
 
-        Coordinates: ``region`` (labels, names, or 1, 2, ...), ``pixels`` (the number with data), and
-        ``centroid_y``, ``centroid_x``. Pixels without data are left out; a region without data is NaN.
+        Coordinates: ``region`` (labels, names, or 1, 2, ...), ``pixels`` (the number with data), and ``centroid_y``,
+        ``centroid_x``. Pixels without data are left out; a region without data is NaN.
 
     Raises
     ------
     InvalidArgument
-        Before any work, for invalid regions, regions of another size, an unknown statistic, a missing
-        threshold, too few members for the level, or options of `sample` with a product. Later, when
-        a function does not return a number.
+        Before any work, for regions that are invalid or of another size, an unknown statistic, a missing threshold, too
+        few members for the level, or options of `sample` with a product. Later, when a function returns no number.
     InvalidProduct
-        When the product lacks its members and `img` is missing or is another image, or when it lacks
-        variables that the calibration needs.
+        When the product lacks its members and `img` is missing or another image, or lacks variables that the
+        calibration needs.
     TooLarge
-        When the statistics of all members and regions do not fit in memory.
+        When the statistics do not fit in memory.
 
     References
     ----------
-    R. J. Hyndman, Y. Fan, "Sample quantiles in statistical packages", 1996, doi:10.1080/00031305.1996.10473566
-    (their definition 6).
+    R. J. Hyndman, Y. Fan, "Sample quantiles in statistical packages", 1996, doi:10.1080/00031305.1996.10473566 (their
+    definition 6).
 
     Examples
     --------
@@ -224,7 +214,7 @@ def _grid_of_product(ds: xr.Dataset, img: Any) -> _Grid:
 
 
 def _grid_of_image(img: Any, options: dict[str, Any], model: str | Path | Model | None) -> _Grid:
-    """Return y, x, the scale factor and the quantisation step of the product of an image, before it is sampled."""
+    """Return the same for the product of an image, before it is sampled."""
     from bayesr.model.model import load  # slow to import: torch, which a product from a store does not need
 
     array = images.source(img, options.get("dims"))

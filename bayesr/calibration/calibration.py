@@ -1,7 +1,6 @@
 """Calibration of a model: the factor on the standard deviation, the interval widths, and their record.
 
-`bayesr.calibration.factor` fits the factor and `bayesr.calibration.intervals` defines the intervals. The two use
-different held-out images. All quantities are in network units, where `value_range` is [0, 1].
+`bayesr.calibration.factor` fits the factor, `bayesr.calibration.intervals` the intervals, on other held-out images.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ class Calibration:
     Attributes
     ----------
     spread, factor : ndarray
-        The factor at increasing values of the raw standard deviation, interpolated between them and constant
-        outside. Empty where the model is not calibrated.
+        The factor at increasing raw standard deviations, interpolated, and constant outside; empty if not calibrated.
     missed : dict of int to ndarray
         For every number of members that was tried, R at `bayesr.calibration.intervals.LAMBDAS`.
     images : int
@@ -38,8 +36,7 @@ class Calibration:
     source : str
         A description of the images.
     provenance : dict
-        How many images fitted the factor, the checksum of all pixels, seed, date, version, and the model with the
-        checksum of its weights.
+        Images that fitted the factor, checksum of all pixels, seed, date, version, model, checksum of its weights.
     coverage : dict
         Empirical coverage as plain tables (`bayesr.calibration.coverage`); `dataset` presents them.
     """
@@ -61,7 +58,7 @@ class Calibration:
     def half_width(self, level: float, n: int) -> float:
         """Return lambda(level, n): half the width of the interval, in calibrated standard deviations.
 
-        Between the numbers of members that were tried, lambda is linear in 1/n. Beyond the largest it is constant.
+        Lambda is linear in 1/n between the numbers of members that were tried, and constant beyond the largest.
 
         Raises
         ------
@@ -87,18 +84,17 @@ class Calibration:
         Dataset
             - ``lambda(level, n)``: half the width of the interval in calibrated standard deviations;
             - ``factor(raw_std)``: the factor on the raw standard deviation;
-            - ``coverage(level)`` with its ``standard_error`` between images, ``median`` and ``worst``
-              image, and ``width(level)``, before clipping to an integer type's bounds;
-            - ``coverage_by_border(level, border)``, where ``border`` is the least distance to the border
-              of the image: 0, 1, 2, 4, 8, 16, 32 low-resolution pixels or more;
-            - ``std(spread)``, ``rmse(spread)``, ``pixels(spread)``: calibrated standard deviation and
-              error of the mean in 16 classes of about equally many pixels; they should be equal.
+            - ``coverage(level)`` with its ``standard_error`` between images, ``median`` and ``worst`` image, and
+              ``width(level)``, before clipping to an integer type's bounds;
+            - ``coverage_by_border(level, border)``, where ``border`` is the least distance to the border of the image:
+              0, 1, 2, 4, 8, 16, 32 low-resolution pixels or more;
+            - ``std(spread)``, ``rmse(spread)``, ``pixels(spread)``: calibrated standard deviation and error of the mean
+              in 16 classes of about equally many pixels; they should be equal.
 
-            Standard deviations, errors and widths are in units of the width of `value_range`. All values are
-            for 32 members and for images that did not fit the factor. The coverage of each image uses the lambda
-            of the *other* images. Values are NaN where a level needs more images than that. Models calibrated
-            before these tables were recorded have ``lambda`` and ``factor`` alone. Attributes give the number of
-            images, their source and the date.
+            Standard deviations, errors and widths are in units of the width of `value_range`. Values are for 32 members
+            and for images that did not fit the factor. Coverage uses the lambda of the *other* images, and is NaN where
+            a level needs more images. Older models have ``lambda`` and ``factor`` alone. Attributes give number, source
+            and date of the images.
 
         Raises
         ------
@@ -136,7 +132,7 @@ class Calibration:
         return xr.Dataset(variables, coords, attributes | dict(self.provenance))
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values for a model file; `from_description` reads them back."""
+        """Return plain values for a model file."""
         return {
             "spread": [float(f"{v:.6g}") for v in self.spread],
             "factor": [float(f"{v:.6g}") for v in self.factor],

@@ -1,8 +1,7 @@
 """Empirical coverage of calibrated intervals, on images that fitted neither the factor nor the interval.
 
-Coverage is recorded by level, by spread, and by distance to the border. Each image is evaluated with the lambda that
-all the *other* images give (leave one out), so that no image influences its own coverage. All quantities are in
-network units, where `value_range` is [0, 1].
+Coverage is recorded by level, spread and distance to the border. Each image is evaluated with the lambda of all *other*
+images (leave one out), so that it does not influence its own coverage.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from bayesr.calibration.intervals import LAMBDAS, largest_level, least_half_widt
 Array = NDArray[np.floating]
 
 BORDER = (0, 1, 2, 4, 8, 16, 32)
-"""Least distance to the border of the image of each class of pixels, in low-resolution pixels."""
+"""Least distance of each class of pixels to the image's border, in low-resolution pixels."""
 _GROUPS = 16
-"""Number of classes of the spread, of about equally many pixels each."""
+"""Classes of the spread, of about equally many pixels."""
 _TENTHS = tuple(tenths / 10 for tenths in range(1, 10))
 DEFAULT_LEVELS = (*_TENTHS, 0.95)
 """Levels that `Calibration.dataset` shows where no coverage was recorded."""
@@ -43,14 +42,14 @@ class CoverageRecord:
     Parameters
     ----------
     n : int
-        Number of members of each image.
+        Members of each image.
     scale : int
-        High-resolution pixels per low-resolution pixel along an axis.
+        Scale factor.
     """
 
     def __init__(self, n: int, scale: int) -> None:
         self.n, self.scale = n, scale
-        # For each image and class of the border: the number of pixels, and how many are inside at each lambda.
+        # For each image and class of the border: the pixels, and how many are inside at each lambda.
         self._pixels: list[Array] = []
         self._inside: list[Array] = []
         self._widths: list[tuple[float, float]] = []
@@ -64,13 +63,13 @@ class CoverageRecord:
         std, error : ndarray
             Calibrated standard deviation, and the truth minus the mean: `band x y x x`, NaN where unknown.
         quantisation_step : float
-            Step of integer data, 0 for others.
+            Step of integer data, else 0.
         """
         known = np.isfinite(error) & np.isfinite(std)
         height, width = std.shape[-2:]
         classes = np.broadcast_to(border_class(height, width, self.scale), std.shape)[known]
         std, error = std[known].astype(float), error[known].astype(float)
-        # The index of the first lambda whose interval contains the truth.
+        # The first lambda whose interval contains the truth.
         first = np.searchsorted(LAMBDAS, least_half_width(std, error, quantisation_step))
         steps = len(LAMBDAS) + 1
         counts = np.bincount(classes * steps + first, minlength=len(BORDER) * steps).reshape(len(BORDER), steps)
@@ -82,7 +81,7 @@ class CoverageRecord:
             row += np.bincount(bins, weights, len(SPREADS) - 1)
 
     def tables(self, levels: Sequence[float]) -> dict[str, Any]:
-        """Return plain values for a model file, at `levels` and at 0.1 to 0.9; None where there are too few images."""
+        """Return tables for a model file, at `levels` and 0.1 to 0.9; None where images are too few."""
         levels = sorted({*map(float, levels), *_TENTHS})
         inside, pixels = np.array(self._inside), np.array(self._pixels)
         std, quantisation_step = np.array(self._widths).T
@@ -138,7 +137,7 @@ def coverage_variables(tables: Mapping[str, Any], levels: int) -> tuple[dict[str
     tables : mapping
         Tables with at least one level.
     levels : int
-        Number of levels to include, counted from the first.
+        Number of levels to include.
     """
     found: dict[str, Any] = {}
     for name, long_name in _BY_LEVEL.items():

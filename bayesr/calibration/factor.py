@@ -1,7 +1,4 @@
-"""Factor on the raw standard deviation, a continuous function fitted to squared errors on held-out images.
-
-All quantities are in network units, where `value_range` is [0, 1].
-"""
+"""Factor on the raw standard deviation, a continuous function fitted to squared errors on held-out images."""
 
 from __future__ import annotations
 
@@ -23,15 +20,15 @@ def spread_bin(std: Array) -> NDArray[np.intp]:
 def interpolate_factor(std: Array, spread: Array, factor: Array) -> NDArray[np.float32]:
     """Interpolate the factor at raw standard deviations; at most `MAX_FACTOR`.
 
-    Members are accurate to about 1e-6 of the value range. Where they differ by less, as where all are saturated,
-    the difference depends on the tiling, and the limit keeps the factor from amplifying it.
+    Members are accurate to about 1e-6 of the value range. Smaller differences, as between saturated ones, depend on the
+    tiling; the limit keeps the factor from amplifying them.
 
     Parameters
     ----------
     std : ndarray
         Raw standard deviations.
     spread, factor : ndarray
-        Increasing standard deviations and the factors at them. The factor is constant outside.
+        Increasing standard deviations, and the factors at them; constant outside.
     """
     # Between knots the logarithm of the calibrated spread is linear, so that it never decreases.
     at = np.log(np.clip(std, spread[0], spread[-1]))
@@ -52,7 +49,7 @@ class FactorFit:
         Parameters
         ----------
         raw_variance, error : ndarray
-            Variance of `n` members, and the truth minus their mean. Arrays of one shape, NaN where unknown.
+            Variance of `n` members, and truth minus mean, of one shape, NaN where unknown.
         n : int
             Number of members.
         """
@@ -65,9 +62,8 @@ class FactorFit:
     def fit(self) -> tuple[Array, Array]:
         """Return (spread, factor): the square root of the smoothed isotonic fit of squared errors, over the spread.
 
-        Steps would break the agreement of tiles, so the isotonic fit is smoothed along the logarithm of the
-        spread; smoothing keeps it increasing. The outermost bins hold at least a thousandth of all pixels, which
-        bounds the calibrated spread from below.
+        Steps would break the agreement of tiles, so the fit is smoothed along the log spread; it stays increasing. The
+        outermost bins hold at least a thousandth of all pixels, which bounds the calibrated spread from below.
         """
         from scipy.ndimage import gaussian_filter1d  # slow to import, and only fitting needs it
         from scipy.optimize import isotonic_regression  # slow to import, and only fitting needs it

@@ -1,13 +1,12 @@
 """Out-of-distribution check: compare an image with the images that the model was calibrated on.
 
-Intervals hold for images like those of the calibration. The most common departures are visible in the low-resolution
-image alone: blur, JPEG blocks, noise, and values on another scale. A linear rule
+Intervals hold for images like those of the calibration. The commonest departures are visible at low resolution: blur,
+JPEG blocks, noise, and values on another scale. A linear rule
 
     w . f(image) > t
 
-on the statistics f of `bayesr.images.image_statistics` detects each of them. A distance from the calibration images
-detects other departures. `bayesr.calibration.input_rules` fits both. All quantities are in network units, where
-`value_range` is [0, 1].
+on the statistics f of `bayesr.images.image_statistics` detects each. A distance from the calibration images detects
+others. `bayesr.calibration.input_rules` fits both.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from bayesr.images.image_statistics import (
 Array = NDArray[np.floating]
 
 _VERSION = 1
-"""Version of the statistics. Rules that were fitted on another version are not used."""
+"""Version of the statistics; rules of another version are not used."""
 
 RULES = {
     "blurred": POWER + WHITENESS,
@@ -45,11 +44,11 @@ RULES = {
     "noisy": POWER + DETAIL + SLOPE + WHITENESS,
     "colour noise": COLOUR + DETAIL + SLOPE,
 }
-"""The statistics that each rule uses. They are few, so that a rule cannot learn unrelated differences."""
+"""The statistics of each rule: few, so that it cannot learn unrelated differences."""
 TEXTURE = (
     "power0", "power2", "power5", "detail5", "detail50", "detail95", "slope5", "slope95", "whiteness",
 )  # fmt: skip
-"""The statistics of the distance. They are few, since a hundred images do not determine a large covariance."""
+"""The statistics of the distance: few, since a hundred images do not determine a large covariance."""
 
 _ADVICE = {
     "blurred": "Give the image as it was before it was interpolated or smoothed, or use a model trained for this blur.",
@@ -81,9 +80,7 @@ class InputCheck:
         return f"unlike calibration: {', '.join(self.findings)}" if self.findings else "as in calibration"
 
     def warn(self, model: str) -> None:
-        """Issue one `UnfamiliarInput` warning with all findings, at the line that called into bayesr.
-
-        Without findings there is no warning.
+        """Issue one `UnfamiliarInput` warning with all findings, if any, at the line that called into bayesr.
 
         Parameters
         ----------
@@ -107,17 +104,15 @@ class InputStatistics:
     Attributes
     ----------
     bands, images : int
-        Number of bands of an image, and number of images.
+        Bands of an image, and number of images.
     typical : mapping of str to float
         The median of every statistic.
     rules : mapping of str to ndarray
         For a name in `RULES`, the weights of its statistics and, last, -t.
     whitening : ndarray
-        Matrix W such that 99% of calibration images have ``|W (f - typical)| <= 1``; f are the statistics in
-        `TEXTURE`.
+        Matrix W such that 99% of calibration images have ``|W (f - typical)| <= 1``; f are the statistics in `TEXTURE`.
     scale : tuple of float
-        Limits of usual images: the least 1% quantile of the luma, the largest 99% quantile, and the least difference
-        of the two.
+        Limits of usual images: least 1% quantile of the luma, largest 99% quantile, and least difference of the two.
     """
 
     bands: int
@@ -133,8 +128,7 @@ class InputStatistics:
         Parameters
         ----------
         pixels : ndarray
-            `band x y x x`, in network units, finite. Where the model takes single bands, at most four bands are
-            checked, each by itself.
+            `band x y x x`, in network units, finite. If the model takes single bands, at most four are checked.
         """
         if min(pixels.shape[1:]) < SMALLEST:
             return InputCheck({}, f"less than {SMALLEST} pixels on a side say too little")
@@ -152,7 +146,7 @@ class InputStatistics:
         thinned = luma(pixels[:, :: -(-pixels.shape[1] // 512), :: -(-pixels.shape[2] // 512)])
         low, high = np.percentile(thinned, [1, 99])
         if low < self.scale[0] or high > self.scale[1] or high - low < self.scale[2]:
-            # All other statistics depend on the scale, so they are not checked until the scale is right.
+            # All other statistics depend on the scale.
             return {
                 "intensity scale": f"98% of its values lie in {low:.2g} to {high:.2g}, where the network sees 0 to 1; "
                 f"usual is {self.scale[0]:.2g} to {self.scale[1]:.2g}, at least {self.scale[2]:.2g} wide."
@@ -194,7 +188,7 @@ class InputStatistics:
         return findings
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values for a model file; `from_description` reads them back."""
+        """Return plain values for a model file."""
         return {
             "version": _VERSION,
             "bands": self.bands,
@@ -207,7 +201,7 @@ class InputStatistics:
 
     @classmethod
     def from_description(cls, plain: Mapping[str, Any] | None) -> InputStatistics | None:
-        """Return the statistics that `describe` described; None for None, and for another version of the statistics."""
+        """Return the statistics that `describe` described; None for None and for another version."""
         if not plain or plain["version"] != _VERSION:
             return None
         bands, (low, high, width) = int(plain["bands"]), map(float, plain["scale"])

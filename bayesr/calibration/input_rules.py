@@ -1,9 +1,8 @@
 """Fit of the out-of-distribution check, on the low-resolution images of a calibration.
 
-Each rule is a ridge logistic regression that separates the images from degraded versions of themselves. Its threshold
-is set by five-fold cross-validation over images. It is the score that 99.5% of the images stay below. Where there is
-a gap between that score and the one that 95% of the degraded versions exceed, the threshold lies a third of the way
-into the gap.
+Each rule is a ridge logistic regression that separates the images from degraded versions of themselves. Its threshold,
+from five-fold cross-validation over images, is the score that 99.5% of the images stay below or, if 95% of the degraded
+versions exceed a higher score, a third of the way to that.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from bayesr.images.image_statistics import SMALLEST, luma, names, statistics
 Array = NDArray[np.floating]
 
 FEWEST = 20
-"""The smallest number of images that a check is fitted on."""
+"""Smallest number of images for a fit."""
 _FOLDS = 5
 _RIDGE = 1e-3
 _SHRINKAGE = 0.3
-"""Shrinkage of the covariance towards its diagonal: with it, other domains are farther away than photographs."""
+"""Shrinkage of the covariance towards its diagonal: other domains are then farther away than photographs."""
 _USUAL, _NEAR, _CAUGHT = 0.995, 0.99, 0.05
-"""Fraction of calibration images below a rule's threshold, fraction below distance 1, fraction of degraded missed."""
+"""Fractions of calibration images below a rule's threshold and below distance 1, and of degraded ones missed."""
 _BLUR, _JPEG, _NOISE = (0.5, 2.0), (25, 75), (8.0, 25.0)
-"""Ranges of degradation: pixels, quality, grey levels. Milder ones hardly change the coverage of intervals."""
+"""Ranges of degradation: pixels, quality, grey levels. Milder ones hardly change coverage."""
 _GOOD_JPEG = (92, 98)
 
 
@@ -43,7 +42,7 @@ def fit_inputs(lows: Iterable[Array], bands: int, seed: int = 0) -> InputStatist
     lows : iterable of ndarray
         Images `band x y x x`, in network units.
     bands : int
-        Number of bands that the model takes at once. Where it is one, one band of every image is used.
+        Bands that the model takes at once; if one, one band of every image is used.
     seed : int
         Seed of the crops and degradations.
 
@@ -73,8 +72,7 @@ def fit_inputs(lows: Iterable[Array], bands: int, seed: int = 0) -> InputStatist
     for kind, versions in degraded.items():
         if versions:
             use = [order.index(name) for name in RULES[kind]]
-            # JPEG files of good quality, as most photographs are, hardly change the coverage of intervals: no reason
-            # to warn. An image without fine coefficients on any grid is blurred, not compressed.
+            # Good JPEG files hardly change coverage; an image without fine coefficients on any grid is blurred.
             others = [*compressed, *degraded["blurred"]] if kind == "JPEG blocks" else []
             negative = np.array([*usual, *others])
             rules[kind] = _rule(negative[:, use], np.array(versions)[:, use], fold)
@@ -91,13 +89,13 @@ def fit_inputs(lows: Iterable[Array], bands: int, seed: int = 0) -> InputStatist
 
 
 def _crop(x: Array, random: np.random.Generator) -> Array:
-    """Return a crop of random size, so that rules are fitted on the scatter of statistics in small images, too."""
+    """Crop to a random size, so that rules see the scatter of statistics in small images, too."""
     size = int(random.integers(SMALLEST, max(SMALLEST, min(x.shape[1:])) + 1))
     top, left = (int(random.integers(0, edge - size + 1)) for edge in x.shape[1:])
     return x[:, top : top + size, left : left + size]
 
 
-# -- degrading -------------------------------------------------------------------------------
+# -- degrading --
 
 
 def _degraded(x: Array, random: np.random.Generator) -> Iterator[tuple[str, Array]]:
@@ -123,7 +121,7 @@ def compress_jpeg(x: Array, quality: int) -> Array:
     return np.moveaxis(np.concatenate(read, -1), -1, 0) / 255
 
 
-# -- fitting ---------------------------------------------------------------------------------
+# -- fitting --
 
 
 def _rule(usual: Array, degraded: Array, fold: NDArray[np.integer]) -> Array:
@@ -160,7 +158,7 @@ def _logistic(usual: Array, degraded: Array) -> Array:
 
 
 def _whitening(difference: Array, fold: NDArray[np.integer]) -> Array:
-    """Return W such that 99% of the rows that are held out of its covariance have ``|W row| <= 1``."""
+    """Return W such that 99% of the rows held out of its covariance have ``|W row| <= 1``."""
 
     def whiten(rows: Array) -> Array:
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows) + _SHRINKAGE * np.diag(rows.var(0)))
@@ -173,6 +171,6 @@ def _whitening(difference: Array, fold: NDArray[np.integer]) -> Array:
 
 
 def _scale(images: Sequence[Array]) -> tuple[float, float, float]:
-    """Return `InputStatistics.scale`, with a margin on either side, since a few dozen images lack extremes."""
+    """Return `InputStatistics.scale`, with margins, since a few dozen images lack extremes."""
     low, high = np.transpose([np.percentile(luma(x), [1, 99]) for x in images])
     return float(low.min() - 0.1), float(high.max() + 0.1), float((high - low).min() / 2)

@@ -1,18 +1,17 @@
 """Prediction intervals ``mean -+ (lambda std + step / 2)``, and lambda by conformal risk control.
 
-The half width of an interval is lambda calibrated standard deviations, plus half a quantisation step for integer
-data. Lambda is the smallest value with
+The half width of an interval is lambda calibrated standard deviations, plus half a quantisation step for integer data.
+Lambda is the smallest value with
 
     (N R(lambda) + 1) / (N + 1) <= 1 - level,
 
 where R is the fraction of pixels outside the interval, averaged over N held-out images. This bounds the *expected*
-fraction of missed pixels of one more image that is exchangeable with them. It is not a guarantee for each image, for
-each pixel, or for another kind of images. Except in `bounds`, which takes any units, all quantities are in network
-units, where `value_range` is [0, 1].
+fraction of missed pixels of one more exchangeable image. It guarantees nothing for each image or pixel, or for another
+kind of images. `bounds` takes any units.
 
 References
 ----------
-A. Angelopoulos, S. Bates, A. Fisch, L. Lei, T. Schuster, "Conformal Risk Control", 2024, arXiv:2208.02814.
+A. Angelopoulos et al., "Conformal Risk Control", 2024, arXiv:2208.02814.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ def bounds(
     Parameters
     ----------
     mean, std : ndarray
-        Mean and calibrated standard deviation, of one shape and of one type, which is also the type of the result.
+        Mean and calibrated standard deviation, of one shape and one type, also that of the result.
     half_width : float
-        Lambda: half the width of the interval, in standard deviations.
+        Lambda, in standard deviations.
     quantisation_step : float
-        Step of integer data, 0 for others.
+        Step of integer data, else 0.
     limits : tuple of float, optional
-        The least and the largest value of the data type, to which the bounds are clipped.
+        Least and largest value of the data type, to which bounds are clipped.
     """
     number = std.dtype.type
     half = number(half_width) * std + number(quantisation_step / 2)
@@ -66,9 +65,9 @@ def least_half_width(std: Array, error: Array, quantisation_step: float) -> Arra
     Parameters
     ----------
     std, error : ndarray
-        Calibrated standard deviation, and the truth minus the mean. Arrays of one shape.
+        Calibrated standard deviation, and truth minus mean, of one shape.
     quantisation_step : float
-        Step of integer data, 0 for others.
+        Step of integer data, else 0.
     """
     distance = np.maximum(np.abs(error) - quantisation_step / 2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,9 +81,9 @@ def missed_curve(std: Array, error: Array, quantisation_step: float) -> Array:
     Parameters
     ----------
     std, error : ndarray
-        Calibrated standard deviation, and the truth minus the mean. Arrays of one shape, NaN where unknown.
+        Calibrated standard deviation, and truth minus mean, of one shape, NaN where unknown.
     quantisation_step : float
-        Step of integer data, 0 for others.
+        Step of integer data, else 0.
     """
     known = np.isfinite(error) & np.isfinite(std)
     ordered = np.sort(least_half_width(std[known], error[known], quantisation_step))
@@ -98,7 +97,7 @@ def smallest_lambda(missed: Array, level: float, images: int) -> float:
     Parameters
     ----------
     missed : ndarray
-        R at `LAMBDAS`, decreasing: the fraction of missed pixels, averaged over images.
+        R at `LAMBDAS`, decreasing.
     level : float
         At most `largest_level(images)`.
     images : int
@@ -116,7 +115,7 @@ def smallest_lambda(missed: Array, level: float, images: int) -> float:
 
 
 def gaussian_half_width(level: float, n: int) -> float:
-    """Return lambda of the prediction interval of a Gaussian whose mean and variance are those of n samples.
+    """Return lambda of the prediction interval of a Gaussian with the mean and variance of n samples.
 
     ``t(level / 2 + 1 / 2, n - 1) sqrt(1 + 1 / n)``, with the quantile of Student's t distribution.
     """

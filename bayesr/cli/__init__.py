@@ -1,4 +1,4 @@
-"""Command line. Commands import slow packages when they run, so that help appears at once."""
+"""Command line. Commands import slow packages when they run, so help appears at once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COMMANDS = {
     "train": "models:train",
     "train-segmenter": "segmenters:train_segmenter",
 }
-"""The commands: the module of this package and the function. Other distributions add theirs by `plugins`."""
+"""The module and function of each command. Other distributions add theirs by `plugins`."""
 
 
 class _Group(click.Group):
-    """Loads commands when they are used, and shows errors and warnings of bayesr without a traceback."""
+    """Loads commands when used, and shows errors and warnings without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*COMMANDS, *plugins.names()})

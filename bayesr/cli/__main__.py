@@ -1,4 +1,4 @@
-"""Command line as ``python -m bayesr.cli``, without an installed script."""
+"""Command line as ``python -m bayesr.cli``."""
 
 from bayesr.cli import main
 

@@ -1,4 +1,4 @@
-"""Commands for models: list them, show their cards, train and calibrate them."""
+"""Commands that list, describe, train and calibrate models."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float, ...], **options: Any) -> None:
     """Calibrate MODEL on the held-out high-resolution images in DATA, and write it to OUT.
 
-    Low-resolution images are made with the forward operator of the model, unless --low names their folder.
+    The model's forward operator makes the low-resolution images, unless --low names their folder.
     """
     from bayesr.training.held_out import gather  # slow to import
 

@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Return one decorator that adds several options, in their order."""
+    """Return a decorator that adds options in their order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -71,7 +71,7 @@ redrawing = group(
     recorded_model,
     click.option("--device", help="The device; by default the recorded one."),
 )
-"""Options of commands that draw members of a stored product."""
+"""Options of commands that draw members of a store."""
 
 parallel = group(
     click.option("--workers", type=click.IntRange(1), help="Number of processes, with one thread each."),
@@ -81,7 +81,7 @@ parallel = group(
 
 
 def cluster_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the options of `parallel` by the parameter ``cluster`` of the Python functions."""
+    """Replace the options of `parallel` by the parameter ``cluster``."""
     rest = {name: value for name, value in options.items() if name not in ("workers", "cluster")}
     workers, cluster = options["workers"], options["cluster"]
     if workers is not None and cluster is not None:
@@ -90,7 +90,7 @@ def cluster_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Return the options that were given, so that others keep the defaults of the Python functions."""
+    """Return the options that were given; others keep the defaults of the functions."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -100,12 +100,12 @@ def slices(window: tuple[int, ...] | None) -> tuple[slice, slice] | None:
 
 
 def require_new(out: Path | None) -> None:
-    """Raise `StoreExists` where there is something at `out` already."""
+    """Raise `StoreExists` where `out` exists."""
     if out is not None and out.exists():
         raise StoreExists(f"{out} is already there: choose another name.")
 
 
 def require_folder(out: Path) -> None:
-    """Raise a usage error where the folder of `out` does not exist."""
+    """Raise a usage error where the folder of `out` is missing."""
     if not out.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent} to write {out.name} to", param_hint="--out")

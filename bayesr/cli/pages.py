@@ -1,4 +1,4 @@
-"""Command ``bayesr report``: HTML pages of a product, or of recorded tables and training histories."""
+"""Command ``bayesr report``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page.
 
-    SOURCE is the store of a product. The page shows maps, members, a profile and, with --reference, errors and the
-    empirical coverage of intervals. Or SOURCE is recorded tables (.json), a folder of them, or training histories
-    (.jsonl), of which there can be several.
+    SOURCE is the store of a product: the page shows maps, members, a profile and, with --reference, errors and the
+    empirical coverage of intervals. Or SOURCE is one or more recorded tables (.json), folders of them, or training
+    histories (.jsonl).
     """
     unknown = [source for source in sources if not _is_table(source) and Path(source).is_file()]
     if unknown:
@@ -76,7 +76,7 @@ def _tables(sources: tuple[str, ...], out: Path | None, product_options: dict[st
 
 
 def _is_table(source: str) -> bool:
-    """Return whether the source is a table, a history, or a folder that is no Zarr group."""
+    """Whether the source is a table, a history, or a folder that is no Zarr group."""
     path = Path(source)
     if "://" in source or path.suffix == ".zarr":
         return False

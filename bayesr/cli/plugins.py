@@ -1,8 +1,7 @@
-"""Commands and pages that other distributions add, found by their entry points.
+"""Commands and pages that other distributions add by entry points.
 
-A distribution adds a command to ``bayesr`` with an entry point of the group ``bayesr.commands``. The name of the entry
-point is the name of the command, and its object is a `click.Command`. An entry point of the group ``bayesr.pages``
-adds a kind of page to ``bayesr report``.
+An entry point of the group ``bayesr.commands`` adds a command to ``bayesr``: its name is that of the command, and its
+object is a `click.Command`. One of the group ``bayesr.pages`` adds a kind of page to ``bayesr report``.
 """
 
 from __future__ import annotations
@@ -20,22 +19,13 @@ import click
 COMMANDS = "bayesr.commands"
 PAGES = "bayesr.pages"
 INSTALL = "pip install ./benchmarks, in a copy of the repository, or pip install bayesr-bench"
-"""How to install the distribution that has the commands of `KNOWN`."""
+"""How to install the commands of `KNOWN`."""
 KNOWN = ("bench", "data", "rate")
-"""Commands of bayesr-bench. Their names exist even if it is not installed."""
+"""Commands of bayesr-bench, which are listed even if it is not installed."""
 
 
 class Point(NamedTuple):
-    """An entry point.
-
-    Attributes
-    ----------
-    name : str
-    value : str
-        ``MODULE:OBJECT``.
-    dist : str
-        The name of the distribution.
-    """
+    """An entry point: its name, its value ``MODULE:OBJECT``, and the name of its distribution."""
 
     name: str
     value: str
@@ -51,13 +41,13 @@ class Point(NamedTuple):
 
 
 def names() -> list[str]:
-    """Return the names of the commands of other distributions, and those of `KNOWN`."""
+    """Return the names of other distributions' commands, and those of `KNOWN`."""
     return sorted({*(point.name for point in found(COMMANDS)), *KNOWN})
 
 
 @cache
 def found(group: str) -> tuple[Point, ...]:
-    """Return the entry points of a group in all installed distributions.
+    """Return the installed entry points of a group.
 
     The files are read directly: importing `importlib.metadata` takes a third of the time of ``bayesr --help``.
     """
@@ -65,7 +55,7 @@ def found(group: str) -> tuple[Point, ...]:
 
 
 def _metadata() -> Iterator[os.DirEntry[str]]:
-    """The folders with the metadata of installed distributions, in the order of the module search path."""
+    """Yield the metadata folders of installed distributions, in the order of the search path."""
     for place in dict.fromkeys(sys.path):
         try:
             with os.scandir(place or ".") as entries:
@@ -90,7 +80,7 @@ def _read(folder: os.DirEntry[str], group: str) -> Iterator[Point]:
 
 
 def command(name: str) -> click.Command | None:
-    """Return the command of another distribution; None if no distribution has one of this name."""
+    """Return another distribution's command; None if none has this name."""
     point = _first(COMMANDS, name)
     if point is None:
         return _missing(name) if name in KNOWN else None
@@ -104,7 +94,7 @@ def command(name: str) -> click.Command | None:
 
 
 def page(name: str) -> Any | None:
-    """Return the function that writes a kind of page; None if no distribution has one of this name."""
+    """Return the function that writes a kind of page; None if none has this name."""
     point = _first(PAGES, name)
     return None if point is None else point.load()
 
@@ -119,7 +109,7 @@ def _missing(name: str) -> click.Command:
 
 
 def _failing(name: str, message: str, summary: str) -> click.Command:
-    """Return a command that accepts any arguments and ends with an error message."""
+    """Return a command that takes any arguments and fails with a message."""
 
     def fail(rest: tuple[str, ...]) -> None:
         raise click.ClickException(message)

@@ -1,4 +1,4 @@
-"""Commands that read a product, or sample an image first: ``score``, ``components``, ``segment``, ``aggregate``."""
+"""Commands that read a product, or sample an image first."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def segment(source: str, out: Path, segmenter: str, n: int | None, seed: int | N
 
 
 def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
-    """Return the cells of a grid, such as 64 or 32x64; else the path as it is."""
+    """Return the cells of a grid, such as 64 or 32x64; else the path."""
     sides = value.split("x")
     if len(sides) <= 2 and all(side.isdecimal() for side in sides):
         return int(value) if len(sides) == 1 else tuple(map(int, sides))
@@ -130,8 +130,8 @@ def aggregate(
 ) -> None:
     """Compute a statistic of every region, with its interval, from a product's store or an image that is sampled first.
 
-    REGIONS is an image of labels, a file of polygons (.geojson), or the side of the cells of a grid in high-resolution
-    pixels: 64, or 32x64 (height x width).
+    REGIONS is an image of labels, a file of polygons (.geojson), or the side of grid cells in high-resolution pixels:
+    64, or 32x64 (height x width).
     """
     shared.require_new(out)
     sampling = shared.given(n=n, seed=seed)
@@ -149,5 +149,5 @@ def aggregate(
 
 def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that consolidated metadata is not part of the Zarr v3 specification yet
+        warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
         ds.to_zarr(out, mode="w" if overwrite else "w-", zarr_format=3)

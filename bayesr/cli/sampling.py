@@ -1,4 +1,4 @@
-"""``bayesr sample`` and ``demo`` write a product; ``extend`` and ``check`` work on its store."""
+"""Commands that write a product, and work on its store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bayesr.cli import options as shared
 def sample(img: str, out: str, variables: str | None, **options: Any) -> None:
     """Draw members of the image IN and write the product to OUT.zarr, a path or a URL."""
     options = shared.cluster_of(options) | {"variables": variables.split(",") if variables is not None else None}
-    options["keep_samples"] = options["keep_samples"] or None  # without the flag, --variables may ask for samples
+    options["keep_samples"] = options["keep_samples"] or None  # --variables may ask for samples, too
     with _resumable("the same command and --resume"):
         ds = bayesr.sample(img, options.pop("n"), store=out, progress=True, **options)
     _summarise(ds, out)
@@ -64,7 +64,7 @@ def extend(store: str, n: int, **options: Any) -> None:
 def check(store: str, **options: Any) -> None:
     """Compare every shard of a product with its recorded checksum.
 
-    The exit status is 1 where tiles are damaged or missing and were not repaired.
+    The exit status is 1 where tiles are damaged or missing, and not repaired.
     """
     report = bayesr.check(store, progress=True, **shared.cluster_of(options))
     click.echo(str(report))

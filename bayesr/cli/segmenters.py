@@ -115,7 +115,7 @@ def train_segmenter(
 
 
 def _network(options: dict[str, Any], bands: int, annotators: int) -> Any:
-    """Build the network that the options describe, and remove these options."""
+    """Build the network, and remove its options."""
     from bayesr.networks.segmenters.annotators import AnnotatorEnsemble  # slow to import
     from bayesr.networks.segmenters.mobile_unet import MobileUNet  # slow to import
     from bayesr.networks.segmenters.probabilistic_unet import ProbabilisticUNet  # slow to import

@@ -1,4 +1,4 @@
-"""Reading: images of any kind as one array ``(band, y, x)``, read as a whole or by window."""
+"""Read images of any kind as one array ``(band, y, x)``, as a whole or by window."""
 
 from bayesr.images.axes import DIMS
 from bayesr.images.image import Image, loaded, read, source, survey

@@ -17,5 +17,5 @@ def from_tensor(tensor: Any) -> xr.DataArray:
 
 DATA_ARRAY = Reader("DataArray", lambda img: isinstance(img, xr.DataArray), lambda img: img)
 NDARRAY = Reader("ndarray", lambda img: isinstance(img, np.ndarray), xr.DataArray)
-TENSOR = Reader("Tensor", by_type("torch"), from_tensor)  # by name, so that reading an image never imports torch
+TENSOR = Reader("Tensor", by_type("torch"), from_tensor)  # by name, so that reading never imports torch
 DASK_ARRAY = Reader("dask array", by_type("dask.array."), xr.DataArray)

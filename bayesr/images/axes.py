@@ -1,4 +1,4 @@
-"""The axes of images, recognised by their names or by unambiguous shapes."""
+"""The axes of images, recognised by names or by unambiguous shapes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,14 @@ _FEW_BANDS = 4
 
 
 def named(array: xr.DataArray, dims: Sequence[str] | None = None) -> xr.DataArray:
-    """Return the image with named axes in the order ``(band, y, x)``; lazy arrays stay lazy.
+    """Return the image with axes named ``(band, y, x)``, in this order; lazy arrays stay lazy.
 
-    Parameters
-    ----------
-    array : DataArray
-    dims : sequence of str, optional
-        The name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default the axes are recognised.
+    `dims` has the name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default the axes are recognised.
 
     Raises
     ------
     AmbiguousDimensions
-        If the axes can be read in more than one way.
+        If the axes can be read in several ways.
     """
     if dims is not None:
         given = ["band" if d == "b" else d for d in dims]
@@ -79,7 +75,7 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
 
 
 def renamed(array: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
-    """Return the array with new names for all its axes, in its own order."""
+    """Return the array with new names for all axes, in its own order."""
     new = {str(old): name for old, name in zip(array.dims, names, strict=True)}
     result = array.rename({old: name for old, name in new.items() if old != name})
     if "preferred_chunks" in array.encoding:  # xarray does not rename its keys

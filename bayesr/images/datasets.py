@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArray:
-    """Return the only image variable of a Dataset; `where` names the Dataset in messages."""
+    """Return a Dataset's only image variable; `where` names the Dataset in messages."""
     images = [name for name, variable in dataset.data_vars.items() if variable.ndim >= 2]
     if len(images) != 1:
         raise NotAnImage(
@@ -31,7 +31,7 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
 
 
 def from_netcdf(path: Path) -> xr.DataArray:
-    """Open the only image variable of a NetCDF file."""
+    """Open a NetCDF file's only image variable."""
     return from_dataset(xr.open_dataset(path, cache=False), str(path))
 
 
@@ -50,7 +50,7 @@ def from_url(url: str) -> xr.DataArray:
         raise
     except FileNotFoundError as error:
         raise ImageNotFound(f"There is no Zarr store at {url}: check the URL.") from error
-    except ImportError as error:  # fsspec loads the client of every protocol when it is first asked for
+    except ImportError as error:  # fsspec loads a protocol's client when first asked
         raise NotAnImage(f"{url} cannot be read here: {error}") from error
     except Exception as error:
         raise NotAnImage(
@@ -60,7 +60,7 @@ def from_url(url: str) -> xr.DataArray:
 
 
 def from_zarr_array(array: zarr.Array[Any], place: str | None = None) -> xr.DataArray:
-    """Open a Zarr array outside a group of xarray; its axes are named where the array names all of them."""
+    """Open a Zarr array outside a group of xarray; its axes are named if the array names all of them."""
     names: Sequence[Any] = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())  # type: ignore[assignment]
     dims = [str(name) for name in names] if len(names) == array.ndim and all(names) else None
     attrs = {name: value for name, value in array.attrs.items() if name != "_ARRAY_DIMENSIONS"}

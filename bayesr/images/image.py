@@ -1,4 +1,4 @@
-"""An image with its value range, missing pixels and checksum, and its windows as network input."""
+"""An image with value range, missing pixels and checksum, and its windows as network input."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from bayesr.images import axes, image_statistics, lazy, sources
 from bayesr.images.nodata import REACH, filled, is_missing
 
 _OVERVIEW = 1024
-"""Side in pixels of the largest image that the input check sees as a whole."""
+"""Side in pixels of the largest image that the input check sees whole."""
 _JPEG_BLOCK = 8
 """Side in pixels of a JPEG block."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that can be given to a network, in memory or read by window.
+    """An image for a network, in memory or read by window.
 
     Attributes
     ----------
     data : DataArray
-        Pixels ``(band, y, x)`` with the coordinates of the source.
+        Pixels ``(band, y, x)`` with the source's coordinates.
     value_range : tuple of float
         The values that become 0 and 1 in network units. They scale and never clip.
     bounds : tuple of float or None
-        The bounds of the integer type, to which results are clipped; None for floats.
+        Bounds of the integer type, to which results are clipped; None for floats.
     nodata : float or None
-        The value that marks missing pixels; None if no pixel is missing.
+        The value of missing pixels; None if there are none.
     sha256 : str
         Checksum of type, shape and pixels, independent of the source: the SHA-256 of ``"<type> <shape>"`` and, row by
         row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian.
@@ -55,7 +55,7 @@ class Image:
         return (value - low) / (high - low)
 
     def to_units(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Convert network units to units of the image, clipped to the bounds of its integer type."""
+        """Convert network units to the image's units, clipped to the bounds of its integer type."""
         low, high = self.value_range
         values = x * np.float32(high - low) + np.float32(low)
         if self.bounds is not None:
@@ -78,9 +78,9 @@ class Image:
         Returns
         -------
         pixels : ndarray
-            Pixels `band x y x x`, float32, with `value_range` mapped to [0, 1].
+            `band x y x x`, float32, with `value_range` mapped to [0, 1].
         missing : ndarray of bool or None
-            Missing pixels, `y x x`; None if none is missing.
+            Missing pixels, `y x x`; None if there are none.
         """
         if self.nodata is None:
             return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
@@ -99,24 +99,24 @@ class Image:
         low, high = self.value_range
         values = pixels.astype(np.float64)
         if absent is not None:
-            values[:, absent] = low  # a finite value, which `filled` replaces
+            values[:, absent] = low  # finite, and replaced by `filled`
         scaled: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
         return scaled
 
     def scaled(self) -> NDArray[np.float32]:
-        """Return the pixels of the whole image, as `window` does."""
+        """Return the whole image, as `window` does."""
         return self.window(0, self.data.shape[1], 0, self.data.shape[2])[0]
 
     @property
     def missing(self) -> NDArray[np.bool_] | None:
-        """Missing pixels of the whole image, `y x x`; None if none is missing."""
+        """The whole image's missing pixels, `y x x`; None if there are none."""
         return None if self.nodata is None else is_missing(lazy.pixels(self.data), self.nodata)
 
     def overview(self) -> NDArray[np.float32]:
         """Return what the input check sees: an image of up to 1024 pixels a side, else a mosaic of nine windows.
 
-        The windows are those of `bayesr.images.image_statistics.windows`, moved by up to 7 pixels to keep the grid of
-        JPEG blocks, so that the mosaic has the statistics of the image.
+        The windows of `image_statistics.windows` are moved by up to 7 pixels to keep the grid of JPEG blocks, so that
+        the mosaic has the image's statistics.
         """
         height, width = self.data.shape[1:]
         if max(height, width) <= _OVERVIEW:
@@ -159,7 +159,7 @@ def survey(
     keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Image:
-    """Check an image and compute its value range, missing pixels and checksum, in one pass over its blocks.
+    """Check an image, and compute value range, missing pixels and checksum, in one pass over its blocks.
 
     Parameters
     ----------
@@ -171,12 +171,7 @@ def survey(
         Called with (rows, columns, block) of every block once, from several threads. Blocks are arrays `band x y x x`
         of at most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order.
     advance : callable, optional
-        Called with the number of values just read; the numbers add up to ``array.size``.
-
-    Returns
-    -------
-    Image
-        The image with `array` as its data.
+        Called with the number of values just read; the sum is ``array.size``.
 
     Raises
     ------
@@ -199,7 +194,7 @@ def survey(
         raise InvalidPixels("Every pixel is nodata: there is nothing to sample. Check the value of nodata.")
     dtype = array.dtype
     if stated is None:
-        # A constant image needs some range, of any width.
+        # A constant image needs a range of any width.
         own = (least, most) if least < most else (least, least + 1.0)
         stated = (0.0, 255.0) if dtype == np.uint8 else _checked(own)
     info = np.iinfo(dtype) if dtype.kind in "ui" else None
@@ -215,8 +210,6 @@ def survey(
 
 @dataclass(frozen=True)
 class _Block:
-    """Statistics of a block of pixels."""
-
     at: tuple[int, int]
     size: int
     digest: bytes
@@ -227,7 +220,7 @@ class _Block:
     nan: bool
 
     def check(self, last: bool) -> None:
-        """Refuse NaN and infinite values; `last` says whether all blocks were counted."""
+        """Refuse NaN and infinite values; `last` says whether all were counted."""
         if self.bad:
             raise InvalidPixels(
                 f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
@@ -239,7 +232,7 @@ class _Block:
 def _look(
     nodata: float | None, keep: Callable[..., None] | None, rows: slice, columns: slice, block: NDArray[Any]
 ) -> _Block:
-    """Compute the statistics of a block, and pass it to `keep` if its values are valid."""
+    """Compute a block's statistics, and pass it to `keep` if its values are valid."""
     absent = None if nodata is None else is_missing(block, nodata)
     missing = absent is not None and bool(absent.any())
     valid = block[:, ~absent] if absent is not None and missing else block
@@ -268,12 +261,12 @@ def read(
     img : path, ndarray, Tensor, PIL image or DataArray
         See `bayesr.sample`.
     dims : sequence of str, optional
-        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
+        See `source`.
     nodata : float, optional
-        The value that marks missing pixels, possibly NaN. By default it is the value that the source declares,
-        as GeoTIFFs may. Missing pixels stay missing.
+        The value of missing pixels, possibly NaN. By default the one that the source declares, as GeoTIFFs may. Missing
+        pixels stay missing.
     value_range : tuple of float, optional
-        The values that become 0 and 1 in network units. By default 0 and 255 for uint8, else the range of the image.
+        The values that become 0 and 1 in network units. By default 0 and 255 for uint8, else the image's range.
 
     Raises
     ------
@@ -283,7 +276,7 @@ def read(
 
 
 def loaded(array: xr.DataArray) -> xr.DataArray:
-    """Load an array that `source` opened into memory.
+    """Load an array from `source` into memory.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Cheap statistics of a low-resolution image that respond to blur, JPEG blocks and noise.
 
-All are logarithms of powers, or differences of such, in network units. The power of rounding to 8 bits is added
-before the logarithm, so that structure below a grey level does not count and all values are finite. Images of any
-size are sampled in at most nine windows: this bounds the cost, and a statistic has the same meaning at all sizes.
+All are logarithms of powers, or their differences, in network units. The power of rounding to 8 bits is added before
+the logarithm, so that structure below a grey level does not count and all values are finite. Images are sampled in at
+most nine windows: this bounds the cost, and a statistic has the same meaning at all sizes.
 
 References
 ----------
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 SMALLEST = 32
-"""Shortest side in pixels for which the statistics are meaningful."""
+"""Shortest side in pixels with meaningful statistics."""
 _WINDOW, _WINDOWS = 128, 3
-"""Side of a window in pixels, and the largest number of windows along an axis."""
+"""Side of a window in pixels, and most windows along an axis."""
 _FLOOR = (1 / 255) ** 2 / 12
 _RADII = np.array([1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4])
 """Edges of the bands of the radial spectrum in cycles per pixel; the last band includes the corners."""
@@ -34,26 +34,26 @@ DETAIL = tuple(f"detail{q}" for q in _DETAIL_AT)
 """Percentiles over 5 x 5 neighbourhoods of the power of second differences along both axes, which preserve the
 variance of white noise and suppress most structure."""
 SLOPE = tuple(f"slope{q}" for q in _SLOPE_AT)
-"""Percentiles of the squared gradient over the same neighbourhoods."""
+"""Percentiles of the squared gradient over these neighbourhoods."""
 WHITENESS = ("whiteness",)
-"""Median over neighbourhoods of the ratio of detail to variance: 1 for white noise, small for smooth structure."""
+"""Median over neighbourhoods of detail to variance: 1 for white noise, small for smooth structure."""
 BLOCKS = ("block_score", "block_depth", "block_level")
 """Mean log magnitude of the fine 8 x 8 cosine coefficients on the grid where it is smallest: its difference from the 63
-shifted grids in their standard deviations, the difference itself, and the value itself."""
+shifted grids in their standard deviations, this difference, and the value."""
 COLOUR = tuple(f"colour{q}" for q in _COLOUR_AT)
-"""Percentiles of the detail that is not common to all bands; only for more than one band."""
+"""Percentiles of detail not common to all bands; only for several bands."""
 
 _FINE = (np.cos(np.pi * np.outer(2 * np.arange(8) + 1, np.arange(4, 8)) / 16) / 2).astype(np.float32)
 """The four finest orthonormal cosines, `8 x 4`."""
 
 
 def names(bands: int) -> tuple[str, ...]:
-    """Return the names of the values that `statistics` returns, in their order."""
+    """Return the names of the values of `statistics`, in order."""
     return POWER + DETAIL + SLOPE + WHITENESS + BLOCKS + (COLOUR if bands > 1 else ())
 
 
 def luma(pixels: Array) -> Array:
-    """Compute the luma, `y x x`: Rec. 601 for three bands, as JPEG does, else the mean of the bands."""
+    """Compute the luma, `y x x`: Rec. 601 for three bands, as in JPEG, else the mean of the bands."""
     weights = np.array([0.299, 0.587, 0.114]) if len(pixels) == 3 else np.full(len(pixels), 1 / len(pixels))
     y: Array = np.tensordot(weights.astype(pixels.dtype), pixels, 1)
     return y
@@ -65,7 +65,7 @@ def statistics(pixels: Array) -> Array:
     for rows, columns in windows(*pixels.shape[1:]):
         part = np.asarray(pixels[:, rows, columns], np.float32)
         y = luma(part)
-        y = y - y.mean()  # an offset would make means of squares inaccurate in single precision
+        y = y - y.mean()  # an offset makes means of squares inaccurate in single precision
         power.append(_spectrum(y))
         table.append(_local(y, part))
         small = _fine_coefficients(y)
@@ -88,7 +88,7 @@ def statistics(pixels: Array) -> Array:
 
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Return rows and columns of the windows that are sampled: at most nine, evenly spaced."""
+    """Return rows and columns of the windows to sample: at most nine, evenly spaced."""
 
     def along(size: int) -> list[slice]:
         count = min(_WINDOWS, -(-size // _WINDOW))
@@ -99,7 +99,7 @@ def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _spectrum(y: Array) -> Array:
-    """Compute the mean power of `y x x` under a Hann window in every band of radii."""
+    """Compute the mean power of `y x x` under a Hann window in every radial band."""
     height, width = y.shape
     taper = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
     power = np.abs(np.fft.fft2(y * taper)) ** 2 / np.sum(taper**2)
@@ -111,7 +111,7 @@ def _spectrum(y: Array) -> Array:
 
 
 def _local(y: Array, pixels: Array) -> Array:
-    """Compute means over neighbourhoods of detail, squared gradient, variance and, for several bands, own detail."""
+    """Compute local means of detail, squared gradient, variance and, for several bands, own detail."""
     across = y[:, :-2] - 2 * y[:, 1:-1] + y[:, 2:]
     detail = (across[:-2] - 2 * across[1:-1] + across[2:]) / 6
     inner = y[1:-1, 1:-1]
@@ -135,7 +135,7 @@ def _mean(x: Array) -> Array:
 
 
 def _fine_coefficients(y: Array) -> Array:
-    """Compute the mean log magnitude of the fine cosine coefficients of the 8 x 8 block that starts at every pixel."""
+    """Compute the mean log magnitude of the fine cosine coefficients of the 8 x 8 block at every pixel."""
     rows = np.lib.stride_tricks.sliding_window_view(y, 8, 1) @ _FINE
     blocks = np.lib.stride_tricks.sliding_window_view(rows, 8, 0) @ _FINE
     mean: Array = np.log(np.abs(blocks) + np.float32(0.5 / 255)).mean((-1, -2))

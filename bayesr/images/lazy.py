@@ -1,4 +1,4 @@
-"""Arrays that are read by window: only the requested part is in memory."""
+"""Arrays read by window: only the requested part is in memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bayesr.errors import BayesrError, NotAnImage
 BLOCK = 1024
 """Side in pixels of the blocks in which whole images are read."""
 _REGION = 2**27
-"""Bytes that may be read at once to avoid decoding a chunk of the source twice."""
+"""Most bytes to read at once so that no chunk is decoded twice."""
 _THREADS = 4
-"""Largest number of threads that read."""
+"""Most threads that read."""
 
 Result = TypeVar("Result")
 
 
 class Readable(Protocol):
-    """An array that can be indexed with integers and slices of positive step, such as a `zarr.Array`."""
+    """An array to index with integers and slices of positive step, such as a `zarr.Array`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -39,7 +39,7 @@ class Readable(Protocol):
 
 
 class _Windows(BackendArray):
-    """An adapter for lazy indexing by xarray; it can be pickled if the array can."""
+    """An adapter for xarray's lazy indexing; it can be pickled if the array can."""
 
     def __init__(self, array: Readable) -> None:
         self.array = array
@@ -67,7 +67,7 @@ def windowed(
     chunks : sequence of int, optional
         The size along every axis of the chunks that the source decodes at once.
     source : str, optional
-        The origin of the array, for messages.
+        The array's origin, for messages.
     """
     dims = tuple(dims) if dims is not None else tuple(f"dim_{i}" for i in range(len(array.shape)))
     lazy = xr.DataArray(_lazily(array), dims=dims)
@@ -79,7 +79,7 @@ def windowed(
 
 
 def through(array: xr.DataArray, reader: Readable) -> xr.DataArray:
-    """Return `array` with its metadata, and its pixels read from `reader`."""
+    """Return `array` with its pixels read from `reader`."""
     return array.copy(data=_lazily(reader))
 
 
@@ -88,7 +88,7 @@ def _lazily(array: Readable) -> indexing.LazilyIndexedArray:
 
 
 class _Ordered:
-    """A lazy variable with its axes in another order, and with axes of one pixel for those that it lacks.
+    """A lazy variable with reordered axes, and with axes of one pixel for those that it lacks.
 
     xarray reads a whole lazy array to add an axis, and reads row by row and column by column after a transposition.
     """
@@ -113,7 +113,7 @@ class _Ordered:
 class _Computed:
     """A dask array whose parts are computed in this process, even if the user has a cluster.
 
-    Only arrays that are persisted in the memory of a cluster are fetched from it.
+    Only arrays persisted in a cluster's memory are fetched from it.
     """
 
     def __init__(self, array: Any) -> None:
@@ -128,7 +128,7 @@ class _Computed:
 
 
 def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
-    """Return `array` with exactly these axes in this order; axes that it lacks are added with one pixel."""
+    """Return `array` with these axes in this order; lacking ones are added with one pixel."""
     source, chunks = array.encoding.get("source"), array.encoding.get("preferred_chunks", {})
     reader: Readable
     if array.chunks is None and not array.variable._in_memory:
@@ -162,7 +162,7 @@ def pixels(array: xr.DataArray, rows: slice = slice(None), columns: slice = slic
 
 
 def unreadable(source: object, error: Exception) -> NotAnImage:
-    """Return the error for a file that cannot be read as an image."""
+    """Return the error for a file that is no readable image."""
     return NotAnImage(
         f"{source} cannot be read as an image ({type(error).__name__}: {error}). Check that the file is whole and of "
         "a supported format (PNG, JPEG, WebP, TIFF, NetCDF, Zarr)."
@@ -174,8 +174,8 @@ def mapped(
 ) -> Generator[Result, None, None]:
     """Apply a function to (rows, columns, pixels) of every block of an array ``(band, y, x)``, and yield the results.
 
-    Blocks begin at multiples of `BLOCK`; the last one along an axis may be smaller. They are read by several threads,
-    because decoding, checking and writing pixels releases the interpreter, and come in any order.
+    Blocks begin at multiples of `BLOCK`; the last one along an axis may be smaller. Several threads read them, because
+    decoding, checking and writing pixels releases the interpreter. They come in any order.
     """
 
     def apply(rows: slice, columns: slice) -> list[Result]:
@@ -205,8 +205,8 @@ def mapped(
 def _regions(array: xr.DataArray) -> Iterator[tuple[slice, slice]]:
     """Yield rows and columns of regions that cover an array ``(band, y, x)`` and are efficient to read at once.
 
-    Every region begins at a multiple of `BLOCK`. It is one block if the chunks of the source divide blocks. Otherwise
-    it is extended in width, then in height, within a limit of memory, so that few chunks are decoded twice.
+    Every region begins at a multiple of `BLOCK`. It is one block if the source's chunks divide blocks. Otherwise it
+    grows in width, then in height, within a limit of memory, so that few chunks are decoded twice.
     """
     bands, height, width = array.shape
     chunks = array.encoding.get("preferred_chunks", {})

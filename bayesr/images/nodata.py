@@ -1,4 +1,4 @@
-"""Missing pixels: where they are, and the values that replace them in the network's input."""
+"""Missing pixels: where they are, and what replaces them in the network's input."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH = 32
-"""Distance in pixels up to which missing pixels are filled from data around them."""
+"""Distance in pixels up to which missing pixels are filled from data."""
 _FAR = np.float32(0.5)
-"""Value of missing pixels farther away, in network units."""
+"""Value of farther missing pixels, in network units."""
 _NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
 def is_missing(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Return where any band of `pixels`, `band x y x x`, has the value `nodata`, as an array `y x x`."""
+    """Return where any band of `pixels`, `band x y x x`, has the value `nodata`: an array `y x x`."""
     missing: NDArray[np.bool_]
     if np.isnan(nodata):
         missing = np.isnan(pixels).any(0)
     elif pixels.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            marker = pixels.dtype.type(nodata)  # in the type of the pixels: 0.1 in single precision is not 0.1
+            marker = pixels.dtype.type(nodata)  # in the pixels' type: 0.1 in single precision is not 0.1
         missing = (
             (pixels == marker).any(0) if np.isfinite(marker) == np.isfinite(nodata) else np.zeros_like(pixels[0], bool)
         )
@@ -33,18 +33,18 @@ def is_missing(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
 def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np.float32]:
     r"""Fill missing pixels from data around them.
 
-    Each of `REACH` passes sets every missing pixel with known neighbours to their mean, over up to 8 neighbours,
+    Each of `REACH` passes sets every missing pixel with known neighbours, of 8, to their mean,
 
     .. math:: x_p = \frac{1}{|K_p|} \sum_{q \in K_p} x_q,
 
-    and counts it as known in the next pass. Pixels that are unknown after the last pass become 0.5. A pixel therefore
-    depends on pixels at most `REACH` away, and the order of the sum is fixed: windows of one image give identical bits
-    if they extend `REACH` pixels beyond the part that is used.
+    and counts it as known in the next pass. Pixels that are unknown after the last pass become 0.5. So a pixel depends
+    on pixels at most `REACH` away, and the order of the sum is fixed: windows of one image give identical bits if they
+    extend `REACH` pixels beyond the part that is used.
 
     Parameters
     ----------
     pixels : ndarray of float32
-        Pixels `band x y x x` in network units; the values of missing pixels are ignored.
+        `band x y x x` in network units; values of missing pixels are ignored.
     absent : ndarray of bool
         Missing pixels, `y x x`.
     """
@@ -71,7 +71,7 @@ def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np
 
 
 def _beside(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where a pixel or one of its neighbours is known; the frame of `known` is unknown."""
+    """Return where a pixel or a neighbour is known; the frame of `known` is unknown."""
     rows = known.copy()
     rows[1:] |= known[:-1]
     rows[:-1] |= known[1:]

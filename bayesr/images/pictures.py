@@ -1,4 +1,4 @@
-"""Readers of pictures: PIL images, and all files that Pillow decodes (PNG, JPEG, WebP and others)."""
+"""Readers of PIL images, and of all files that Pillow decodes (PNG, JPEG, WebP and others)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def from_picture(path: Path) -> xr.DataArray:
 
 
 def from_pillow(picture: Any) -> xr.DataArray:
-    """Make a DataArray of a PIL image, without its alpha channel where that is opaque."""
+    """Make a DataArray of a PIL image, without an opaque alpha channel."""
     if picture.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     elif picture.mode in ("1", "La", "PA", "RGBa"):
         raise NotAnImage(f"Pictures of mode {picture.mode!r} are not supported: convert to 'L' or 'RGB'.")
     pixels = np.asarray(picture)
     if picture.mode in ("LA", "RGBA"):
-        if (pixels[..., -1] == 255).all():  # an opaque alpha channel holds no information
+        if (pixels[..., -1] == 255).all():  # an opaque alpha channel tells nothing
             pixels = pixels[..., :-1]
         else:
             raise NotAnImage("The picture has transparent pixels: flatten it first, with .convert('RGB').")
@@ -38,4 +38,4 @@ def from_pillow(picture: Any) -> xr.DataArray:
 
 
 PIL_IMAGE = Reader("PIL image", by_type("PIL."), from_pillow)
-PICTURE = Reader("picture", lambda img: isinstance(img, Path), from_picture)  # any suffix: the last reader to ask
+PICTURE = Reader("picture", lambda img: isinstance(img, Path), from_picture)  # any suffix: asked last

@@ -21,15 +21,15 @@ class Reader:
     Attributes
     ----------
     name : str
-        The name of the kind, unique.
+        The kind's name, unique.
     recognises : callable
         Takes what the user gives as an image and returns whether this reader reads it. Paths to existing files and
-        folders arrive as `Path`, URLs as `str`, everything else as it is. The call must be cheap and must not import
-        the package that the image belongs to: `by_suffix` and `by_type` make such functions.
+        folders arrive as `Path`, URLs as `str`, all else unchanged. The call must be cheap and must not import the
+        image's package: `by_suffix` and `by_type` make such functions.
     read : callable
         Takes the same and returns a DataArray, lazy where the format can be read by window
-        (`bayesr.images.lazy.windowed`), with its axes named only where the source names them. Any exception of a
-        reader of paths becomes a `NotAnImage` that names the file.
+        (`bayesr.images.lazy.windowed`), with axes named only where the source names them. Any exception of a reader of
+        paths becomes a `NotAnImage` that names the file.
     """
 
     name: str
@@ -41,18 +41,18 @@ _READERS: dict[str, Reader] = {}
 
 
 def register(reader: Reader) -> None:
-    """Add a reader, or replace the one of this name. Readers that were added later are asked first."""
+    """Add a reader, or replace the one of this name. Later ones are asked first."""
     _READERS.pop(reader.name, None)
     _READERS[reader.name] = reader
 
 
 def registered() -> tuple[Reader, ...]:
-    """Return all readers in the order in which they are asked."""
+    """Return all readers in the order of asking."""
     return tuple(reversed(_READERS.values()))
 
 
 def by_suffix(*suffixes: str) -> Callable[[Any], bool]:
-    """Return a function that recognises files by their suffixes, given in lower case with the dot."""
+    """Return a function that recognises files by suffixes, in lower case with the dot."""
     return lambda img: isinstance(img, Path) and img.suffix.lower() in suffixes and not img.is_dir()
 
 
@@ -62,26 +62,26 @@ def by_type(prefix: str) -> Callable[[Any], bool]:
 
 
 def type_name(img: Any) -> str:
-    """Return the full name of the type of an object."""
+    """Return the full name of an object's type."""
     return f"{type(img).__module__}.{type(img).__qualname__}"
 
 
 def opened(img: Any) -> xr.DataArray:
     """Open what a user gives as an image; its axes are named only where the source names them.
 
-    Zarr, NetCDF, TIFF and lazy arrays are read when a part is asked for; PNG, JPEG and WebP are decoded at once.
+    Zarr, NetCDF, TIFF and lazy arrays are read part by part on request; PNG, JPEG and WebP are decoded at once.
 
     Parameters
     ----------
     img : path, URL of a Zarr store, ndarray, Tensor, PIL image, DataArray, Dataset of one image or zarr.Array
-        Or anything that a further registered reader recognises.
+        Or anything that another registered reader recognises.
 
     Raises
     ------
     ImageNotFound
         When there is no such file or store.
     NotAnImage
-        When no reader recognises the image, or when it cannot be read.
+        When no reader recognises the image, or it cannot be read.
     """
     if isinstance(img, os.PathLike) or (isinstance(img, str) and "://" not in img):
         img = Path(img)

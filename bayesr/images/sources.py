@@ -1,4 +1,4 @@
-"""All kinds of images that can be read, in the order in which their readers are asked (the last one first)."""
+"""All kinds of images, in the order in which their readers are asked (the last one first)."""
 
 from __future__ import annotations
 

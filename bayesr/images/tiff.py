@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     import zarr
 
 _MUCH_SMALLER = 4
-"""A compressed TIFF is read by window if the image is at least this many times as large as one of its chunks."""
+"""A compressed TIFF is read by window if it is at least this many times as large as one of its chunks."""
 
 _GDAL_CACHE = 2**24
 """Bytes; GDAL decodes every tile and strip of a window once even without a cache."""
 
 _GDAL = Lock()
-"""Held while GDAL's configuration, which is global to the process, differs from the user's."""
+"""Held while GDAL's configuration, global to the process, differs from the user's."""
 
 
 class _MappedPixels:
-    """Contiguous uncompressed pixels of a file, memory-mapped only while a part is read so that none stay resident."""
+    """Contiguous uncompressed pixels of a file, mapped only while a part is read so that none stay in memory."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
@@ -45,7 +45,7 @@ class _MappedPixels:
 
 
 class _DecodedChunks:
-    """Tiles or strips that are decoded on request; the file stays open for the lifetime of the object."""
+    """Tiles or strips decoded on request; the file stays open as long as the object lives."""
 
     def __init__(self, file: tifffile.TiffFile, array: zarr.Array[Any]) -> None:
         self.array, self.shape, self.dtype = array, array.shape, np.dtype(array.dtype)
@@ -56,7 +56,7 @@ class _DecodedChunks:
 
 
 class _Raster:
-    """A lazy variable of rioxarray, read through a small cache: GDAL's default takes 5% of the machine's memory."""
+    """A lazy variable of rioxarray with a small cache: GDAL's default takes 5% of the machine's memory."""
 
     def __init__(self, variable: xr.Variable) -> None:
         self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
@@ -74,7 +74,7 @@ class _Raster:
 
 
 def from_tiff(path: Path) -> xr.DataArray:
-    """Open the first image of a TIFF file, with its coordinates where it is a GeoTIFF."""
+    """Open a TIFF file's first image, with coordinates if it is a GeoTIFF."""
     import tifffile  # start-up time
 
     file = tifffile.TiffFile(path)
@@ -107,7 +107,7 @@ def from_tiff(path: Path) -> xr.DataArray:
 
 
 def _decoded_chunks(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> _DecodedChunks | None:
-    """Return the image if its tiles or strips are much smaller than it, else None."""
+    """Return the image if its tiles or strips are much smaller, else None."""
     import zarr  # start-up time
 
     array = zarr.open_array(series.aszarr(level=0), mode="r")
@@ -115,7 +115,7 @@ def _decoded_chunks(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
 
 
 def from_geotiff(path: Path) -> xr.DataArray:
-    """Open a GeoTIFF file with its coordinates and its nodata value."""
+    """Open a GeoTIFF file with coordinates and nodata value."""
     try:
         import rioxarray  # optional
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""Model cards: the metadata of a model file as Markdown. Weights and torch are not loaded.
+"""Model cards: the metadata of a model file as Markdown, without loading weights or torch.
 
-Missing metadata is marked as such, so that no card looks more complete than it is.
+Missing metadata is marked, so that no card looks more complete than it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bayesr.model.header import read_header, write_card
 
 MISSING = "*not recorded*"
 TEXTS = ("use", "limits", "domain", "licence", "hardware")
-"""Texts of a card, which `store_text` writes."""
+"""Texts that `store_text` writes."""
 _TRAINING = {"recipe", "steps", "seconds", "device", "hardware", "processes", "seed", "commit", "start"}
 _OWN_ROWS = _TRAINING | {"domain", "use", "limits", "licence", "data", "images", "parameters", "scores"}
 _INTRODUCTION = """# Models
@@ -26,7 +26,7 @@ This page is generated from the bundled model files by `bayesr card --out docs/m
 
 
 def markdown(name_or_path: str | Path, level: int = 1) -> str:
-    """Return the card of a bundled model or of a model file as Markdown.
+    """Return the card of a model as Markdown.
 
     Parameters
     ----------
@@ -112,8 +112,7 @@ def store_text(path: Path, name: str, text: str) -> None:
 def store_scores(path: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """Write scores by data set into a model file; scores of other data sets are unchanged.
 
-    Scores of the same images, n and seed are merged with recorded ones. Otherwise they replace them, so that one
-    row of a card never mixes two measurements.
+    Scores of the same images, n and seed are merged; others replace recorded ones: a row never mixes measurements.
     """
     card = read_header(path)["card"]
     merged: dict[str, Any] = dict(card.get("scores") or {})
@@ -124,7 +123,7 @@ def store_scores(path: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     write_card(path, {**card, "scores": merged})
 
 
-# -- sections ------------------------------------------------------------------------------------
+# -- sections --
 
 
 def _training(card: Mapping[str, Any]) -> str:
@@ -151,7 +150,7 @@ def _stages(steps: Any) -> str | None:
 
 
 def _origin(start: Any) -> str:
-    """Describe the model that training started from, and its own start, recursively."""
+    """Describe what training started from, recursively."""
     if not isinstance(start, Mapping) or not start:
         return str(start) if start else "random weights"
     facts = [
@@ -219,7 +218,7 @@ def _scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{_table(['set', *about, *figures], rows)}\n\n{notes}"
 
 
-# -- Markdown ------------------------------------------------------------------------------------
+# -- Markdown --
 
 
 def _facts(facts: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Catalogue of the bundled models and segmenters. It reads headers alone, without loading weights or torch."""
+"""Catalogue of bundled models and segmenters, from their headers, without loading weights or torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bayesr.model.header import read_header
 
 _BUNDLED = Path(__file__).parent / "weights"
 SEGMENTERS = _BUNDLED / "segmenters"
-"""Folder of the bundled segmenters, which `bayesr.segment` knows by name."""
+"""Folder of the segmenters that `bayesr.segment` knows by name."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class ModelInfo:
     Attributes
     ----------
     name, domain, use : str
-        Name of the model, the kind of images it was trained for, and its intended use.
+        Name, the kind of images it was trained for, and intended use.
     scale, bands : int
-        High-resolution pixels per low-resolution pixel along an axis, and number of bands that it takes at once.
+        Scale factor, and number of bands that it takes at once.
     parameters, bytes : int
         Number of weights, and size of the file.
     scores : dict
-        Recorded scores by data set, each with its number of images, n and seed; `bayesr card` shows them all.
+        Recorded scores by data set, each with its number of images, n and seed.
     path : Path
         Path of the file.
     """
@@ -49,7 +49,7 @@ def models() -> list[ModelInfo]:
     Returns
     -------
     list of ModelInfo
-        In the order of their names.
+        Sorted by name.
     """
     infos = []
     for path in sorted(_BUNDLED.glob("*.safetensors")):
@@ -82,6 +82,6 @@ def locate(name_or_path: str | Path) -> Path:
     Raises
     ------
     UnknownModel
-        When there is no such file. The message lists the nearest names.
+        When there is no such file; the message lists the nearest names.
     """
     return files.locate(name_or_path, _BUNDLED, "model", "See bayesr.models().")

@@ -25,14 +25,14 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
-    """Write the checkpoint at `path` and replace the one before atomically.
+    """Write a checkpoint, replacing the one before atomically.
 
     Raises
     ------
     TrainingFailed
         When it cannot be written; the checkpoint before is kept.
     """
-    packed = io.BytesIO()  # in memory: a zip archive on a full disk raises once more as it is closed
+    packed = io.BytesIO()  # in memory: on a full disk a zip archive raises again as it is closed
     np.savez(packed, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
     try:
         write_atomically(path, packed.getbuffer())
@@ -62,8 +62,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     """Return (averaged network, facts) of a checkpoint, to start another training from.
 
-    Where the weights do not fit the stochastic head that this version builds, the network has none: it is the
-    backbone with its output head alone.
+    If the weights do not fit this version's stochastic head, the network is the backbone with its output head alone.
 
     Raises
     ------
@@ -84,7 +83,7 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
 
 
 def restore(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a module; `path` is the checkpoint that an error names.
+    """Load weights into a module; errors name the checkpoint `path`.
 
     Raises
     ------
@@ -101,13 +100,13 @@ def restore(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> Non
 
 
 def of_module(prefix: str, module: nn.Module) -> Arrays:
-    """Return the weights and buffers of a module as arrays."""
+    """Return a module's weights and buffers as arrays."""
     weights = stored_names(module.state_dict())
     return {f"{prefix}/{name}": value.detach().cpu().numpy() for name, value in weights.items()}
 
 
 def of_optimiser(prefix: str, optimiser: torch.optim.Optimizer) -> Arrays:
-    """Return the moments of an optimiser as arrays; its parameter groups follow from the recipe."""
+    """Return an optimiser's moments as arrays; its parameter groups follow from the recipe."""
     state = optimiser.state_dict()["state"]
     return {f"{prefix}/{i}/{k}": np.asarray(v.cpu()) for i, moments in state.items() for k, v in moments.items()}
 

@@ -1,4 +1,4 @@
-"""Model file: weights as fp16 in one safetensors file, with a header that describes them and their checksum."""
+"""Model file: weights as fp16 in one safetensors file, with a header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bayesr.networks.stored import stored_names
 
 
 def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any]) -> Path:
-    """Write the weights of a network as fp16, with a header, and replace the file atomically.
+    """Write a network's weights as fp16, with a header, replacing the file atomically.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any])
 
 
 def read_weights(path: Path, header: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the weights of a file that `write` wrote.
+    """Return the weights of a model file.
 
     Raises
     ------
     InvalidModel
-        When they do not have the checksum that the header records.
+        When they do not have the recorded checksum.
     """
     weights = load_file(path)
     if checksum(weights) != header["sha256"]:
@@ -49,7 +49,7 @@ def read_weights(path: Path, header: Mapping[str, Any]) -> dict[str, torch.Tenso
 
 
 def stored(weight: torch.Tensor) -> torch.Tensor:
-    """Return a weight as fp16; integers, such as the counters of batch normalisation, are unchanged."""
+    """Return a weight as fp16; integers, such as batch normalisation's counters, are unchanged."""
     return weight.half() if weight.is_floating_point() else weight
 
 

@@ -29,7 +29,7 @@ def read_header(path: Path) -> dict[str, Any]:
             start = file.read(9)
     except OSError as error:
         raise InvalidModel(f"The model file {path} cannot be read: {error}.") from error
-    # A safetensors file begins with eight bytes of length, which can be any bytes, and a brace.
+    # A safetensors file begins with eight bytes of length and a brace.
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise InvalidModel(
             f"{path} is a pickle (a torch.save file), which can run code when it is opened, so bayesr does not open "
@@ -56,7 +56,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Replace the card in a model file atomically; weights and their checksum are unchanged.
+    """Replace the card in a model file atomically; weights are unchanged.
 
     Raises
     ------

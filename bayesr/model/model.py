@@ -1,4 +1,4 @@
-"""Model: a network with its forward operator, its calibration and its metadata, in one safetensors file."""
+"""Model: a network with its forward operator, calibration and metadata, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LARGEST_HALO = 1024
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network with the forward operator that it inverts, its calibration and its metadata.
+    """A trained network with the forward operator that it inverts, calibration and metadata.
 
     Attributes
     ----------
@@ -40,17 +40,16 @@ class Model:
     generator : Generator
         The network, in evaluation mode; sampling never changes it.
     observation : ForwardOperator
-        The forward operator A: every member x of an image y satisfies ``A x = y``.
+        The forward operator A.
     calibration : Calibration
     inputs : InputStatistics or None
-        Statistics of the calibration images; None where there were too few images.
+        Statistics of the calibration images; None if these were too few.
     card : dict
         Metadata: domain, data, licence, steps, seed, commit, parameters, scores.
     sha256 : str
         Checksum of the weights as stored.
     declared_halo : int
-        The halo that the model file declares. A larger halo than the network needs is kept, so that tiles of earlier
-        products are drawn again bit for bit.
+        Halo in the model file. A larger one than needed is kept: tiles of old products are redrawn bit for bit.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Model:
 
     @property
     def scale(self) -> int:
-        """High-resolution pixels per low-resolution pixel along an axis."""
+        """Scale factor."""
         return self.observation.scale
 
     @property
@@ -74,7 +73,7 @@ class Model:
 
     @property
     def halo(self) -> int:
-        """Distance in low-resolution pixels from which the input can influence a tile by more than float accuracy."""
+        """Low-resolution pixels from which the input can influence a tile by more than float accuracy."""
         needed = self.generator.reach + self.observation.reach + self.observation.clipping_reach
         return max(needed, self.declared_halo)
 
@@ -82,8 +81,8 @@ class Model:
     def promises(self) -> dict[str, bool]:
         """Which promises hold: ``consistency`` (A x = y for each member) and ``one_image`` (tiles agree).
 
-        Without consistency, as for noisy forward operators, ``|y - A x|^2`` is about as large as the noise, as far
-        as the network has learnt it. Without one image, as for global attention, the result depends on the tiling.
+        Without consistency, ``|y - A x|^2`` is about as large as the noise, as far as learnt. Without one image, as for
+        global attention, the result depends on the tiling.
         """
         return {"consistency": self.observation.exact, "one_image": self.generator.local}
 
@@ -100,7 +99,7 @@ class Model:
         return self.inputs.check(pixels)
 
     def on(self, device: torch.device) -> Model:
-        """Return this model with its network on a device; the model itself where it is there already."""
+        """Return this model with its network on a device; itself if it is there already."""
         if all(weight.device == device for weight in self.generator.parameters()):
             return self
         return replace(self, generator=copy.deepcopy(self.generator).to(device))
@@ -112,7 +111,7 @@ class Model:
         return sample(img, n, model=self, **options)
 
     def save(self, path: str | Path) -> Path:
-        """Write the model file, with weights as fp16, and replace it atomically."""
+        """Write the model file, weights as fp16, atomically."""
         return write(
             path,
             self.generator,
@@ -143,7 +142,7 @@ def load(name_or_path: str | Path | Model) -> Model:
     Raises
     ------
     UnknownModel
-        When there is no such model. The message lists the nearest names.
+        When there is no such model; the message lists the nearest names.
     InvalidModel
         When the file is damaged, a pickle, or of another version.
     """

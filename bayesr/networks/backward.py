@@ -1,4 +1,4 @@
-"""The second generator of CycleGAN, from high resolution to low. It learns the degradation of an instrument."""
+"""CycleGAN's second generator, from high to low resolution: it learns an instrument's degradation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Backward(nn.Module):
     """Learned degradation ``B(x) = D x + conv(backbone(x))``, `n x bands x sh x sw` to `n x bands x h x w`.
 
     D is the mean of `s x s` pixels. The backbone takes x folded to low resolution, `s x s` pixels as channels. The
-    network starts near D, so that colours and brightness need not be learnt from adversarial losses.
+    network starts near D, so adversarial losses need not teach colours and brightness.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the image, and the scale factor s, 1 or more.
+        Bands, and the scale factor s, 1 or more.
     width, blocks : int
         Channels and residual blocks.
     """
@@ -30,6 +30,6 @@ class Backward(nn.Module):
         self.exit = convolution(width, bands, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return low-resolution images; values are in about [0, 1], as those of x."""
+        """Return low-resolution images, in about [0, 1] like x."""
         change: Tensor = self.exit(self.backbone(F.pixel_unshuffle(x, self.scale)))
         return F.avg_pool2d(x, self.scale) + change

@@ -1,7 +1,7 @@
 """Discriminators: of patches, of whole images as in SRGAN, and of patches with attention as in SAGAN.
 
-A discriminator is made as ``Discriminator(bands, scale, **options)``. It takes images and their context and returns
-logits, which are high for real images, and a list of features.
+``Discriminator(bands, scale, **options)`` takes images and their context, and returns logits, high for real images, and
+a list of features.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from bayesr.networks.backbones.attention import SelfAttention
 
 _SLOPE = 0.2
 _POOLED = 6
-"""Side of the input of SRGAN's dense layers, a sixteenth of its training patches of 96 x 96 pixels."""
+"""Side of the input of SRGAN's dense layers, a sixteenth of its training patches."""
 
 
 class PatchDiscriminator(nn.Module):
     """Patch discriminator with features of three depths.
 
-    Images and context, `n x bands x H x W` with even H and W, are folded to half resolution first: 2x2 pixels become
-    channels. That is several times cheaper than convolution at full resolution.
+    Images and context, `n x bands x H x W` with even sides, are folded to half resolution (2x2 pixels become channels),
+    which is several times cheaper than convolution at full resolution.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the images. The scale factor is not used.
+        Bands; the scale factor is unused.
     width : int
         Channels of the first layer.
     """
@@ -42,7 +42,7 @@ class PatchDiscriminator(nn.Module):
         self.verdict = nn.Conv2d(2 * width, 1, 3, padding=1)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return one logit for each patch, and the features of every depth."""
+        """Return a logit for each patch, and the features of each depth."""
         f = F.pixel_unshuffle(torch.cat([x, context], 1), 2)
         features = []
         for layer in (self.first, self.second, self.third):
@@ -54,25 +54,24 @@ class PatchDiscriminator(nn.Module):
 class ImageDiscriminator(nn.Module):
     """SRGAN's discriminator: eight convolutions, every second with stride 2, two dense layers, one logit per image.
 
-    Pooling in front of the dense layers admits patches of any size. At 96 x 96 pixels it is the identity, and the
-    network with width 64 and normalisation is the published one.
+    Pooling before the dense layers admits any patch size. With 96 x 96 pixels, width 64 and normalisation, the network
+    is the published one.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the images. The scale factor is not used.
+        Bands; the scale factor is unused.
     width : int
-        Channels of the first layer, an eighth of those of the last. Published is 64, which is too expensive for a CPU.
+        Channels of the first layer, an eighth of the last's. The published 64 are too expensive for a CPU.
     conditional : bool
-        Use the context besides the image; published is without.
+        Use the context, too; the published network does not.
     normalised : bool
-        Batch normalisation after all convolutions but the first, as published. Without it the images of a batch are
-        independent, as gradient penalties for each image require.
+        Batch normalisation after all convolutions but the first, as published; off for gradient penalties, which need
+        independent images.
 
     References
     ----------
-    C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network",
-    2017, arXiv:1609.04802.
+    C. Ledig et al., 2017, arXiv:1609.04802.
     """
 
     def __init__(
@@ -93,16 +92,15 @@ class ImageDiscriminator(nn.Module):
         self.verdict = nn.Linear(16 * width, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return logits, `n x 1 x 1 x 1`, and the features at each of the four resolutions.
+        """Return logits, `n x 1 x 1 x 1`, and the features at the four resolutions.
 
-        Images `x` have shape `n x bands x H x W` of any size; `context` has the same shape and is ignored unless
-        the discriminator is conditional.
+        Images and context are `n x bands x H x W`, of any size.
         """
         f = torch.cat([x, context], 1) if self.conditional else x
         features = []
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             f = convolution(f)
-            if i == 0:  # torch's path for few bands loses the memory layout, which would slow down what follows
+            if i == 0:  # torch's path for few bands loses the memory layout
                 f = f.contiguous(memory_format=torch.channels_last)
             f = F.leaky_relu(norm(f), _SLOPE)
             if i % 2:
@@ -114,24 +112,22 @@ class ImageDiscriminator(nn.Module):
 class AttentionDiscriminator(nn.Module):
     """Patch discriminator of image and context with self-attention and spectral normalisation.
 
-    Every weight is divided by its spectral norm, which bounds the gradient without a penalty. Each logit depends on
-    the whole image. Gradient penalties cannot be used, because torch's attention has no second derivative. Images are
-    folded to half resolution first, as in `PatchDiscriminator`, and attention works at a quarter of their resolution.
+    Weights divided by their spectral norms bound the gradient without a penalty. Each logit depends on the whole image.
+    Gradient penalties cannot be used: torch's attention has no second derivative. Images, `n x bands x H x W` with even
+    sides, are folded to half resolution; attention works at a quarter of their resolution.
 
-    The norm of a weight is that of the matrix `outputs x inputs*k*k`. Training updates it by one power iteration per
-    call; evaluation uses the last one.
+    The norm is that of the matrix `outputs x inputs*k*k`; training updates it by one power iteration per call.
 
     Parameters
     ----------
     bands, scale : int
-        Bands of the images. The scale factor is not used.
+        Bands; the scale factor is unused.
     width : int
         Channels of the first layer.
 
     References
     ----------
-    H. Zhang et al., "Self-attention generative adversarial networks", 2019, arXiv:1805.08318. T. Miyato et al.,
-    "Spectral normalization for generative adversarial networks", 2018, arXiv:1802.05957.
+    H. Zhang et al., 2019, arXiv:1805.08318. T. Miyato et al., 2018, arXiv:1802.05957.
     """
 
     def __init__(self, bands: int, scale: int, width: int = 32) -> None:
@@ -143,10 +139,7 @@ class AttentionDiscriminator(nn.Module):
         self.verdict = spectral_norm(nn.Conv2d(2 * width, 1, 3, padding=1))
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return one logit for each patch of 4 x 4 pixels, and the features of every depth.
-
-        Images and context have shape `n x bands x H x W` with even sides.
-        """
+        """Return a logit for each patch of 4 x 4 pixels, and the features of each depth."""
         f = F.pixel_unshuffle(torch.cat([x, context], 1), 2).contiguous(memory_format=torch.channels_last)
         features = []
         for layer in (self.first, self.second, self.third):

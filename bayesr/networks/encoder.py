@@ -12,7 +12,7 @@ from bayesr.networks.backbones.residual import ResidualBackbone
 from bayesr.networks.layers import convolution
 
 _LEAST, _MOST = -6.0, 1.0
-"""Bounds of the logarithm of standard deviations. Values beyond are of no use, and their gradients do harm."""
+"""Bounds of log standard deviations. Values beyond are useless, and their gradients do harm."""
 
 
 class Encoder(nn.Module):
@@ -23,18 +23,18 @@ class Encoder(nn.Module):
     Parameters
     ----------
     bands, scale : int
-        Bands of the image, and the scale factor s.
+        Bands, and the scale factor s.
     latent : int
-        Total number of latent channels.
+        Latent channels in total.
     width, blocks : int
         Channels and residual blocks.
     noise : float
-        Initial standard deviation of pixels around the decoded image, relative to the value range. It is learnt.
+        Initial standard deviation of pixels around the decoded image, relative to the value range; learnt.
 
     Attributes
     ----------
     log_noise : Parameter
-        Logarithm of that standard deviation. It belongs to the decoder, but sampling does not need it.
+        Its logarithm, a parameter of the decoder that sampling does not need.
     """
 
     def __init__(

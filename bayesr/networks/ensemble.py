@@ -19,7 +19,7 @@ class Ensemble(Generator):
     Parameters
     ----------
     networks : sequence of Generator
-        At least 2, of the same sizes. Their heads have no dropout, because masks select the network.
+        At least 2, of the same sizes. Their heads have no dropout: masks select the network.
 
     Raises
     ------
@@ -28,8 +28,8 @@ class Ensemble(Generator):
 
     References
     ----------
-    B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive uncertainty estimation using deep
-    ensembles", 2017, arXiv:1612.01474.
+    B. Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017,
+    arXiv:1612.01474.
     """
 
     def __init__(self, networks: Sequence[Generator]) -> None:
@@ -48,17 +48,17 @@ class Ensemble(Generator):
 
     @property
     def backbone(self) -> Any:
-        """Backbone of the first network, whose sizes are those of all."""
+        """The first network's backbone; all have its sizes."""
         return self.parts[0].backbone
 
     @property
     def up(self) -> Any:
-        """Output head of the first network."""
+        """The first network's output head."""
         return self.parts[0].up
 
     @property
     def head(self) -> Any:  # type: ignore[override]
-        """Head of the first network."""
+        """The first network's head."""
         return self.parts[0].head
 
     @property
@@ -74,14 +74,14 @@ class Ensemble(Generator):
         return [torch.tensor(noise.number)]
 
     def prepare(self, y: Tensor) -> BackboneFeatures:
-        """Compute what the members of each network share, one network after the other along the batch."""
+        """Compute what each network's members share, in turn along the batch."""
         features = [part.prepare(y) for part in self.parts]
         return BackboneFeatures(*(torch.cat(values) for values in zip(*features, strict=True)))
 
     def draw(
         self, shared: BackboneFeatures, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
-        """Draw members of the network whose number is the mask; see `Generator.draw`."""
+        """Draw members of the network that the mask numbers."""
         number = int(masks[0])
         own = BackboneFeatures(*(values.chunk(len(self.networks))[number] for values in shared))
         return self.parts[number].draw(own, z, [], out)

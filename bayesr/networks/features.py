@@ -16,15 +16,14 @@ _SLOPE = 0.1
 class MiniVGG(nn.Module):
     """VGG19's sixteen convolutions with few channels in five blocks, each at half the resolution, and a dense layer.
 
-    It has batch normalisation, without which sixteen layers start to learn late. The same weights are used in two
-    ways. `forward` classifies images, and normalises by the batch in training. `features` compares images and must be
-    the same function for all of them: it uses the running statistics in either mode, and treats weights as constants,
-    so no loss that compares images can change them.
+    Without batch normalisation, sixteen layers would start to learn late. `forward` classifies images, and normalises
+    by the batch in training. `features` must be one function for all images that a loss compares: it uses the running
+    statistics in either mode, and constant weights, which no such loss can change.
 
     Parameters
     ----------
     bands, classes : int
-        Bands of the images, and the number of classes.
+        Bands, and the number of classes.
     width : int
         Channels of the first block; the others have 2, 4, 8 and 8 times as many. The published VGG19 has 64.
 
@@ -52,14 +51,14 @@ class MiniVGG(nn.Module):
         return logits
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return the features at the ends of the five blocks, the first at full resolution, each next at half of it.
+        """Return the features after each of the five blocks, the first at full resolution, each next at half.
 
         Gradients reach `x`, but not the weights.
         """
         return list(self._blocks(x, self._constant))
 
     def _constant(self, i: int, f: Tensor) -> Tensor:
-        """Apply a convolution and its normalisation, folded into one, with constant weights."""
+        """Apply convolution and normalisation, folded into one, with constant weights."""
         norm, weight = self.norms[i], self.convolutions[i].weight
         assert isinstance(norm, nn.BatchNorm2d) and isinstance(weight, Tensor)
         assert norm.running_var is not None and norm.running_mean is not None
@@ -74,7 +73,7 @@ class MiniVGG(nn.Module):
                 f = F.max_pool2d(f, 2, ceil_mode=True)  # for images of any size
             for _ in range(count):
                 f = layer(i, f)
-                if i == 0:  # torch's path for few bands loses the memory layout, which would slow down what follows
+                if i == 0:  # torch's path for few bands loses the memory layout
                     f = f.contiguous(memory_format=torch.channels_last)
                 f, i = F.leaky_relu(f, _SLOPE), i + 1
             yield f

@@ -2,10 +2,10 @@
 
     g(y, z, m) = up(f) + head(f, z, m),    f = backbone(y)
 
-The output head ``up`` makes the deterministic detail, and the head adds the deviation of a member. The forward
-operator then turns ``g`` into an image that is consistent with `y`; the caller applies it.
+The output head ``up`` makes the deterministic detail, the head a member's deviation. The caller makes ``g`` consistent
+with `y` by the forward operator.
 
-Every backbone goes with every head. `bayesr.networks.registry` lists both by name.
+Every backbone goes with every head; `bayesr.networks.registry` lists both.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Generator(nn.Module):
     Parameters
     ----------
     backbone : Module
-        Maps `n x bands x h x w` to `n x width x h x w`. Its attributes are `width`; `reach`, the number of
-        low-resolution pixels that an output pixel depends on in every direction, or None for the whole image; and
-        `multiple`: windows of an image must begin at multiples of it for tiles to agree.
+        Maps `n x bands x h x w` to `n x width x h x w`. Its attributes are `width`; `reach`, the radius of influence in
+        low-resolution pixels, None for the whole image; and `multiple`: tiles agree if windows begin at multiples of
+        it.
     up : Module
         Output head, see `bayesr.networks.outputs`.
     head : Head
     scale : int
         Scale factor.
     architecture : mapping
-        Options from which `bayesr.networks.registry.build` makes the same network again; JSON.
+        Options from which `bayesr.networks.registry.build` makes the network again; JSON.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Generator(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Windows of an image must begin at multiples of this number of low-resolution pixels."""
+        """Windows of an image must begin at multiples of so many low-resolution pixels."""
         return int(self.backbone.multiple)
 
     @property
@@ -114,7 +114,7 @@ class Generator(nn.Module):
         masks : sequence of Tensor
             See `bayesr.networks.heads.base.Head`.
         out : Tensor, optional
-            Memory for the members, of at least n images; all members are then of one image.
+            Memory for at least n members, which are then of one image.
         """
         if z is None:
             return sub_pixels(shared.detail, self.scale, out)

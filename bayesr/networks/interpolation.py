@@ -16,7 +16,7 @@ from bayesr.resampling import resize
 class Interpolation(Generator):
     """A point estimator without weights: interpolation, or the pseudo-inverse ``A+ y``.
 
-    The detail of a network is added to ``A+ y``, so this network returns the difference of the two.
+    Details are added to ``A+ y``, so this network returns the difference.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Interpolation(Generator):
     observation : mapping
         Description of the forward operator.
     bands, scale : int
-        Bands of the image, and the scale factor.
+        Bands, and the scale factor.
     """
 
     def __init__(self, interpolation: str, observation: dict[str, Any], bands: int = 3, scale: int = 4) -> None:
@@ -36,7 +36,7 @@ class Interpolation(Generator):
 
     @property
     def reach(self) -> int:
-        """Three low-resolution pixels for the Lanczos kernel, and the reach of ``A+``."""
+        """Three pixels for the Lanczos kernel, and the reach of ``A+``."""
         return 3 + self._operator.reach
 
     @property

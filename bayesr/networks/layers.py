@@ -17,7 +17,7 @@ def convolution(inputs: int, outputs: int, *, std: float | None = None, bias: bo
     inputs, outputs : int
         Channels.
     std : float, optional
-        Standard deviation of the initial weights, for layers that start near zero. Kaiming's by default.
+        Standard deviation of the initial weights, for layers that start near zero; Kaiming's by default.
     bias : bool
     """
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
@@ -32,7 +32,7 @@ def convolution(inputs: int, outputs: int, *, std: float | None = None, bias: bo
 
 def masked_convolution(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
     """Apply a 3x3 convolution to masked channels; `mask` has shape `(n or 1) x channels x 1 x 1`."""
-    if len(mask) == 1:  # with one mask for all it is cheaper to mask the weights than every member
+    if len(mask) == 1:  # cheaper than masking every member
         return F.conv2d(x, layer.weight * mask.view(1, -1, 1, 1), layer.bias, padding=1)
     out: Tensor = layer(x * mask)
     return out
@@ -44,9 +44,9 @@ def pointwise(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def sub_pixels(g: Tensor, scale: int, out: Tensor | None = None) -> Tensor:
-    """Pixel shuffle with a single copy, `n x bands s^2 x h x w` to `n x bands x sh x sw`.
+    """Pixel shuffle with a single copy, to `n x bands x sh x sw`.
 
-    torch's own keeps the memory layout of its input, so that channels_last tensors would be copied twice.
+    torch's own keeps its input's memory layout, so channels_last tensors would be copied twice.
 
     Parameters
     ----------

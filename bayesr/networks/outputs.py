@@ -1,8 +1,7 @@
 """Output heads: layers that turn features of the backbone into the deterministic detail.
 
-An output head maps `n x width x h x w` to `n x bands*scale^2 x h x w`, the high-resolution image folded to low
-resolution in the order of `torch.nn.functional.pixel_unshuffle`. Its attribute `reach` is the number of
-low-resolution pixels that an output pixel depends on in every direction.
+An output head maps `n x width x h x w` to `n x bands*scale^2 x h x w`, the high-resolution image folded in the order of
+`torch.nn.functional.pixel_unshuffle`. `reach` is the radius of influence in low-resolution pixels.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ class SubPixelOutput(nn.Conv2d):
     Parameters
     ----------
     width, bands, scale : int
-        Channels of the features, bands of the image, scale factor.
+        Channels of the features, bands, scale factor.
 
     References
     ----------
-    W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional
-    neural network", 2016, arXiv:1609.05158.
+    W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
+    network", 2016, arXiv:1609.05158.
     """
 
     reach = 1
@@ -39,14 +38,14 @@ class SubPixelOutput(nn.Conv2d):
 class StagedOutput(nn.Module):
     """SRGAN's output head, which raises the resolution step by step.
 
-    For every factor of two: a 3x3 convolution to ``4 width`` channels, pixel shuffle and PReLU. A factor of three
-    takes ``9 width`` channels. A 9x9 convolution of the high-resolution features follows. It starts near zero, which
-    differs from the published network: its result is added to an image.
+    For every factor of two: a 3x3 convolution to ``4 width`` channels (``9 width`` for a factor of three), pixel
+    shuffle and PReLU. A 9x9 convolution of the high-resolution features follows. Unlike the published one it starts
+    near zero: its result is added to an image.
 
     Parameters
     ----------
     width, bands : int
-        Channels of the features, bands of the image.
+        Channels of the features, bands.
     scale : int
         Scale factor, a product of twos and threes, or 1.
 
@@ -57,8 +56,7 @@ class StagedOutput(nn.Module):
 
     References
     ----------
-    C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
-    arXiv:1609.04802, Figure 4.
+    C. Ledig et al., 2017, arXiv:1609.04802, Figure 4.
     """
 
     def __init__(self, width: int, bands: int, scale: int) -> None:
@@ -70,8 +68,7 @@ class StagedOutput(nn.Module):
         self.last = nn.Conv2d(width, bands, 9, padding=4)
         nn.init.normal_(self.last.weight, std=0.003)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
-        # The upper left sub-pixel of a low-resolution pixel depends on the farthest pixels above it, the lower right
-        # one on pixels equally far below.
+        # The upper left sub-pixel depends on the farthest pixels above, the lower right on pixels equally far below.
         farthest = 4
         for factor in reversed(self.factors):
             farthest = -(-farthest // factor) + 1
@@ -84,7 +81,7 @@ class StagedOutput(nn.Module):
 
 
 def _factors(scale: int) -> list[int]:
-    """Factorise the scale factor into twos and threes."""
+    """Factorise into twos and threes."""
     factors, rest = [], scale
     for prime in (2, 3):
         while rest > 1 and rest % prime == 0:

@@ -1,4 +1,4 @@
-"""The parts of networks by name, and the networks that architectures in model files describe.
+"""Parts of networks by name, and the networks that architectures describe.
 
 Add a part of your own to its table before its model files are loaded::
 
@@ -103,7 +103,7 @@ def generator(
     Parameters
     ----------
     bands, scale : int
-        Bands of the image, and the scale factor.
+        Bands, and the scale factor.
     width, blocks : int
         Channels and blocks of the backbone.
     head_width, head_blocks, latent : int
@@ -112,19 +112,15 @@ def generator(
     dropout : float
         Initial dropout rate; 0 for no dropout.
     head : str
-        One of `HEADS`. ``"gaussian"`` and ``"quantile"`` model every pixel by itself
-        (`bayesr.networks.heads.marginal`).
+        One of `HEADS`; ``"gaussian"`` and ``"quantile"`` model every pixel by itself.
     gaussian_dropout, direct, mix : bool, bool, int
-        Options of a stochastic head: normal masks, one of them on the weights of the deterministic detail; a linear
-        path for the latents; channels of its image-dependent output
-        (`bayesr.networks.heads.stochastic.StochasticHead`).
+        `gaussian`, `direct` and `mix` of `bayesr.networks.heads.stochastic.StochasticHead`.
     backbone : str
         One of `BACKBONES`.
     backbone_options : mapping, optional
-        Options of the backbone besides bands, width and blocks.
+        Further options of the backbone.
     output : str
-        One of `OUTPUTS`: one convolution and pixel shuffle, or SRGAN's output head, which raises the resolution step
-        by step.
+        One of `OUTPUTS`: one convolution and pixel shuffle, or SRGAN's stages.
 
     Raises
     ------

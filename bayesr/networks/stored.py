@@ -1,7 +1,7 @@
-"""Names in files: those of tensors and options in model files and checkpoints, which are the same in all versions.
+"""Names of tensors and options in model files and checkpoints, the same in all versions.
 
-In files the backbone is called ``trunk`` and the head ``tail``, in the names of tensors and in the architecture.
-Checksums are of the stored names. Networks without a backbone keep their names.
+In files the backbone is called ``trunk`` and the head ``tail``. Checksums are of the stored names. Networks without a
+backbone keep their names.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 class GivenNoiseNormal(dist.Normal):
     """Normal distribution ``N(mean, std^2)`` whose sample is ``mean + std e`` with given standard normal values e.
 
-    Random numbers so come from the caller, not from Pyro.
+    So the caller, not Pyro, draws random numbers.
 
     Parameters
     ----------

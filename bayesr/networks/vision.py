@@ -1,10 +1,9 @@
-"""Import of torchvision, which also works with a torch that was built for CPUs alone.
+"""Import of torchvision that also works with a CPU build of torch.
 
-Package indexes serve the CUDA build of torchvision. With a CPU build of torch its compiled operators cannot be loaded,
-and the import fails (``operator torchvision::nms does not exist``), because torchvision registers fake kernels for
-operators that are not declared. Only detection needs these operators. This module declares their schemas where they
-are missing. Networks and transforms then work, and a call of such an operator fails because it has no implementation.
-Image codecs stay unavailable.
+Package indexes serve the CUDA build of torchvision. A CPU build of torch cannot load its compiled operators, and the
+import fails (``operator torchvision::nms does not exist``), because torchvision registers fake kernels for undeclared
+operators. Only detection needs them. This module declares their schemas where they are missing: networks and transforms
+then work, calls of these operators fail, and image codecs stay unavailable.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _SCHEMAS = {
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 _declared: list[torch.library.Library] = []
-"""Libraries of declarations, which end with them; empty if the compiled operators could be loaded."""
+"""Declarations, which end with these objects; empty if the compiled operators could be loaded."""
 
 
 def torchvision() -> ModuleType:
@@ -31,7 +30,7 @@ def torchvision() -> ModuleType:
     ImportError
         If torchvision is not installed.
     RuntimeError
-        If it does not fit the version of torch for another reason than missing operators.
+        If it does not fit torch for another reason than missing operators.
     """
     try:
         return importlib.import_module("torchvision")  # slow to import

@@ -1,4 +1,4 @@
-"""The transfer function of a circular aperture, and its point-spread function sampled at pixels."""
+"""Transfer function and sampled point-spread function of a circular aperture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 
 RADIUS = 0.61
-"""The first zero of the Airy function, in units of the wavelength over the numerical aperture."""
+"""First zero of the Airy function, in units of the wavelength over the numerical aperture."""
 TAPER = 2.0, 4.0
 """Distances in Airy radii between which the point-spread function is tapered to zero."""
 
@@ -26,8 +26,7 @@ def transfer_function(v: Doubles) -> Doubles:
 def tapered_airy(na: float, wavelength: float, pixel: float, sharp_na: float | None) -> Doubles:
     """Return the point-spread function at pixels, `odd x odd`, with sum one, tapered between 2 and 4 Airy radii.
 
-    See `bayesr.observe.airy` for the parameters. The Airy function extends to infinity, and truncating it would
-    cause ringing.
+    See `bayesr.observe.airy` for the parameters. Truncating the infinite function would cause ringing.
     """
     edge = TAPER[1] * RADIUS * wavelength / (na * pixel)
     radius = max(1, math.ceil(edge))

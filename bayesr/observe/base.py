@@ -16,16 +16,15 @@ from bayesr.errors import InvalidObservation
 class ForwardOperator(ABC):
     """A forward operator ``A`` from high- to low-resolution images, and an inverse ``A+``.
 
-    Low-resolution images are tensors of shape `... x h x w`, high-resolution images `... x sh x sw`, where `s` is
-    the scale factor. Operators are frozen dataclasses: two operators with equal fields are equal and have the same
-    hash. All methods are differentiable and run on the device of their arguments.
+    Low-resolution images are tensors `... x h x w`, high-resolution ones `... x sh x sw` for scale factor `s`.
+    Operators are frozen dataclasses: those with equal fields are equal and have the same hash. All methods are
+    differentiable and run on their arguments' device.
 
-    The methods implemented here suit an approximate inverse, which brings members close to the input. An operator
-    with an exact inverse overrides them.
+    The methods here suit an approximate inverse, which brings members close to the input; exact inverses override them.
 
-    To add an operator, derive a frozen dataclass from this class, let `describe` return its name as ``kernel``, and
-    register the class under that name with `bayesr.observe.register`. The fields ``blur``, ``noise`` and ``photon``
-    are reserved for `Unconstrained`.
+    To add an operator, derive a frozen dataclass, let `describe` return its name as ``kernel``, and register it under
+    that name with `bayesr.observe.register`. The fields ``blur``, ``noise`` and ``photon`` are reserved for
+    `Unconstrained`.
 
     Attributes
     ----------
@@ -46,17 +45,11 @@ class ForwardOperator(ABC):
     @property
     @abstractmethod
     def reach(self) -> int:
-        """Distance in low-resolution pixels beyond which ``A+`` and ``A+ A`` have no visible influence.
-
-        The halo of a tile includes it.
-        """
+        """Low-resolution pixels beyond which ``A+`` and ``A+ A`` have no visible influence; halos include them."""
 
     @property
     def clipping_reach(self) -> int:
-        """Distance in low-resolution pixels that `clip_consistently_` adds to `reach`.
-
-        The halo of a tile includes it. It is zero for operators that clip each pixel by itself.
-        """
+        """Low-resolution pixels that `clip_consistently_` adds to `reach`; 0 where it clips each pixel by itself."""
         return 0
 
     @property
@@ -65,7 +58,7 @@ class ForwardOperator(ABC):
         return False
 
     def unconstrained(self, **recorded: Any) -> Unconstrained:
-        """Return the same operator for networks whose members need not reproduce the input.
+        """Return this operator for networks whose members need not reproduce the input.
 
         Parameters
         ----------
@@ -96,24 +89,24 @@ class ForwardOperator(ABC):
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Make the operator from the values that `describe` returned, possibly after a round trip through JSON."""
+        """Make the operator from `describe`'s values, perhaps after a round trip through JSON."""
         return cls(**{name: value for name, value in plain.items() if name != "kernel"})
 
 
 @dataclass(frozen=True)
 class Unconstrained(ForwardOperator):
-    """An operator whose members need not be consistent with the input, because the input is noisy or blurred further.
+    """An operator whose members need not be consistent with the input, which is noisy or blurred further.
 
-    Members are ``A+ y + g`` without the null-space projection: consistent members would reproduce the noise. They
-    promise instead that ``|y - A x|^2`` has the size that noise gives it.
+    Members are ``A+ y + g`` without the null-space projection: consistent members would reproduce the noise. Instead,
+    ``|y - A x|^2`` has the size that noise gives it.
 
     Parameters
     ----------
     of : ForwardOperator
         The operator ``A`` with its inverse ``A+``.
     blur, noise, photon : float
-        The maximum of each that training drew (`bayesr.training.degradation.Degradation`). They are recorded in the
-        description and do not change what the operator computes.
+        Maximum of each that training drew (`bayesr.training.degradation.Degradation`). They are recorded, and change no
+        computation.
 
     Raises
     ------
@@ -135,20 +128,20 @@ class Unconstrained(ForwardOperator):
         object.__setattr__(self, "scale", self.of.scale)
 
     def observe(self, x: Tensor) -> Tensor:
-        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
+        """Compute ``A x``."""
         return self.of.observe(x)
 
     def invert(self, y: Tensor) -> Tensor:
-        """Compute ``A+ y``, from `... x h x w` to `... x sh x sw`."""
+        """Compute ``A+ y``."""
         return self.of.invert(y)
 
     @property
     def reach(self) -> int:
-        """Distance in low-resolution pixels beyond which ``A+`` has no visible influence."""
+        """That of the operator."""
         return self.of.reach
 
     def unconstrained(self, **recorded: Any) -> Unconstrained:
-        """Return this operator, with another record where one is given."""
+        """Return this operator with another record."""
         return replace(self, **recorded)
 
     def project(self, x: Tensor) -> Tensor:
@@ -161,9 +154,9 @@ class Unconstrained(ForwardOperator):
 
     @property
     def recorded(self) -> dict[str, float]:
-        """The blur, noise and photon noise on record."""
+        """The recorded blur, noise and photon noise."""
         return {"blur": self.blur, "noise": self.noise, "photon": self.photon}
 
     def describe(self) -> dict[str, Any]:
-        """Return the operator as plain values for a model file: those of ``A`` and the record."""
+        """Return the values of ``A`` and the record."""
         return self.of.describe() | self.recorded

@@ -1,4 +1,4 @@
-"""The operator of models that learn without pairs: the network does not know how its input came about."""
+"""The operator of models that learn without pairs and do not know how their input came about."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Blind(Unconstrained):
     Parameters
     ----------
     of : ForwardOperator
-        The operator that made the low-resolution images. It makes further ones for measurements, and says how well
-        members reproduce their input. The network and its base image depend on its scale alone.
+        The operator that made the low-resolution images. Measurements use it; the network and its base image depend on
+        its scale alone.
     blur, noise, photon : float
         See `Unconstrained`.
     """
@@ -31,7 +31,7 @@ class Blind(Unconstrained):
         object.__setattr__(self, "scale", self.of.scale)  # `of` may be unconstrained itself
 
     def invert(self, y: Tensor) -> Tensor:
-        """Compute ``U y``, from `... x h x w` to `... x sh x sw`."""
+        """Compute ``U y``."""
         return resize(y, "bicubic", self.scale)
 
     @property
@@ -40,11 +40,11 @@ class Blind(Unconstrained):
         return 2
 
     def describe(self) -> dict[str, Any]:
-        """Return the operator as plain values for a model file."""
+        """Return plain values for a model file."""
         return {"kernel": "blind", "of": self.of.describe()} | self.recorded
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Make the operator from the values that `describe` returned."""
+        """Make the operator from `describe`'s values."""
         values = {name: value for name, value in plain.items() if name not in ("kernel", "of")}
         return cls(from_description(plain["of"]), **values)

@@ -41,19 +41,18 @@ def airy(
     Parameters
     ----------
     scale : int
-        High-resolution pixels per low-resolution pixel along each axis; 1 only blurs.
+        Scale factor; 1 only blurs.
     na : float
         Numerical aperture.
     wavelength, pixel : float
-        Wavelength of the light, and side of a high-resolution pixel in the object, in the same unit. Pixels
-        above ``wavelength / (4 na)`` undersample the image that the aperture forms; the part of the transfer
-        function below their Nyquist frequency is used.
+        Wavelength, and side of a high-resolution pixel in the object, in the same unit. Pixels above
+        ``wavelength / (4 na)`` undersample the aperture's image; the transfer function below their Nyquist frequency is
+        used.
     sharp_na : float, optional
-        Numerical aperture at which the high-resolution image was itself recorded, above `na`. The operator then
-        leads from one aperture to the other, for example from NA 0.7 to NA 0.3. By default the high-resolution
-        image is the scene.
+        Numerical aperture, above `na`, at which the high-resolution image was itself recorded. The operator then leads
+        from one aperture to the other, such as from NA 0.7 to 0.3. By default that image is the scene.
     regularisation : float
-        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Airy`.
+        Ratio of the variance of noise to that of the image; see `bayesr.observe.Airy`.
 
     Raises
     ------
@@ -69,12 +68,12 @@ def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARI
     Parameters
     ----------
     psf : array
-        The point-spread function at high-resolution pixels, `rows x columns`, both odd and at most 65, with its
-        origin in the central pixel. It is normalised to sum to one.
+        Values at high-resolution pixels, `rows x columns`, both odd and at most 65; the origin is the central pixel.
+        They are normalised to sum to one.
     scale : int
-        High-resolution pixels per low-resolution pixel along each axis.
+        Scale factor.
     regularisation : float
-        Ratio of the variance of the noise to that of the image; see `bayesr.observe.Measured`.
+        Ratio of the variance of noise to that of the image; see `bayesr.observe.Measured`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The posterior of the width of the point-spread function and of the noise, given pairs of images."""
+"""The posterior of point-spread width and noise, given pairs of images."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Doubles = NDArray[np.float64]
 
 _PIXELS = 10_000
-"""Largest number of low-resolution pixels to compare; more would make the posterior narrower than the model allows."""
+"""Most low-resolution pixels to compare; more would make the posterior narrower than the model allows."""
 _INSIDE = 16
-"""Smallest side in low-resolution pixels that must remain inside the border."""
+"""Smallest side inside the border, in low-resolution pixels."""
 
 
 def fit(
@@ -41,37 +41,36 @@ def fit(
 
     The model is ``y = A(w) x + n`` with ``n ~ N(0, s^2)`` in every pixel, the sampler the No-U-Turn sampler. The prior
     of ``log w`` is normal with standard deviation 1 around half a low-resolution pixel (Airy: one and a half),
-    truncated to the widths considered. The prior of ``log s`` is normal with standard deviation 2 around a twentieth
-    of the standard deviation of the low-resolution images.
+    truncated to the widths considered; that of ``log s`` is normal with standard deviation 2 around a twentieth of the
+    low-resolution images' standard deviation.
 
     Parameters
     ----------
     low : array or sequence of arrays
         Low-resolution images, each `... x h x w`. Leading axes (bands, scenes) share width and noise.
     high : array or sequence of arrays
-        The high-resolution images of the same scenes, `... x sh x sw`, registered and in the same units.
-        Low-resolution pixel 0 covers high-resolution pixels 0 to s - 1.
+        High-resolution images of the same scenes, `... x sh x sw`, registered and in the same units. Low-resolution
+        pixel 0 covers high-resolution pixels 0 to s - 1.
     psf : {"gaussian", "airy"}
-        The family of functions: `observe.gaussian` with width sigma, or `observe.airy` with width
-        ``0.61 wavelength / NA``.
+        `observe.gaussian` with width sigma, or `observe.airy` with width ``0.61 wavelength / NA``.
     widest : float, optional
-        The largest width considered, in high-resolution pixels. The default is 2 low-resolution pixels (Airy: 4), and
-        at least 4 high-resolution pixels. A border of 5 (Airy: 4) such widths is left out, because pixels beyond the
-        image are unknown.
+        Largest width considered, in high-resolution pixels; by default 2 low-resolution pixels (Airy: 4), at least 4
+        high-resolution ones. A border of 5 (Airy: 4) such widths is left out, because pixels beyond the image are
+        unknown.
     level : float
         Level of the credible intervals, in (0, 1).
     draws : int
-        Number of draws from the posterior, at least 100.
+        Number of draws, at least 100.
     seed : int
-        Seed of the sampler. The caller's random state does not change.
+        Seed of the sampler; the caller's random state does not change.
 
     Returns
     -------
     Dataset
         ``psf_width`` (high-resolution pixels) and ``noise`` (units of the images) along `draw`. Attributes:
         ``psf_width_interval`` and ``noise_interval``, the central intervals at ``level``; ``r_hat`` and ``n_eff``, the
-        worse of the two variables; ``divergences``; ``scale``, ``psf``, ``seed``; ``pixels``, the number of pixels
-        compared. `observe.fitted` makes an operator of it.
+        worse of the two variables; ``divergences``; ``scale``, ``psf``, ``seed``; ``pixels``, the number compared.
+        `observe.fitted` makes an operator of it.
 
     Raises
     ------
@@ -84,9 +83,9 @@ def fit(
 
     Notes
     -----
-    At most 10,000 low-resolution pixels around the centres of the images are compared. The intervals rely on the
-    model: they are too narrow if the noise grows with the signal, if the point-spread function has another shape, or
-    if the images are shifted against each other by a tenth of a pixel.
+    At most 10,000 low-resolution pixels around the images' centres are compared. The intervals are too narrow if noise
+    grows with the signal, if the point-spread function has another shape, or if images are shifted against each other
+    by a tenth of a pixel.
 
     References
     ----------
@@ -143,8 +142,8 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
     Returns
     -------
     ForwardOperator
-        `observe.gaussian` or `observe.airy`. For a Gaussian that is too wide for an exact inverse, it is a Fourier
-        operator: the variances of its pixel and its point-spread function add up to that of the Gaussian.
+        `observe.gaussian` or `observe.airy`; for a Gaussian too wide for an exact inverse, a Fourier operator: the
+        variances of its pixel and point-spread function add up to the Gaussian's.
     """
     scale, width = int(posterior.attrs["scale"]), float(posterior["psf_width"].mean())
     options = {} if regularisation is None else {"regularisation": regularisation}

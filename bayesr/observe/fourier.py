@@ -1,9 +1,9 @@
 """Convolution with any point-spread function by the FFT, and its Tikhonov inverse.
 
 ``A = D H``: ``H`` convolves with the point-spread function under mirrored borders, and ``D`` takes the mean over
-`s x s` pixels, as the pixels of a detector do. ``A^T (A A^T + l)^-1`` needs an inverse at low resolution only. In the
-Fourier basis of the mirrored image, ``A A^T`` is diagonal: with ``g = h * d``, the point-spread function convolved
-with the pixel, its eigenvalues are the Fourier transform of the autocorrelation of g at multiples of `s` pixels.
+`s x s` pixels, as detectors do. ``A^T (A A^T + l)^-1`` needs an inverse at low resolution only. In the Fourier basis of
+the mirrored image, the eigenvalues of ``A A^T`` are the Fourier transform of the autocorrelation of ``g = h * d``, the
+point-spread function convolved with the pixel, at multiples of `s` pixels.
 """
 
 from __future__ import annotations
@@ -31,20 +31,18 @@ _TAIL = 1e-5
 class Fourier(ForwardOperator):
     """``A = D H`` with ``A+ = A^T (A A^T + l)^-1``, ``l = regularisation / s^2``.
 
-    The largest eigenvalue of ``A A^T`` is ``1 / s^2``; its eigenvectors are constant images. The regularisation is
-    therefore the fraction by which ``A+`` shrinks constants. With the ratio of the variance of the noise to that of
-    the image, ``A+`` is the best linear estimator for a white scene. Members that are made consistent with `y`
-    reproduce it approximately: the operator is not exact.
+    The largest eigenvalue of ``A A^T``, that of constant images, is ``1 / s^2``. The regularisation is therefore the
+    fraction by which ``A+`` shrinks constants. As ratio of the variance of noise to that of the image, it makes ``A+``
+    the best linear estimator for a white scene. Members reproduce `y` approximately: the operator is not exact.
 
-    The inverse is computed for the mirrored image. It equals ``A^T (A A^T + l)^-1`` of the image itself if the
-    point-spread function is symmetric under both reflections. Otherwise it differs near borders, within the extent
-    of the point-spread function.
+    The inverse is that of the mirrored image. Unless the point-spread function is symmetric under both reflections, it
+    differs near borders, within that function's extent.
 
     References
     ----------
     J. W. Goodman, "Introduction to Fourier Optics", chapter 6. A. N. Tikhonov, "Solution of incorrectly formulated
     problems and the regularization method", 1963. N. Zhao et al., "Fast single image super-resolution using a new
-    analytical solution for l2-l2 problems", 2016, doi:10.1109/TIP.2016.2567075, for aliases in the Fourier domain.
+    analytical solution for l2-l2 problems", 2016, doi:10.1109/TIP.2016.2567075(aliases).
     """
 
     regularisation: float
@@ -54,7 +52,7 @@ class Fourier(ForwardOperator):
         """Return the point-spread function at high-resolution pixels, `odd x odd`, with sum one."""
 
     def observe(self, x: Tensor) -> Tensor:
-        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
+        """Compute ``A x``."""
         s = self.scale
         y: Tensor = self._convolve(_floating(x)).unflatten(-1, (-1, s)).unflatten(-3, (-1, s)).mean((-3, -1))
         return y
@@ -69,7 +67,7 @@ class Fourier(ForwardOperator):
         return self._convolve(u.repeat_interleave(s, -2).repeat_interleave(s, -1) / s**2, transposed=True)
 
     def _convolve(self, x: Tensor, transposed: bool = False) -> Tensor:
-        """Compute ``H x`` or ``H^T x``; only the extent of the kernel is mirrored, which costs less than all of `x`."""
+        """Compute ``H x`` or ``H^T x``; only the kernel's extent is mirrored, to save time."""
         height, width = x.shape[-2:]
         margins = tuple(size // 2 for size in self.kernel().shape)
         whole = tuple(_fast(size + 2 * margin) for size, margin in zip((height, width), margins, strict=True))
@@ -80,11 +78,11 @@ class Fourier(ForwardOperator):
 
     @property
     def reach(self) -> int:
-        """Distance in low-resolution pixels beyond which the weights of ``A+`` and ``A+ A`` sum to less than 1e-5."""
+        """Low-resolution pixels beyond which the weights of ``A+`` and ``A+ A`` sum to less than 1e-5."""
         return _reach(self)
 
     def _check(self) -> None:
-        """Refuse invalid parameters when the operator is made, before any work."""
+        """Refuse invalid parameters."""
         if self.scale < 1:
             raise InvalidObservation(f"The scale must be at least 1, not {self.scale}.")
         if not 0 < self.regularisation < math.inf:
@@ -96,7 +94,7 @@ class Fourier(ForwardOperator):
 
 
 def _floating(image: Tensor) -> Tensor:
-    """Convert the image to a type that the FFT supports."""
+    """Convert to a type that the FFT supports."""
     return image if image.dtype == torch.float64 else image.float()
 
 
@@ -119,7 +117,7 @@ def _mirrored(x: Tensor, before: tuple[int, ...], whole: tuple[int, ...]) -> Ten
 
 
 def _wrapped(kernel: Doubles, shape: tuple[int, ...]) -> Tensor:
-    """Place the kernel around the first pixel of a periodic image; tiny images wrap it more than once."""
+    """Place the kernel around the first pixel of a periodic image; tiny images wrap it repeatedly."""
     wrapped = np.zeros(shape)
     rows, columns = (np.arange(side) - side // 2 for side in kernel.shape)
     np.add.at(wrapped, (rows[:, None] % shape[0], columns[None] % shape[1]), kernel)
@@ -128,7 +126,7 @@ def _wrapped(kernel: Doubles, shape: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _transfer(operator: Fourier, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Compute the transfer function of the kernel for periodic images of this shape."""
+    """Compute the kernel's transfer function for periodic images."""
     with torch.inference_mode(False):  # tensors cached while sampling must serve training later
         transfer: Tensor = torch.fft.rfft2(_wrapped(operator.kernel(), shape))
         return transfer.to(device, torch.complex128 if dtype == torch.float64 else torch.complex64)
@@ -136,7 +134,7 @@ def _transfer(operator: Fourier, shape: tuple[int, ...], device: torch.device, d
 
 @lru_cache(maxsize=64)
 def _normal(operator: Fourier, height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Compute the eigenvalues of ``(A A^T + l)^-1``, which are real because an autocorrelation is symmetric."""
+    """Compute the eigenvalues of ``(A A^T + l)^-1``, real because autocorrelations are symmetric."""
     with torch.inference_mode(False):
         eigenvalues: Tensor = torch.fft.rfft2(_wrapped(_autocorrelation(operator), (2 * height, 2 * width))).real
         return (1 / (eigenvalues + operator.regularisation / operator.scale**2)).to(device, dtype)
@@ -144,7 +142,7 @@ def _normal(operator: Fourier, height: int, width: int, device: torch.device, dt
 
 @lru_cache(maxsize=64)
 def _autocorrelation(operator: Fourier) -> Doubles:
-    """Compute ``sum_p g(p) g(p + s i)`` of ``g = h * d`` for all low-resolution offsets `i` where it is not zero."""
+    """Compute ``sum_p g(p) g(p + s i)`` of ``g = h * d`` for all low-resolution offsets `i`."""
     s, kernel = operator.scale, operator.kernel()
     sides = [2 * (side + s) for side in kernel.shape]
     transfer = np.fft.rfft2(kernel, sides) * np.fft.rfft2(np.full((s, s), 1 / s**2), sides)

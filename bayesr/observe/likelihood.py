@@ -1,9 +1,8 @@
-"""The posterior density of the width of a point-spread function and of the noise, and its sampler.
+"""The posterior density of point-spread width and noise, and its sampler.
 
-``y = A(w) x + n``, ``n ~ N(0, s^2)`` has the likelihood ``s^-N exp(-S(w) / 2 s^2)`` with ``S(w) = |y - A(w) x|^2``.
-The images enter through ``S`` only, a function of one number. It is computed once at the nodes of a Chebyshev
-polynomial over the widths where the posterior is large. A step of the sampler then takes microseconds for images of
-any size.
+``y = A(w) x + n``, ``n ~ N(0, s^2)`` has the likelihood ``s^-N exp(-S(w) / 2 s^2)`` with ``S(w) = |y - A(w) x|^2``. The
+images enter through ``S`` only, which is computed once, at the nodes of a Chebyshev polynomial over the widths where
+the posterior is large. A step of the sampler then takes microseconds for any images.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
 Doubles = NDArray[np.float64]
 
 _NODES = 33
-"""Number of nodes of the Chebyshev polynomial."""
+"""Nodes of the Chebyshev polynomial."""
 _WARMUP, _ACCEPTED = 50, 0.7
-"""Number of steps in which the sampler adapts its step size, and its target acceptance rate."""
+"""Steps in which the sampler adapts its step size, and its target acceptance rate."""
 _DEEP = 50.0
-"""Largest difference of log-likelihood from its peak for widths that are considered."""
+"""Largest drop of the log-likelihood from its peak at the widths considered."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Misfit:
         self._pairs = [(y, x.shape, np.fft.rfft2(x)) for y, x in pairs]
 
     def __call__(self, width: float) -> float:
-        # The rounding of float32 is a lower bound of the noise; it keeps the logarithm finite.
+        # Float32 rounding bounds the noise from below, and keeps the logarithm finite.
         total = self.pixels * (1e-8 * self.spread) ** 2
         for y, shape, transformed in self._pairs:
             low = np.fft.irfft2(transformed * self._transfer(width, shape), shape)[:: self.scale, :: self.scale]
@@ -78,7 +77,7 @@ class Misfit:
         return total
 
     def _transfer(self, width: float, shape: tuple[int, ...]) -> NDArray[np.complex128]:
-        """Compute the transfer function of low-resolution pixel 0 for a periodic image; only borders are periodic."""
+        """Compute the transfer function of low-resolution pixel 0 for a periodic image."""
         s = self.scale
         steps = [(np.arange(size) + size // 2) % size - size // 2 for size in shape]
         if self.psf == "gaussian":
@@ -108,7 +107,7 @@ class Posterior:
         self.root = torch.from_numpy(vectors / np.sqrt(values))
 
     def minus_log(self, u: float, noise: float) -> tuple[float, tuple[float, float]]:
-        """Compute the value and its gradient as plain numbers; an autograd graph would cost more than that."""
+        """Compute value and gradient as plain numbers; an autograd graph would cost more."""
         u = min(max(u, -300.0), 300.0)
         t, sine = math.tanh(u), 1 / math.cosh(u)  # cosine and sine of the Chebyshev polynomials' angle
         angles = self.order * math.acos(t)
@@ -121,7 +120,7 @@ class Posterior:
         return value, (by_u, self.pixels - squares + away[1] / 4)
 
     def potential(self, z: Tensor) -> Tensor:
-        """Compute `minus_log`, differentiably, of two variables that are approximately standard normal."""
+        """Compute `minus_log` differentiably, of two variables that are nearly standard normal."""
         value: Tensor = _Potential.apply(torch.from_numpy(self.peak) + self.root @ z, self)  # type: ignore[no-untyped-call]
         return value
 
@@ -161,7 +160,7 @@ class _Potential(torch.autograd.Function):
 
 
 def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
-    """Return centre, half width and Chebyshev coefficients of ``log S`` over the log widths that are likely."""
+    """Return centre, half width and Chebyshev coefficients of ``log S`` over likely log widths."""
     low, high = math.log(family.least), math.log(misfit.widest)
     while True:
         grid = np.linspace(low, high, _NODES)
@@ -183,7 +182,7 @@ def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
 
 
 def sampled(posterior: Posterior, draws: int, seed: int) -> tuple[dict[str, Doubles], dict[str, Any]]:
-    """Draw width and noise by the No-U-Turn sampler, and return them with its diagnostics."""
+    """Return draws of width and noise by the No-U-Turn sampler, and its diagnostics."""
     from pyro.infer import MCMC, NUTS  # start-up time
 
     kernel = NUTS(

@@ -1,4 +1,4 @@
-"""Point-spread functions as forward operators: diffraction at a circular aperture, and measured functions."""
+"""Forward operators with the point-spread function of a circular aperture, or a measured one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bayesr.observe.registry import register
 Doubles = NDArray[np.float64]
 
 _WIDEST = 96
-"""Largest radius of an Airy function in high-resolution pixels; larger values probably come from mixed-up units."""
+"""Largest radius of an Airy function in high-resolution pixels; beyond it, units are probably mixed up."""
 _LARGEST = 65
 """Largest side of a measured point-spread function in pixels; a model file stores it as plain numbers."""
 
@@ -30,10 +30,9 @@ class Airy(Fourier):
     """Incoherent imaging through a circular aperture: a diffraction-limited microscope or telescope.
 
     The transfer function is ``T(v) = 2/pi (arccos v - v sqrt(1 - v^2))`` with ``v = f wavelength / (2 NA)``. With
-    `sharp_na` it is the quotient of the transfer functions of the two apertures. The Airy function extends to
-    infinity. To allow tiles, it is tapered to zero by ``cos^2`` between 2 and 4 Airy radii
-    (``0.61 wavelength / NA``), which contain 91% and 96% of its light. The taper smooths the peak of the transfer
-    function: the error is at most 0.06, at the lowest frequencies.
+    `sharp_na` it is the quotient of those of the two apertures. To allow tiles, the infinite Airy function is tapered
+    to zero by ``cos^2`` between 2 and 4 Airy radii (``0.61 wavelength / NA``), which contain 91% and 96% of its light.
+    The taper changes the transfer function by at most 0.06, at the lowest frequencies.
 
     Parameters
     ----------
@@ -42,8 +41,8 @@ class Airy(Fourier):
 
     References
     ----------
-    J. W. Goodman, "Introduction to Fourier Optics", section 6.3. H. H. Hopkins, "The frequency response of a
-    defocused optical system", 1955, doi:10.1098/rspa.1955.0158.
+    J. W. Goodman, "Introduction to Fourier Optics", section 6.3. H. H. Hopkins, "The frequency response of a defocused
+    optical system", 1955, doi:10.1098/rspa.1955.0158.
     """
 
     scale: int
@@ -83,20 +82,19 @@ class Airy(Fourier):
         return tapered_airy(self.na, self.wavelength, self.pixel, self.sharp_na)
 
     def describe(self) -> dict[str, Any]:
-        """Return the operator as plain values for a model file."""
+        """Return plain values for a model file."""
         return {"kernel": "airy"} | super().describe()
 
 
 @register("measured")
 @dataclass(frozen=True)
 class Measured(Fourier):
-    """Blur with a point-spread function that was measured, for example from beads or slanted edges.
+    """Blur with a measured point-spread function, for example from beads or slanted edges.
 
     Parameters
     ----------
     psf : tuple of tuples of float
-        Values at high-resolution pixels, row by row. Both sides are odd and at most 65; the origin is the central
-        pixel.
+        Rows of values, as in `bayesr.observe.measured`.
     scale, regularisation
         See `bayesr.observe.measured`.
     """
@@ -130,12 +128,12 @@ class Measured(Fourier):
         return _normalised(self.psf)
 
     def describe(self) -> dict[str, Any]:
-        """Return the operator as plain values for a model file."""
+        """Return plain values for a model file."""
         return {"kernel": "measured"} | super().describe() | {"psf": [list(row) for row in self.psf]}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Make the operator from the values that `describe` returned."""
+        """Make the operator from `describe`'s values."""
         values = {name: value for name, value in plain.items() if name != "kernel"}
         return cls(**values | {"psf": tuple(map(tuple, values["psf"]))})  # JSON turns tuples into lists
 

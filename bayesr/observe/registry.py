@@ -1,4 +1,4 @@
-"""The registry of forward operators: the class that reads the description of each kernel."""
+"""The registry of forward operators: the class that reads each kernel's description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RECORDED = ("blur", "noise", "photon")
 def register(*kernels: str) -> Callable[[Operator], Operator]:
     """Register a class of operators under the names that its descriptions give as ``kernel``: a class decorator.
 
-    `from_description` then passes descriptions with these names to the class's `from_plain`.
+    Its `from_plain` then reads descriptions with these names.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def from_description(description: Mapping[str, Any]) -> ForwardOperator:
     Parameters
     ----------
     description : mapping
-        Plain values, as a model file holds them. A description with ``noise`` is that of an unconstrained operator.
+        Plain values, as in a model file. With ``noise`` the operator is unconstrained.
 
     Raises
     ------
     InvalidObservation
-        For a kernel that is not registered, and for values that its operator refuses.
+        For an unregistered kernel, and for values that its operator refuses.
     TypeError
         For values that its operator does not have.
     """

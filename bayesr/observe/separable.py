@@ -1,7 +1,7 @@
 """Separable operators: blur along each axis followed by decimation, with an exact pseudo-inverse.
 
-A separable operator acts as ``A x = R_h x R_w^T`` with two banded matrices. Its pseudo-inverse is
-``A+ y = R_h^+ y R_w^+^T`` with ``R+ = R^T (R R^T)^-1``: exact, differentiable, and a few matrix products.
+``A x = R_h x R_w^T`` with banded matrices has the exact, differentiable pseudo-inverse ``A+ y = R_h^+ y R_w^+^T``,
+``R+ = R^T (R R^T)^-1``: a few matrix products.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CLIPPING_REACH = 8
 
 
 def _bicubic(t: NDArray[np.float64], scale: int, sigma: float) -> NDArray[np.float64]:
-    """Evaluate Keys' cubic (a = -1/2) stretched by the scale, the antialiased bicubic of MATLAB's imresize."""
+    """Evaluate Keys' cubic (a = -1/2) stretched by the scale."""
     u = np.abs(t) / scale
     near = 1.5 * u**3 - 2.5 * u**2 + 1
     far = -0.5 * u**3 + 2.5 * u**2 - 4 * u + 2
@@ -55,14 +55,14 @@ _KERNELS: dict[str, Callable[[NDArray[np.float64], int, float], NDArray[np.float
 
 @lru_cache(maxsize=64)
 def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the 1-D operator, `size x scale*size`, and its pseudo-inverse, `scale*size x size`."""
+    """Return ``R`` and ``R+``."""
     big = size * scale
     radius = math.ceil({"bicubic": 2 * scale, "gaussian": 5 * sigma, "box": scale / 2}[kernel])
     rows = np.arange(size)[:, None]
     centre = (rows + 0.5) * scale - 0.5
     columns = np.floor(centre).astype(int) + np.arange(-radius, radius + 2)[None]
     weights = _KERNELS[kernel](columns - centre, scale, sigma)
-    # Borders are mirrored with the edge pixel repeated; tiny images are mirrored more than once.
+    # Borders are mirrored with the edge pixel repeated; tiny images more than once.
     mirrored = columns % (2 * big)
     mirrored = np.where(mirrored < big, mirrored, 2 * big - 1 - mirrored)
     matrix = np.zeros((size, big))
@@ -84,28 +84,26 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
 class Separable(ForwardOperator):
     """A separable forward operator: blur with a 1-D kernel along each axis, then decimation.
 
-    ``A x = R_h x R_w^T``, where the rows of ``R`` are normalised to sum to one and borders are mirrored.
+    ``A x = R_h x R_w^T``; rows of ``R`` sum to one, and borders are mirrored.
 
     Parameters
     ----------
     kernel : {"bicubic", "gaussian", "box"}
-        ``bicubic`` is Keys' cubic (a = -1/2) stretched by the scale, as in MATLAB's ``imresize``;
-        ``gaussian`` has standard deviation `sigma`; ``box`` averages `scale x scale` pixels.
+        ``bicubic`` is Keys' cubic (a = -1/2) stretched by the scale, as in MATLAB's ``imresize``; ``gaussian`` has
+        standard deviation `sigma`; ``box`` averages `scale x scale` pixels.
     scale : int
-        High-resolution pixels per low-resolution pixel along each axis, at least 1.
+        Scale factor, at least 1.
     sigma : float
-        Standard deviation of the Gaussian in high-resolution pixels; ignored for the other kernels.
+        Standard deviation of the Gaussian in high-resolution pixels.
 
     Raises
     ------
     InvalidObservation
-        For an unknown kernel, a scale below 1, a Gaussian without positive `sigma`, and an
-        operator that is too ill-conditioned for an exact pseudo-inverse.
+        For an unknown kernel, a scale below 1, a Gaussian without positive `sigma`, and an ill-conditioned ``R R^T``.
 
     References
     ----------
-    R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981,
-    doi:10.1109/TASSP.1981.1163711.
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", 1981, doi:10.1109/TASSP.1981.1163711.
     """
 
     kernel: str = "bicubic"
@@ -126,31 +124,31 @@ class Separable(ForwardOperator):
         return _matrices(self.kernel, self.scale, self.sigma, size)
 
     def observe(self, x: Tensor) -> Tensor:
-        """Compute ``A x``, from `... x sh x sw` to `... x h x w`."""
+        """Compute ``A x``."""
         rows, columns = self._axes(x, self.scale)
         return rows.forward.down(columns.forward.across(x))
 
     def invert(self, y: Tensor) -> Tensor:
-        """Compute ``A+ y``, the high-resolution image of least norm that is consistent with `y`."""
+        """Compute ``A+ y``, the consistent image of least norm."""
         rows, columns = self._axes(y)
         return rows.back.down(columns.back.across(self._normalised(y)))
 
     def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute ``A+ y + P x`` in the memory of `x`: the image nearest to `x` that is consistent with `y`."""
+        """Compute ``A+ y + P x``, the nearest consistent image, in the memory of `x`."""
         return self._add_inverse_(x, y - self.observe(x))
 
     def _axes(self, image: Tensor, scale: int = 1) -> tuple[_Axis, _Axis]:
-        """Return the operator along rows and columns of an image whose pixels are `scale` times smaller."""
+        """Return the operator along both axes of an image with `scale` times smaller pixels."""
         height, width = (size // scale for size in image.shape[-2:])
         return tuple(_axis(self, size, image.device, image.dtype) for size in (height, width))  # type: ignore[return-value]
 
     def _normalised(self, y: Tensor) -> Tensor:
-        """Compute ``(A A^T)^-1 y``; at low resolution, products cost little."""
+        """Compute ``(A A^T)^-1 y``."""
         rows, columns = self._axes(y)
         return rows.normal.down(columns.normal.across(y))
 
     def _add_inverse_(self, x: Tensor, y: Tensor, to: Tensor | None = None) -> Tensor:
-        """Compute ``x + A+ y`` into `to` or the memory of `x`; memory traffic dominates the time of sampling."""
+        """Compute ``x + A+ y`` into `to` or `x`; memory traffic dominates the time of sampling."""
         rows, columns = self._axes(y)
         across = columns.back.across(self._normalised(y)).reshape(-1, y.shape[-2], x.shape[-1])
         to = x if to is None else to
@@ -160,24 +158,20 @@ class Separable(ForwardOperator):
     def clip_consistently_(self, x: Tensor, y: Tensor, low: float, high: float, passes: int = 3) -> Tensor:
         """Clip consistent images to bounds and keep them consistent.
 
-        Search for `u` at low resolution such that ``x' = clip(x + A+ u)`` has ``A x' = y``. Then ``x'`` is the nearest
-        image inside [`low`, `high`], and `u` is its dual variable. Every pass adds ``2.1 e + 0.2 (u - u_before)`` to
-        `u`, with ``e = y - A x'``. With this over-relaxation and momentum, three passes are as accurate as seven that
-        alternate between clipping and projection. Where `y` itself is saturated the truth may lie out of bounds, so
-        there only errors that point back inside count. Images without a pixel out of bounds are returned unchanged;
-        the memory of others is overwritten.
+        Search for `u` at low resolution such that ``x' = clip(x + A+ u)`` has ``A x' = y``: then ``x'`` is the nearest
+        image inside [`low`, `high`], and `u` its dual variable. Every pass adds ``2.1 e + 0.2 (u - u_before)`` to `u`,
+        with ``e = y - A x'``. So three passes are as accurate as seven alternations of clipping and projection. Where
+        `y` is saturated the truth may lie out of bounds, so only errors that point back inside count. Images inside the
+        bounds are returned unchanged; the memory of others is overwritten.
 
         Parameters
         ----------
-        x : Tensor
-            Images of shape `n x band x sh x sw` with ``A x = y``.
-        y : Tensor
-            The low-resolution image, `band x h x w`.
+        x, y : Tensor
+            Images `n x band x sh x sw` with ``A x = y``, and the low-resolution image, `band x h x w`.
         low, high : float
             The bounds.
         passes : int
-            The number of passes. It is fixed so that the influence of a pixel has a fixed reach; `clipping_reach`
-            holds for three.
+            Number of passes, fixed so that a pixel's influence has a fixed reach; `clipping_reach` holds for three.
         """
         least, most = torch.aminmax(x)
         if least >= low and most <= high:
@@ -193,7 +187,7 @@ class Separable(ForwardOperator):
         return inside
 
     def null_space_variance(self, height: int, width: int) -> Tensor:
-        """Return ``diag(P)``, `s*height x s*width`: the fraction of the variance of white noise that ``P`` keeps."""
+        """Return ``diag(P)``, `s*height x s*width`."""
         rows, columns = (
             torch.from_numpy(np.einsum("ij,ji->i", inverse, matrix))
             for matrix, inverse in (self.matrices(height), self.matrices(width))
@@ -207,27 +201,27 @@ class Separable(ForwardOperator):
 
     @property
     def reach(self) -> int:
-        """Distance in low-resolution pixels beyond which the weights of ``A+ A`` are below 1e-7."""
+        """Low-resolution pixels beyond which the weights of ``A+ A`` are below 1e-7."""
         return _reach(self)
 
     @property
     def clipping_reach(self) -> int:
-        """Distance in low-resolution pixels that the three passes of `clip_consistently_` add to `reach`."""
+        """What the three passes of `clip_consistently_` add to `reach`."""
         return _CLIPPING_REACH
 
     def describe(self) -> dict[str, Any]:
-        """Return the operator as plain values for a model file; `from_description` reads them back."""
+        """Return plain values for a model file."""
         plain = super().describe()
         return plain if self.kernel == "gaussian" else {name: plain[name] for name in plain if name != "sigma"}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Make the operator from the values that `describe` returned."""
+        """Make the operator from `describe`'s values."""
         return cls(**plain)  # the kernel is a parameter
 
 
 class _Axis(NamedTuple):
-    """The matrices of an operator along one axis: ``R``, ``R^T`` and ``(R R^T)^-1``."""
+    """``R``, ``R^T`` and ``(R R^T)^-1`` along one axis."""
 
     forward: Banded
     back: Banded
@@ -235,7 +229,7 @@ class _Axis(NamedTuple):
 
 
 _STEP = 16
-"""Number of low-resolution pixels in a block of rows."""
+"""Low-resolution pixels in a block of rows."""
 
 
 @lru_cache(maxsize=64)
@@ -251,7 +245,7 @@ def _axis(operator: Separable, size: int, device: torch.device, dtype: torch.dty
 
 @lru_cache(maxsize=64)
 def _reach(operator: Separable) -> int:
-    # Cached, because NumPy's threads keep spinning after a product and would slow down torch's.
+    # Cached: NumPy's threads keep spinning after a product and would slow down torch's.
     matrix, inverse = operator.matrices(96)
     weights = np.abs(inverse @ matrix)[48 * operator.scale]
     farthest = int(np.abs(np.nonzero(weights > 1e-7)[0] - 48 * operator.scale).max())

@@ -1,4 +1,4 @@
-"""The product: names, axes, units and attributes of the Dataset. It knows neither torch nor zarr."""
+"""The product: names, axes, units and attributes of the Dataset, without torch and zarr."""
 
 from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
 from bayesr.product.provenance import Provenance, extended_history, history_entry

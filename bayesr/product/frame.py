@@ -1,4 +1,4 @@
-"""The high-resolution grid of a product, and the Dataset of variables on this grid."""
+"""The high-resolution grid of a product, and the Dataset on this grid."""
 
 from __future__ import annotations
 
@@ -18,14 +18,7 @@ from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 class Frame:
     """The high-resolution grid of a product.
 
-    Attributes
-    ----------
-    y, x : Axis
-        The high-resolution axes.
-    coords : dict of str to DataArray
-        Coordinates, among them ``band`` and, for georeferenced images, ``spatial_ref``.
-    units : str or None
-        Units of the image.
+    `coords` has ``band`` and, for georeferenced images, ``spatial_ref``; `units` are those of the image.
     """
 
     y: Axis
@@ -35,7 +28,6 @@ class Frame:
 
     @property
     def bands(self) -> int:
-        """Number of bands."""
         return int(self.coords["band"].size)
 
     @property
@@ -44,22 +36,15 @@ class Frame:
         return self.bands, self.y.size, self.x.size
 
     def shape_of(self, name: str, n: int, masks: int) -> tuple[int, ...]:
-        """Return the shape of a variable, for `n` members of `masks` dropout masks."""
+        """Return a variable's shape, for `n` members of `masks` dropout masks."""
         return (*leading_shape(name, n, masks), *self.shape)
 
 
 def frame(image: xr.DataArray, scale: int) -> Frame:
-    """Return the grid with `scale` times as many pixels along both axes as an image.
+    """Return the grid with `scale` times as many pixels along both axes as an image, ``(band, y, x)``.
 
-    The coordinates are those of the image where it has any, else input pixels, with the first centre at 0.5. CRS and
-    transform are updated.
-
-    Parameters
-    ----------
-    image : DataArray
-        The low-resolution image, ``(band, y, x)``.
-    scale : int
-        Scale factor.
+    Coordinates are those of the image, if any, else input pixels, with the first centre at 0.5. CRS and transform are
+    updated.
     """
     axes = {}
     coords: dict[str, xr.DataArray] = {}
@@ -85,7 +70,7 @@ def frame(image: xr.DataArray, scale: int) -> Frame:
 
 
 def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
-    """Return the coordinate ``realization`` and, along it, the dropout ``mask`` of each member."""
+    """Return the coordinate ``realization`` and, along it, each member's dropout ``mask``."""
     numbers = np.arange(n)
     return {
         "realization": xr.DataArray(numbers, dims="realization", attrs={"standard_name": "realization"}),
@@ -94,12 +79,11 @@ def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
 
 
 def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, Any], n: int, masks: int) -> xr.Dataset:
-    """Return the product that consists of some arrays.
+    """Return the product of some arrays.
 
     Parameters
     ----------
     frame : Frame
-        The grid of the arrays.
     arrays : mapping of str to array
         NumPy or dask arrays by variable, some of `VARIABLES` and ``samples``. Other names are left out.
     attributes : mapping
@@ -126,7 +110,7 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
 
 
 def units_of(units: str | None, power: int) -> dict[str, str]:
-    """Return the attribute ``units`` of a quantity in the given power of an image's units, if they are known."""
+    """Return the attribute ``units`` of a quantity in a power of the image's units, if they are known."""
     if power == 0:
         return {"units": "1"}
     if units is None:
@@ -140,7 +124,7 @@ def require(ds: xr.Dataset, *names: str) -> None:
     Raises
     ------
     InvalidProduct
-        When one of them is missing.
+        When one is missing.
     """
     lacking = [name for name in names if name not in ds]
     if lacking:
@@ -151,7 +135,7 @@ def require(ds: xr.Dataset, *names: str) -> None:
 
 
 def attribute(ds: xr.Dataset, name: str) -> Any:
-    """Return one attribute that a product must have; `Provenance` reads all of them.
+    """Return an attribute that a product must have; `Provenance` reads all of them.
 
     Raises
     ------
@@ -168,7 +152,7 @@ def attribute(ds: xr.Dataset, name: str) -> Any:
 
 
 def value_range_of(ds: xr.Dataset) -> tuple[float, float]:
-    """Return the values of the image that the network sees as 0 and 1.
+    """Return the image's values that the network sees as 0 and 1.
 
     Raises
     ------

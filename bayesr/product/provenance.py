@@ -1,4 +1,4 @@
-"""The provenance of a product: everything that is needed to draw it again, as attributes of the Dataset."""
+"""The provenance of a product: what is needed to draw it again, as attributes of the Dataset."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Provenance:
     Attributes
     ----------
     model, model_sha256 : str
-        Name of the model, and checksum of its weights.
+        The model's name, and checksum of its weights.
     input_sha256 : str
         Checksum of the low-resolution image.
     scale : int
-        Scale factor: high-resolution pixels per low-resolution pixel along an axis.
+        Scale factor.
     n, masks : int
         Number of members and of dropout masks.
     seed : int
     level : float
         Level of the interval, in (0, 1).
     value_range : (float, float)
-        Values of the image that the network sees as 0 and 1.
+        The image's values that the network sees as 0 and 1.
     quantisation_step : float
-        1 for integer images, 0 for others, NaN where it was not recorded; the attribute ``quantum``.
+        1 for integer images, 0 for others, NaN if not recorded; the attribute ``quantum``.
     observation : mapping
         Description of the forward operator.
     engine : mapping
-        ``tile``, the side of a tile in low-resolution pixels, ``device``, and versions of what ran the network.
+        ``tile``, a tile's side in low-resolution pixels, ``device``, and versions of what ran the network.
     calibration_source : str
         The images that the model was calibrated on.
     input : mapping
@@ -72,22 +72,21 @@ class Provenance:
 
     @property
     def tile(self) -> int:
-        """Side of a tile, in low-resolution pixels."""
+        """A tile's side in low-resolution pixels."""
         return int(self.engine["tile"])
 
     @property
     def device(self) -> str:
-        """The device that the network ran on."""
         return str(self.engine["device"])
 
     @property
     def nodata(self) -> float | None:
-        """The value of missing pixels that was given, if any."""
+        """The given value of missing pixels, if any."""
         nodata: float | None = self.input["nodata"]
         return nodata
 
     def attrs(self) -> dict[str, Any]:
-        """Return the attributes of the Dataset: strings, numbers and lists of numbers."""
+        """Return the Dataset's attributes: strings, numbers and lists of numbers."""
         return {
             "history": self.history,
             "bayesr_version": self.bayesr_version,
@@ -112,8 +111,7 @@ class Provenance:
     def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
         """Read the attributes of a product.
 
-        Attributes that only describe, such as ``history``, may be missing; so may ``quantum``, which older products
-        lack and which is 0 then.
+        Attributes that only describe, such as ``history``, may be missing; so may ``quantum``, which is NaN then.
 
         Raises
         ------
@@ -159,11 +157,11 @@ class Provenance:
 
 
 def history_entry(call: str) -> str:
-    """Return the line of the attribute ``history`` for a call: time in UTC, version, call."""
+    """Return the line of ``history`` for a call: time in UTC, version, call."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{now} bayesr {__version__}: {call}"
 
 
 def extended_history(attrs: Mapping[Any, Any], call: str) -> str:
-    """Return the ``history`` of attributes with one more line, for a call."""
+    """Return ``history`` with one more line, for a call."""
     return "\n".join(filter(None, [attrs.get("history"), history_entry(call)]))

@@ -1,4 +1,4 @@
-"""The variables of a product: their names, units and leading axes."""
+"""The variables of a product: names, units and leading axes."""
 
 from __future__ import annotations
 
@@ -28,41 +28,28 @@ VARIABLES: dict[str, tuple[int, str, str | None]] = {
 }
 
 MAPS = tuple(VARIABLES)
-"""The variables that are one map per band: all but the members."""
+"""Variables with one map per band: all but the members."""
 
 SAMPLES = "samples"
-"""The members themselves."""
 
 MASK_MEANS = "mask_means"
 """Deviations of the means of dropout masks from the mean, in network units.
 
-Stores hold them beside the product, since more members cannot be added without them. The last mask is left out: all
+Stores hold them beside the product, because adding members needs them. The last mask is left out:
 deviations sum to zero.
 """
 
 
 def leading_shape(name: str, n: int, masks: int) -> tuple[int, ...]:
-    """Return the sizes of the axes that a variable has before ``(band, y, x)``.
+    """Return the sizes of a variable's axes before ``(band, y, x)``, for `n` members of `masks` dropout masks.
 
-    Parameters
-    ----------
-    name : str
-        One of `MAPS`, `SAMPLES` or `MASK_MEANS`.
-    n : int
-        Number of members.
-    masks : int
-        Number of dropout masks.
-
-    Returns
-    -------
-    tuple of int
-        ``(n,)`` for the members, ``(masks - 1,)`` for the means of masks, ``()`` for maps.
+    These are ``(n,)`` for the members, ``(masks - 1,)`` for the means of masks, ``()`` for maps.
     """
     return {SAMPLES: (n,), MASK_MEANS: (masks - 1,)}.get(name, ())
 
 
 def bytes_per_pixel(variables: Sequence[str], n: int, masks: int) -> int:
-    """Return the bytes that variables take for each pixel and band of the product, before compression."""
+    """Return the bytes of variables for each pixel and band of the product, before compression."""
     return 4 * sum(math.prod(leading_shape(name, n, masks)) for name in variables)
 
 
@@ -74,7 +61,7 @@ def choose_variables(variables: Sequence[str] | None, keep_samples: bool | None,
     variables : sequence of str, optional
         Names that were asked for; by default all maps.
     keep_samples : bool, optional
-        Whether the members are kept; by default they are kept in memory only.
+        Whether the members are kept; by default in memory only.
     in_memory : bool
         Whether the product stays in memory.
 

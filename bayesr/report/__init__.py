@@ -22,27 +22,25 @@ def write(
 ) -> Path:
     """Write the page of a product: one self-contained HTML file of less than 8 MB.
 
-    The page shows block means of products of more than 1024 x 1024 pixels, or a `window` at full resolution. Values
-    are rounded to steps that the page states. Members are stored as lossy pictures, as many as there is room for.
+    It shows block means of products of more than 1024 x 1024 pixels, or a `window` at full resolution. Values are
+    rounded to steps that the page states. Members are lossy pictures, as many as there is room for.
 
     Parameters
     ----------
     product_or_store : Dataset or path
-        A product of `bayesr.sample`, in memory or opened from its store, or the path or URL of that store, which also
-        holds the low-resolution image.
+        A product of `bayesr.sample`, or the path or URL of its store, which also holds the low-resolution image.
     out : path
         The HTML file. An existing file is replaced.
     reference : path, ndarray, Tensor, PIL image or DataArray, optional
-        The ground truth, as in `bayesr.score`: the page then shows errors and the empirical coverage of intervals.
+        The ground truth, as in `bayesr.score`, to show errors and the empirical coverage of intervals.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The low-resolution image, where the product does not hold it. Its checksum must agree.
+        The low-resolution image, where the product lacks it. Its checksum must agree.
     window : pair of slice, optional
         Rows and columns in high-resolution pixels, widened to whole low-resolution pixels.
     redraw : int
-        Number of members to draw again, from the image and the model, where the product does not hold its members.
+        Number of members to draw again, from the image and the model, where the product lacks them.
     model : str, Path or Model, optional
-        The model, where its path differs from the recorded one. It is needed for members that are drawn again, and
-        for intervals at other levels.
+        The model, where its path differs from the recorded one, for members drawn again and intervals at other levels.
     progress : bool, optional
         True shows a progress bar, or plain lines without a terminal. None shows a bar on a terminal only.
 
@@ -56,7 +54,7 @@ def write(
     StoreFailed
         When the store does not exist or is not finished, or the page cannot be written.
     InvalidProduct
-        When the Dataset is not a product of `bayesr.sample`, or the image or the reference belongs to another product.
+        When the Dataset is no product, or the image or the reference belongs to another one.
     InvalidArgument, BandMismatch
         When the reference has another size or other bands, or the window is empty.
     """

@@ -107,7 +107,7 @@ def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, s
 
 
 def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
-    """Return the low-resolution image, from its store or as given; None without one, or where the product is a part."""
+    """Return the low-resolution image, given or stored; None without one, or where the product is a part."""
     if img is not None:
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
@@ -242,7 +242,7 @@ def _range(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
 
 
 def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, Any]:
-    """Return the visible part of the low-resolution image, and the side of its pixels in pixels of the page."""
+    """Return the visible low-resolution image, and the side of its pixels in pixels of the page."""
     rows, columns = (slice(part.start // scale, -(-part.stop // scale)) for part in (view.rows, view.columns))
     factor = max(1, view.factor // scale)
     values = panels.downsampled(low.data[: panels.BANDS], View(rows, columns, factor))

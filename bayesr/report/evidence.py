@@ -18,7 +18,7 @@ from bayesr.scoring.maps import REMOVED, score_intervals, score_mean, score_std
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SIDE = 4096
-"""Longest side of the part that figures are computed of; of larger products it is the middle."""
+"""Longest side of the part that figures are computed of: the middle of larger products."""
 REGIONS = 12
 """Number of regions along the longer side, in the map of the empirical coverage."""
 
@@ -51,20 +51,15 @@ class Reference:
         return cls(read_reference(ds, given, None), model)
 
     def cut(self, rows: slice, columns: slice) -> xr.DataArray:
-        """Return a window of the reference, with its original values."""
+        """Return a window of the reference."""
         return self.image.data[:, rows, columns]
 
 
 def compare(ds: xr.Dataset, truth: Reference, view: View) -> tuple[dict[str, Any], Maps]:
-    """Compare a product with a reference.
+    """Compare a product with a reference; return figures and charts, and maps.
 
-    Returns
-    -------
-    evidence : dict
-        Figures and charts.
-    maps : dict
-        ``reference``, ``state`` (`INSIDE`, `BELOW`, `ABOVE`) and ``region``, the empirical coverage in squares, of all
-        bands together.
+    The maps are ``reference``, ``state`` (`INSIDE`, `BELOW`, `ABOVE`) and ``region``, the empirical coverage in
+    squares, of all bands together.
     """
     rows, columns = (_middle(part) for part in (view.rows, view.columns))
     part = ds.isel(y=rows, x=columns)

@@ -26,26 +26,13 @@ _PLACEHOLDER = re.compile(r"\{\{(style|script|data|title|policy)(?::([\w.-]+))?\
 
 
 def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SHARED) -> str:
-    """Fill in a template and return one HTML string without external references.
+    """Fill in a template, a file in a folder ``assets``, and return one HTML string without external references.
 
-    Parameters
-    ----------
-    template : str
-        The name of a file in a folder ``assets``. Its placeholders are ``{{style}}`` for `base.css`,
-        ``{{style:NAME.css}}`` for another style, ``{{script:NAME.js}}``, ``{{data}}``, ``{{title}}`` and
-        ``{{policy}}``.
-    data : mapping
-        The data, which scripts read with ``JSON.parse(document.getElementById("data").textContent)``. NaN and
-        infinities become null, and arrays become lists.
-    title : str
-        Plain text.
-    assets : str
-        A package whose folder ``assets`` is searched first, before that of this package.
-
-    Returns
-    -------
-    str
-        Data and title are escaped: no ``<`` in them ends a script or begins an element.
+    Placeholders are ``{{style}}`` for `base.css`, ``{{style:NAME.css}}``, ``{{script:NAME.js}}``, ``{{data}}``,
+    ``{{title}}`` and ``{{policy}}``. Scripts read the data with
+    ``JSON.parse(document.getElementById("data").textContent)``; NaN and infinities become null, and arrays become
+    lists. Data and title, which is plain text, are escaped: no ``<`` in them ends a script or begins an element. The
+    folder of the package `assets` is searched before that of this one.
     """
 
     def fill(match: re.Match[str]) -> str:

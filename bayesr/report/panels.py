@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Maps = dict[str, Array]
 
 PIXELS = 1024**2
-"""Largest number of pixels that are shown at full resolution; larger products are shown as block means."""
+"""Largest number of pixels that are shown at full resolution, not as block means."""
 BYTES = 5_500_000
 """Budget of maps and members together, before base 64 adds a third: a page stays below 8 MB."""
 BANDS = 12
@@ -32,14 +32,7 @@ _COARSER = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class View:
-    """The part of a product that is shown: a window in high-resolution pixels, averaged over square blocks.
-
-    Attributes
-    ----------
-    rows, columns : slice
-    factor : int
-        Side of a block.
-    """
+    """The part of a product that is shown: a window in high-resolution pixels, in block means of side `factor`."""
 
     rows: slice
     columns: slice
@@ -52,16 +45,7 @@ class View:
 
 
 def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: int = 1) -> View:
-    """Return a view of a product, or of a window of it, with the smallest blocks that keep it within `PIXELS`.
-
-    Parameters
-    ----------
-    ds : Dataset
-    window : tuple of slice, optional
-        Rows and columns.
-    least : int
-        Smallest side of a block.
-    """
+    """Return a view within `PIXELS` of a product, or of a window, with the smallest blocks from the side `least` on."""
     rows, columns = window or (slice(0, ds.sizes["y"]), slice(0, ds.sizes["x"]))
     factor = least
     while math.prod(View(rows, columns, factor).shape) > PIXELS:
@@ -99,7 +83,7 @@ def block_means(values: Array, side: int) -> Array:
 
 
 def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
-    """Read the maps of a product in a view, of the bands that are shown, without those that are NaN everywhere."""
+    """Read the maps of the shown bands in a view, without those that are NaN everywhere."""
     found: Maps = {}
     for name in ("mean", "std", "lower", "upper", "calibration", "aleatoric", "epistemic"):
         if name in ds:
@@ -110,33 +94,12 @@ def read(ds: xr.Dataset, view: View, advance: Callable[[float], None]) -> Maps:
     return found
 
 
-# -- maps ----------------------------------------------------------------------------------------
-
-
 def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[str, Any], bool]:
-    """Encode all maps with the finest steps that the budget allows.
+    """Encode maps with the finest steps that the budget in bytes allows; return them, and whether they fit.
 
-    Where `lower` and `upper` follow the formula mean -+ (lambda std + quantisation step / 2), clipped to the bounds of
-    the data type, the parameters of the formula replace them. Where the budget is small, `calibration`, `aleatoric`
-    and `epistemic` are averaged over bands.
-
-    Parameters
-    ----------
-    maps : dict
-        The result of `read`.
-    ds : Dataset
-        The product.
-    extra : dict
-        Maps of the comparison with a reference: ``reference``, ``state``, ``region``.
-    budget : int
-        Budget in bytes.
-
-    Returns
-    -------
-    data : dict
-        The planes and the formula.
-    fits : bool
-        Whether they are within the budget.
+    Where `lower` and `upper` follow mean -+ (lambda std + quantisation step / 2), clipped to the bounds of the data
+    type, these parameters replace them. Where the budget is small, `calibration`, `aleatoric` and `epistemic` are
+    averaged over bands. `extra` holds the maps of `compare`.
     """
     low, high = product.value_range_of(ds)
     unit = (high - low) / 255

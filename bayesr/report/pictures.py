@@ -19,18 +19,9 @@ _QUALITIES = (92, 85, 75, 60)  # of WebP
 def encode_members(
     draw: Callable[[int], Array], numbers: Iterable[int], low: float, high: float, budget: int
 ) -> dict[str, Any]:
-    """Encode members as lossy pictures, with the quality and number that the budget allows.
+    """Encode members as lossy pictures, with the quality and number that the budget in bytes allows.
 
-    Parameters
-    ----------
-    draw : callable
-        Returns a member, `band x y x x`, given its number.
-    numbers : iterable of int
-        Numbers of the available members.
-    low, high : float
-        The values of codes 0 and 255.
-    budget : int
-        Budget in bytes.
+    `draw` returns the member `band x y x x` of one of the `numbers`. Codes 0 and 255 are the values `low` and `high`.
     """
     wanted, images, errors = list(numbers), list[str](), list[float]()
     first = to_codes(draw(wanted[0]), low, high)

@@ -1,7 +1,7 @@
 """Encoding of maps in a page: values are rounded to a stated step and compressed losslessly; `codec.js` decodes them.
 
-PNG files read through a canvas are no alternative: they hold 8 bits, and browsers that guard against fingerprinting add
-noise to pixels that are read from a canvas. Each map has its own step, so that unreadable noise takes no room.
+PNG files are no alternative: they hold 8 bits, and browsers that guard against fingerprinting add noise to pixels read
+from a canvas. Each map has its own step, so that unreadable noise takes no room.
 """
 
 from __future__ import annotations
@@ -24,19 +24,10 @@ _STRIPS, _ROWS = 8, 24  # the size of larger maps is estimated from so many stri
 
 @dataclass(frozen=True)
 class Plane:
-    """A map and its quantisation.
+    """A map `band x y x x`, NaN where missing, and its quantisation, ``code = 1 + round((t - low) / step)``.
 
-    ``code = 1 + round((t - low) / step)``, where t is the value v, or ``sign(v) sqrt(|v|)`` for variances. A step of
-    the root is as fine for small variances as for large ones, and is in the units of the image.
-
-    Attributes
-    ----------
-    values : ndarray
-        `band x y x x`, NaN where missing.
-    step : float
-        Quantisation step, in the units of t. It is larger where the range would not fit into 16 bits.
-    root : bool
-        Whether t is the signed root of the values.
+    t is the value v or, with `root`, for variances, ``sign(v) sqrt(|v|)``, whose step is as fine for small variances as
+    for large ones, and is in the units of the image. Where the range would not fit into 16 bits, the step is larger.
     """
 
     values: Array
@@ -67,7 +58,7 @@ class Plane:
         return codes, low, step
 
     def bits(self) -> float:
-        """Estimate the encoded size in bits, from the entropy of the residuals in some of the rows."""
+        """Estimate the encoded size in bits from the entropy of the residuals in some rows."""
         height = self.values.shape[1]
         starts = range(0, height, max(_ROWS, height // _STRIPS))
         strips = [self.values[:, start : start + _ROWS] for start in starts]
@@ -114,10 +105,8 @@ def decoded(plane: dict[str, Any]) -> Array:
 
 
 def _predict(left: Array, above: Array, corner: Array) -> Array:
-    """Predict a value as the median of left, above and left + above - corner, which preserves edges.
+    """Predict the median of left, above and left + above - corner, which preserves edges.
 
-    References
-    ----------
     M. J. Weinberger, G. Seroussi, G. Sapiro, "The LOCO-I lossless image compression algorithm", 2000,
     doi:10.1109/83.855427.
     """

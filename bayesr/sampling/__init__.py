@@ -1,1 +1,1 @@
-"""Sampling: from an image to the members of its posterior and to a product, in memory or in a store."""
+"""Sampling: from an image to members of its posterior and to a product, in memory or in a store."""

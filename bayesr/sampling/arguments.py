@@ -23,7 +23,7 @@ def check_options(n: int, masks: int | None, seed: int, level: float, tile: int 
     Raises
     ------
     InvalidArgument
-        When one of them is outside its range.
+        When an option is outside its range.
     """
     if not isinstance(n, int | np.integer) or n < 1:
         raise InvalidArgument(f"n must be a whole number of members, at least 1, not {n!r}.")
@@ -38,12 +38,12 @@ def check_options(n: int, masks: int | None, seed: int, level: float, tile: int 
 
 
 def check_store_options(store: Any, cluster: Any, keepbits: int | None) -> None:
-    """Check the options that are for stores only.
+    """Check the options for stores.
 
     Raises
     ------
     InvalidArgument
-        When one of them is outside its range, or given without a store.
+        When an option is outside its range, or given without a store.
     """
     if keepbits is not None and not 1 <= keepbits <= 23:
         raise InvalidArgument(f"keepbits counts bits of a significand, 1 to 23, not {keepbits!r}.")
@@ -57,7 +57,7 @@ def choose_masks(model: Model, n: int, masks: int | None) -> int:
     Raises
     ------
     NotStochastic
-        When several members are asked of a point estimator.
+        When a point estimator is to draw several members.
     InvalidArgument
         When the model has fewer masks.
     """
@@ -74,7 +74,7 @@ def choose_masks(model: Model, n: int, masks: int | None) -> int:
 def _usual_masks(network: Generator, n: int) -> int:
     if not network.masked:
         return 1
-    # Where members differ by their masks alone, each has its own.
+    # Members that differ by masks alone have one each.
     return default_masks(n, network.max_masks) if network.latent_channels else n
 
 

@@ -12,17 +12,17 @@ from bayesr.sampling.engine import NAME, compiled, openvino
 
 
 def resolve(device: str) -> str:
-    """Return the name of a device that means the same on other machines.
+    """Return a device's name that means the same on other machines.
 
     Parameters
     ----------
     device : str
-        ``"auto"``, ``"openvino"``, or the name of a torch device.
+        ``"auto"``, ``"openvino"``, or a torch device.
 
     Raises
     ------
     EngineUnavailable
-        When OpenVINO is asked for and not installed.
+        When OpenVINO is not installed.
     InvalidArgument
         When there is no such device.
     """
@@ -40,7 +40,7 @@ def resolve(device: str) -> str:
 
 
 def place(model: Model, device: str) -> tuple[Model, torch.device]:
-    """Return a model whose network runs on a device (see `resolve`), and the torch device for its images."""
+    """Return the model on a device (see `resolve`), and the torch device for its images."""
     device = resolve(device)
     if device == NAME:
         cpu = torch.device("cpu")
@@ -50,7 +50,7 @@ def place(model: Model, device: str) -> tuple[Model, torch.device]:
 
 
 def describe(device: str) -> dict[str, str]:
-    """Return name and versions of what runs networks on a device, for the attribute ``engine``."""
+    """Return the attribute ``engine``: device, and versions of what runs networks on it."""
     if device == NAME:
         return {"device": NAME, "torch": torch.__version__, NAME: openvino().__version__.split("-")[0]}
     return {"device": device.partition(":")[0], "torch": torch.__version__}

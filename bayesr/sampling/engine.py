@@ -1,8 +1,7 @@
-"""Networks compiled by OpenVINO for CPUs: the same members to float accuracy, with less overhead.
+"""Networks compiled by OpenVINO for CPUs: equal members to float accuracy, with less overhead.
 
-OpenVINO's converter traces the network twice: for the features that members share, and for a batch of members. Images
-are passed as `n x y x x x channel`, the memory layout of channels_last tensors, so that nothing is copied. OpenVINO is
-an optional package, and is imported only when this device is used.
+OpenVINO's converter traces the network twice: for features that members share, and for a batch of members. Images are
+passed as `n x y x x x channel`, the memory layout of channels_last tensors, so that nothing is copied.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import BackboneFeatures
 
 NAME = "openvino"
-"""Name of the device."""
 
 _KEPT = 8
-"""Number of shapes that a network stays compiled for: the windows in a row of tiles have three."""
+"""Shapes that a network stays compiled for: windows in a row of tiles have three."""
 
 
 @lru_cache(maxsize=1)
@@ -56,13 +54,10 @@ def openvino() -> Any:
 
 
 class Graph:
-    """A module that runs in OpenVINO. It is converted at the first call, and compiled for each shape of its inputs.
+    """A module that runs in OpenVINO, converted at the first call, and compiled for each shape of its inputs.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Takes tensors and returns a tensor or a tuple of tensors. Its control flow must not depend on values of its
-        inputs. Later changes of its weights have no effect.
+    It takes tensors and returns a tensor or a tuple of them. Its control flow must not depend on their values. Later
+    changes of its weights have no effect.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -74,7 +69,7 @@ class Graph:
     def __call__(self, inputs: Sequence[Tensor], out: Tensor | None = None) -> list[Tensor]:
         """Return the outputs, each in its own memory; a single output is written to `out` if given.
 
-        Inputs and `out` are float32 tensors on the CPU. Contiguous ones are not copied.
+        Inputs and `out` are float32 on the CPU. Contiguous ones are not copied.
         """
         given = [part.contiguous() for part in inputs]
         with self._lock:
@@ -99,7 +94,7 @@ class Graph:
             reason = " ".join(str(error).rpartition("Summary:")[2].split())
             raise EngineUnavailable(f"OpenVINO cannot run this network ({reason}): use device='cpu'.") from error
         finally:
-            for part, mode in modes:  # the converter leaves the network in evaluation mode
+            for part, mode in modes:  # the converter leaves evaluation mode
                 part.training = mode
 
     def _compile(self, shapes: tuple[torch.Size, ...], threads: int) -> Any:
@@ -149,7 +144,7 @@ def _images(rows: Tensor) -> Tensor:
 
 
 class Compiled(Generator):
-    """A network whose `prepare` and `draw` run in OpenVINO. It shares weights and modules with the original."""
+    """A network whose `prepare` and `draw` run in OpenVINO. It shares the modules of the original."""
 
     def __init__(self, network: Generator) -> None:
         nn.Module.__init__(self)
@@ -158,16 +153,15 @@ class Compiled(Generator):
         self._graphs = Graph(_Prepare(self)), Graph(_Draw(self))
 
     def prepare(self, y: Tensor) -> BackboneFeatures:
-        """Run `Generator.prepare` on float32 tensors on the CPU."""
+        """Run `prepare` on float32 tensors on the CPU."""
         return BackboneFeatures(*(_images(part) for part in self._graphs[0]([_rows(y)])))
 
     def draw(
         self, shared: BackboneFeatures, z: Tensor | None, masks: Sequence[Tensor], out: Tensor | None = None
     ) -> Tensor:
-        """Run `Generator.draw`; a single member is drawn in PyTorch.
+        """Run `draw`; a single member is drawn in PyTorch.
 
-        For a single member, OpenVINO merges products with shared features into the convolutions, in a layout that makes
-        them half as fast.
+        For one member, OpenVINO merges products with shared features into convolutions, in a layout half as fast.
         """
         if z is None or len(z) == 1:
             return super().draw(shared, z, masks, out)
@@ -185,7 +179,7 @@ _COMPILED: WeakKeyDictionary[Generator, Compiled] = WeakKeyDictionary()
 
 
 def compiled(network: Generator) -> Compiled:
-    """Return the network in OpenVINO. It is compiled when first used, and kept until `network` changes or is deleted.
+    """Return the network in OpenVINO: compiled at its first use, and kept until `network` changes or is deleted.
 
     Raises
     ------

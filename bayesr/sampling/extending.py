@@ -1,4 +1,4 @@
-"""`extend`: more members for a finished store. Every tile is replaced by one that describes all members."""
+"""`extend`: more members for a finished store. Every tile is replaced by one with all members."""
 
 from __future__ import annotations
 
@@ -38,15 +38,13 @@ class Extending:
 
     @property
     def cost(self) -> float:
-        """The number of members to draw for a tile."""
         return self.job.cost
 
     def is_done(self, tile: Tile) -> bool:
-        """Whether a tile describes all members."""
         return self.store.is_done(tile, self.job.plan.n)
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays | None:
-        """Return the variables of all members, from new members and the store; None where that was done before."""
+        """Return the variables of all members; None where an interrupted replacement is pending."""
         if Journal(self.store).pending(tile):
             advance(self.cost)
             return None
@@ -72,21 +70,19 @@ def extend(
     cluster: int | str | Client | Cluster | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    r"""Add members to a finished store, and update all variables, without drawing the existing members again.
+    """Add members to a finished store, and update all variables, without drawing the existing members again.
 
-    With ``m``, ``S`` the mean and the sum of squared deviations of a mask's L members, and ``m'``,
-    ``S'`` of its L' new ones: ``S + S' + L L' / (L + L') (m' - m)^2`` is the sum of all. The product is
-    that of ``sample(..., n=n, masks=...)`` with the masks of the store, to 1e-5 of the value range.
-
-    An interrupted extension continues when it is called again. Until it is finished, the attribute ``n`` does not
-    change.
+    With ``m``, ``S`` the mean and the sum of squared deviations of a mask's L members, and ``m'``, ``S'`` of its L' new
+    ones: ``S + S' + L L' / (L + L') (m' - m)^2`` is the sum of all. The product is that of
+    ``sample(..., n=n, masks=...)`` with the store's masks, to 1e-5 of the value range. The attribute ``n`` changes at
+    the end. An interrupted extension continues when it is called again.
 
     Parameters
     ----------
     store : path or URL
         As written by `bayesr.sample`, with all variables.
     n : int
-        Number of members in the end: more than the store has, and a multiple of its ``masks``.
+        Members in the end: more than the store has, and a multiple of its ``masks``.
     model : str, Path or Model, optional
         The model, if it is not found under its recorded name.
     device : str, optional

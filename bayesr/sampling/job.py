@@ -1,4 +1,4 @@
-"""A job: everything that decides the values of a product, in one picklable object that draws any of its tiles."""
+"""A job: a picklable object that decides all values of a product, and draws any of its tiles."""
 
 from __future__ import annotations
 
@@ -32,19 +32,15 @@ class Job:
 
     Attributes
     ----------
-    model : Model
-    image : Image
-    plan : Plan
+    model, image, plan
     device : str
         As in `bayesr.sampling.device.resolve`.
     level : float
         Level of the interval, in (0, 1).
     variables : tuple of str
-        Variables to compute: some of `bayesr.product.MAPS`, ``samples`` and `MASK_MEANS`.
-    dims : tuple of str or None
-        Names of the axes of the image, as they were given.
-    nodata : float or None
-        Value of missing pixels, as it was given.
+        Variables to compute, of `bayesr.product.MAPS`, ``samples`` and `MASK_MEANS`.
+    dims, nodata
+        As given to `bayesr.sample`.
     """
 
     model: Model
@@ -68,48 +64,34 @@ class Job:
         first: int = 0,
         device: str | None = None,
     ) -> Job:
-        """Return the job of a product, from its provenance.
+        """Return the job of a product, with `variables` to compute for `n` members from number `first` on.
 
-        Parameters
-        ----------
-        provenance : Provenance
-        model : Model
-        image : Image
-            The image that was sampled.
-        variables : tuple of str
-            Variables to compute.
-        n : int, optional
-            Number of members, if other than in the product.
-        first : int
-            The first member to draw.
-        device : str, optional
-            By default the recorded one.
+        By default `n` and `device` are as recorded.
         """
         plan = Plan(provenance.n if n is None else n, provenance.masks, provenance.seed, provenance.tile, first)
         return cls(model, image, plan, devices.resolve(device or provenance.device), provenance.level, variables)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the network on its device, which every process makes for itself."""
+        """Leave out the network on its device, which every process makes for itself."""
         return {name: value for name, value in vars(self).items() if name != "_placed"}
 
-    # -- the product -----------------------------------------------------------------------------
+    # -- the product ----
 
     @cached_property
     def frame(self) -> product.Frame:
-        """The high-resolution grid."""
         return product.frame(self.image.data, self.model.scale)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a variable on the whole grid."""
+        """Return a variable's shape on the whole grid."""
         return self.frame.shape_of(name, self.plan.n, self.plan.masks)
 
     @cached_property
     def input_check(self) -> InputCheck:
-        """Whether the image is in the distribution of the images that the model was calibrated on."""
+        """Whether the image is in the distribution of the calibration images."""
         return self.model.check(self.image.overview())
 
     def warn(self) -> None:
-        """Warn where the image is out of distribution, or where tiles would show."""
+        """Warn where the image is out of distribution, or tiles would show."""
         self.input_check.warn(self.model.name)
         _, height, width = self.image.data.shape
         if not self.model.promises["one_image"] and self.plan.tile < max(height, width):
@@ -122,7 +104,7 @@ class Job:
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Everything that is needed to draw the product again."""
+        """All that is needed to draw the product again."""
         model, plan, image = self.model, self.plan, self.image
         low, high = image.value_range
         return Provenance(
@@ -149,7 +131,7 @@ class Job:
         return product.dataset(self.frame, arrays, self.provenance.attrs(), self.plan.n, self.plan.masks)
 
     def template(self) -> xr.Dataset:
-        """Return the product without its values, backed by dask."""
+        """Return the product without values, backed by dask."""
         import dask.array  # slow to import, and only stores need it
 
         return self.dataset(
@@ -160,11 +142,11 @@ class Job:
             }
         )
 
-    # -- its tiles -------------------------------------------------------------------------------
+    # -- its tiles ----
 
     @property
     def cost(self) -> float:
-        """The total of the amounts that `draw` reports for a tile: the number of members to draw."""
+        """The members to draw for a tile: the sum of what `draw` reports."""
         return self.plan.drawn
 
     def tiles(self) -> Iterator[Tile]:
@@ -178,7 +160,7 @@ class Job:
 
     @cached_property
     def half_width(self) -> float:
-        """Half the width of the interval, in standard deviations; NaN for one member."""
+        """Half the interval's width in standard deviations; NaN for one member."""
         return self.model.calibration.half_width(self.level, self.plan.n) if self.plan.n > 1 else np.nan
 
     def draw(self, tile: Tile, advance: Callable[[float], None], before: Moments | None = None) -> Arrays:
@@ -190,8 +172,8 @@ class Job:
         advance : callable
             Called with the amount of work just done, of `cost`.
         before : Moments, optional
-            Moments of the members before ``plan.first``. The variables then describe these members as well, but for
-            ``samples``, which holds new members only.
+            Moments of the members before ``plan.first``, which the variables then describe as well; ``samples`` holds
+            new members only.
         """
         model, device = self._placed
         pixels, missing = self.image.window(*tile.window)
@@ -230,7 +212,7 @@ class Job:
 
     @property
     def _bounds(self) -> tuple[float, float] | None:
-        """The smallest and the largest value of a pixel, in network units."""
+        """A pixel's smallest and largest value in network units."""
         bounds = self.image.bounds
         return None if bounds is None else (self.image.to_network(bounds[0]), self.image.to_network(bounds[1]))
 
@@ -254,7 +236,7 @@ class Job:
             MASK_MEANS: variances.mask_means,
         }
         if drawn.samples is not None:
-            for member in drawn.samples:  # one by one: all of them may take as much memory as there is
+            for member in drawn.samples:  # one by one, because all may fill the memory
                 member[...] = image.to_units(member)
             arrays[SAMPLES] = drawn.samples
         return {name: values for name, values in arrays.items() if name in self.variables}

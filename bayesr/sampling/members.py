@@ -19,15 +19,7 @@ from bayesr.sampling.running_moments import RunningMoments
 
 @dataclass
 class Drawn:
-    """The members of a tile in network units.
-
-    Attributes
-    ----------
-    variances : Variances
-        Their moments.
-    samples : ndarray or None
-        The members, `member x band x y x x`, in the order of their numbers; None where they are not kept.
-    """
+    """A tile in network units: the moments of members, and the members in order, `member x band x y x x`, if kept."""
 
     variances: Variances
     samples: Maps | None
@@ -39,17 +31,15 @@ def members_of(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield (numbers, members) of batches of members, in network units.
 
-    Members are `n x band x H x W`, over the window of the tile. Their memory is used again for the next batch.
+    Members are `n x band x H x W`, over the window of the tile. The next batch uses their memory again.
 
     Parameters
     ----------
-    model : Model
+    model, tile, plan
     y : Tensor
         The window of the image, `band x h x w`, with as many bands as the network takes.
     bounds : (float, float) or None
-        The smallest and the largest value that a pixel can have.
-    tile : Tile
-    plan : Plan
+        Smallest and largest value of a pixel.
     only : int, optional
         Skip every batch without this member.
     """
@@ -58,7 +48,7 @@ def members_of(
     shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
     pixels = y.shape[-2] * y.shape[-1]
     largest = max(len(members) for _, members in plan.batches(pixels))
-    # Memory is taken once and used by every batch: where pages are dear, fresh ones cost more than arithmetic.
+    # Every batch uses this memory: where pages are dear, fresh ones cost more than arithmetic.
     buffer = torch.empty(
         largest, model.bands, network.scale * y.shape[-2], network.scale * y.shape[-1], device=y.device
     )
@@ -102,11 +92,11 @@ def draw(
     model, bounds, tile, plan
         As in `members_of`.
     y : Tensor
-        The window of the image with all its bands, `band x h x w`.
+        The image's window with all bands, `band x h x w`.
     advance : callable
-        Called with the number of members that were just drawn.
+        Called with the number of members just drawn.
     samples, mask_means : bool
-        Whether the members themselves and the means of their masks are kept.
+        Whether to keep the members and the means of their masks.
     before : Moments, optional
         Moments of the members before `plan.first`, which the result includes.
     """

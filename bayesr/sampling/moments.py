@@ -1,4 +1,4 @@
-r"""Moments of members: their mean, and the split of their variance.
+"""Moments of members: their mean, and the split of their variance.
 
 With ``m_k`` and ``s_k^2`` (ddof = 1) the mean and the variance over the L latents of dropout mask k, of K masks:
 
@@ -6,9 +6,9 @@ With ``m_k`` and ``s_k^2`` (ddof = 1) the mean and the variance over the L laten
 - ``raw variance = (1 - 1/L) mean_k s_k^2 + var_k(m_k)`` with ddof = 1, which is unbiased,
 - ``epistemic = raw variance - aleatoric``.
 
-With one mask the raw variance is that over all members. It is NaN for one member.
+With one mask, the raw variance is that over all members. It is NaN for one member.
 
-Everything here is NumPy; `bayesr.sampling.running_moments` accumulates the same moments on the device of the network.
+This module uses NumPy; `bayesr.sampling.running_moments` accumulates the same moments on the network's device.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ Maps = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 MOMENT_VARIABLES = ("mean", "aleatoric", "std", "calibration")
-"""Variables of a product that its moments follow from, beside `MASK_MEANS`."""
+"""Variables that a product's moments follow from, beside `MASK_MEANS`."""
 
 
 @dataclass
 class Moments:
-    """What is known of members that were drawn before, in network units.
+    """Moments of `count` members that were drawn before, in network units.
 
     Attributes
     ----------
-    count : int
-        Number of members.
     means : ndarray
-        Mean over the members of each mask, `mask x band x y x x`.
+        Mean over each mask's members, `mask x band x y x x`.
     within : ndarray
         Sum of squared deviations of members from the mean of their mask, `band x y x x`.
     """
@@ -47,7 +45,6 @@ class Moments:
     within: Maps
 
     def of_bands(self, bands: slice) -> Moments:
-        """Return the moments of some bands."""
         return Moments(self.count, self.means[:, bands], self.within[bands])
 
 
@@ -55,13 +52,8 @@ class Moments:
 class Variances:
     """Moments of all members of a tile, in network units, `band x y x x`.
 
-    Attributes
-    ----------
-    mean, raw, aleatoric : ndarray
-        Mean, raw variance, and aleatoric variance.
-    mask_means : ndarray
-        Deviations of the means of all masks but the last from `mean`, `mask x band x y x x`; no masks where these were
-        not asked for.
+    `mask_means` has the deviations of the means of all masks but the last from `mean`, `mask x band x y x x`; it has no
+    masks unless these are asked for.
     """
 
     mean: Maps
@@ -71,7 +63,6 @@ class Variances:
 
     @classmethod
     def of_bands(cls, parts: list[Variances]) -> Variances:
-        """Concatenate the bands of several parts."""
         if len(parts) == 1:
             return parts[0]
         mean, raw, aleatoric = (
@@ -81,19 +72,10 @@ class Variances:
 
 
 def moments_of(arrays: Arrays, n: int, masks: int, value_range: tuple[float, float]) -> Moments:
-    """Recover the moments of members from the variables of their product.
+    """Recover the moments of members from variables of their product: `MOMENT_VARIABLES`, and `MASK_MEANS` if any.
 
     With K masks of L latents each, ``sum_k sum_i (x_ki - m_k)^2 = K (L - 1) aleatoric``, or ``(L - 1)`` times the raw
-    variance ``(std / calibration)^2`` where there is one mask.
-
-    Parameters
-    ----------
-    arrays : mapping of str to ndarray
-        `MOMENT_VARIABLES`, and `MASK_MEANS` where there are several masks.
-    n, masks : int
-        Number of members and of dropout masks.
-    value_range : (float, float)
-        Of the product.
+    variance ``(std / calibration)^2`` with one mask.
     """
     low, high = value_range
     width = np.float32(high - low)
@@ -111,15 +93,9 @@ def moments_of(arrays: Arrays, n: int, masks: int, value_range: tuple[float, flo
 
 
 def raw_variance(values: Doubles, masks: Any) -> Doubles:
-    """Return the unbiased variance over members.
+    """Return the unbiased variance over members of any statistic `values`, `member x ...`.
 
-    Parameters
-    ----------
-    values : ndarray
-        Values of any statistic of the members, `member x ...`.
-    masks : ndarray or None
-        Dropout mask of each member. Without masks, or where masks have different numbers of members, the variance is
-        that over all members.
+    Without the dropout `masks` of members, or if these have different numbers of members, it is that over all members.
     """
     numbers, counts = (np.arange(1), np.array([len(values)])) if masks is None else np.unique(masks, return_counts=True)
     latents = int(counts[0])

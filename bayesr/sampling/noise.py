@@ -1,8 +1,7 @@
 """Random numbers as pure functions: latents of (seed, member, absolute pixel), dropout masks of (seed, mask).
 
-The latent field of a member is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox generator whose
-key is (seed, member) and whose counter is the position of the block. So any window of the field can be computed
-without the rest, and always has the same values.
+A member's latent field is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox generator with the key
+(seed, member) and the block's position as counter. So any window is computed without the rest, with the same values.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 64
-_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # the last word of the counter: kinds of noise differ
+_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # last word of the counter, one per kind of noise
 
 
 @lru_cache(maxsize=1)
@@ -48,16 +47,14 @@ def latent(
 
     Parameters
     ----------
-    seed : int
+    seed, member : int
         In [0, 2**64).
-    member : int
-        Number of the member, at least 0.
     window : tuple of int
         (top, bottom, left, right) in absolute low-resolution pixels, ends excluded.
     channels : int
-        Number of latent channels.
+        Latent channels.
     out : ndarray, optional
-        Array that the values are written to.
+        Array to write the values to.
 
     Notes
     -----
@@ -79,7 +76,7 @@ def latent(
 
 
 def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
-    """Return channel masks, `layer x channel`: 0 with the dropout rate p of the layer, else ``1 / (1 - p)``."""
+    """Return channel masks, `layer x channel`: 0 with the layer's dropout rate p, else ``1 / (1 - p)``."""
     uniform = (_raw(seed, mask, (0, 0, _MASK), rates.size * width) >> np.uint64(11)) * 2.0**-53
     rate = np.asarray(rates, np.float64)[:, None]
     return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
@@ -93,15 +90,15 @@ def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.f
 
 @dataclass(frozen=True)
 class MaskNoise:
-    """Random values of one mask; see `bayesr.networks.heads.base.MaskNoise`."""
+    """One mask's random values; see `bayesr.networks.heads.base.MaskNoise`."""
 
     seed: int
     number: int
 
     def dropout(self, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
-        """Return the channel masks of `dropout`."""
+        """Return `dropout` of this mask."""
         return dropout(self.seed, self.number, rates, width)
 
     def normal(self, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Return the values of `normal_mask`."""
+        """Return `normal_mask` of this mask."""
         return normal_mask(self.seed, self.number, sizes)

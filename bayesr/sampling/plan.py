@@ -6,22 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _BATCH_PIXELS = 4 * 128 * 128
-"""Low-resolution pixels in a batch of members: what fits into the caches of a CPU."""
+"""Low-resolution pixels in a batch of members, which fit into a CPU's caches."""
 _BATCH = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides the values of members, but for the image and the model.
+    """Everything that decides the values of members, but for the image and the model. See `bayesr.sample`.
 
-    Attributes
-    ----------
-    n, masks, seed : int
-        As in `bayesr.sample`.
-    tile : int
-        Side of a tile, in low-resolution pixels.
-    first : int
-        The first member to draw, a multiple of `masks`. Earlier members are known already.
+    Members are drawn from number `first` on, a multiple of `masks`. Earlier ones are known.
     """
 
     n: int
@@ -45,5 +38,5 @@ class Plan:
 
 
 def default_masks(n: int, max_masks: int | None = None) -> int:
-    """Return the largest divisor of `n` that is at most 8, at most n/2 and at most `max_masks`; 1 for n = 1."""
+    """Return the largest divisor of `n` that is at most 8, n/2 and `max_masks`; 1 for n = 1."""
     return max(k for k in range(1, max(1, min(max_masks or 8, 8, n // 2)) + 1) if n % k == 0)

@@ -1,6 +1,6 @@
-"""Products as arguments: opened from their stores, sampled from images, and their members.
+"""Products as arguments: opened from stores, sampled from images, and their members.
 
-This module does without torch until something has to be drawn.
+This module imports torch only when something has to be drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_product(given: Any) -> xr.Dataset | None:
-    """Return a product, from memory or from the path or URL of its store; None for anything else."""
+    """Return a product, from memory or from its store's path or URL; None for anything else."""
     if isinstance(given, str | os.PathLike):
         place = place_of(given)
         system, path = files(place)
@@ -29,7 +29,7 @@ def open_product(given: Any) -> xr.Dataset | None:
             return None
         try:
             given = xr.open_zarr(place, consolidated=False)
-        except Exception:  # zarr raises its own kinds for what is no group; it may still be an image
+        except Exception:  # zarr raises its own kinds for what is no group; it may be an image
             return None
     known = isinstance(given, xr.Dataset) and (SAMPLES in given or "std" in given or "model_sha256" in given.attrs)
     return given if known else None
@@ -43,7 +43,7 @@ def product_of(
     Raises
     ------
     InvalidArgument
-        When there are options of `bayesr.sample` for a product, which is drawn already.
+        When options of `bayesr.sample` are given for a product.
     """
     ds = open_product(ds_or_img)
     if ds is None:
@@ -60,14 +60,14 @@ def product_of(
 def members_of(
     ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None = None
 ) -> xr.DataArray:
-    """Return the members of a product, ``(realization, band, y, x)``, lazy where they are many.
+    """Return a product's members, ``(realization, band, y, x)``, lazy where they are many.
 
     Parameters
     ----------
     ds : Dataset
         A product of `bayesr.sample`, or a part of one.
     img : path, ndarray, Tensor, PIL image, DataArray or None
-        The whole image that was sampled. It is read only where the product does not hold its members.
+        The whole image that was sampled, read only if the product does not hold its members.
     model : str, Path, Model or None
         The model, if it is not found under its recorded name.
     folder : Path
@@ -78,7 +78,7 @@ def members_of(
     Raises
     ------
     InvalidProduct
-        When members are missing, and the image is missing too, or the image or the model is another one.
+        When members and the image are missing, or the image or the model is another one.
     """
     if SAMPLES in ds:
         return ds[SAMPLES].transpose("realization", *product.DIMS)

@@ -44,7 +44,7 @@ def check(
     repair : bool
         Draw the damaged tiles again, and no others.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The image that was sampled; only needed to repair the copy of it in the store.
+        The image that was sampled; only needed to repair its copy in the store.
     model, device, cluster, progress
         As in `bayesr.extend`.
 
@@ -78,7 +78,7 @@ def check(
             images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
         job = job_of(target, model, device, provenance.n)
         tiles = [tile for tile in job.tiles() if target.at(tile) in report.damaged]
-        for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to look for once more
+        for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
             target.undo(tile)
         with show_progress("repairing", job.cost * len(tiles), progress) as advance:
             workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)

@@ -1,4 +1,4 @@
-"""Draw members of a product again, from what its attributes record."""
+"""Draw members of a product again, from its attributes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from bayesr.store.layout import Store
 def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
     """Draw member `i` of a finished product again.
 
-    The result is the same bit for bit on the same machine with the same versions, and to 1e-5 of the value range
-    elsewhere.
+    It is the same bit for bit on the same machine with the same versions, and to 1e-5 of the value range elsewhere.
 
     Parameters
     ----------
@@ -76,7 +75,7 @@ def image_of(provenance: Provenance, img: Any) -> images.Image:
 
 
 def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
-    """Load the model that a product was drawn from, by its recorded name or from `model`.
+    """Load a product's model, by its recorded name or from `model`.
 
     Raises
     ------
@@ -90,7 +89,7 @@ def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
 
 
 def job_of(store: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
-    """Return the job that draws the tiles of a store, from the store itself.
+    """Return the job that draws a store's tiles.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
 def draw_again(
     ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None
 ) -> xr.DataArray:
-    """Draw the members of a product again; see `bayesr.sampling.products.members_of`."""
+    """Draw a product's members again; see `bayesr.sampling.products.members_of`."""
     provenance = Provenance.from_dataset(ds)
     image = image_of(provenance, img)
     drawn = sample(
@@ -121,7 +120,7 @@ def draw_again(
 
 
 def _part(ds: xr.Dataset, drawn: xr.DataArray, dim: str) -> slice:
-    """Return the place of a part of a product in the whole product."""
+    """Return the place of a part in the whole product."""
     if dim in ds.dims and dim in ds.indexes:
         places = drawn.indexes[dim].get_indexer(ds.indexes[dim])
         if len(places) and places[0] >= 0 and (np.diff(places) == 1).all():

@@ -1,4 +1,4 @@
-"""Accumulate the moments of members on the device where they are drawn; see `bayesr.sampling.moments` for formulas."""
+"""Accumulate the moments of members where they are drawn; see `bayesr.sampling.moments` for formulas."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ from bayesr.sampling.plan import Plan
 
 
 class RunningMoments:
-    """Accumulate the moments of members that arrive mask by mask.
+    """Accumulate the moments of members that arrive mask by mask, including those drawn `before`, if any.
 
-    Sums are of deviations from the first member, or from the mean of earlier members. These are as small as the
-    spread, so that no digits cancel.
-
-    Parameters
-    ----------
-    plan : Plan
-        The members that will arrive.
-    before : Moments, optional
-        Moments of the members before `plan.first`, which the result includes.
-    mask_means : bool
-        Whether the means of masks are part of the result.
+    Deviations are from the first member, or from the mean of earlier members: as small as the spread, so that no digits
+    cancel.
     """
 
     def __init__(self, plan: Plan, before: Moments | None, mask_means: bool) -> None:
@@ -57,7 +48,7 @@ class RunningMoments:
         mean = self._sum / self._latents
         self._within.add_(self._squares.addcmul_(self._sum, mean, value=-1).clamp_(min=0))
         if self._before is not None:
-            # The earlier and the new members of a mask have different means, which adds to the sum of squares.
+            # The means of a mask's earlier and new members differ, which adds to the sum of squares.
             old, new = self._before.count // self._plan.masks, self._latents
             known = torch.from_numpy(self._before.means[self._mask]).to(mean.device) - self._origin
             gap = mean - known
@@ -73,7 +64,7 @@ class RunningMoments:
 
     @torch.inference_mode()
     def result(self) -> Variances:
-        """Return the moments of all members; call it once, after the last member."""
+        """Return the moments of all members; call it once, at the end."""
         masks, latents = self._plan.masks, self._plan.n // self._plan.masks
         deviation = self._between / masks
         nan = torch.full_like(deviation, math.nan)

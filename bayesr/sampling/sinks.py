@@ -1,8 +1,8 @@
-"""Where the product of a job goes: into memory, or into a store.
+"""Where a job's product goes: into memory, or into a store.
 
-`bayesr.sample` uses both in the same way: it calls `Sink.check`, `Sink.read` for the image, and `Sink.begin` for the
-job, writes tiles to `Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside,
-and is cleared when it could not be begun.
+`bayesr.sample` calls `Sink.check`, `Sink.read` for the image, and `Sink.begin` for the job, writes tiles to
+`Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside, and is cleared when
+it could not be begun.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Sink(ABC):
 
     @abstractmethod
     def check(self, array: xr.DataArray, needed: int) -> None:
-        """Refuse, before any work, a product of `needed` bytes that cannot be held."""
+        """Refuse, before any work, a product of `needed` bytes that does not fit."""
 
     @property
     @abstractmethod
@@ -57,11 +57,11 @@ class Sink(ABC):
 
     @abstractmethod
     def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
-        """Read an image once, and keep its pixels where tiles can be drawn from."""
+        """Read an image once, and keep its pixels for drawing tiles."""
 
     @abstractmethod
     def begin(self, job: Job) -> Job:
-        """Make room for a product; return the job, with the image where tiles are drawn from."""
+        """Make room for a product; return the job, with the image that tiles are drawn from."""
 
     @abstractmethod
     def missing(self, job: Job) -> list[Tile]:
@@ -69,12 +69,10 @@ class Sink(ABC):
 
     @abstractmethod
     def finish(self) -> xr.Dataset:
-        """Return the product, when all tiles are written."""
+        """Return the finished product."""
 
 
 class MemorySink(Sink):
-    """A product in memory."""
-
     def __init__(self) -> None:
         self._job: Job
         self._arrays: dict[str, NDArray[np.float32]] = {}
@@ -96,28 +94,23 @@ class MemorySink(Sink):
 
     @property
     def target(self) -> Target:
-        """This sink itself."""
         return self
 
     def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
-        """Load the image."""
         return images.survey(images.loaded(array), **reading)
 
     def begin(self, job: Job) -> Job:
-        """Return the job as it is."""
         self._job = job
         return job
 
     def missing(self, job: Job) -> list[Tile]:
-        """Return all tiles."""
         return list(job.tiles())
 
     def is_done(self, tile: Tile, n: int) -> bool:
-        """Return False: only clusters ask, which do not write into memory."""
+        """Return False: only clusters ask, which never write into memory."""
         return False
 
     def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
-        """Write a tile into the arrays of the whole product; a tile that is all of it is not copied."""
         for name, values in arrays.items():
             shape = self._job.shape_of(name)
             if values.shape == shape and name not in self._arrays:
@@ -128,20 +121,11 @@ class MemorySink(Sink):
             self._arrays[name][(..., *tile.high(self._job.model.scale))] = values
 
     def finish(self) -> xr.Dataset:
-        """Return the product."""
         return self._job.dataset(self._arrays)
 
 
 class StoreSink(Sink):
-    """A product in a store, which holds a copy of the image as well.
-
-    Parameters
-    ----------
-    place : str
-        A path or a URL.
-    overwrite, resume, keepbits, progress
-        As in `bayesr.sample`.
-    """
+    """A product in a store at a path or a URL, which also holds a copy of the image. See `bayesr.sample`."""
 
     def __init__(
         self, place: str, *, overwrite: bool, resume: bool, keepbits: int | None, progress: bool | None
@@ -153,7 +137,7 @@ class StoreSink(Sink):
         self._goes_on = self._begun = False
 
     def check(self, array: xr.DataArray, needed: int) -> None:
-        """Refuse, before any work, a place where a product of `needed` bytes cannot be written.
+        """Check that a product of `needed` bytes can be written.
 
         Raises
         ------
@@ -186,21 +170,20 @@ class StoreSink(Sink):
 
     @property
     def target(self) -> Target:
-        """The store."""
         return self._store
 
     def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
         """Read the image once, and copy it to a new store."""
         if self._goes_on:
             return self._survey(array, reading, keep=None)
-        if self.overwrite:  # what is there goes only once the image is known to be one
+        if self.overwrite:  # nothing is removed before the image is known to be one
             self._survey(array, reading, keep=None)
         self._begun = True
         creation.begin(self._store, array)
         return self._survey(array, reading, keep=self._store.keep)
 
     def begin(self, job: Job) -> Job:
-        """Write the template of the product, or compare it with the one that is there.
+        """Write the product's template, or compare it with the existing one.
 
         Raises
         ------
@@ -214,16 +197,14 @@ class StoreSink(Sink):
         else:
             mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
             creation.declare(self._store, job.template(), metadata, mask_means)
-        self._begun = False  # from now on what is there can be resumed
+        self._begun = False  # from now on the store can be resumed
         return replace(job, image=replace(job.image, data=self._store.input()))
 
     def missing(self, job: Job) -> list[Tile]:
-        """Return the tiles that are not done."""
         done = self._store.finished()
         return [tile for tile in job.tiles() if not done[self._store.at(tile)]]
 
     def finish(self) -> xr.Dataset:
-        """Return the product, opened lazily."""
         return self._store.finish()
 
     def _survey(self, array: xr.DataArray, reading: Reading, keep: Any) -> images.Image:

@@ -48,7 +48,7 @@ def sample(
     keepbits: int | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    r"""Draw n posterior samples of one low-resolution image, and describe them.
+    """Draw n posterior samples of one low-resolution image, and describe them.
 
     ``x(z, m) = A+ y + P g(y, z, m)``: the pseudo-inverse of the forward operator ``A``, plus what a stochastic network
     adds in the null space of ``A``, so that ``A x = y`` for every member.
@@ -56,9 +56,9 @@ def sample(
     Parameters
     ----------
     img : path, ndarray, Tensor, PIL image or DataArray
-        The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP,
-        TIFF (8, 16, 32 bits, float, OME, GeoTIFF), NetCDF, Zarr, also on object stores. With `store`, images that can
-        be read by window are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays.
+        The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP, TIFF (8, 16, 32
+        bits, float, OME, GeoTIFF), NetCDF, Zarr, also on object stores. With `store`, images that can be read by window
+        are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays.
     n : int
         Members, at least 1.
     model : str, Path or Model
@@ -66,16 +66,16 @@ def sample(
     seed : int
         In [0, 2**64). Equal seeds give equal members.
     masks : int, optional
-        Dropout masks; divides n. By default the largest divisor of n that is at most 8 and at most
-        n/2. Member i uses mask ``i % masks``.
+        Dropout masks; divides n. By default the largest divisor of n that is at most 8 and n/2. Member i uses mask
+        ``i % masks``.
     level : float
         Of the interval [`lower`, `upper`], in (0, 1).
     keep_samples : bool, optional
         Keep the members themselves. By default they are kept in memory and left out of a store.
     store : path or URL, optional
-        Write the product to this Zarr store, tile by tile, and return it opened lazily. Memory then does not
-        grow with the image. URLs are fsspec's, such as ``"s3://bucket/name.zarr"``. The store holds a copy of the
-        image, so that `bayesr.extend` and `bayesr.check` need nothing else.
+        Write the product to this Zarr store, tile by tile, and return it opened lazily. Memory then does not grow with
+        the image. URLs are fsspec's, such as ``"s3://bucket/name.zarr"``. The store holds a copy of the image, so that
+        `bayesr.extend` and `bayesr.check` need nothing else.
     overwrite, resume : bool
         Replace an existing store, or continue an unfinished one, whose finished tiles stay as they are.
     dims : sequence of str, optional
@@ -83,19 +83,18 @@ def sample(
     nodata : float, optional
         The value of missing pixels, if the image does not declare it. Missing pixels are NaN in the product.
     value_range : (float, float), optional
-        Input values that the network sees as 0 and 1. By default 0..255 for uint8 and the image's
-        own range else. It scales and never clips.
+        Input values that the network sees as 0 and 1. By default 0..255 for uint8, else the image's own range. It
+        scales and never clips.
     tile : int, optional
-        Side of a tile in low-resolution pixels, by default 256 where the image is larger than 320. The members do
-        not depend on it. A tile is drawn from its pixels and a halo around them, which the model declares. In a store,
-        each tile is a shard.
+        Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
+        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a shard.
     device : str
-        ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU
-        in OpenVINO (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
+        ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU in OpenVINO
+        (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
     cluster : int, str, Client or cluster, optional
         The workers that draw the tiles of a store: a number of local processes with one thread each, or a
-        dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). Workers must
-        have access to `store`.
+        dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). Workers must have
+        access to `store`.
     variables : sequence of str, optional
         Variables of the product to compute, all by default. Only a store with all variables can be extended.
     keepbits : int, optional
@@ -107,16 +106,15 @@ def sample(
     Returns
     -------
     Dataset
-        ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper``
-        over ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, in the units of
-        the input (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
+        ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper`` over
+        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, in the units of the input
+        (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
 
-        With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of
-        mask k: aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased;
-        epistemic = raw variance - aleatoric, unbiased and so perhaps slightly negative; variance =
-        calibration^2 * raw variance; lower, upper = mean -+ lambda(level, n) * std, widened by
-        half a quantisation step for integer images. With one mask or one latent a mask, aleatoric and
-        epistemic are NaN; with n = 1, variance is too.
+        With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of mask k:
+        aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased; epistemic = raw variance -
+        aleatoric, unbiased and so perhaps slightly negative; variance = calibration^2 * raw variance; lower, upper =
+        mean -+ lambda(level, n) * std, widened by half a quantisation step for integer images. With one mask or one
+        latent a mask, aleatoric and epistemic are NaN; with n = 1, variance is too.
 
     Raises
     ------
@@ -164,7 +162,7 @@ def sample(
 
 
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:
-    """Draw the tiles of a job that its sink lacks, and return the product."""
+    """Draw the tiles that a sink lacks, and return the product."""
     missing, tiles = sink.missing(job), sum(1 for _ in job.tiles())
     with show_progress("sampling", job.cost * tiles, progress) as advance:
         advance(job.cost * (tiles - len(missing)))

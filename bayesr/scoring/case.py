@@ -20,22 +20,9 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A product and its reference.
+    """A product of n members, and its reference `truth`, ``band x y x x``, NaN where either is missing.
 
-    Attributes
-    ----------
-    ds : Dataset
-        The product.
-    truth : ndarray
-        The reference, ``band x y x x``, NaN where the reference or the product is missing.
-    valid : ndarray of bool
-        Pixels where neither is missing, ``y x x``.
-    bounds : tuple of float or None
-        Bounds of the reference's integer type; None for floats.
-    value_range : tuple of float
-        Value range of the product.
-    n : int
-        Number of members.
+    `valid`, ``y x x``, marks pixels where neither is. `bounds` are those of the reference's integer type, or None.
     """
 
     ds: xr.Dataset
@@ -47,7 +34,7 @@ class Case:
 
     @property
     def quantisation_step(self) -> float:
-        """Quantisation step of the reference: 1 for integers, 0 for floats."""
+        """1 for a reference of integers, 0 for floats."""
         return 0.0 if self.bounds is None else 1.0
 
     @property
@@ -56,16 +43,16 @@ class Case:
         return self.value_range[1] - self.value_range[0]
 
     def valid_pixels(self, name: str) -> Doubles:
-        """Return a variable of the product at the valid pixels, ``band x pixel``."""
+        """Return a variable at the valid pixels, ``band x pixel``."""
         return self.ds[name].to_numpy()[:, self.valid].astype(np.float64)
 
     def filled(self, image: Array) -> Doubles:
-        """Return an image ``... x y x x`` in double precision, 0 at pixels that are not valid."""
+        """Return an image ``... x y x x`` as float64, 0 at pixels that are not valid."""
         return np.where(self.valid, image, 0).astype(np.float64)
 
 
 def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -> images.Image:
-    """Read the reference, and check that it lies on the grid of the product.
+    """Read the reference, and check that it lies on the product's grid.
 
     Raises
     ------
@@ -74,7 +61,7 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
     BandMismatch
         When it has another number of bands.
     InvalidProduct
-        When its coordinates differ from those of the product.
+        When its coordinates differ from the product's.
     """
     value_range = product.value_range_of(ds)
     try:

@@ -1,4 +1,4 @@
-"""Power spectra of the members, and how well the members reproduce the low-resolution image."""
+"""Power spectra of the members, and how well they reproduce the low-resolution image."""
 
 from __future__ import annotations
 
@@ -24,16 +24,8 @@ def score_consistency(
 ) -> dict[str, Any]:
     """Compute power spectra and the LR-PSNR, one band of one member at a time.
 
-    Parameters
-    ----------
-    case : Case
-    members : DataArray
-        ``realization x band x y x x``.
-    operator : ForwardOperator
-    low : Image or None
-        The low-resolution image; None takes the reference under the forward operator.
-    advance : callable
-        Called with 1 after each band of a member.
+    Members are ``realization x band x y x x``. `low` is the low-resolution image, by default the reference under the
+    forward operator. `advance` is called with 1 after each.
     """
     mean = case.ds["mean"].to_numpy()
     fits = all(size % operator.scale == 0 for size in case.truth.shape[-2:])
@@ -45,7 +37,7 @@ def score_consistency(
         if fits:
             target = _degraded(case, operator, truth) if low is None else low.data[band].to_numpy().astype(np.float64)
             missing = operator.observe(torch.from_numpy((~case.valid).astype(np.float64))[None])[0].abs().numpy()
-            clear = missing < 1e-9  # low-resolution pixels that do not depend on missing pixels
+            clear = missing < 1e-9  # low-resolution pixels that do not depend on missing ones
             clear &= True if low is None or low.missing is None else ~low.missing
             known += int(clear.sum())
         power = []

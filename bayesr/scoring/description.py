@@ -95,17 +95,8 @@ def dataset(
 ) -> xr.Dataset:
     """Return the Dataset of `bayesr.score`.
 
-    Parameters
-    ----------
-    case : Case
-    scores : dict of str to array or float
-        Values of all `VARIABLES` and `COORDINATES`.
-    truth : Image
-        The reference.
-    settings : dict
-        Further attributes.
-    input_given : bool
-        Whether ``lr_psnr`` is against the image that was sampled.
+    `scores` has values of all `VARIABLES` and `COORDINATES`; `settings` are attributes. `input_given` states that
+    ``lr_psnr`` is against the image that was sampled.
     """
     units = {0: "1", 1: case.ds["mean"].attrs.get("units"), 2: case.ds["variance"].attrs.get("units")}
 

@@ -1,6 +1,6 @@
 """Diagnostics of images and of their uncertainty, as functions of plain arrays.
 
-The arrays `std` and `error` (truth minus mean) have the same shape and no missing values.
+`std` and `error` (truth minus mean) have one shape and no missing values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Doubles = NDArray[np.float64]
 
 
 def inside(truth: Array, lower: Array, upper: Array) -> Doubles:
-    """Return 1 where the truth lies in the interval, 0 where it does not, and NaN where the interval is not finite."""
+    """Return 1 where the truth lies in the interval, else 0; NaN where the interval is not finite."""
     found: Doubles = np.where(np.isfinite(upper - lower), (truth >= lower) & (truth <= upper), np.nan)
     return found
 
@@ -29,7 +29,7 @@ def coverage(truth: Array, lower: Array, upper: Array) -> float:
     Parameters
     ----------
     truth, lower, upper : ndarray
-        Arrays of one shape, in the same units.
+        Of one shape, in the same units.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def spread_skill(variance: float, squared_error: float, n: int) -> float:
     Returns
     -------
     float
-        1 is best. Below 1, members are too close together; above 1, too far apart. NaN if both are 0.
+        1 is best; below it, members are too close together, above it too far apart. NaN if both are 0.
 
     References
     ----------
@@ -82,8 +82,7 @@ def lr_psnr(squared_errors: Array, peak: float) -> float:
     Parameters
     ----------
     squared_errors : ndarray
-        For each member, the mean squared difference between ``A x``, its image under the forward operator, and the
-        low-resolution image.
+        Mean squared difference between ``A x``, each member under the forward operator, and the low-resolution image.
     peak : float
         Width of the value range.
     """
@@ -104,24 +103,24 @@ def ratio(a: Any, b: Any, empty: float = 0.0) -> Doubles:
 
 
 def by_spread(std: Array, error: Array, n: int, bins: int = 20) -> tuple[Doubles, Doubles, float]:
-    r"""Compare predicted and observed errors in bins of equal counts, sorted by the standard deviation.
+    r"""Compare predicted and observed errors in bins of equal counts, sorted by `std`.
 
     ``ENCE = 1/B sum_b |predicted_b - observed_b| / predicted_b``
 
-    Here ``predicted_b`` is the root of the bin's mean variance times (n + 1)/n, which is the expected
-    squared error of a mean of n members, and ``observed_b`` is the root of the bin's mean squared error.
+    ``predicted_b`` is the root of the bin's mean variance times (n + 1)/n, the expected squared error of a mean of n
+    members, and ``observed_b`` the root of its mean squared error.
 
     Returns
     -------
     predicted, observed : ndarray
-        Of shape ``B``, in the units of the image. There are fewer than `bins` if there are fewer pixels.
+        ``B``, in the units of the image; fewer than `bins` if there are fewer pixels.
     ence : float
         Expected normalised calibration error; 0 is best.
 
     References
     ----------
-    D. Levi, L. Gispan, N. Giladi, E. Fetaya, "Evaluating and calibrating uncertainty prediction in
-    regression tasks", 2022, doi:10.3390/s22155540.
+    D. Levi, L. Gispan, N. Giladi, E. Fetaya, "Evaluating and calibrating uncertainty prediction in regression tasks",
+    2022, doi:10.3390/s22155540.
     """
     order = np.argsort(np.ravel(std), kind="stable")
     edges = np.linspace(0, order.size, min(bins, order.size) + 1).astype(int)
@@ -133,9 +132,9 @@ def by_spread(std: Array, error: Array, n: int, bins: int = 20) -> tuple[Doubles
 
 
 def sparsification(key: Array, loss: Array, removed: Array) -> Doubles:
-    """Return the mean loss of the pixels that remain after those with the largest keys are removed.
+    """Return the mean loss of the pixels that remain without those with the largest keys.
 
-    Pixels with equal keys share their mean loss, so that their order does not matter.
+    Pixels with equal keys share their mean loss, so their order does not matter.
 
     Parameters
     ----------
@@ -151,8 +150,7 @@ def sparsification(key: Array, loss: Array, removed: Array) -> Doubles:
 
     References
     ----------
-    E. Ilg et al., "Uncertainty estimates and multi-hypotheses networks for optical flow", 2018,
-    arXiv:1802.07095.
+    E. Ilg et al., "Uncertainty estimates and multi-hypotheses networks for optical flow", 2018, arXiv:1802.07095.
     """
     order = np.argsort(np.ravel(key), kind="stable")
     keys, losses = np.ravel(key)[order], np.ravel(loss)[order].astype(np.float64)
@@ -167,14 +165,13 @@ def sparsification(key: Array, loss: Array, removed: Array) -> Doubles:
 def diversity(distances: Array) -> float:
     """Return the diversity score of the NTIRE challenges.
 
-    ``100 (min_i mean_k d_ik - mean_k min_i d_ik) / min_i mean_k d_ik``, in percent, where d_ik
-    is the distance of member i to the truth on patch k. It compares the best member of each patch with the
-    best member overall.
+    ``100 (min_i mean_k d_ik - mean_k min_i d_ik) / min_i mean_k d_ik``, in percent, where d_ik is the distance of
+    member i to the truth on patch k. It compares the best member of each patch with the best member overall.
 
     Parameters
     ----------
     distances : ndarray
-        Of shape ``n x count``. The challenge uses LPIPS as distance; state which one is used instead.
+        ``n x count``. The challenge uses LPIPS; state which distance is used instead.
 
     References
     ----------
@@ -185,12 +182,12 @@ def diversity(distances: Array) -> float:
 
 
 def activity(image: Array, valid: NDArray[np.bool_] | None = None, window: int = 7) -> Doubles:
-    """Return the local activity: the standard deviation of the bands' average in a window around each pixel.
+    """Return the local activity: the standard deviation of the bands' mean in a window around each pixel.
 
     Parameters
     ----------
     image : ndarray
-        Of shape ``band x y x x``.
+        ``band x y x x``.
     valid : ndarray of bool, optional
         Valid pixels, ``y x x``; by default all.
     window : int
@@ -199,7 +196,7 @@ def activity(image: Array, valid: NDArray[np.bool_] | None = None, window: int =
     Returns
     -------
     ndarray
-        Of shape ``y x x``, in the units of the image.
+        ``y x x``, in the units of the image.
     """
     valid = np.ones(image.shape[1:], bool) if valid is None else valid
     grey: Doubles = np.mean(image, 0, dtype=np.float64)
@@ -216,14 +213,14 @@ def spectrum(image: Array, valid: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
     Parameters
     ----------
     image : ndarray
-        Of shape ``y x x``, finite.
+        ``y x x``, finite.
     valid : ndarray of bool
         Valid pixels, ``y x x``; the others are replaced by the mean.
 
     Returns
     -------
     frequency : ndarray
-        Frequencies in cycles per pixel, k / N for k = 1 to N/2, where N is the shorter side.
+        Cycles per pixel, k / N for k = 1 to N/2, where N is the shorter side.
     power : ndarray
         Mean power in the ring of width 1 / N around each frequency, in squared units of the image.
     """

@@ -1,4 +1,4 @@
-"""Scores of the mean, the intervals and the standard deviation: they need no members."""
+"""Scores of the mean, the intervals and the standard deviation, which need no members."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Doubles = NDArray[np.float64]
 
 ACTIVITY_BINS, SPREAD_BINS = 10, 20
 REMOVED = np.arange(100) / 100
-"""Shares of pixels that the sparsification curves leave out."""
+"""Shares of pixels that sparsification removes."""
 
 
 def score_mean(case: Case) -> dict[str, Any]:
@@ -46,11 +46,7 @@ def score_mean(case: Case) -> dict[str, Any]:
 def score_intervals(case: Case, half_widths: Mapping[float, float | None]) -> dict[str, Any]:
     """Compute the empirical coverage and the width of the interval at each level.
 
-    Parameters
-    ----------
-    case : Case
-    half_widths : mapping of float to float or None
-        For each level half the width of the interval, in standard deviations; None takes the interval of the product.
+    `half_widths` holds half of each width, in standard deviations; None takes the interval of the product.
     """
     truth = case.truth[:, case.valid]
     mean, std, lower, upper = (case.valid_pixels(name) for name in ("mean", "std", "lower", "upper"))
@@ -89,7 +85,7 @@ def score_intervals(case: Case, half_widths: Mapping[float, float | None]) -> di
 
 
 def score_std(case: Case) -> dict[str, Any]:
-    """Compare the standard deviation with the errors: calibration error by spread, and sparsification curves."""
+    """Compute the calibration error of `std` by spread, and sparsification curves."""
     std, error = case.valid_pixels("std"), case.truth[:, case.valid] - case.valid_pixels("mean")
     if not np.isfinite(std).all():  # n = 1
         bins, curve = np.full(SPREAD_BINS, np.nan), np.full(REMOVED.size, np.nan)

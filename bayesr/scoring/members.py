@@ -17,17 +17,17 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 PATCH = 8
-"""Side of the patches of the energy and variogram scores."""
+"""Side of patches of the energy and variogram scores."""
 DISTANCE_PATCH = 16
-"""Side of the patches of the diversity score."""
+"""Side of patches of the diversity score."""
 VARIOGRAM_PATCHES = 1024
-"""Largest number of patches of the variogram score. They are drawn at random; the score takes all pairs of values."""
+"""Largest number of random patches of the variogram score, which takes all pairs of values."""
 _WINDOW_BYTES = 2**27
 """Largest size of the members in a window."""
 
 
 def windows(members: xr.DataArray) -> list[tuple[slice, slice]]:
-    """Return windows that cover the image: whole chunks where they fit in memory, and always whole patches."""
+    """Return windows of whole patches that cover the image: whole chunks where they fit in memory."""
     n, bands, height, width = members.shape
     chunk = members.chunks[-1][0] if members.chunks else (members.encoding.get("chunks") or (512,))[-1]
     side = -(-int(chunk) // DISTANCE_PATCH) * DISTANCE_PATCH
@@ -42,15 +42,8 @@ def windows(members: xr.DataArray) -> list[tuple[slice, slice]]:
 def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callable[[float], None]) -> dict[str, Any]:
     """Compute the maps of CRPS and PIT, the scores of patches, and the other scores of the members.
 
-    Parameters
-    ----------
-    case : Case
-    members : DataArray
-        ``realization x band x y x x``.
-    seed : int
-        Seed of the random numbers that break ties and choose patches.
-    advance : callable
-        Called with 1 after each window.
+    Members are ``realization x band x y x x``. `seed` breaks ties and chooses patches. `advance` is called with 1 after
+    each window.
     """
     n, shape = case.n, case.truth.shape
     rng = np.random.default_rng(seed)
@@ -99,7 +92,7 @@ def score_members(case: Case, members: xr.DataArray, seed: int, advance: Callabl
 
 
 def _some_patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose patches for the variogram score at random; return a mask of shape ``1 x y x x``."""
+    """Return a mask ``1 x y x x`` of random patches for the variogram score."""
     tall, wide = (min(PATCH, size) for size in shape[-2:])
     rows, columns = shape[-2] // tall, shape[-1] // wide
     some = np.zeros(rows * columns, bool)
@@ -110,7 +103,7 @@ def _some_patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[n
 
 
 def _whole_patches(window: Array, shape: tuple[int, ...], size: int) -> Array:
-    """Return the whole patches in a window; its upper left corner is that of a patch."""
+    """Return the whole patches in a window that begins at the corner of a patch."""
     tall, wide = (min(size, side) for side in shape[-2:])
     cut = window[..., : window.shape[-2] // tall * tall, : window.shape[-1] // wide * wide]
     if not cut.size:
@@ -119,7 +112,7 @@ def _whole_patches(window: Array, shape: tuple[int, ...], size: int) -> Array:
 
 
 def _variance_sum(members: Array) -> float:
-    """Return the members' variance (ddof = 1), summed over pixels; NaN for one member."""
+    """Sum the members' variance (ddof = 1) over pixels; NaN for one member."""
     if len(members) == 1:
         return math.nan
     flat = members.reshape(len(members), -1)

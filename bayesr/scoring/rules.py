@@ -1,8 +1,8 @@
 """Proper scoring rules of an ensemble against the truth, as functions of plain arrays.
 
-Members have the shape ``n x ... x band x y x x``, and the truth ``... x band x y x x``; leading
-dimensions are scenes. All estimators are fair: their expectation does not depend on n, so that scores
-for different numbers of members can be compared. No score depends on the order of the members.
+Members are ``n x ... x band x y x x``, and the truth is ``... x band x y x x``; leading dimensions are scenes. All
+estimators are fair: their expectation does not depend on n, so scores for different n can be compared. No score depends
+on the order of the members.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 _BATCH = 2**18
-"""Number of values of an intermediate array, such that it fits in a processor's cache."""
+"""Number of values of an array that fits in a processor's cache."""
 
 
 def fair_crps(members: Array, truth: Array) -> float:
@@ -29,9 +29,9 @@ def fair_crps(members: Array, truth: Array) -> float:
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ...``. With n = 1 the score is the absolute error.
+        ``n x ...``. With n = 1 the score is the absolute error.
     truth : ndarray
-        Of shape ``...``.
+        ``...``.
 
     Returns
     -------
@@ -65,25 +65,25 @@ def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float =
 
     ``(#{x_i < x} + u (1 + #{x_i = x})) / (n + 1)``
 
-    It is uniform on [0, 1] if the truth and the members come from the same distribution. Its histogram
-    in n + 1 bins is the rank histogram.
+    It is uniform on [0, 1] if truth and members have the same distribution. Its histogram in n + 1 bins is the rank
+    histogram.
 
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ...``.
+        ``n x ...``.
     truth : ndarray
-        Of shape ``...``.
+        ``...``.
     uniform : ndarray
-        Random numbers u in [0, 1), in the shape of the truth.
+        Random numbers u in [0, 1), ``...``.
     quantisation_step : float
-        Quantisation step to which the members are rounded, as the truth was; 0 for none. Ties, also at
-        the bounds of an integer type, are then broken at random.
+        Step to which members are rounded, as the truth was; 0 for none. Ties, also at the bounds of an integer type,
+        are then broken at random.
 
     Returns
     -------
     ndarray
-        In the shape of the truth, in [0, 1].
+        ``...``, in [0, 1].
 
     References
     ----------
@@ -100,21 +100,19 @@ def pit(members: Array, truth: Array, uniform: Array, quantisation_step: float =
 
 
 def energy_score(members: Array, truth: Array, patch: int = 8) -> float:
-    r"""Return the fair energy score of patches of `patch x patch` pixels, all bands together.
+    r"""Return the fair energy score of patches of `patch x patch` pixels and all bands.
 
-    ``1/n sum_i |x_i - x|  -  1/(2 n (n-1)) sum_{i,j} |x_i - x_j|``, where the norm of a
-    patch is its Euclidean norm divided by the root of its number of values. The score is averaged over
-    patches that do not overlap.
+    The mean over patches that do not overlap of ``1/n sum_i |x_i - x|  -  1/(2 n (n-1)) sum_{i,j} |x_i - x_j|``, where
+    the norm of a patch is its Euclidean norm divided by the root of its number of values.
 
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ... x band x y x x``. With n = 1 the score is the norm of the error.
+        ``n x ... x band x y x x``. With n = 1 the score is the norm of the error.
     truth : ndarray
-        Of shape ``... x band x y x x``.
+        ``... x band x y x x``.
     patch : int
-        Side of a patch, in pixels. An image that is smaller is one patch. Rows and columns at the end
-        that do not fill a patch are left out.
+        Side of a patch, in pixels; see `patches`.
 
     Returns
     -------
@@ -135,9 +133,9 @@ def energy_scores(members: Array, truth: Array) -> Doubles:
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ... x values``, see `patches`.
+        ``n x ... x values``, see `patches`.
     truth : ndarray
-        Of shape ``... x values``.
+        ``... x values``.
     """
     n, values = len(members), members.shape[-1]
     estimator = "fair" if n > 1 else "nrg"
@@ -152,21 +150,20 @@ def energy_scores(members: Array, truth: Array) -> Doubles:
 
 
 def variogram_score(members: Array, truth: Array, patch: int = 8, p: float = 0.5) -> float:
-    r"""Return the fair variogram score of order p of patches of `patch x patch` pixels, all bands together.
+    r"""Return the fair variogram score of order p of patches of `patch x patch` pixels and all bands.
 
-    The mean over pairs of values (a, b) of ``(|x_a - x_b|^p - 1/n sum_i |x_ia - x_ib|^p)^2 - s^2/n``,
-    where s^2 is the variance (ddof = 1) of ``|x_ia - x_ib|^p`` over members. It is
-    sensitive to wrong correlations, which hardly change the energy score, and insensitive to an error
-    that all values share.
+    The mean over pairs of values (a, b) of ``(|x_a - x_b|^p - 1/n sum_i |x_ia - x_ib|^p)^2 - s^2/n``, where s^2 is the
+    variance (ddof = 1) of ``|x_ia - x_ib|^p`` over members. It is sensitive to wrong correlations, which hardly change
+    the energy score, and insensitive to an error that all values share.
 
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ... x band x y x x``. With n = 1 nothing is subtracted.
+        ``n x ... x band x y x x``. With n = 1 nothing is subtracted.
     truth : ndarray
-        Of shape ``... x band x y x x``.
+        ``... x band x y x x``.
     patch : int
-        Side of a patch, as in `energy_score`.
+        Side of a patch, in pixels; see `patches`.
     p : float
         Order, above 0.
 
@@ -177,8 +174,8 @@ def variogram_score(members: Array, truth: Array, patch: int = 8, p: float = 0.5
 
     References
     ----------
-    M. Scheuerer, T. M. Hamill, "Variogram-based proper scoring rules for probabilistic forecasts of
-    multivariate quantities", 2015, doi:10.1175/MWR-D-14-00269.1.
+    M. Scheuerer, T. M. Hamill, "Variogram-based proper scoring rules for probabilistic forecasts of multivariate
+    quantities", 2015, doi:10.1175/MWR-D-14-00269.1.
     """
     return float(np.mean(variogram_scores(patches(members, patch), patches(truth, patch), p)))
 
@@ -186,14 +183,14 @@ def variogram_score(members: Array, truth: Array, patch: int = 8, p: float = 0.5
 def variogram_scores(members: Array, truth: Array, p: float = 0.5) -> Doubles:
     """Return the fair variogram score of each patch, ``...``; see `variogram_score`.
 
-    The values are those of `scoringrules`, whose implementation needs memory and time for n^2 values^2 numbers.
+    The values are those of `scoringrules`, which needs memory and time for n^2 values^2 numbers.
 
     Parameters
     ----------
     members : ndarray
-        Of shape ``n x ... x values``, see `patches`.
+        ``n x ... x values``, see `patches`.
     truth : ndarray
-        Of shape ``... x values``.
+        ``... x values``.
     p : float
         Order, above 0.
     """
@@ -219,8 +216,7 @@ def variogram_scores(members: Array, truth: Array, p: float = 0.5) -> Doubles:
 def patches(images: Array, size: int) -> Array:
     """Cut images ``... x band x y x x`` into patches that do not overlap, ``... x count x values``.
 
-    An image that is smaller than a patch is one patch. Rows and columns at the end that do not fill a patch are
-    left out.
+    A smaller image is one patch. Rows and columns at the end that do not fill a patch are left out.
     """
     *lead, bands, height, width = images.shape
     tall, wide = min(size, height), min(size, width)
@@ -232,5 +228,5 @@ def patches(images: Array, size: int) -> Array:
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Return slices of length max(1, size), the last one shorter, that cover `count` values."""
+    """Return slices of length max(1, size) that cover `count` values."""
     return (slice(start, start + max(1, size)) for start in range(0, count, max(1, size)))

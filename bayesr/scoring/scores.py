@@ -41,37 +41,35 @@ def score(
 ) -> xr.Dataset:
     r"""Score a product against a high-resolution reference.
 
-    The result holds maps and single scores. Members are read from the store window by window. Pixels
-    that are missing in the product or in the reference are left out.
+    Members are read window by window. Pixels missing in the product or the reference are left out.
 
     Parameters
     ----------
     ds : Dataset or path
-        A product of `bayesr.sample`, in memory or opened from its store, or the path of the store.
+        A product of `bayesr.sample`, or the path of its store.
     reference : path, ndarray, Tensor, PIL image or DataArray
-        The truth, in the size and the units of the product. If both have coordinates, these must agree.
-        An integer type means that values are rounded to whole numbers and clipped to its bounds. NaN
-        marks missing pixels.
+        The truth, in the size and units of the product. If both have coordinates, these must agree. An integer type
+        means that values are rounded and clipped to its bounds. NaN marks missing pixels.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The low-resolution image. If it is given, `lr_psnr` compares with this image, and members that
-        the product does not hold are drawn again, into a temporary store.
+        The low-resolution image, with which `lr_psnr` then compares. Members that the product lacks are drawn again
+        from it, into a temporary store.
     levels : sequence of float
         Nominal levels of `coverage` and `width`, in (0, 1).
     dims : sequence of str, optional
-        Names of the axes of the reference, such as ``"yxb"``, if they are ambiguous.
+        Names of the axes of the reference, such as ``"yxb"``, if ambiguous.
     model : str, Path or Model, optional
-        The model, or its file, if it is not found under the recorded name. It is needed for intervals at
-        levels other than that of the product, and to draw members again.
+        The model, or its file, if it is not found under its recorded name. Members that are drawn again and intervals
+        at other levels than the product's need it.
     seed : int
-        Seed of the random numbers that break ties in `pit` and choose patches for `variogram_score`.
+        Seed for ties in `pit` and for the patches of `variogram_score`.
     progress : bool, optional
         True shows a progress bar, or plain lines without a terminal; None shows a bar on a terminal only.
 
     Returns
     -------
     Dataset
-        The attributes of each variable name its estimator. Below, u is the unit of the image, and n is the
-        number of members. Maps, float32, over ``(band, y, x)``, NaN where a pixel is missing:
+        Attributes of each variable name its estimator. Below, u is the unit of the image. Maps, float32, over
+        ``(band, y, x)``, NaN where a pixel is missing:
 
         - ``crps`` (u): the fair continuous ranked probability score;
         - ``pit``: the randomised probability integral transform in [0, 1], uniform for a calibrated ensemble;
@@ -81,25 +79,24 @@ def score(
         Single scores and curves, float64:
 
         - of the mean: ``psnr`` (dB), ``ssim``, ``mae`` (u);
-        - of the members: ``crps_mean``, ``energy_score`` (u), ``variogram_score`` (u at p = 1/2),
-          ``spread_skill`` (1 is best), ``rank_histogram(rank)``, ``diversity`` (%), ``lr_psnr`` (dB, the
-          worst member);
+        - of the members: ``crps_mean``, ``energy_score`` (u), ``variogram_score`` (u at p = 1/2), ``spread_skill`` (1
+          is best), ``rank_histogram(rank)``, ``diversity`` (%), ``lr_psnr`` (dB, the worst member);
         - of the intervals: ``coverage(level)``, ``width(level)`` (u), ``coverage_by_activity(activity)``,
           ``coverage_saturated``, ``coverage_unsaturated``;
         - of the standard deviation: ``ence`` with ``bin_std(spread_bin)`` and ``bin_rmse(spread_bin)`` (u),
-          ``ause_mae`` and ``ause_rmse`` with the curves ``sparsification_mae(removed)``,
-          ``sparsification_mae_oracle``, and the same for RMSE;
+          ``ause_mae`` and ``ause_rmse`` with the curves ``sparsification_mae(removed)``, ``sparsification_mae_oracle``,
+          and the same for RMSE;
         - of texture: ``spectrum_reference(frequency)``, ``spectrum_mean``, ``spectrum_members`` (u^2) and
           ``spectrum_distance`` (mean of \|log10(members / reference)\|).
 
-        With n = 1, ``crps`` is the absolute error, and scores that need spread are NaN. Scores of windows
-        or patches are NaN if the image is too small for them.
+        With one member, ``crps`` is the absolute error, and scores that need spread are NaN, as are scores of windows
+        or patches if the image is too small.
 
     Raises
     ------
     InvalidProduct
-        When `ds` is not a complete product, when it holds no members and `img` is not given, or when the
-        reference lies on another grid.
+        When `ds` is not a complete product, or lacks members and `img` is missing, or the reference lies on another
+        grid.
     InvalidArgument
         When the reference has another size, or a level lies outside (0, 1).
     BandMismatch
@@ -108,9 +105,8 @@ def score(
     References
     ----------
     T. Gneiting, A. E. Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007,
-    doi:10.1198/016214506000001437. V. Fortin et al., "Why should ensemble spread match the RMSE of
-    the ensemble mean?", 2014, doi:10.1175/JHM-D-14-0008.1. Further references are given in the functions
-    of `bayesr.scoring`.
+    doi:10.1198/016214506000001437. V. Fortin et al., "Why should ensemble spread match the RMSE of the ensemble mean?",
+    2014, doi:10.1175/JHM-D-14-0008.1. `bayesr.scoring.rules` and `bayesr.scoring.diagnostics` name more.
 
     Examples
     --------
@@ -157,7 +153,7 @@ def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
-    """Read the image that was sampled; None if the product is only a part of what was sampled from it."""
+    """Read the image that was sampled; None if the product covers only a part of it."""
     if img is None:
         return None
     provenance = product.Provenance.from_dataset(ds)
@@ -171,20 +167,8 @@ def half_widths_of(
 ) -> tuple[dict[float, float | None], str]:
     """Return half the width of the interval at each level, in standard deviations, and where the widths come from.
 
-    Parameters
-    ----------
-    ds : Dataset
-        The product.
-    levels : sequence of float
-    model : str, Path, Model or None
-        The model, if it is not found under its recorded name.
-
-    Returns
-    -------
-    half_widths : dict of float to float or None
-        None for the level of the product, whose interval is used; NaN for levels that the calibration does not support.
-    source : str
-        Description of the source.
+    It is None for the level of the product, whose interval is used, and NaN for levels that the calibration does not
+    support.
     """
     own, n = float(product.attribute(ds, "level")), int(ds.attrs["n"])
     widths: dict[float, float | None] = {level: None for level in levels if math.isclose(level, own)}

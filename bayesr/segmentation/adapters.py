@@ -20,25 +20,17 @@ from bayesr.segmentation.registry import CLASSICAL
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
-"""Takes an image `band x y x x`, in its units, and its value range; returns a checked segmentation."""
+"""Maps an image `band x y x x`, in its units, and its value range to a checked segmentation."""
 
 _TOLERANCE = 1e-3
-"""Tolerance with which probabilities must lie in [0, 1], and those of all classes sum to 1."""
+"""Tolerance of probabilities in [0, 1], and of their sum over classes."""
 
 
 class Adapted(NamedTuple):
     """A segmenter as `bayesr.segment` uses it.
 
-    Attributes
-    ----------
-    segment : callable
-        See `Segment`.
-    name : str
-        With the checksum of the weights if it is a `Segmenter`.
-    inputs : tuple of str
-        ``("member",)``, or variables of the product that it takes as bands.
-    bands : int or None
-        Number of bands that it takes of each input, or None if it is not known.
+    `name` includes the checksum of a `Segmenter`. `inputs` are ``("member",)`` or variables of the product that it
+    takes as bands. `bands` is the number of bands of each input, or None if not known.
     """
 
     segment: Segment
@@ -95,17 +87,17 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
 def checked(
     raw: Any, size: tuple[int, ...], threshold: float = 0.5, smallest: int = 0, logits: bool = False
 ) -> Segmentation:
-    """Check the result of a segmenter and convert it to a `Segmentation`.
+    """Check the result of a segmenter and convert it.
 
     Parameters
     ----------
     raw : array, tuple or Segmentation
-        A boolean or floating-point array holds probabilities, and the connected components of the pixels that reach
-        `threshold` are objects. An array of integers holds labels. A pair is (probability, labels).
+        A boolean or floating-point array holds probabilities; connected components of pixels that reach `threshold` are
+        objects. Integers are labels. A pair is (probability, labels).
     size : tuple of int
         Size of the image, (y, x).
     threshold : float
-        Probability from which a pixel belongs to an object.
+        Probability from which pixels belong to objects.
     smallest : int
         Objects with fewer pixels are dropped.
     logits : bool
@@ -192,7 +184,7 @@ def _components(mask: NDArray[np.bool_]) -> NDArray[Any]:
     return components
 
 
-# -- kinds -----------------------------------------------------------------------------------------
+# -- kinds --
 
 
 def _array_function(function: Callable[[NDArray[np.float32]], Any]) -> Callable[..., Any]:
@@ -200,7 +192,7 @@ def _array_function(function: Callable[[NDArray[np.float32]], Any]) -> Callable[
 
 
 def _module_function(module: Any) -> Callable[..., Any]:
-    """A function that gives a copy of a torch module, in evaluation mode, `1 x band x y x x` scaled to [0, 1]."""
+    """Return a function that runs a copy of a torch module on `1 x band x y x x`, scaled to [0, 1]."""
     network = copy.deepcopy(module).eval()
     weight = next((p for p in network.parameters()), torch.zeros(()))
 

@@ -1,7 +1,7 @@
-"""Scores of predicted masks against the masks of several annotators.
+"""Scores of predicted masks against those of several annotators.
 
-The prediction for an image is a set of plausible probability maps, in [0, 1], and one map that summarises them. The
-truth is the set of the annotators' masks. `agreement` computes all scores of one image, `evaluate` those of many.
+A prediction is a set of plausible probability maps, in [0, 1], and one map that summarises them. `agreement` scores one
+image, `evaluate` many.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROUNDING = 1e-6
 
 
 def qubiq_dice(probability: ArrayLike, masks: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> float:
-    """Compute the score of the QUBIQ challenge: ``mean_t Dice(p >= t, q >= t)``, q the mean of the annotators' masks.
+    """Compute the score of QUBIQ: ``mean_t Dice(p >= t, q >= t)``, q the mean of the annotators' masks.
 
     The Dice coefficient is 1 at thresholds that no pixel of p or q reaches.
 
@@ -40,7 +40,7 @@ def qubiq_dice(probability: ArrayLike, masks: ArrayLike, thresholds: Sequence[fl
     probability : array_like
         The map p, `y x x`, in [0, 1].
     masks : array_like
-        `annotator x y x x`; pixels that are not 0 are marked.
+        `annotator x y x x`, marked where not 0.
     thresholds : sequence of float
 
     Raises
@@ -65,7 +65,7 @@ def overlaps(first: ArrayLike, second: ArrayLike) -> Doubles:
     Parameters
     ----------
     first, second : array_like
-        `n x y x x` and `m x y x x`; pixels that are not 0 are marked.
+        `n x y x x` and `m x y x x`, marked where not 0.
     """
     a, b = _masks(first), _masks(second)
     _same_size(a, b)
@@ -82,20 +82,19 @@ def energy_distance(drawn: ArrayLike, masks: ArrayLike, fair: bool = False) -> f
 
     S and S' are predicted masks, Y and Y' those of annotators. Lower is better; 0 means equal distributions.
 
-    By default, expectations are means over all pairs, including pairs of a mask with itself, as published. This is the
-    distance between the two finite sets; it is never negative, since 1 - IoU is a metric of negative type. For n drawn
-    masks it is too large by `E d(S, S') / n` on average, except for a predictor whose masks are all equal. With `fair`,
-    only pairs of different masks are used. The result is then unbiased for the distributions from which the masks and
-    the annotators were drawn, and may be negative.
+    By default, expectations are means over all pairs, also of a mask with itself, as published: the distance between
+    two finite sets, never negative since 1 - IoU is a metric of negative type. For n drawn masks it is too large by
+    `E d(S, S') / n` on average, unless all are equal. With `fair`, only pairs of different masks count. The result is
+    unbiased for the distributions behind both sets, and may be negative.
 
     Parameters
     ----------
     drawn : array_like
-        `n x y x x`; pixels that are not 0 are marked.
+        `n x y x x`, marked where not 0.
     masks : array_like
         `annotator x y x x`, likewise.
     fair : bool
-        Whether to use pairs of different masks only.
+        Use pairs of different masks only.
 
     Raises
     ------
@@ -138,14 +137,12 @@ def disagreement(maps: ArrayLike) -> Doubles:
 
 
 def differing(masks: ArrayLike) -> float:
-    """Compute the fraction of pixels in which two annotators differ, in [0, 1], averaged over pairs of annotators.
-
-    It is NaN for a single annotator.
+    """Compute the fraction of pixels in which two annotators differ, averaged over pairs; NaN for one annotator.
 
     Parameters
     ----------
     masks : array_like
-        `annotator x y x x`; pixels that are not 0 are marked.
+        `annotator x y x x`, marked where not 0.
     """
     marked = _masks(masks)
     pairs = [float((a != b).mean()) for a, b in combinations(marked, 2)]
@@ -163,16 +160,16 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float:
 def agreement(
     maps: ArrayLike, masks: ArrayLike, probability: ArrayLike | None = None, drawn: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Compute all scores of the prediction for an image against its annotators.
+    """Compute all scores of a prediction against the annotators.
 
     Parameters
     ----------
     maps : array_like
         Plausible maps, `n x y x x`, in [0, 1].
     masks : array_like
-        Masks of the annotators, `annotator x y x x`; pixels that are not 0 are marked.
+        `annotator x y x x`, marked where not 0.
     probability : array_like, optional
-        The map that summarises the plausible maps, `y x x`; by default their mean.
+        Summary of the maps, `y x x`; by default their mean.
     drawn : array_like, optional
         Drawn masks, `n x y x x`; by default the maps thresholded at 0.5.
 
@@ -180,14 +177,12 @@ def agreement(
     -------
     dict of str to float
         - ``qubiq_dice``: see `qubiq_dice`.
-        - ``dice``: Dice coefficient of the probability thresholded at 0.5 with an annotator's mask, averaged over
-          annotators.
+        - ``dice``: Dice coefficient of the probability thresholded at 0.5 with a mask, averaged over annotators.
         - ``energy_distance``, ``energy_distance_fair``: see `energy_distance`, for the drawn masks; NaN if undefined.
         - ``correlation``, ``correlation_marked``: correlation of predicted with true `disagreement`, over all pixels,
-          and over the pixels that an annotator marked. The other pixels are many and undisputed, so that any
-          segmentation has some correlation over all pixels.
-        - ``predicted_share``: ``mean 2 p (1 - p)``, the expected fraction of pixels in which two annotators differ.
-        - ``true_share``: the fraction of pixels in which two annotators differ.
+          and over those that an annotator marked. The others are many and undisputed.
+        - ``predicted_share``: ``mean 2 p (1 - p)``, the expected `differing`.
+        - ``true_share``: see `differing`.
 
     Raises
     ------
@@ -213,21 +208,19 @@ def agreement(
 
 
 def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int = 0) -> list[dict[str, Any]]:
-    """Compute `agreement` of a segmenter with the annotators of each case.
+    """Compute the `agreement` of a segmenter with the annotators of each case.
 
-    Average the scores over cases. Cases of the same group are not independent. Of networks with several outputs, the
-    first is evaluated, the foreground.
+    Average the scores over cases; those of a group are not independent. Only the first output, the foreground, is
+    evaluated.
 
     Parameters
     ----------
     segmenter : Segmenter
-        See `bayesr.segmentation.segmenter.load` and `bayesr.segmentation.fit.fit`.
     cases : sequence of Case
-        See `bayesr.segmentation.cases`.
     n : int
         Number of plausible maps, at least 1.
     seed : int
-        Seed of the plausible maps, for networks that draw them.
+        Seed of the maps, for networks that draw them.
 
     Returns
     -------
@@ -239,7 +232,7 @@ def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int
     InvalidArgument
         If n is less than 1.
     BandMismatch
-        If a case has another number of bands than the segmenter takes.
+        If the segmenter takes another number of bands.
     """
     if n < 1:
         raise InvalidArgument(f"At least one plausible map is needed, not {n}.")

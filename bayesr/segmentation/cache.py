@@ -1,4 +1,4 @@
-"""A Zarr store that holds the segmentations of members, so that a run can be resumed after a failure."""
+"""A Zarr store of the segmentations of members, from which a run resumes after a failure."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ _IDENTITY, _FINISHED = "identity", "finished"
 
 
 class SegmentationCache:
-    """The segmentations of members in a Zarr store. Each is marked as done after its data are written.
+    """The segmentations of members in a Zarr store, each marked as done after it is written.
 
     Parameters
     ----------
     path : Path
     n : int
-        Number of members.
     identity : dict
-        Settings that must be equal for a run to be resumed.
+        Settings that must be equal to resume.
     overwrite, resume : bool
         Replace an existing store, or resume it.
     public : bool
-        Whether the segmentations of members stay in the store, as ``member_probability`` and ``member_labels``.
-        Otherwise they are deleted at the end.
+        Whether segmentations stay in the store, as ``member_probability`` and ``member_labels``, or are deleted at the
+        end.
 
     Raises
     ------
@@ -58,7 +57,7 @@ class SegmentationCache:
 
     @property
     def _root(self) -> zarr.Group:
-        """The store. It is created with the first member, so that an earlier failure leaves nothing behind."""
+        """The store, created with the first member, so that an earlier failure leaves nothing behind."""
         if self._group is None:
             try:
                 self._group = zarr.open_group(self.path, mode="w" if self._overwrite else "w-")
@@ -89,7 +88,7 @@ class SegmentationCache:
                 )
 
     def get(self, i: int) -> Segmentation | None:
-        """Return the segmentation of member `i`, or None if it is not done."""
+        """Return the segmentation of member `i`, None if not done."""
         if not self.begun or not int(np.asarray(self._done[i])):
             return None
         probability, labels = (self._root.get(self._name(part)) for part in ("probability", "labels"))
@@ -110,7 +109,7 @@ class SegmentationCache:
             raise self._failed(error) from error
 
     def finish(self, ds: xr.Dataset) -> xr.Dataset:
-        """Write the result, delete the segmentations of members unless they are public, and open the store."""
+        """Write the result, delete members unless they are public, and open the store."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # consolidated metadata is not part of the Zarr v3 specification
             try:

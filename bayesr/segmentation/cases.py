@@ -1,4 +1,4 @@
-"""Cases: images with the masks of annotators, read from the folder layouts of published data sets."""
+"""Cases: images with the masks of annotators, read from the layouts of published data sets."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Case:
     value_range : tuple of float
         Values that the scaling ``"range"`` maps to 0 and 1.
     weight : ndarray or None
-        `y x x`, float32: weight of every pixel in the loss; None for 1 everywhere.
+        `y x x`, float32: weights in the loss; None for 1 everywhere.
     group : str
-        Cases of the same group, such as the two eyes of a person, are never divided between training and test.
+        Cases of a group, such as the two eyes of a person, are never divided between training and test.
     """
 
     name: str
@@ -50,24 +50,21 @@ class Case:
 
 
 def folders(images: str | Path, *masks: str | Path, longest: int | None = None) -> list[Case]:
-    """Read cases from a folder of images and a folder of masks for each annotator.
+    """Read cases from a folder of images and a folder of masks per annotator.
 
-    The mask of ``X.jpg`` is the file with the stem ``X``, or else the file whose stem is ``X`` followed by a suffix
-    that begins with ``_``: ``X.png`` for nuclei, ``X_segmentation.png`` for the skin lesions of ISIC 2016 to 2018,
-    ``X_1stHO.png`` for CHASE_DB1. Masks are 0 for the background. If there is one other value, it marks the foreground;
-    several values are labels of objects. Every case is its own group.
+    The mask of ``X.jpg`` has the stem ``X``, or else ``X`` and a suffix that begins with ``_``: ``X.png`` for nuclei,
+    ``X_segmentation.png`` for the skin lesions of ISIC 2016 to 2018, ``X_1stHO.png`` for CHASE_DB1. Masks are 0 for the
+    background; one other value marks the foreground, several are labels of objects. Every case is its own group.
 
     Parameters
     ----------
     images : path
-        A folder. Every image in it, without subfolders, is a case, except masks and the files ``X_superpixels.png`` of
-        ISIC 2017.
+        A folder. Every image in it is a case, except masks and the files ``X_superpixels.png`` of ISIC 2017.
     *masks : path
-        At least one folder. If the masks of several annotators are in the same folder, as in CHASE_DB1, add a pattern
-        for the stems: ``folder/*_1stHO`` and ``folder/*_2ndHO``.
+        At least one folder. If it holds masks of several annotators, as in CHASE_DB1, add a pattern of stems:
+        ``folder/*_1stHO`` and ``folder/*_2ndHO``.
     longest : int, optional
         Images with more pixels along their longer side are downsampled to this number, and masks to the nearest pixel.
-        Photographs of skin come in many sizes, most of them far larger than a training patch.
 
     Returns
     -------
@@ -111,9 +108,8 @@ def qubiq(folder: str | Path, task: int = 1) -> list[Case]:
     """Read the cases of a data set of the QUBIQ challenge, with several annotators each.
 
     The layout is ``FOLDER/caseNN/image.nii.gz`` with ``taskTT_segSS.nii.gz`` (structure TT by annotator SS), where
-    FOLDER is, for example, ``brain-growth/Training``. Images have one slice. Several modalities, as for brain
-    tumours, become bands. NIfTI stores x before y; the arrays here are `y x x`. Reading NIfTI needs nibabel:
-    ``pip install 'bayesr[medical]'``.
+    FOLDER is, for example, ``brain-growth/Training``. Images have one slice; several modalities become bands. Reading
+    needs nibabel: ``pip install 'bayesr[medical]'``.
 
     Parameters
     ----------
@@ -131,15 +127,13 @@ def qubiq(folder: str | Path, task: int = 1) -> list[Case]:
     ImageNotFound
         If the folder does not exist.
     InvalidArgument
-        If there are no cases, masks of the task are missing or differ in size, cases differ in their number of
-        annotators, or nibabel is not installed.
+        If there are no cases, masks are missing or differ in size or number, or nibabel is not installed.
     NotAnImage
         If a file cannot be read or has more than one slice.
 
     References
     ----------
-    H. B. Li et al., "QUBIQ: Uncertainty quantification for biomedical image segmentation challenge", 2024,
-    arXiv:2405.18435.
+    H. B. Li et al., "QUBIQ", 2024, arXiv:2405.18435.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -176,21 +170,20 @@ def with_uncertainty(
 ) -> list[Case]:
     """Replace the images of cases by products of super-resolution.
 
-    Images are degraded by the forward operator of the model, rounded to 256 levels, and sampled.
+    Images are degraded by the model's forward operator, rounded to 256 levels, and sampled.
 
-    With ``"channels"``, the image becomes ``mean`` and ``std`` as bands, in the image's units; the bands of the mean
-    come first.
+    With ``"channels"``, the image becomes the bands of ``mean``, then of ``std``, in the image's units.
 
-    With ``"weight"``, the image becomes ``mean``, and a pixel has the weight ``1 / (1 + (std / m)^2)`` in the loss.
-    Here std is the root mean square over bands, and m its median over the image.
+    With ``"weight"``, the image becomes ``mean``, and a pixel has the weight ``1 / (1 + (std / m)^2)`` in the loss,
+    with std the root mean square over bands, and m its median over the image.
 
     Parameters
     ----------
     cases : sequence of Case
-        At high resolution. They are cropped to multiples of the scale factor, from the upper left.
+        At high resolution, cropped to multiples of the scale factor from the upper left.
     model : Model
     n : int
-        Number of members of each sample.
+        Members of each sample.
     kind : {"channels", "weight"}
     seed : int
         Seed of the members.
@@ -217,7 +210,7 @@ def _with_uncertainty(case: Case, model: Model, n: int, kind: str, seed: int) ->
     height, width = (size // s * s for size in case.masks.shape[1:])
     low, high = case.value_range
     image = torch.from_numpy(np.ascontiguousarray(case.image[:, :height, :width]))
-    # Round to 256 levels of the range, as a camera does.
+    # Round to 256 levels, as a camera does.
     degraded = model.observation.observe((image.double() - low) / (high - low)).clamp(0, 1).mul(255).round()
     low_resolution = xr.DataArray(degraded.numpy().astype(np.uint8), dims=("band", "y", "x"))
     ds = model.sample(low_resolution, n, seed=seed, keep_samples=False, progress=False)
@@ -232,7 +225,7 @@ def _with_uncertainty(case: Case, model: Model, n: int, kind: str, seed: int) ->
     return replace(cropped, image=mean, weight=trust if weight is None else trust * weight)
 
 
-# -- files -----------------------------------------------------------------------------------
+# -- files --
 
 
 def _case(file: Path, masks: Sequence[Path]) -> Case:

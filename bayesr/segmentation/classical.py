@@ -1,4 +1,4 @@
-"""Segmentation methods without training: Otsu's threshold and the watershed."""
+"""Segmentation without training: Otsu's threshold and the watershed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from skimage.segmentation import watershed as flood
 
 
 def otsu(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return the pixels brighter than Otsu's threshold on the mean over bands.
-
-    An image of one value has no foreground.
+    """Return the pixels brighter than Otsu's threshold on the mean over bands; none if all values are equal.
 
     References
     ----------

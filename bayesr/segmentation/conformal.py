@@ -1,4 +1,4 @@
-"""Split conformal prediction: intervals of members, widened until they have the promised coverage."""
+"""Split conformal prediction: intervals of members, widened to the promised coverage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Conformal:
     Attributes
     ----------
     level : float
-        Coverage of the widened intervals, on average over images exchangeable with those of the fit.
+        Coverage of widened intervals, averaged over images exchangeable with those of the fit.
     margin : float
         In units of the scale; negative if the intervals were too wide.
     images : int
@@ -43,24 +43,23 @@ class Conformal:
 def fit(
     lower: ArrayLike, upper: ArrayLike, truth: ArrayLike, *, level: float = 0.9, scale: ArrayLike | None = None
 ) -> Conformal:
-    """Fit the margin on images with known truth, with one value per image: a count, an area, a regional mean.
+    """Fit the margin on one value per image with known truth: a count, an area, a regional mean.
 
     With ``s_i = max(lower_i - truth_i, truth_i - upper_i) / scale_i``, the margin is the ``ceil((N + 1) level)``-th
     smallest of the N values s_i. The widened interval of one more image, exchangeable with these, contains its truth
-    with a probability of at least `level` (and at most level + 1/(N + 1) if no two s_i are equal). Nothing is promised
-    for images of another kind.
+    with a probability of at least `level` (and at most level + 1/(N + 1) if no two s_i are equal).
 
     Parameters
     ----------
     lower, upper : array_like
-        Intervals of N images, as `bayesr.segment` and `bayesr.aggregate` return them.
+        Intervals of N images, from `bayesr.segment` or `bayesr.aggregate`.
     truth : array_like
-        True values of the same images.
+        True values of these images.
     level : float
         Coverage, in (0, 1).
     scale : array_like, optional
-        Positive values proportional to the expected errors. By default the square root of 1 + the midpoint of the
-        interval, or 1 if the midpoint is negative, which suits counts.
+        Positive values proportional to the expected errors. The default suits counts: the square root of 1 + the
+        midpoint of the interval, or 1 if that is negative.
 
     Raises
     ------

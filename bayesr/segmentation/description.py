@@ -34,15 +34,13 @@ def dataset(
     Parameters
     ----------
     ds : Dataset
-        The product that was segmented.
+        The segmented product.
     results : mapping of str to ndarray
-        Those of `Agreement.variables` and `Objects.table`, and maps of the members if they are kept.
+        Those of `Agreement.variables` and `Objects.table`, and kept maps of members.
     members : DataArray or None
-        The coordinate ``realization``, or None if something other than members was segmented.
+        The coordinate ``realization``, or None if no members were segmented.
     name : str
-        Name of the segmenter.
     settings : mapping
-        All other settings that determine the result.
     """
     mapped = {"grid_mapping": "spatial_ref"} if "spatial_ref" in ds.coords else {}
     variables: dict[str, Any] = {}
@@ -57,7 +55,7 @@ def dataset(
         variables |= _table(results, settings["level"], ds)
         numbers = np.arange(1, len(results["existence"]) + 1, dtype=np.int32)
         coords |= {"band": ds["band"], "object": xr.DataArray(numbers, dims="object", attrs={"long_name": "object"})}
-    if members is not None:  # without the dropout masks, whose name is that of the segmentation's mask
+    if members is not None:  # the dropout masks have the name of the segmentation's mask
         coords["realization"] = members.drop_vars("mask", errors="ignore")
     else:
         variables = {key: value for key, value in variables.items() if "realization" not in value[0]}

@@ -1,7 +1,7 @@
 """Scores of masks and labels against the truth.
 
-Masks are boolean arrays of any shape. Labels are integer arrays of any shape: 0 is background, and every object has its
-own number. Scores are of one image: average them over images, which are the independent units of a study.
+Masks are boolean and labels integer arrays of any shape. In labels 0 is background, and every object has its own
+number. Scores are of one image: average them over images, the independent units of a study.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Values of the intersection over union from which an object counts as detected."""
+"""Intersections over union from which an object counts as detected."""
 
 
 def dice(a: ArrayLike, b: ArrayLike) -> float:
-    r"""Compute the Dice coefficient of two masks.
-
-    ``D = 2 |a and b| / (|a| + |b|)``, which equals 2 J / (1 + J) for the Jaccard index J.
+    r"""Compute the Dice coefficient of two masks, ``D = 2 |a and b| / (|a| + |b|)``.
 
     Parameters
     ----------
@@ -36,7 +34,7 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]: 1 for equal masks, also if both are empty; 0 for masks without a common pixel.
+        In [0, 1]: 1 for equal masks, also empty ones; 0 without a common pixel.
 
     Raises
     ------
@@ -52,9 +50,7 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> float:
-    """Compute the Jaccard index of two masks: intersection over union.
-
-    ``J = |a and b| / |a or b|``, which equals D / (2 - D) for the Dice coefficient D.
+    """Compute the Jaccard index of two masks, ``J = |a and b| / |a or b| = D / (2 - D)`` for the Dice coefficient D.
 
     Parameters
     ----------
@@ -64,7 +60,7 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]: 1 for equal masks, also if both are empty; 0 for masks without a common pixel.
+        In [0, 1]: 1 for equal masks, also empty ones; 0 without a common pixel.
 
     Raises
     ------
@@ -73,17 +69,14 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> float:
 
     References
     ----------
-    P. Jaccard, "The distribution of the flora in the alpine zone", 1912,
-    doi:10.1111/j.1469-8137.1912.tb05611.x.
+    P. Jaccard, "The distribution of the flora in the alpine zone", 1912, doi:10.1111/j.1469-8137.1912.tb05611.x.
     """
     a, b = _masks(a, b)
     return _ratio(np.count_nonzero(a & b), np.count_nonzero(a | b))
 
 
 def precision(predicted: ArrayLike, true: ArrayLike) -> float:
-    """Compute the precision of a mask: the fraction of predicted pixels that are true.
-
-    ``TP / (TP + FP)``
+    """Compute the precision of a mask, ``TP / (TP + FP)``: the fraction of predicted pixels that are true.
 
     Parameters
     ----------
@@ -107,23 +100,22 @@ def precision(predicted: ArrayLike, true: ArrayLike) -> float:
 
 
 def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> Doubles:
-    """Compute the F1 score of objects, matched one to one by their overlap.
+    """Compute the F1 score of objects, matched one to one by overlap.
 
-    ``F1(t) = 2 TP / (2 TP + FP + FN)``, where TP is the largest number of pairs (predicted, true) whose
-    intersection over union is at least t, with every object in at most one pair. FP predicted and FN true objects
-    remain.
+    ``F1(t) = 2 TP / (2 TP + FP + FN)``, where TP is the largest number of pairs (predicted, true) with an intersection
+    over union of at least t and every object in at most one pair. FP predicted and FN true objects remain.
 
     Parameters
     ----------
     predicted, true : array_like
-        Labels of the same shape, integers; 0 is background. Numbers need not be consecutive.
+        Labels of the same shape, not necessarily consecutive.
     thresholds : sequence of float
         t, in (0, 1].
 
     Returns
     -------
     ndarray
-        F1 at every threshold, in [0, 1], float64; 1 if neither has an object.
+        F1 at every threshold, in [0, 1]; 1 if neither has an object.
 
     Raises
     ------
@@ -132,9 +124,8 @@ def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float]
 
     References
     ----------
-    J. Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl",
-    2019, doi:10.1038/s41592-019-0612-7. U. Schmidt et al., "Cell detection with star-convex polygons",
-    2018, arXiv:1806.03535.
+    J. Caicedo et al., "Nucleus segmentation across imaging experiments", 2019, doi:10.1038/s41592-019-0612-7. U.
+    Schmidt et al., "Cell detection with star-convex polygons", 2018, arXiv:1806.03535.
     """
     if not all(0 < t <= 1 for t in thresholds):
         raise InvalidArgument(f"thresholds must lie above 0 and be at most 1 (0.5: half overlaps), not {thresholds!r}.")
@@ -146,7 +137,7 @@ def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float]
         return np.ones(len(thresholds))
     matched = []
     for threshold in thresholds:
-        # Few entries remain to be matched: at most two objects reach half of the union with another one.
+        # Few entries remain: at most two objects reach half of the union with another one.
         pairs = maximum_bipartite_matching(csr_array(overlap >= threshold)) if overlap.size else np.empty(0)
         matched.append(np.count_nonzero(pairs >= 0))
     scores: Doubles = 2 * np.array(matched, np.float64) / (n_predicted + n_true)
@@ -154,12 +145,12 @@ def object_f1(predicted: ArrayLike, true: ArrayLike, thresholds: Sequence[float]
 
 
 def count_error(predicted: ArrayLike, true: ArrayLike) -> int:
-    """Compute the error of the number of objects: ``N_predicted - N_true``, negative if there are too few.
+    """Compute the error of the number of objects, ``N_predicted - N_true``.
 
     Parameters
     ----------
     predicted, true : array_like
-        Labels, integers; 0 is background.
+        Labels.
 
     Raises
     ------

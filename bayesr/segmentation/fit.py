@@ -27,7 +27,7 @@ from bayesr.segmentation.segmenter import Segmenter
 from bayesr.segmentation.stepping import OPTIMISERS, Training
 
 Progress = Callable[[int, float], None]
-"""Called every 100 steps and at the end with the number of steps done and the mean loss of the last ones."""
+"""Called every 100 steps and at the end with the number of steps and the mean loss of the last ones."""
 
 _CHECKPOINT_STEPS = 100
 """Steps between two checkpoints."""
@@ -56,42 +56,41 @@ def fit(
 ) -> Segmenter:
     """Train a segmentation network on patches of cases.
 
-    Patches are rotated, mirrored, and changed in contrast, level and gamma; `blur` and `noise` degrade them as well.
-    The learning rate rises for a few steps, then falls to zero as a cosine.
+    Patches are augmented (`bayesr.segmentation.patches.Patches`). The learning rate rises for a few steps, then falls
+    to zero as a cosine.
 
     Parameters
     ----------
     cases : sequence of Case
     network : SegmentationNetwork
-        The network from whose weights training starts: a U-Net, a Probabilistic U-Net, an ensemble of annotators, or
-        your own. A copy of it is trained.
+        A U-Net, a Probabilistic U-Net, an ensemble of annotators, or your own. A copy is trained, from its weights.
     loss : str
-        Pixel loss, one of `bayesr.segmentation.losses.LOSSES`.
+        One of `bayesr.segmentation.losses.LOSSES`.
     steps, batch, patch : int
-        Number of steps, patches per step, and pixels along a side of a patch.
+        Steps, patches per step, and pixels along a side of a patch.
     rate : float
         Highest learning rate.
     optimiser : {"adam", "nadam"}
     scaling, inputs : str, tuple of str
-        See `bayesr.segmentation.segmenter.Segmenter`.
+        See `Segmenter`.
     blur, noise : float
-        See `bayesr.segmentation.patches.Patches`.
+        See `Patches`.
     seed : int
-        Seed of the patches and of the random numbers of the network.
+        Seed of patches and of the network's random numbers.
     time_limit : float
-        Seconds after which this call ends training early, between two steps.
+        Seconds after which training ends.
     checkpoint : path, optional
-        File to which training writes its state, every 100 steps and at the end. If the file exists, training resumes
-        from it. On a CPU, the result is then bit for bit that of an uninterrupted training.
+        File of the training's state, written every 100 steps and at the end. If it exists, training resumes from it; on
+        a CPU, the result is bit for bit that of an uninterrupted training.
     name, card : str, mapping
-        Name and card of the segmenter. Training adds its settings, steps and seconds to the card.
+        Those of the segmenter. Training adds settings, steps and seconds to the card.
     progress : callable, optional
         See `Progress`.
 
     Returns
     -------
     Segmenter
-        With `name`, in evaluation mode.
+        In evaluation mode.
 
     Raises
     ------
@@ -157,8 +156,8 @@ def _check(settings: Mapping[str, Any], cases: Sequence[Case], network: Segmenta
 def folds(cases: Sequence[Case], count: int, seed: int = 0) -> list[tuple[list[Case], list[Case]]]:
     """Divide cases into folds for cross-validation.
 
-    Every case is held out once, and cases of the same group are held out together. Groups are shuffled by `seed`, and
-    each is added to the fold with the fewest cases so far. A case without a group is a group by itself.
+    Every case is held out once, together with its group. Groups are shuffled by `seed`, and each joins the fold with
+    the fewest cases so far. A case without a group is a group by itself.
 
     Returns
     -------
@@ -206,15 +205,15 @@ def cross_validate(
     report: Callable[[dict[str, Any]], None] | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Train once per loss and fold, and measure on the held-out cases of the fold.
+    """Train once per loss and fold, and measure on the held-out cases.
 
-    Folds are the same for all losses. So are, in each fold, the initial weights of the network and the patches.
+    Folds, and the initial weights and patches of each, are the same for all losses.
 
     Parameters
     ----------
     cases : sequence of Case
     make_network : callable
-        Returns a network with random weights. It must be picklable if there are several workers.
+        Returns a network with random weights. For several workers it must be picklable.
     losses : sequence of str
         Names in `bayesr.segmentation.losses.LOSSES`.
     count : int
@@ -222,9 +221,9 @@ def cross_validate(
     seed : int
         Seed of folds, weights and patches.
     workers : int
-        Number of trainings that run at a time, each in its own process.
+        Trainings at a time, each in its own process.
     keep : path, optional
-        Folder in which results and checkpoints are stored. Stored results are not computed again.
+        Folder of results and checkpoints. Stored results are not computed again.
     report : callable, optional
         Called with every row when it is done.
     **options
@@ -287,7 +286,7 @@ def _run_fold(
 
 
 def _run_jobs(run: Callable[[tuple[str, int]], dict[str, Any]], jobs: Sequence[tuple[str, int]], workers: int) -> Any:
-    """Yield rows when they are done, computed by several processes if there are several workers."""
+    """Yield rows when they are done, from several processes if there are several workers."""
     if workers <= 1:
         yield from map(run, jobs)
         return

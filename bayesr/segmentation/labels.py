@@ -9,11 +9,11 @@ from skimage.segmentation import watershed
 
 
 def label_objects(maps: NDArray[np.float32], threshold: float = 0.5, smallest: int = 0) -> NDArray[np.int32]:
-    """Label the objects in probability maps of the foreground, or of the foreground and the borders.
+    """Label the objects in probability maps of the foreground, or of foreground and borders.
 
-    Connected components of the foreground, which touch at a corner at least, are split where borders run through them:
-    by a watershed from the parts where the foreground exceeds the borders by `threshold`. A component that is border
-    everywhere stays one object, because objects may be too small to have an interior.
+    Connected components of the foreground, in which corners connect, are split by a watershed from the parts where the
+    foreground exceeds the borders by `threshold`. A component that is border everywhere stays one object: small objects
+    may have no interior.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _split(
     component_of_seed = np.zeros(largest + 1, np.int64)
     component_of_seed[seeds[seeded]] = components[seeded]
     boxes = find_objects(components)
-    # One component at a time: a watershed of a large image at once would take many times its memory.
+    # One component at a time: a watershed of a whole image takes many times its memory.
     for component in np.flatnonzero(np.bincount(component_of_seed[1:], minlength=count + 1) > 1).tolist():
         box = boxes[component - 1]
         mask = components[box] == component

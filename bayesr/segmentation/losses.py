@@ -1,9 +1,9 @@
 """Differentiable pixel losses: ``loss(logits, targets, weight) -> scalar``.
 
-Every loss takes logits `n x outputs x h x w`, targets in [0, 1] of the same shape, and weights `n x 1 x h x w`, which
-are 0 or larger (1 for a pixel that counts once). In the formulas, p is the sigmoid of the logits, t the targets and w
-the weights. Sums run over the pixels of all images of the batch, for each output separately, so that a patch without
-objects is not a special case. The loss is the mean over outputs. Overlap losses lie in [0, 1].
+Logits are `n x outputs x h x w`, targets of the same shape in [0, 1], and weights `n x 1 x h x w`, 0 or larger. In the
+formulas, p is the sigmoid of the logits, t the targets and w the weights. Sums run over all pixels of the batch for
+each output, so that a patch without objects is not a special case. The loss is the mean over outputs. Overlap losses
+lie in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor
 PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SMOOTH = 1.0
-"""Pixels added to numerator and denominator, so that the loss of an empty mask predicted as empty is 0."""
+"""Pixels added to numerator and denominator: an empty mask predicted as empty has no loss."""
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7
-"""Weights of false positives and false negatives in the Tversky loss; best for small objects in Salehi et al."""
+"""Weights in the Tversky loss; best for small objects in Salehi et al."""
 
 
 def bce(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     """Compute the binary cross-entropy: ``sum w (-t log p - (1 - t) log(1 - p)) / sum w``.
 
-    It is a proper score, minimised by the probability of the foreground. In nats, 0 or larger.
+    It is a proper score in nats, 0 or larger, minimised by the probability of the foreground.
     """
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (loss * weight).sum() / (weight.sum() * logits.shape[1]).clamp_min(1e-8)
@@ -36,8 +36,8 @@ def dice(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
     References
     ----------
-    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net", 2016, arXiv:1606.04797 (with p and t squared in the denominator;
-    without squares, as here, the loss of a p of 0 or 1 is that of the mask).
+    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net", 2016, arXiv:1606.04797 (there with p and t squared in the
+    denominator).
     """
     both, extra, missed = _counts(logits, targets, weight)
     return (1 - (2 * both + _SMOOTH) / (2 * both + extra + missed + _SMOOTH)).mean()
@@ -46,8 +46,7 @@ def dice(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 def tversky(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     """Compute the soft Tversky loss: ``1 - sum w p t / (sum w p t + a sum w p (1 - t) + b sum w (1 - p) t)``.
 
-    With a = 0.3 and b = 0.7, a false negative costs more than a false positive. With a = b = 1/2 it is the Dice loss,
-    with a = b = 1 the Jaccard loss.
+    With a = 0.3 and b = 0.7, false negatives cost more. a = b = 1/2 gives the Dice loss, a = b = 1 the Jaccard loss.
 
     References
     ----------
@@ -72,7 +71,7 @@ def jaccard(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def bce_dice(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """Compute the sum of binary cross-entropy and soft Dice loss: ``bce + dice``.
+    """Compute ``bce + dice``.
 
     References
     ----------

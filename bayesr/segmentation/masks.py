@@ -1,4 +1,4 @@
-"""Mask files: matching them with images by name, reading them, and comparing sizes."""
+"""Mask files: matching with images by name, reading, and comparing sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOSSY = {".jpg", ".jpeg"}
 
 
 def image_files(folder: Path, pattern: str = "*") -> list[Path]:
-    """List the images in a folder whose names match a pattern, sorted by name.
+    """List the images in a folder that match a pattern, sorted by name.
 
     Raises
     ------
@@ -47,14 +47,14 @@ def mask_files(given: Path) -> dict[str, list[Path]]:
 def mask_of(stem: str, images: set[str], candidates: dict[str, list[Path]]) -> Path | None:
     """Find the mask of an image, or None.
 
-    A mask has the name of the image, or else its name, ``_`` and a suffix. Names of other images are not masks.
+    A mask has the name of the image, or else its name, ``_`` and a suffix. Files of other images are not masks.
 
     Parameters
     ----------
     stem : str
-        Name of the image's file without its suffix.
+        File name of the image without suffix.
     images : set of str
-        Such names of all images.
+        Stems of all images.
     candidates : dict of str to list of Path
         See `mask_files`.
 
@@ -78,13 +78,12 @@ def mask_of(stem: str, images: set[str], candidates: dict[str, list[Path]]) -> P
 
 
 def read_mask(path: Path) -> NDArray[np.int32]:
-    """Read a mask `y x x`. A single value other than 0 becomes 1; several values are labels and stay as they are.
+    """Read a mask `y x x`. A single value other than 0 becomes 1; several are labels and stay as they are.
 
     Raises
     ------
     InvalidArgument
-        If the mask is coloured, has values other than integers, or is a JPEG with several labels, which compression
-        changes.
+        If the mask is coloured, not of integers, or a JPEG with several labels, which compression changes.
     NotAnImage
         If the file cannot be read.
     """

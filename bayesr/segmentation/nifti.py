@@ -1,4 +1,4 @@
-"""Reading of NIfTI files that hold one slice. The package nibabel is optional."""
+"""Reading of NIfTI files with one slice; nibabel is optional."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesr.errors import InvalidArgument, NotAnImage
 
 _MAX_BANDS = 8
-"""Largest number of bands: a longer third axis is taken for slices."""
+"""Largest number of bands; a longer third axis holds slices."""
 
 
 def read_slice(path: Path) -> NDArray[np.float32]:
@@ -23,7 +23,7 @@ def read_slice(path: Path) -> NDArray[np.float32]:
     InvalidArgument
         If nibabel is not installed.
     NotAnImage
-        If the file cannot be read, has more than one slice, or has values that are not finite.
+        If the file cannot be read, or has more than one slice or values that are not finite.
     """
     try:
         import nibabel  # optional package
@@ -34,7 +34,7 @@ def read_slice(path: Path) -> NDArray[np.float32]:
     except Exception as error:  # readers of damaged files raise nearly anything
         raise NotAnImage(f"{path} cannot be read as NIfTI ({error}).") from error
     values = values.reshape([size for size in values.shape if size > 1] or [1])
-    if values.ndim == 3:  # bands are first or last
+    if values.ndim == 3:
         band_axis = int(np.argmin(values.shape))
         if values.shape[band_axis] > _MAX_BANDS:
             raise NotAnImage(f"{path} has the shape {values.shape}: cut it into images of one slice first.")

@@ -17,14 +17,14 @@ Box = tuple[int, int, int, int]
 
 @dataclass
 class Footprint:
-    """An object: the pixels where members detected it, and its area and intensity in each member.
+    """An object: its pixels, and its area and intensity in each member.
 
     Attributes
     ----------
     box : tuple of int
-        The part of the image that `counts` covers.
+        Part of the image that `counts` covers.
     counts : ndarray
-        `y x x`: number of members in which the pixel belongs to the object.
+        `y x x`: number of members that detect the object at the pixel.
     areas : dict of int to int
         Number of pixels, by member.
     intensities : dict of int to ndarray
@@ -58,10 +58,9 @@ class Footprint:
 class Objects:
     """The objects of all members so far.
 
-    Regions of a member are matched with objects by the intersection over union of the region and the object's
-    `Footprint.majority`. Pairs with more than `overlap` are matched in descending order, each region and each object
-    once. A region without a match becomes a new object. Where members disagree whether there are two objects or one,
-    all three are listed, each with the fraction of members that detect it.
+    Regions of a member are matched with objects by intersection over union with `Footprint.majority`: pairs with more
+    than `overlap` in descending order, each region and each object once. A region without a match becomes a new object.
+    Where members disagree whether there are two objects or one, all three are listed.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ class Objects:
         self.counts: dict[int, int] = {}
 
     def add(self, member: int, labels: NDArray[np.int32], image: NDArray[np.float32]) -> None:
-        """Match the labels of a member, `y x x`, with the objects, and measure them in the member, `band x y x x`."""
+        """Match the labels of a member, `y x x`, with objects, and measure them in the member, `band x y x x`."""
         regions = list(_regions(labels))
         self.counts[member] = len(regions)
         boxes = np.array([f.box for f in self.footprints], np.int64).reshape(-1, 4)
@@ -111,7 +110,7 @@ class Objects:
         dict of str to ndarray
             - ``existence``, `object`: fraction of members that detect the object.
             - ``centre``, `object x 2`: row and column in pixels.
-            - ``area``, `member x object`, in pixels; NaN if the member does not detect the object.
+            - ``area``, `member x object`, in pixels; NaN where not detected.
             - ``intensity``, `member x object x band`, likewise.
             - ``count``, `member`: number of objects.
             - ``labels``, of `shape`, int32: objects that at least half of the members detect, by their number from 1.
@@ -129,7 +128,7 @@ class Objects:
                 intensity[member, column] = footprint.intensities[member]
         existence = np.isfinite(area).mean(0) if len(order) else np.zeros(0)
         labels = np.zeros(shape, np.int32)
-        # In ascending order, so that the more frequent of two overlapping objects is on top.
+        # Ascending, so that the more frequent of two overlapping objects is on top.
         for column in np.argsort(existence, kind="stable").tolist():
             if existence[column] >= 0.5:
                 footprint = self.footprints[order[column]]
@@ -145,8 +144,7 @@ def interval(values: NDArray[np.float64], level: float) -> tuple[NDArray[np.floa
     """Compute the central interval that contains one more draw with probability `level`.
 
     With m draws along the first axis, not counting NaN, the bounds are the order statistics of ranks
-    (m + 1)(1 -+ level)/2, interpolated linearly and limited to the smallest and the largest draw. They are NaN for
-    m < 2.
+    ``(m + 1)(1 -+ level)/2``, interpolated linearly and limited to the draws; NaN for m < 2.
     """
     edges = [(1 - level) / 2, (1 + level) / 2]
     if not values[0].size:

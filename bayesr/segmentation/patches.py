@@ -17,36 +17,33 @@ from bayesr.segmentation.cases import Case
 from bayesr.segmentation.scaling import scaled
 
 _GAIN, _OFFSET, _GAMMA = 0.25, 0.08, 0.2
-"""Largest changes of the logarithm of the contrast, of the level, and of the logarithm of gamma."""
+"""Largest changes of log contrast, level and log gamma."""
 _GAP_DISTANCE = 2
-"""Largest distance in pixels between a gap and each of the two objects that it separates."""
+"""Largest distance in pixels from a gap to the two objects that it separates."""
 _GAP_WEIGHT = 4.0
-"""Weight in the loss of pixels between two objects, which are few but separate the objects."""
+"""Weight in the loss of the few pixels that separate two objects."""
 
 
 class Patches:
-    """Draws random patches of cases, as tensors.
-
-    Patches are rotated by multiples of 90 degrees, mirrored, and changed in contrast, level and gamma.
+    """Random patches of cases, rotated by multiples of 90 degrees, mirrored, and changed in contrast, level and gamma.
 
     Parameters
     ----------
     cases : sequence of Case
         All with the same number of bands and of annotators.
     outputs : int
-        1 for the foreground as target, 2 for the foreground and the `borders`.
+        1 for the foreground, 2 for the foreground and the `borders`.
     side : int
-        Pixels along a side of a patch. Smaller images are extended by reflection.
+        Pixels along a side. Smaller images are extended by reflection.
     scaling, inputs : str, tuple of str
         See `Segmenter`.
     blur, noise : float
-        Largest standard deviations of the blur in pixels, and of the noise relative to the value range. A third of the
-        patches get neither.
+        Largest standard deviations, in pixels and relative to the value range. A third of the patches get neither.
 
     Raises
     ------
     InvalidArgument, BandMismatch
-        If there are no cases, or if their shapes or values do not agree.
+        If there are no cases, or their shapes or values do not agree.
     """
 
     def __init__(
@@ -116,8 +113,8 @@ class Patches:
 def borders(labels: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Find the borders of objects and the gaps between them.
 
-    Borders are the outermost pixels of objects, the background pixels that touch them, and gaps. Gaps are pixels with
-    two different objects within 2 pixels.
+    Borders are the outermost pixels of objects, background pixels that touch them, and gaps: pixels with two objects
+    within 2 pixels.
 
     Parameters
     ----------
@@ -130,7 +127,7 @@ def borders(labels: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bo
         `y x x`, boolean.
     """
     expanded = expand_labels(labels, _GAP_DISTANCE)
-    # A boundary of the expanded labels that is not a boundary of their union lies between two objects.
+    # A boundary of the expanded labels but not of their union lies between two objects.
     inside = (expanded > 0) & ~find_boundaries(expanded > 0, mode="inner")
     gaps = binary_dilation(find_boundaries(expanded, mode="inner") & inside)
     return find_boundaries(labels, mode="thick") | gaps, gaps
@@ -170,7 +167,7 @@ def _check(cases: Sequence[Case]) -> None:
 
 
 def _crop_indices(size: int, side: int, generator: torch.Generator) -> Tensor:
-    """Random indices of a patch along an axis, reflected at the end if the image is smaller."""
+    """Random indices of a patch along an axis, reflected if the image is smaller."""
     first = int(torch.randint(max(size - side, 0) + 1, (), generator=generator))
     folded = torch.arange(first, first + side) % (2 * size)
     return torch.minimum(folded, 2 * size - 1 - folded)

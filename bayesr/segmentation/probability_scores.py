@@ -1,7 +1,7 @@
 """Scores of probability maps against the truth.
 
-Probabilities lie in [0, 1], masks are boolean arrays. Scores are of one image: average them over images, which are
-the independent units of a study.
+Probabilities lie in [0, 1], masks are boolean arrays. Scores are of one image: average them over images, the
+independent units of a study.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from bayesr.segmentation.evaluation import Doubles, Mask, as_mask, check_same_sh
 
 
 def brier(p: ArrayLike, truth: ArrayLike) -> float:
-    """Compute the Brier score of a probability map.
+    """Compute the Brier score of a probability map, ``mean (p - truth)^2`` over pixels.
 
-    ``mean (p - truth)^2`` over pixels. It is a proper score: its expectation is smallest for the true probability.
+    It is a proper score: its expectation is smallest for the true probability.
 
     Parameters
     ----------
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        The true mask, boolean, of the same shape.
+        Boolean, of the same shape.
 
     Returns
     -------
@@ -47,19 +47,18 @@ def brier(p: ArrayLike, truth: ArrayLike) -> float:
 def ece(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
     """Compute the expected calibration error of a probability map.
 
-    ``sum_b n_b / N |predicted_b - observed_b|`` over bins of equal width, see `reliability`. It concerns the
-    probability of the foreground, not that of the more probable class. Sampling alone contributes about
-    sqrt(bins p (1 - p) / N) for N independent pixels. It does not measure sharpness: a constant map with the right
-    mean has 0. Report it with `brier`.
+    ``sum_b n_b / N |predicted_b - observed_b|`` over the bins of `reliability`. It concerns the foreground, not the
+    more probable class. Sampling alone contributes about sqrt(bins p (1 - p) / N) for N independent pixels. A constant
+    map with the right mean has 0: report it with `brier`, which measures sharpness too.
 
     Parameters
     ----------
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        The true mask, boolean, of the same shape.
+        Boolean, of the same shape.
     bins : int
-        Number of bins of equal width, 1 or more.
+        Number of bins, 1 or more.
 
     Returns
     -------
@@ -93,9 +92,9 @@ def reliability(p: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[Doubles
     p : array_like
         Probabilities in [0, 1].
     truth : array_like
-        The true mask, boolean, of the same shape.
+        Boolean, of the same shape.
     bins : int
-        Number of bins of equal width, 1 or more.
+        Number of bins, 1 or more.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The interface of segmentation networks, as segmenters and their training use it."""
+"""The interface of segmentation networks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from bayesr.segmentation.losses import PixelLoss
 class SegmentationNetwork(Protocol):
     """A `torch.nn.Module` that predicts probability maps of an image.
 
-    Images are `n x bands x h x w`, with values of about [0, 1]. Maps of probabilities are `n x outputs x h x w`. With
-    one output they are those of the foreground; with two, of the foreground and of the borders of objects.
+    Images are `n x bands x h x w`, in about [0, 1]. Probability maps are `n x outputs x h x w`: the foreground, and
+    with two outputs the borders of objects.
     """
 
     @property
     def architecture(self) -> Mapping[str, Any]:
-        """The description from which `bayesr.segmentation.registry.build` makes the network again.
+        """The description, which can be written as JSON, for `bayesr.segmentation.registry.build`.
 
-        It can be written as JSON. ``kind`` is a key of `bayesr.segmentation.registry.NETWORKS`, ``bands`` and
-        ``outputs`` are the numbers of bands and maps, and the rest are further arguments of the class.
+        ``kind`` is a key of `bayesr.segmentation.registry.NETWORKS`, ``bands`` and ``outputs`` are the numbers of bands
+        and maps, and the rest are further arguments of the class.
         """
 
     @property
     def reach(self) -> int | None:
-        """Distance in pixels within which an output pixel depends on the image, or None if it depends on all of it."""
+        """Distance in pixels within which an output pixel depends on the image; None if on all of it."""
 
     @property
     def multiple(self) -> int:
-        """Windows of an image that begin at multiples of this number of pixels give the same maps as the image."""
+        """Windows that begin at multiples of this number of pixels give the same maps as the image."""
 
     def probability(self, x: Tensor, /) -> Tensor:
         """Return the probability maps of images, `n x outputs x h x w`."""
@@ -52,7 +52,7 @@ class SegmentationNetwork(Protocol):
         targets : Tensor
             Masks of all annotators, `n x annotator x outputs x h x w`, in {0, 1}.
         weight : Tensor
-            Weights of the pixels, `n x 1 x h x w`.
+            Of the pixels, `n x 1 x h x w`.
         pixel_loss : callable
             One of `bayesr.segmentation.losses.LOSSES`.
         generator : torch.Generator
@@ -60,16 +60,13 @@ class SegmentationNetwork(Protocol):
         """
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Return the parameters, as of `torch.nn.Module`."""
+        """As in `torch.nn.Module`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the parameters and buffers by name, as of `torch.nn.Module`."""
+        """As in `torch.nn.Module`."""
 
 
 def as_module(network: SegmentationNetwork) -> nn.Module:
-    """Return the network as the `torch.nn.Module` that it is.
-
-    Python has no type for "a subclass of Module with these methods".
-    """
+    """Return the network as a module: Python has no type for a `Module` with these methods."""
     assert isinstance(network, nn.Module)
     return network

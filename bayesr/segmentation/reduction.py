@@ -18,7 +18,7 @@ def entropy(probability: Array) -> Array:
 
 
 class Agreement:
-    """Accumulates the mean of the members' probabilities and the mean of their entropies."""
+    """Accumulates the means of members' probabilities and of their entropies."""
 
     def __init__(self) -> None:
         self.n = 0

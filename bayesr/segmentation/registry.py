@@ -1,8 +1,8 @@
 """The segmenters that bayesr knows by name.
 
-To plug in a segmenter, add one entry here: a function to `CLASSICAL`, which `bayesr.segment` then knows by its name, or
-a network to `NETWORKS`, which can then be trained, saved and loaded. Trained networks that come with the package are
-files in `bayesr.model.catalogue.SEGMENTERS`, named by `bundled`.
+To plug in a segmenter, add a function to `CLASSICAL`, which `bayesr.segment` then knows by name, or a network to
+`NETWORKS`, which can then be trained, saved and loaded. Bundled trained networks are files in
+`bayesr.model.catalogue.SEGMENTERS`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NETWORKS = {
     "probabilistic-unet": "bayesr.networks.segmenters.probabilistic_unet:ProbabilisticUNet",
     "annotators": "bayesr.networks.segmenters.annotators:AnnotatorEnsemble",
 }
-"""Classes of networks by the kind that segmenter files record, each a `SegmentationNetwork`; imported when needed."""
+"""Classes of networks by the kind in segmenter files, imported when needed."""
 
 
 def bundled() -> list[str]:
-    """Return the names of the trained segmenters that come with the package."""
+    """Return the names of the bundled trained segmenters."""
     return [path.stem for path in sorted(SEGMENTERS.glob("*.safetensors"))]
 
 

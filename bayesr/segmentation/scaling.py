@@ -1,4 +1,4 @@
-"""How the values of an image are scaled before a segmentation network sees them."""
+"""Scaling of an image for a segmentation network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def scaled(
     scaling: str,
     inputs: tuple[str, ...] = ("member",),
 ) -> NDArray[np.float32]:
-    """Scale an image `band x y x x` to about [0, 1], the values that networks see. Nothing is clipped.
+    """Scale an image `band x y x x` to about [0, 1], without clipping.
 
-    With ``"range"``, the bands of the input ``"std"`` are divided by the width of the range, so that a standard
-    deviation of 0 stays 0. With ``"percentiles"`` and ``"roots"``, constant bands become 0, because they have no
-    contrast to stretch. Roots keep the sign.
+    With ``"range"``, the bands of the input ``"std"`` are divided by the width of the range, so that 0 stays 0. With
+    ``"percentiles"`` and ``"roots"``, constant bands become 0, because they have no contrast to stretch. Roots keep the
+    sign.
     """
     if scaling == "range":
         low, high = value_range

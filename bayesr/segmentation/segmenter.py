@@ -1,4 +1,4 @@
-"""The segmenter: a network with everything that is needed to segment an image, stored as one safetensors file."""
+"""The segmenter: a network with all that it needs to segment an image, stored as one safetensors file."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ class Segmentation(NamedTuple):
     Attributes
     ----------
     probability : ndarray
-        Probability of the foreground, `y x x`, float32 in [0, 1]; or probabilities of classes, `class x y x x`, which
-        sum to 1.
+        Of the foreground, `y x x`, float32 in [0, 1]; or of classes, `class x y x x`, which sum to 1.
     labels : ndarray or None
-        `y x x`, int32: 0 is background, and every object has its own number. None if objects are not separated.
+        `y x x`, int32: 0 is background, every object has its own number. None if objects are not separated.
     """
 
     probability: NDArray[np.float32]
@@ -45,21 +44,20 @@ class Segmentation(NamedTuple):
 class Segmenter:
     """A trained network, the scaling of its inputs, and the rule that turns its maps into objects.
 
-    A network with one output gives the probability of the foreground. Objects are the connected components of the
-    pixels that reach `threshold`; pixels that touch at a corner are connected. A network with two outputs gives borders
-    as well. Objects then grow, by a watershed, from the parts where the foreground exceeds the borders by `threshold`.
+    A network with one output gives the foreground: objects are the connected components of pixels that reach
+    `threshold`, in which corners connect. With a second output, the borders, objects grow by a watershed from the parts
+    where the foreground exceeds the borders by `threshold`.
 
     Attributes
     ----------
     name : str
     network : SegmentationNetwork
-        In evaluation mode; `bayesr.segmentation.registry.NETWORKS` lists the kinds.
+        In evaluation mode, of a kind in `bayesr.segmentation.registry.NETWORKS`.
     inputs : tuple of str
-        ``("member",)`` if it takes images, or variables of a product that it takes as bands, such as
-        ``("mean", "std")``.
+        ``("member",)`` for images, or variables of a product as bands, such as ``("mean", "std")``.
     scaling : {"range", "percentiles", "roots"}
         Values that become 0 and 1: the ends of the value range; percentiles 1 and 99.8 of the whole image, band by
-        band; or the same percentiles followed by a square root, which shows dim objects beside bright ones.
+        band; or these percentiles, then a square root, which shows dim objects beside bright ones.
     threshold : float
         In (0, 1), see above.
     smallest : int
@@ -129,11 +127,11 @@ class Segmenter:
             raise InvalidPixels("The image to segment has values that are NaN or infinite: fill them first.")
         maps = probability_maps(self.network, scaled(image, value_range, self.scaling, self.inputs))
         labels = label_objects(maps, self.threshold, self.smallest)
-        # A view of one of several maps would keep all of them in memory.
+        # A view of one map would keep all in memory.
         return Segmentation(maps[0].copy() if len(maps) > 1 else maps[0], labels)
 
     def save(self, path: str | Path) -> Path:
-        """Write the segmenter to a file, with weights as fp16. A file is replaced only when all is written."""
+        """Write the segmenter to a file, with weights as fp16, replacing an older one atomically."""
         return write(
             path,
             as_module(self.network),
@@ -154,7 +152,7 @@ def load(name_or_path: str | Path | Segmenter) -> Segmenter:
     Parameters
     ----------
     name_or_path : str, Path or Segmenter
-        The name of a bundled segmenter, or a file. A `Segmenter` is returned as it is.
+        Name of a bundled segmenter, a file, or a `Segmenter`, which is returned.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Training step by step, which can stop and resume between any two steps."""
+"""Training step by step, stopped and resumed between any two steps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
 _WARMUP = 50
-"""Steps in which the learning rate rises, at most a tenth of all; then it falls as a cosine."""
+"""Steps in which the learning rate rises, at most a tenth of all, before it falls as a cosine."""
 
 
 class Training:
-    """A network in training with its optimiser, random state and step number. A checkpoint holds all of them."""
+    """A network in training with its optimiser, random state and step number, all in its checkpoint."""
 
     def __init__(self, network: SegmentationNetwork, settings: dict[str, Any]) -> None:
         self.network, self.settings = network, settings
@@ -47,7 +47,7 @@ class Training:
         return float(loss.detach())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint. An existing file is replaced only when all is written."""
+        """Write a checkpoint, replacing an older one atomically."""
         arrays = checkpoints.of_module("network", as_module(self.network))
         arrays |= checkpoints.of_optimiser("optimiser", self.optimiser)
         arrays["random"] = self.generator.get_state().numpy()

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from bayesr.segmentation.protocol import SegmentationNetwork
 
 SIDE = 768
-"""Largest side, in pixels, of an image that a network is given at once, if its maps do not depend on windows."""
+"""Largest side, in pixels, of an image that is not divided, if windows do not change its maps."""
 
 Window = tuple[slice, slice]
 
 
 def windows(shape: tuple[int, ...], network: SegmentationNetwork, side: int) -> Iterator[tuple[Window, Window]]:
-    """Divide an image `y x x` into windows, each with the core that is exact when the network is given the window.
+    """Divide an image `y x x` into windows, each with the core in which its maps are exact.
 
-    Cores tile the image. A window holds its core and at least `network.reach` pixels around it, as far as the image
-    goes, and begins at a multiple of `network.multiple`. Windows have at most `side` pixels along an axis, or slightly
-    more if the reach leaves hardly any core. A network without a reach is given the whole image.
+    Cores tile the image. A window holds its core and at least `network.reach` pixels around it within the image, and
+    begins at a multiple of `network.multiple`. It has at most `side` pixels along an axis, or slightly more if the
+    reach leaves hardly any core. Without a reach, it is the whole image.
 
     Yields
     ------
@@ -46,10 +46,7 @@ def windows(shape: tuple[int, ...], network: SegmentationNetwork, side: int) -> 
 
 @torch.no_grad()
 def probability_maps(network: SegmentationNetwork, x: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
-    """Compute the probability maps `outputs x y x x` of a scaled image `band x y x x`.
-
-    Images with more than `side` pixels along an axis are computed window by window.
-    """
+    """Compute the probability maps `outputs x y x x` of a scaled image `band x y x x`, in windows if it is large."""
     device = next(network.parameters()).device
     maps = np.empty((int(network.architecture["outputs"]), *x.shape[1:]), np.float32)
     for window, core in windows(x.shape[1:], network, side):

@@ -49,57 +49,50 @@ def segment(
 ) -> xr.Dataset:
     r"""Segment every member of a product and measure the uncertainty of masks and objects.
 
-    With p_i the foreground probability that the segmenter gives a pixel in member i of n, and
-    H(p) = -p log p - (1 - p) log(1 - p):
+    With p_i the foreground probability of a pixel in member i of n, and H(p) = -p log p - (1 - p) log(1 - p):
 
-    ``probability = mean_i p_i``, ``entropy = H(probability)``,
-    ``mutual_information = entropy - mean_i H(p_i)``.
+    ``probability = mean_i p_i``, ``entropy = H(probability)``, ``mutual_information = entropy - mean_i H(p_i)``.
 
-    The mutual information measures the disagreement of members, which an image of higher resolution would resolve.
-    The rest of the entropy is the uncertainty of the segmenter itself. Objects are matched across members by the
-    overlap of their masks. Each has the fraction of members that detect it, and intervals for its area and intensity.
-
-    Members are segmented one at a time, read from the store or drawn again. They are never all in memory.
+    The mutual information measures the disagreement of members, which a higher resolution would resolve; the rest of
+    the entropy is the uncertainty of the segmenter. Objects are matched across members by overlap. Members are read
+    from the store or drawn again one at a time, and are never all in memory.
 
     Parameters
     ----------
     ds_or_img : Dataset, path, ndarray, Tensor, PIL image or DataArray
-        A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image, which is
-        sampled first.
+        A product of `bayesr.sample`, a part of it, or the path of its store; or an image to sample first.
     segmenter : str, Path, Segmenter, torch.nn.Module or callable
-        - ``"nuclei"``, which is bundled, or the file of a segmenter trained by `bayesr.segmentation.fit.fit`;
+        - ``"nuclei"``, which is bundled, or the file of a segmenter from `bayesr.segmentation.fit.fit`;
         - ``"otsu"`` or ``"watershed"``, which need no training (`bayesr.segmentation.classical`);
-        - a torch module that takes ``1 x band x y x x``, with values scaled to [0, 1] by `value_range`. A copy of it
-          runs in evaluation mode;
-        - a function of an array ``band x y x x``, float32, in the units of the product.
+        - a torch module of ``1 x band x y x x``, scaled to [0, 1] by `value_range`. A copy runs in evaluation mode;
+        - a function of ``band x y x x``, float32, in the units of the product.
 
-        It returns an array of the size ``y x x`` of its input: probabilities in [0, 1], a boolean mask, or integers,
-        which are labels of objects with 0 as background; the pair (probabilities, labels); or probabilities
-        ``class x y x x`` that sum to 1, for which there are no objects.
-        A trained segmenter with the inputs ("mean", "std") is given these variables once, instead of the members.
+        It returns an array of the size ``y x x`` of its input: probabilities in [0, 1], a boolean mask, or integer
+        labels of objects with 0 as background; the pair (probabilities, labels); or probabilities ``class x y x x``
+        that sum to 1, without objects. A segmenter with the inputs ("mean", "std") gets these variables once, instead
+        of members.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The image that was sampled. Members that the product does not contain are drawn again from it.
+        The image that was sampled, from which missing members are drawn again.
     level : float
-        Level of the intervals of areas, intensities and counts, in (0, 1).
+        Level of intervals, in (0, 1).
     threshold : float
-        Probability from which a pixel belongs to `mask`, and to an object if the segmenter returns no labels.
+        Probability from which a pixel belongs to `mask` and, without labels, to an object.
     overlap : float
-        A region of a member is matched with an object if their intersection over union is larger; in (0, 1).
+        Intersection over union, in (0, 1), above which a region of a member is matched with an object.
     smallest : int
         Regions with fewer pixels are not objects.
     logits : bool
-        Whether the segmenter returns logits, which are then converted to probabilities.
+        Whether the segmenter returns logits.
     keep_members : bool
         Whether to keep ``member_probability`` and ``member_labels``.
     store : path, optional
-        Write the result to this Zarr store. The segmentation of each member is written when it is computed; after a
-        failure, `resume` continues from there.
+        Zarr store of the result. Members are written one by one; after a failure, `resume` continues from there.
     overwrite, resume : bool
         Replace an existing store, or resume it.
     model, progress
-        See `bayesr.sample`. For a product, `model` is needed only if the model is not found under its recorded name.
+        See `bayesr.sample`. For a product, `model` is needed only if it is not found under its recorded name.
     **options
-        Further options of `bayesr.sample` if an image is given: ``n``, ``seed``, ``dims``, ...
+        Options of `bayesr.sample` for an image: ``n``, ``seed``, ``dims``, ...
 
     Returns
     -------
@@ -107,32 +100,30 @@ def segment(
         Maps ``(y, x)``, or ``(class, y, x)`` for a segmenter of classes:
 
         - ``probability``, float32 in [0, 1]; NaN in pixels without data, as for the next two;
-        - ``entropy``, ``mutual_information``: in nats, 0 to log 2 (or the logarithm of the number of classes);
+        - ``entropy``, ``mutual_information``: in nats, 0 to log 2 (or log of the number of classes);
         - ``mask``, uint8: 1 if the probability reaches `threshold`; for classes, the most probable one;
         - ``labels``, int32: number of the object, for objects that at least half of the members detect.
 
-        Variables over ``object``, which numbers from 1 every object that any member detects:
+        Variables over ``object``, numbered from 1: every object that any member detects:
 
         - ``existence``: fraction of members that detect it, in [0, 1];
-        - ``area``, ``area_lower``, ``area_upper``: in high-resolution pixels, over the members that detect it;
-        - ``intensity(object, band)`` and its bounds, in the units of the image: mean of the member over the object;
+        - ``area``, ``area_lower``, ``area_upper``: in high-resolution pixels, over these members;
+        - ``intensity(object, band)`` and its bounds: mean of the member over the object, in the image's units;
         - ``centre_y``, ``centre_x``: coordinates of its centre;
-        - ``member_area(realization, object)``, ``member_intensity(realization, object, band)``: NaN
-          in members that do not detect it.
+        - ``member_area(realization, object)``, ``member_intensity(realization, object, band)``: NaN where not detected.
 
-        ``count``, ``count_lower``, ``count_upper`` and ``member_count(realization)``: the number of objects.
-        An interval contains one more member with probability `level`, as estimated from n members. Intervals of members
-        can be conformalised with images of known truth (`bayesr.segmentation.conformal`).
+        ``count``, ``count_lower``, ``count_upper`` and ``member_count(realization)``: the number of objects. An
+        interval contains one more member with probability `level`. Images of known truth can conformalise intervals
+        (`bayesr.segmentation.conformal`).
 
     Raises
     ------
     InvalidArgument
-        If level, threshold or overlap are out of range, or the segmenter is not of one of these kinds.
+        If level, threshold or overlap are out of range, or the segmenter is of another kind.
     SegmenterFailed
-        If the segmenter raises an error, or returns another size, NaN, or values that are not probabilities. The
-        message names the member.
+        If the segmenter fails, or returns another size, NaN, or no probabilities. The message names the member.
     InvalidProduct
-        If members are missing and `img` is not given, or is not the image that was sampled.
+        If members are missing and `img` is not given or not the image that was sampled.
     BandMismatch
         If a trained segmenter takes another number of bands.
     StoreExists, StoreFailed
@@ -140,8 +131,7 @@ def segment(
 
     References
     ----------
-    N. Houlsby et al., "Bayesian active learning for classification and preference learning", 2011,
-    arXiv:1112.5745.
+    N. Houlsby et al., "Bayesian active learning for classification and preference learning", 2011, arXiv:1112.5745.
 
     Examples
     --------
@@ -183,7 +173,7 @@ def segment(
 
 
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
-    """Raise BandMismatch, before anything is drawn, if a trained segmenter takes another number of bands."""
+    """Raise BandMismatch, before anything is drawn, if a segmenter takes another number of bands."""
     ds = open_product(given)
     bands = (images.source(given, options.get("dims")) if ds is None else ds).sizes["band"]
     if bands != takes:
@@ -196,7 +186,7 @@ def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> 
 def _frames(
     ds: xr.Dataset, inputs: tuple[str, ...], img: Any, model: Any, folder: Path, progress: bool | None
 ) -> tuple[Frame, xr.DataArray | None]:
-    """Return the images to segment, and the coordinate of the members, or None if a single image is segmented."""
+    """Return the images to segment, and the coordinate of members, or None for a single image."""
     if inputs == ("member",):
         members = members_of(ds, img, model, folder, progress)
         return lambda i: members.isel(realization=i).to_numpy(), members["realization"]
@@ -218,12 +208,12 @@ def _reduce(
     settings: dict[str, Any],
     progress: bool | None,
 ) -> dict[str, Any]:
-    """Segment the images one by one, and return the maps and the table of objects."""
+    """Segment the images one by one; return the maps and the table of objects."""
     agreement, objects = Agreement(), Objects(settings["overlap"])
     kept: dict[str, list[NDArray[Any]]] = {"member_probability": [], "member_labels": []}
 
     def add(i: int) -> tuple[int, ...]:
-        """Segment and accumulate one image, release it, and return the shape of its labels."""
+        """Segment and accumulate one image; return the shape of its labels."""
         image = np.ascontiguousarray(frame(i), np.float32)
         stored = cache.get(i) if cache else None
         segmentation = stored or _segment_member(call, image, value_range, i, cache)
@@ -254,7 +244,7 @@ def _segment_member(
     i: int,
     cache: SegmentationCache | None,
 ) -> Segmentation:
-    """Segment a member, with NaN in pixels without data. Errors name the member and say what has been stored."""
+    """Segment a member, with NaN in pixels without data. Errors name it and say what has been stored."""
     advice = "Give store= to keep finished members."
     if cache is not None:
         advice = f"Finished members are in {cache.path}: resume=True." if cache.begun else "Nothing was written yet."

@@ -1,4 +1,4 @@
-"""Create a store: first room for the image, then the template of the product and of what is beside it."""
+"""Create a store: room for the image, then the template of the product and of the group beside it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS
 from bayesr.store.layout import CODEC, NEXT, PROGRESS, Store
 
-# Attributes that must be equal for a store to be resumed.
+# Attributes that a store must share to be resumed.
 _IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
 
 
 def begin(store: Store, image: xr.DataArray) -> None:
-    """Replace whatever is there by an empty store with room for an image, ``(band, y, x)``.
+    """Replace what is there by an empty store with room for an image, ``(band, y, x)``.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
     template : Dataset
         The product, backed by dask arrays, which are never computed.
     metadata : mapping
-        Of the work: ``tile``, the side of a tile in low-resolution pixels; ``nodata``; ``keepbits``.
+        ``tile``, the side of a tile in low-resolution pixels; ``nodata``; ``keepbits``.
     mask_means : int
-        Number of maps per band in `MASK_MEANS`; 0 for none.
+        Maps per band in `MASK_MEANS`; 0 for none.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
             store.root.store, mode="a", compute=False, encoding=_encoding(template, side, chunk), zarr_format=3,
             consolidated=False,
         )  # fmt: skip
-        del store.root  # it was opened before xarray wrote its arrays
-        store.progress.attrs.update(metadata)  # last: they tell that the template is complete
+        del store.root  # opened before xarray wrote its arrays
+        store.progress.attrs.update(metadata)  # last: they mark the template as complete
     except OSError as error:
         raise store.not_created(error) from error
 
@@ -87,7 +87,6 @@ def _encoding(template: xr.Dataset, side: int, chunk: int) -> dict[str, Any]:
 
 
 def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, chunk: int, mask_means: int) -> None:
-    """Declare the arrays of the group beside the product."""
     shape = tuple(template.sizes[dim] for dim in DIMS)
     grid = tuple(-(-edge // side) for edge in shape[1:])
     names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]

@@ -1,4 +1,4 @@
-"""The integrity of a store: damage, found by the checksums that were written after the data."""
+"""The integrity of a store: its checksums, written after the data, reveal damage."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class IntegrityReport:
     place : str
         The store.
     tiles, unfinished : int
-        Number of tiles, and of tiles that are not drawn yet.
+        Number of tiles, and of tiles not drawn yet.
     damaged : mapping
-        The damaged variables of every damaged tile, and what is wrong with each, by row and column of the tile.
+        What is wrong with every damaged variable, by row and column of its tile and by name.
     image : str
-        What is wrong with the copy of the image in the store; empty where nothing is.
+        What is wrong with the store's copy of the image; empty where nothing is.
     repaired : int
-        Number of tiles that were drawn again.
+        Number of tiles drawn again.
     """
 
     place: str
@@ -85,22 +85,22 @@ def damage(store: Store, at: tuple[int, int]) -> dict[str, str]:
 
 
 def stored_checksum(store: Store, name: str, at: tuple[int, int]) -> int:
-    """Return the CRC-32 of the values of a variable that a store holds for a tile."""
+    """Return the CRC-32 of a variable's stored values on a tile."""
     array, crc = store.array(name), 0
     rows, columns = (slice(store.side * place, store.side * (place + 1)) for place in at)
     leading = range(array.shape[0]) if name == SAMPLES else [slice(None)]
-    for lead in leading:  # members one by one: they may take as much memory as there is
+    for lead in leading:  # one by one, because all may fill the memory
         crc = zlib.crc32(np.array(array[lead, ..., rows, columns], "<f4", order="C").data, crc)
     return crc
 
 
 def _image_damage(store: Store) -> str:
-    """Return what is wrong with the copy of the image; an empty string where nothing is."""
+    """Return what is wrong with the copy of the image, if anything."""
     provenance, nodata = Provenance.from_attrs(store.attributes), json.loads(store.metadata["nodata"])
     try:
         image = images.survey(store.input(), nodata=nodata, value_range=provenance.value_range)
     except BayesrError:
         return "holds other values than it did"
-    except Exception as error:  # codecs raise nearly anything on damaged bytes
+    except Exception as error:  # as in `damage`
         return f"cannot be read ({type(error).__name__}: {error})"
     return "" if image.sha256 == provenance.input_sha256 else "does not have its recorded checksum"

@@ -1,4 +1,4 @@
-"""The journal of a store: how finished tiles are replaced without ever losing one."""
+"""The journal of a store: how finished tiles are replaced without losing one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,16 @@ from bayesr.store.layout import NEXT, Store
 
 @dataclass(frozen=True)
 class Journal:
-    """The tiles that are about to replace those of a store, which are written beside them first.
+    """Tiles that are about to replace those of a store, and are written beside them first.
 
-    The old tile is needed until the new one is written completely, so that at no moment the store lacks both.
-
-    Attributes
-    ----------
-    store : Store
+    The old tile is needed until the new one is complete: at no moment the store lacks both.
     """
 
     store: Store
 
     @property
     def members(self) -> int | None:
-        """The number of members in the end; None where none are being added."""
+        """Members in the end; None where none are being added."""
         found = self.store.metadata.get(NEXT)
         return None if found is None else int(found)
 
@@ -55,7 +51,7 @@ class Journal:
             raise store.failed(error) from error
 
     def replace(self, tile: Tile, arrays: Arrays, n: int, first: int) -> None:
-        """Write a tile that describes `n` members; ``samples`` start with the member `first`."""
+        """Write a tile with `n` members; ``samples`` start with the member `first`."""
         store = self.store
         try:
             crc = store.put_members(tile, arrays, first, store.checksums(store.at(tile)).get(SAMPLES, 0))
@@ -66,7 +62,7 @@ class Journal:
             raise store.failed(error) from error
 
     def pending(self, tile: Tile) -> bool:
-        """Whether the replacement of a tile was interrupted after the new tile was written to the journal."""
+        """Whether replacing a tile was interrupted after the new tile was in the journal."""
         return not np.isnan(self._tiles[(..., *self.store.region(tile))]).all()
 
     def resume(self, tile: Tile, n: int) -> None:
@@ -82,7 +78,7 @@ class Journal:
             raise store.failed(error) from error
 
     def close(self, n: int) -> None:
-        """Record in the attributes that all tiles describe all members."""
+        """Record that all tiles describe all members."""
         store = self.store
         try:
             known = store.attributes
@@ -104,6 +100,6 @@ class Journal:
         self._tiles[(..., *self.store.region(tile))] = np.nan  # which removes it
 
     def _maps(self) -> dict[str, int]:
-        """The number of maps per band that the journal holds of each variable."""
+        """The journal's number of maps per band, by variable."""
         masks = self.store.array(MASK_MEANS).shape[0] if MASK_MEANS in self.store.variables else 0
         return {name: masks if name == MASK_MEANS else 1 for name in self.store.variables if name != SAMPLES}

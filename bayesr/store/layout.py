@@ -1,4 +1,4 @@
-"""The layout of a store: a product in whole shards, and beside it what is needed to continue."""
+"""The layout of a store: a product in whole shards, and the group beside it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bayesr.store.places import files
 from bayesr.store.values import plain
 
 PROGRESS = "progress"
-"""The group beside the product. It holds everything that is no variable of the product."""
+"""The group beside the product, which holds everything else."""
 
 NEXT = "next"
 """In that group: the attribute with the number of members in the end, and the array of tiles that replace others."""
@@ -39,12 +39,7 @@ _MASK_MEANS_BITS = 15
 class Store:
     """A product on disk or on an object store, which is written tile by tile.
 
-    It is pickled as its place, and opens itself where it is unpickled.
-
-    Parameters
-    ----------
-    place : str
-        A path or a URL.
+    It is pickled as its place, a path or a URL, and opens itself where it is unpickled.
     """
 
     def __init__(self, place: str) -> None:
@@ -62,7 +57,7 @@ class Store:
             raise self.not_created(error) from error
 
     def clear(self) -> None:
-        """Remove everything inside; the directory itself stays, because it may be locked."""
+        """Remove everything inside; the directory stays, because it may be locked."""
         vars(self).pop("root", None)
         self._arrays.clear()
         system, path = files(self.place)
@@ -78,22 +73,20 @@ class Store:
 
     @cached_property
     def root(self) -> zarr.Group:
-        """The Zarr group of the product."""
         try:
             return zarr.open_group(self.place, mode="r+", use_consolidated=False)
-        except Exception as error:  # zarr raises its own kinds for a group that is not what it should be
+        except Exception as error:  # zarr raises its own kinds for unsuitable groups
             raise StoreFailed(f"{self.place} is no store of bayesr that can be continued ({error}).") from error
 
     @property
     def progress(self) -> zarr.Group:
-        """The group beside the product."""
         found = self.root.get(PROGRESS)
         if not isinstance(found, zarr.Group):
             raise StoreFailed(f"{self.place} is no store of bayesr that can be continued: it lacks {PROGRESS!r}.")
         return found
 
     def array(self, name: str) -> zarr.Array[Any]:
-        """Return a variable of the product, or an array of the group beside it."""
+        """Return a variable, or an array of the group beside the product."""
         if name not in self._arrays:
             group = self.progress if name in (MASK_MEANS, "input", "done", "checksum", NEXT) else self.root
             found = group.get(name)
@@ -104,7 +97,7 @@ class Store:
 
     @property
     def declared(self) -> bool:
-        """Whether the template is complete; it is not where the creation of the store was interrupted.
+        """Whether the template is complete; it is not if creating the store was interrupted.
 
         Raises
         ------
@@ -132,7 +125,6 @@ class Store:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the product."""
         return self.root.attrs.asdict()
 
     @property
@@ -142,31 +134,31 @@ class Store:
 
     @cached_property
     def variables(self) -> list[str]:
-        """Names of all arrays that are written for a tile."""
+        """Names of all arrays written for a tile."""
         names: list[str] = json.loads(str(self.array("checksum").attrs["variables"]))
         return names
 
     def input(self) -> xr.DataArray:
-        """Return the copy of the image, which is read lazily."""
+        """Return the copy of the image, read lazily."""
         found = self.array("input")
         return lazy.windowed(found, DIMS, found.chunks, self.place)
 
-    # -- tiles ---------------------------------------------------------------------------------------
+    # -- tiles ----
 
     def done(self) -> NDArray[np.uint32]:
-        """Return the number of members of every tile, `tile row x tile column`; 0 where it is not done."""
+        """Return every tile's number of members, `tile row x tile column`; 0 where it is not done."""
         return np.asarray(self.array("done")[:], np.uint32)
 
     def finished(self) -> NDArray[np.bool_]:
         """Return which tiles are done, `tile row x tile column`.
 
-        This lists the files of the array ``done``, which takes one request instead of one for every tile.
+        Listing the files of ``done`` takes one request, not one for every tile.
         """
         found = np.zeros(self.array("done").shape, bool)
         system, path = files(self.place)
         for name in system.find(f"{path}/{self.array('done').path}/c"):
             place = name.split("/")[-2:]
-            if all(part.isdecimal() for part in place):  # files that a killed process left half written are not
+            if all(part.isdecimal() for part in place):  # killed processes leave half-written files
                 found[int(place[0]), int(place[1])] = True
         return found
 
@@ -175,26 +167,24 @@ class Store:
         return int(np.asarray(self.array("done")[self.at(tile)])) == n
 
     def at(self, tile: Tile) -> tuple[int, int]:
-        """Return row and column of a tile among all tiles."""
+        """Return a tile's row and column among all tiles."""
         return tile.core[0] * self.scale // self.side, tile.core[2] * self.scale // self.side
 
     @cached_property
     def side(self) -> int:
-        """Side of a tile and of its shards, in high-resolution pixels."""
+        """Side of a tile and its shards, in high-resolution pixels."""
         return int(self.metadata["tile"]) * self.scale
 
     @cached_property
     def scale(self) -> int:
-        """High-resolution pixels per low-resolution pixel."""
         return int(self.attributes["scale"])
 
     def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
-        """Return variables on a tile."""
         where = tile.high(self.scale)
         return {name: np.asarray(self.array(name)[(..., *where)], np.float32) for name in names}
 
     def undo(self, tile: Tile) -> None:
-        """Remove a tile. Damaged shards that the border of the image cuts could not be overwritten otherwise."""
+        """Remove a tile, since damaged shards that the image's border cuts cannot be overwritten."""
         self.array("done")[self.at(tile)] = 0
         for name in self.variables:
             target = self.array(name)
@@ -203,7 +193,6 @@ class Store:
                 self._remove(f"{target.path}/{target.metadata.encode_chunk_key((*lead, *self.at(tile)))}")
 
     def undo_input(self) -> None:
-        """Remove the copy of the image."""
         self._remove(f"{self.array('input').path}/c")
 
     def _remove(self, inside: str) -> None:
@@ -212,23 +201,14 @@ class Store:
             system.rm(f"{path}/{inside}", recursive=True)
 
     def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
-        """Write a tile, its checksums, and then mark it done.
-
-        Parameters
-        ----------
-        tile : Tile
-        arrays : mapping
-            All of `variables`.
-        n : int
-            Number of members that they describe.
-        """
+        """Write `arrays`, all variables of a tile with `n` members, then its checksums, and then mark it done."""
         try:
             self.finish_tile(tile, arrays, n, self.put_members(tile, arrays, 0, 0))
         except OSError as error:
             raise self.failed(error) from error
 
     def finish_tile(self, tile: Tile, maps: Arrays, n: int, crc: int) -> None:
-        """Write all maps of a tile, then the checksums (`crc` for the members), and then mark the tile done."""
+        """Write a tile's maps, then the checksums (`crc` for the members), and then mark it done."""
         sums, where = [], (..., *self.region(tile))
         for name in self.variables:
             if name == SAMPLES:
@@ -251,13 +231,12 @@ class Store:
         return crc
 
     def region(self, tile: Tile) -> tuple[slice, slice]:
-        """Return rows and columns of a tile in every variable."""
+        """Return a tile's rows and columns in every variable."""
         where = tile.high(self.scale)
         assert all(part.start % self.side == 0 for part in where), "a task writes whole shards"
         return where
 
     def _plain(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return values as they are stored."""
         kept = {SAMPLES: None, MASK_MEANS: _MASK_MEANS_BITS}
         return plain(values, kept.get(name, self._keepbits))
 
@@ -267,24 +246,24 @@ class Store:
         return None if bits is None else int(bits)
 
     def checksums(self, at: tuple[int, int]) -> dict[str, int]:
-        """Return the checksums that were written with a tile, by variable."""
+        """Return the checksums written with a tile, by variable."""
         return dict(zip(self.variables, np.asarray(self.array("checksum")[at]).tolist(), strict=True))
 
     def failed(self, error: OSError) -> StoreFailed:
-        """Return the error to raise when writing a tile fails."""
+        """Return the error for a tile that cannot be written."""
         return StoreFailed(
             f"Writing to {self.place} failed ({error}). What was finished stays: mend the cause (free some space) "
             "and call again; sample takes resume=True then."
         )
 
     def not_created(self, error: OSError) -> StoreFailed:
-        """Return the error to raise when the store cannot be created."""
+        """Return the error for a store that cannot be created."""
         return StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.")
 
     def finish(self) -> xr.Dataset:
-        """Consolidate the metadata, and return the product, which is read lazily."""
+        """Consolidate the metadata, and return the product, read lazily."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that consolidation is not in the Zarr v3 specification yet
+            warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
             zarr.consolidate_metadata(self.root.store)
         ds: xr.Dataset = xr.open_zarr(self.place)
         return ds[[name for name in (*VARIABLES, SAMPLES) if name in ds]]

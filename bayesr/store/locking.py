@@ -1,4 +1,4 @@
-"""One writer per store: the kernel locks a local directory, and a renewed lease guards any other place."""
+"""One writer per store: the kernel locks a local directory, a renewed lease any other place."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ LEASE = ".writer.json"
 
 _RENEWED = 10.0
 _VALID = 60.0
-"""Seconds after which a lease that was not renewed is taken over."""
+"""Seconds after which an unrenewed lease is taken over."""
 
 _SETTLE = 1.0
-"""Seconds until a lease is read back: of two writers that take one over at once, the later one keeps it."""
+"""Seconds until a lease is read back: of two writers that take it over at once, the later one keeps it."""
 
 
 @contextmanager
 def lock(place: str) -> Iterator[None]:
     """Lock a store for writing. Readers are not affected.
 
-    The kernel locks a directory on a local disk, and unlocks it when the process ends, however it ends. Object stores,
+    The kernel locks a directory on a local disk, and unlocks it when the process ends in any way. Object stores,
     network file systems without locks, and Windows have no such lock. There, a small object beside the store names the
-    writer, which renews it every 10 seconds. A lease that was not renewed for 60 seconds, or whose process is known to
-    be dead, is taken over. The clocks of machines that share a store must agree to the minute.
+    writer, which renews it every 10 seconds. A lease not renewed for 60 seconds, or of a process known to be dead, is
+    taken over. The clocks of machines that share a store must agree to the minute.
 
     Parameters
     ----------
     place : str
-        A path, or a URL that fsspec knows. A missing directory is created. It may be emptied while it is locked, but
-        not replaced.
+        A path, or a URL that fsspec knows. A missing directory is created. While locked, it may be emptied but not
+        replaced.
 
     Raises
     ------
     StoreBusy
-        When another writer holds the store, another thread of this process included; or when another writer took the
-        lease over, because this process was halted for more than a minute.
+        When another writer, or another thread of this process, holds the store; or when another writer took the lease
+        over, because this process was halted for more than a minute.
     StoreFailed
         When the place cannot be reached.
     """
@@ -64,13 +64,13 @@ def lock(place: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # an empty directory is removed, and no other
+        with suppress(OSError):  # only an empty directory is removed
             Path(place).rmdir()
         _unlock(folder)
 
 
 def _locked(path: Path) -> int | None:
-    """Return a descriptor of the locked directory, or None where directories cannot be locked."""
+    """Return a descriptor of the locked directory, or None where there are no such locks."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _locked(path: Path) -> int | None:
             if sys.platform == "win32":
                 return None
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another writer removed it, because it was empty
+        except FileNotFoundError:  # another writer removed the empty directory
             continue
         except OSError as error:
             raise StoreFailed(f"{path} cannot be written to: {error}.") from error
@@ -93,7 +93,7 @@ def _locked(path: Path) -> int | None:
             holder = _holder(os.fstat(folder))
             os.close(folder)
             raise _busy(str(path), holder) from error
-        except OSError:  # some network file systems lock no directories, or nothing at all
+        except OSError:  # some network file systems lock no directories
             os.close(folder)
             return None
 
@@ -105,7 +105,7 @@ def _unlock(folder: int) -> None:
 
 
 def _holder(directory: os.stat_result) -> str:
-    """Return the process that has locked a directory, if the kernel tells."""
+    """Name the process that has locked a directory, if the kernel tells."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/locks").read_text().splitlines():
             # 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
@@ -123,7 +123,7 @@ def _busy(place: str, holder: str) -> StoreBusy:
 
 
 class _Lease:
-    """An object beside a store that names its writer, and that a thread renews."""
+    """An object that names a store's writer, and that a thread renews."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -164,7 +164,7 @@ class _Lease:
         current = self._refuse()
         if current is None:
             try:
-                self._write(mode="create")  # of several writers at the same time, one succeeds
+                self._write(mode="create")  # of several writers at once, one succeeds
                 return
             except FileExistsError:
                 pass
@@ -176,7 +176,7 @@ class _Lease:
         self._refuse()
 
     def _refuse(self) -> dict[str, Any] | None:
-        """Return the current lease, if any; raise where another writer holds it."""
+        """Return the current lease, if any; raise if another writer holds it."""
         current = self._read()
         if current is not None and current["id"] != self._me["id"] and _alive(current):
             raise _busy(self._place, f"process {current['pid']} on {current['host']}")
@@ -184,7 +184,7 @@ class _Lease:
 
     def _renew(self) -> None:
         while not self._over.wait(_RENEWED):
-            with suppress(Exception):  # clients raise many kinds of errors while a connection is lost
+            with suppress(Exception):  # clients raise many kinds of errors when a connection is lost
                 current = self._read()
                 if current is not None and current["id"] != self._me["id"]:
                     self._lost = f"Process {current['pid']} on {current['host']}"
@@ -205,7 +205,6 @@ class _Lease:
 
 
 def _alive(lease: dict[str, Any]) -> bool:
-    """Whether the writer of a lease may still be running."""
     if time.time() - lease["time"] > _VALID:
         return False
     if lease["host"] != socket.gethostname():

@@ -1,4 +1,4 @@
-"""The places of stores: paths, and URLs that fsspec knows; and the check whether a store can be written there."""
+"""The places of stores: paths, and URLs that fsspec knows; and whether a store can be written there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 
 
 def place_of(store: Any) -> str:
-    """Return the place of a store: a URL as it is, a path with ``~`` expanded."""
+    """Return a store's place: a URL as it is, a path with ``~`` expanded."""
     text = str(store)
     return text if "://" in text else str(Path(text).expanduser())
 
@@ -32,14 +32,14 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     place : str
         A path or a URL that fsspec knows.
     needed : int
-        Bytes that the product takes; compared with the free space of local disks.
+        Bytes that the product takes, compared with the free space of local disks.
 
     Raises
     ------
     StoreExists
         When something exists there, and neither `overwrite` nor `resume` is set.
     StoreFailed
-        When there is too little space, or something exists there that is no Zarr store.
+        When there is too little space, or what exists there is no Zarr store.
     """
     if overwrite and resume:
         raise InvalidArgument("overwrite and resume contradict each other: choose one.")
@@ -71,7 +71,7 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
 
 
 def files(place: str) -> tuple[Any, str]:
-    """Return the file system of a place, and the path on it.
+    """Return a place's file system, and the path on it.
 
     Raises
     ------

@@ -6,21 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 23
-"""Explicit bits of the significand of a single-precision number."""
+"""Explicit bits of a single-precision significand."""
 
 
 def plain(values: NDArray[np.float32], bits: int | None = None) -> NDArray[np.float32]:
     """Return values contiguous, little-endian and rounded, with one kind of NaN; not copied if nothing changes.
 
-    Parameters
-    ----------
-    values : ndarray of float32
-    bits : int, optional
-        Bits of the significand to keep, at most `BITS`. Values are rounded to nearest, ties to even. By default all.
+    `bits` of the significand are kept, by default all `BITS`. Rounding is to nearest, ties to even.
     """
     found = np.ascontiguousarray(values, "<f4")
     rounding = bits is not None and bits < BITS
-    if rounding or np.isnan(found.min()):  # else no copy is needed
+    if rounding or np.isnan(found.min()):
         found = np.array(found)
         if bits is not None and rounding:
             raw, drop = found.view("<u4"), BITS - bits

@@ -1,4 +1,4 @@
 """Training: data, losses, recipes, the training loop, and calibration.
 
-The training loop needs only torch and numpy, so that it runs on any machine with a GPU.
+The training loop needs only torch and numpy.
 """

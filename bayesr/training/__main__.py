@@ -1,6 +1,6 @@
 """``python -m bayesr.training``: the training loop, for machines that have only torch and numpy.
 
-It writes a checkpoint and a history. ``bayesr train --resume`` then makes a calibrated model file of them. Several
+It writes a checkpoint and a history, of which ``bayesr train --resume`` makes a calibrated model file. Several
 processes train together with ``torchrun --nproc-per-node 2 -m bayesr.training ...``.
 """
 

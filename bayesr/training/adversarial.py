@@ -1,7 +1,6 @@
-"""Adversarial losses: what the discriminator and the generator minimise, given the logits of real and fake images.
+"""Adversarial losses: functions of the logits of real and fake images.
 
-In all formulas ``r`` are the logits of real images and ``f`` those of fake images. A discriminator may return one
-logit per image or one per patch; losses are means over all of them.
+``r`` are the logits of real images, ``f`` those of fake images, one per image or per patch. Losses are means over them.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Function of the logits of real and of fake images that returns a scalar."""
+"""Maps the logits of real and of fake images to a scalar."""
 
 Network = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
-"""A discriminator: takes images and their context, returns logits and a list of features."""
+"""A discriminator: maps images and their context to logits and a list of features."""
 
 Penalty = Callable[[Network, Tensor, Tensor, Tensor], Tensor]
-"""Function of a discriminator, real images, fake images and their context that returns a differentiable scalar."""
+"""Maps a discriminator, real images, fake images and their context to a differentiable scalar."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,15 @@ class AdversarialLoss:
     Parameters
     ----------
     discriminator, generator : callable
-        ``(real_logits, fake_logits) -> loss``. The generator's loss receives the real logits without their
-        gradient, and only if `relative` is set.
+        ``(real_logits, fake_logits) -> loss``. The generator receives the real logits only if `relative`, without their
+        gradient.
     penalty : callable, optional
-        Penalty on the discriminator; see `Penalty`.
+        See `Penalty`.
     weight : float
-        Weight of the penalty.
     every : int
-        Interval between steps that compute the penalty. A longer interval saves most of its cost. The weight stays
-        the same.
+        Steps from one penalty to the next. A larger number saves most of the cost; the weight stays the same.
     relative : bool
-        Whether the generator's loss depends on the logits of real images too.
+        Whether the generator's loss depends on real images too.
     """
 
     discriminator: Loss
@@ -59,9 +56,9 @@ def discriminator_step_loss(
     Parameters
     ----------
     real, fake, context : Tensor
-        Images of shape `b x band x y x x` each. None of them receives a gradient.
+        Images `b x band x y x x`. None receives a gradient.
     step : int
-        Number of steps that the discriminator has taken before.
+        Earlier steps of the discriminator.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
     loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
@@ -78,7 +75,7 @@ def generator_step_loss(
     Parameters
     ----------
     real, fake, context : Tensor
-        Images of shape `b x band x y x x` each. Only `fake` receives a gradient.
+        Images `b x band x y x x`. Only `fake` receives a gradient.
     """
     on_real = on_fake = discriminator(fake, context)[0]
     if adversarial_loss.relative:
@@ -124,7 +121,7 @@ def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _gradient(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
-    """Return the gradient of each image's mean logit with respect to the image, of the shape of `x`."""
+    """Return the gradient of each image's mean logit, of the shape of `x`."""
     x = x.detach().requires_grad_()
     logits = discriminator(x, context)[0].flatten(1).mean(1)
     gradient: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
@@ -145,9 +142,8 @@ def r1_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tens
 def gradient_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
     """Compute the gradient penalty ``mean_i (|grad_x D(x_i)| - 1)^2`` at ``x_i = e_i real_i + (1 - e_i) fake_i``.
 
-    The weights ``e_i = (i + 1/2) / b`` are spaced evenly over (0, 1) rather than drawn. Images are in random order
-    already, and evenly spaced weights have less variance than random ones. Training also stays a function of its
-    own seed.
+    The weights ``e_i = (i + 1/2) / b`` are evenly spaced, not drawn: images are in random order already, and even
+    spacing has less variance.
 
     References
     ----------
@@ -155,7 +151,7 @@ def gradient_penalty(discriminator: Network, real: Tensor, fake: Tensor, context
     """
     share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
     between = torch.lerp(fake, real, share.to(real))
-    # The derivative of the square root is infinite at zero, where the gradient of a flat discriminator lies.
+    # The square root has an infinite derivative at 0, the gradient of a flat discriminator.
     norm = (_gradient(discriminator, between, context).flatten(1).pow(2).sum(1) + 1e-12).sqrt()
     return (norm - 1).pow(2).mean()
 
@@ -168,8 +164,8 @@ logarithm of the ratio of the densities of real and fake images.
 
 References
 ----------
-I. Goodfellow et al., "Generative adversarial nets", 2014, arXiv:1406.2661. C. Ledig et al., "Photo-realistic single
-image super-resolution using a generative adversarial network", 2017, arXiv:1609.04802.
+I. Goodfellow et al., "Generative adversarial nets", 2014, arXiv:1406.2661. C. Ledig et al., "SRGAN", 2017,
+arXiv:1609.04802.
 """
 
 LOGISTIC = AdversarialLoss(_logistic_discriminator, _logistic_generator, penalty=r1_penalty, weight=4.0, every=8)
@@ -179,8 +175,8 @@ RELATIVISTIC = AdversarialLoss(_relativistic_discriminator, _relativistic_genera
 """The relativistic average loss of ESRGAN.
 
 Discriminator: ``softplus(-(r - mean f)) + softplus(f - mean r)``. Generator: the same with real and fake swapped. The
-discriminator rates how much more realistic an image is than the average image of the other kind, so the generator
-receives gradients through both terms.
+discriminator compares an image with the average image of the other kind, so the generator receives gradients through
+both terms.
 
 References
 ----------
@@ -191,26 +187,24 @@ arXiv:1807.00734. X. Wang et al., "ESRGAN", 2018, arXiv:1809.00219.
 HINGE = AdversarialLoss(_hinge_discriminator, _minus_fake)
 """The hinge loss of SAGAN.
 
-Discriminator: ``max(0, 1 - r) + max(0, 1 + f)``. Generator: ``-f``. Images beyond the margin contribute no gradient
-to the discriminator.
+Discriminator: ``max(0, 1 - r) + max(0, 1 + f)``. Generator: ``-f``. Images beyond the margin give the discriminator no
+gradient.
 
 References
 ----------
-J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "Self-attention generative adversarial
-networks", 2019, arXiv:1805.08318.
+J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "SAGAN", 2019, arXiv:1805.08318.
 """
 
 WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=gradient_penalty, weight=10.0)
 """The Wasserstein loss with gradient penalty, as in rcGAN.
 
-Discriminator: ``mean f - mean r``, and the gradient penalty at every step. Generator: ``-mean f``. The discriminator
-must not mix the images of a batch (no batch normalisation), because the penalty takes the gradient of each image
-separately.
+Discriminator: ``mean f - mean r``, and the gradient penalty at every step. Generator: ``-mean f``. The penalty takes
+the gradient of each image, so the discriminator must not mix images (no batch normalisation).
 
 References
 ----------
-I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.00028. M. Bendel, R. Ahmad, P. Schniter,
-"A regularized conditional GAN for posterior sampling in image recovery problems", 2023, arXiv:2210.13389.
+I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.00028. M. Bendel et al., "rcGAN", 2023,
+arXiv:2210.13389.
 """
 
 LEAST_SQUARES = AdversarialLoss(_least_squares_discriminator, _least_squares_generator)
@@ -221,6 +215,6 @@ gradients.
 
 References
 ----------
-X. Mao et al., "Least squares generative adversarial networks", 2017, arXiv:1611.04076. J.-Y. Zhu et al., "Unpaired
-image-to-image translation using cycle-consistent adversarial networks", 2017, arXiv:1703.10593.
+X. Mao et al., "Least squares generative adversarial networks", 2017, arXiv:1611.04076. J.-Y. Zhu et al., "CycleGAN",
+2017, arXiv:1703.10593.
 """

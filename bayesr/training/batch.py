@@ -1,4 +1,4 @@
-"""The data of one training step that losses work on."""
+"""The data of a training step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bayesr.observe import ForwardOperator
 
 
 class Draw(Protocol):
-    """Function that draws members of low-resolution images, with new latents if none are given."""
+    """Draws members of low-resolution images, with new latents by default."""
 
     def __call__(self, low: Tensor, count: int, z: Tensor | None = None) -> Tensor: ...
 
@@ -28,16 +28,15 @@ class TrainingBatch:
     low, truth : Tensor
         Low- and high-resolution patches, `b x band x h x w` and `b x band x sh x sw`, in about [0, 1].
     labels : Tensor
-        Class of the image that each patch comes from, of length `b`.
+        Class of each patch's image, `b`.
     operator : ForwardOperator
-        Forward operator that relates `truth` and `low`.
+        Forward operator from `truth` to `low`.
     networks : mapping of str to Module
         The recipe's discriminators and helpers.
     count : int
-        Number of members that the stage draws for each patch; 0 for the deterministic path.
+        Members per patch; 0 for the deterministic path.
     normal : callable
-        Function that draws standard normal values of a given size from the trainer's random state. The first axis
-        is that of the batch.
+        Draws standard normal values of a given size, with the batch as first axis, from the trainer's random state.
     cache : dict
         Results that several terms share.
     """
@@ -59,17 +58,17 @@ class TrainingBatch:
 
     @cached_property
     def x(self) -> Tensor:
-        """Members, `b x max(1, count) x band x sh x sw`. They are drawn when first used."""
+        """Members, `b x max(1, count) x band x sh x sw`, drawn when first used."""
         return self.draw(self.low, self.count)
 
     def generate(self, low: Tensor, count: int = 0, z: Tensor | None = None) -> Tensor:
-        """Draw members `b x max(1, count) x band x sh x sw` of other low-resolution images, or from given latents.
+        """Draw members `b x max(1, count) x band x sh x sw` of other images, or from latents.
 
-        Latents `z` have shape `b count x latent channels x h x w`.
+        Latents `z` are `b count x latent channels x h x w`.
         """
         return self.draw(low, count, z)
 
 
 def truth_and_member(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the inputs of a conditional discriminator: the truth, one member, and ``A+ y`` as context."""
+    """Return a conditional discriminator's inputs: the truth, one member, and ``A+ y`` as context."""
     return batch.truth, batch.x[:, 0], batch.base

@@ -24,7 +24,7 @@ from bayesr.training.held_out import HeldOut, checksum, read_pairs
 from bayesr.version import __version__
 
 MEMBER_COUNTS = (2, 4, 8, 16, 32, 128)
-"""Ensemble sizes for which interval widths are fitted. Widths for other sizes are interpolated."""
+"""Ensemble sizes for which interval widths are fitted; others are interpolated."""
 _REFERENCE_COUNT = 32
 """Ensemble size of the factor on the standard deviation and of the coverage record."""
 
@@ -42,26 +42,24 @@ def calibrate(
 ) -> Model:
     """Fit the calibration of a model on held-out pairs.
 
-    The pairs are split at random into two halves. The first half fits the factor on the standard deviation. The
-    second half fits the interval widths, for 2 to 128 members, and the record of empirical coverage
-    (`bayesr.calibration.calibration.Calibration.dataset`). With 20 pairs or more, all low-resolution images
-    together also fit the out-of-distribution check (`bayesr.calibration.inputs`).
+    One random half of the pairs fits the factor on the standard deviation. The other half fits the interval widths, for
+    2 to 128 members, and the record of empirical coverage (`bayesr.calibration.calibration.Calibration.dataset`). With
+    20 pairs or more, all low-resolution images fit the out-of-distribution check (`bayesr.calibration.inputs`).
 
     Parameters
     ----------
     model : str, Path or Model
-        Name of a bundled model, path of a model file, or a loaded model. It must be stochastic.
+        Name of a bundled model, path of a file, or a model. It must be stochastic.
     pairs : iterable of (low, high)
-        Images in any form that `bayesr.sample` takes, both in the same units. The high-resolution image has
-        `scale` times as many pixels along both axes. No pair may have been used for training. At least 100 pairs
-        are advised.
+        Images that `bayesr.sample` takes, both in the same units. The high-resolution one has `scale` times as many
+        pixels along each axis. None may be a training image; 100 pairs or more are advised.
     levels : sequence of float
-        Interval levels that the model must support, in (0, 1). A level L needs 2 L / (1 - L) pairs. Coverage is
-        recorded at these levels and at 0.1, 0.2, ..., 0.9.
+        Levels of intervals, in (0, 1). A level L needs 2 L / (1 - L) pairs. Coverage is recorded at these and at 0.1,
+        0.2, ..., 0.9.
     source : str
         Description of the pairs for the model's metadata.
     seed : int
-        Seed of the members and of the split into halves.
+        Seed of members and halves.
     dims, value_range, progress
         As in `bayesr.sample`, for every image.
 
@@ -75,7 +73,7 @@ def calibrate(
     NotStochastic
         If the model is a point estimator.
     InvalidArgument
-        If there are too few pairs for the levels, or if the sizes of a pair do not fit. Raised before any work.
+        Before any work, if there are too few pairs for the levels or sizes do not fit.
     BayesrError
         One of its subclasses, if an input cannot be read as an image.
     """
@@ -128,7 +126,6 @@ def _check(model: Model, levels: Sequence[float]) -> None:
 
 
 def _check_number(count: int, levels: Sequence[float]) -> None:
-    """Refuse fewer pairs than the levels need."""
     needed = max([4, *(2 * images_for(level) for level in levels)])
     if count < needed:
         purpose = f"for the level {max(levels):g}" if needed > 4 else "on"
@@ -153,7 +150,7 @@ def _fit_factor(
 def _measure_intervals(
     model: Model, pairs: Sequence[HeldOut], seed: int, advance: Advance
 ) -> tuple[dict[int, NDArray[np.floating]], CoverageRecord]:
-    """Measure the fraction of missed pixels at `LAMBDAS` for every ensemble size, and the empirical coverage."""
+    """Measure the fraction of missed pixels at `LAMBDAS` for every ensemble size, and the coverage."""
     record = CoverageRecord(_REFERENCE_COUNT, model.scale)
     missed: dict[int, NDArray[np.floating]] = {count: np.zeros(len(LAMBDAS)) for count in MEMBER_COUNTS}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Plots of a training's history: losses, and scores on held-out images."""
+"""Plots of training histories: losses, and scores on held-out images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NOT_LOSSES = {"step", "stage", "seconds", *SCORES}
 
 
 def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
-    """Plot the curves of one or more trainings, and write them as an image.
+    """Plot the curves of trainings, and write them as an image.
 
-    Colours distinguish losses, and line styles distinguish trainings. Vertical lines mark the ends of the stages of
-    the first training. Matplotlib must be installed (the extra ``report``).
+    Colours distinguish losses, line styles trainings. Vertical lines mark the ends of the first training's stages. This
+    needs Matplotlib (the extra ``report``).
 
     Parameters
     ----------
     runs : mapping of str to sequence of dict
         Histories by name of training.
     path : path
-        Image file. Its suffix determines the format.
+        Image file, whose suffix determines the format.
     """
     from matplotlib.figure import Figure  # optional: the extra `report`
 

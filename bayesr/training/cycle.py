@@ -1,12 +1,11 @@
 """Cycle-consistency losses for training without pairs.
 
-The recipe's generator G maps low-resolution images y to high resolution. The network ``backward``, called B, maps
-high-resolution images x to low resolution. The high- and low-resolution images of a batch show different scenes.
+The generator G maps low-resolution images y to high resolution. The network ``backward``, B, maps high-resolution
+images x of other scenes to low resolution.
 
 References
 ----------
-J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
-networks", 2017, arXiv:1703.10593.
+J.-Y. Zhu et al., "CycleGAN", 2017, arXiv:1703.10593.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from bayesr.training.batch import TrainingBatch
 
 
 def predicted_low(batch: TrainingBatch) -> Tensor:
-    """Return ``B(x)``, `b x band x h x w`, computed once for all losses of a step."""
+    """Return ``B(x)``, `b x band x h x w`, computed once per step."""
     if "predicted_low" not in batch.cache:
         batch.cache["predicted_low"] = batch.networks["backward"](batch.truth).float()
     low: Tensor = batch.cache["predicted_low"]
@@ -37,10 +36,9 @@ def cycle(batch: TrainingBatch) -> Tensor:
 def identity(batch: TrainingBatch) -> Tensor:
     """Compute the identity loss ``mean |D G(D x) - D x| + mean |B(U y) - y|``.
 
-    D averages blocks of `s x s` pixels, and U is interpolation. At scale 1 both are the identity, and this is the
-    published ``|G(x) - x| + |B(y) - y|``: an image that is already of the target kind must not change. At other
-    scales the loss compares what both kinds have in common, the means over low-resolution pixels. It keeps the
-    networks from changing colours or brightness to satisfy the discriminators.
+    D averages blocks of `s x s` pixels, and U interpolates. At scale 1 both are the identity, and this is the published
+    ``|G(x) - x| + |B(y) - y|``. At other scales it compares means over low-resolution pixels. It keeps the networks
+    from changing colours or brightness to satisfy the discriminators.
     """
     coarse = F.avg_pool2d(batch.truth, batch.operator.scale)
     coarse_again = F.avg_pool2d(batch.generate(coarse)[:, 0], batch.operator.scale)

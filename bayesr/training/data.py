@@ -31,13 +31,11 @@ class ImageSet:
     def split(self, held_out: int) -> tuple[ImageSet, ImageSet]:
         """Split into training and held-out images.
 
-        Images are held out in the order of their hashed names. The choice depends on names alone, so that the same
-        image is held out whatever other images the set has.
+        Images are held out in the order of their hashed names, whatever other images the set has.
 
         Parameters
         ----------
         held_out : int
-            Number of images to hold out.
 
         Returns
         -------
@@ -56,7 +54,7 @@ class ImageSet:
         return self._take(sorted(order[held_out:])), self._take(sorted(order[:held_out]))
 
     def as_large_as(self, side: int) -> ImageSet:
-        """Return the images with at least `side` pixels along both axes, and warn about those that are left out.
+        """Return the images with at least `side` pixels along both axes, and warn about the others.
 
         Raises
         ------
@@ -85,7 +83,7 @@ class ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 
     def pack(self, path: str | Path) -> None:
-        """Write the set as one NumPy archive, for machines that have only torch and numpy."""
+        """Write one NumPy archive, for machines with only torch and numpy."""
         arrays: dict[str, Any] = {f"image{i}": image for i, image in enumerate(self.images)}
         np.savez(path, names=np.array(self.names), **arrays)
 
@@ -98,7 +96,7 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     sources : sequence of paths
         Folders, or archives written by `ImageSet.pack`.
     bands : int
-        3 for colour, 1 for grey. Colour images are converted to their luminance for 1 band.
+        3 for colour, 1 for grey (the luminance of colour images).
 
     Returns
     -------
@@ -107,8 +105,8 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     Raises
     ------
     TrainingFailed
-        If a source is missing or has no images, an image cannot be decoded or is not of 8 bits, or there are grey
-        images among colour images.
+        If a source is missing or empty, an image cannot be decoded or is not of 8 bits, or colour images include grey
+        ones.
     """
     if bands not in (1, 3):
         raise TrainingFailed(f"Images have 3 bands (colour) or 1 (grey), not {bands}.")

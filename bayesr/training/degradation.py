@@ -29,13 +29,12 @@ class Degradation:
     blur : (float, float)
         Range of the standard deviation of a Gaussian blur before the operator, in high-resolution pixels.
     noise : (float, float)
-        Range of sigma, the standard deviation of the signal-independent noise, relative to the value range.
+        Range of sigma, the standard deviation of noise without signal, relative to the value range.
     photon : (float, float)
-        Range of k, the variance of the noise per unit of signal, both relative to the value range. A detector that
-        counts N photons at the top of the range has k = 1 / N (Poisson noise, approximated by a normal distribution
-        of the same variance).
+        Range of k, the variance of the noise per unit of signal, both relative to the value range. A detector of N
+        photons at the top of the range has k = 1 / N (Poisson noise, approximated as normal).
     rounded : bool
-        Whether values are clipped to [0, 1] and rounded to 8 bits, as in image files.
+        Whether values are clipped to [0, 1] and rounded to 8 bits.
 
     Raises
     ------
@@ -74,16 +73,16 @@ class Degradation:
         operator : ForwardOperator
             The forward operator A.
         high : Tensor
-            Images x of shape `n x band x sh x sw`, in about [0, 1].
+            Images x, `n x band x sh x sw`, in about [0, 1].
         random : torch.Generator
-            Random state on the CPU, so that the random values do not depend on the device of `high`.
+            Random state on the CPU, whatever the device of `high`.
 
         Returns
         -------
         low : Tensor
-            Images y of shape `n x band x h x w`.
+            Images y, `n x band x h x w`.
         drawn : dict of str to Tensor
-            The values of blur, noise and photon of every image.
+            Blur, noise and photon of every image.
         """
         drawn = {name: self._draw(name, len(high), random) for name in ("blur", "noise", "photon")}
         low = operator.observe(blurred(high, drawn["blur"]) if self.blur[1] else high)
@@ -100,7 +99,7 @@ class Degradation:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
 
-        Both have 8 bits if values are rounded. Otherwise they are floats with the value range [0, 1].
+        Both have 8 bits if `rounded`, and are floats of the value range [0, 1] otherwise.
         """
         height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
         high = torch.from_numpy(image[:height, :width].astype(np.float32)).permute(2, 0, 1)[None] / 255

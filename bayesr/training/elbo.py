@@ -4,8 +4,8 @@
     x | z, y ~ N(A+ y + P g(y, z), t^2 P)    likelihood, with noise in the null space of the forward operator
     z | x, y ~ N(m(x, y), s(x, y)^2)         approximate posterior, given by the recipe's network ``encoder``
 
-z has one value for every latent channel and low-resolution pixel. g is the generator, and t is learnt together with
-it. For operators without data consistency (`bayesr.observe.Unconstrained`) P is the identity.
+z has one value per latent channel and low-resolution pixel. The generator g and t are learnt together. Without data
+consistency (`bayesr.observe.Unconstrained`) P is the identity.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from bayesr.training.batch import TrainingBatch
 def negative_elbo(batch: TrainingBatch) -> Tensor:
     """Compute ``(KL(q(z | x, y) || p(z)) - log p(x | z, y)) / N`` for z ~ q, in nats per value.
 
-    N = b bands sh sw is the number of values. The divergence is computed analytically, and the expectation over q
-    with one sample. Noise with covariance ``t^2 P`` has ``r = rank P`` independent values among the N, and variance
-    ``t^2 r / N`` at each pixel. Up to a constant, ``log p`` is therefore ``r / N`` times that of N independent pixels
-    with this variance.
+    N is the number of values, b bands sh sw. The divergence is analytic; the expectation over q takes one sample. Noise
+    with covariance ``t^2 P`` has ``r = rank P`` independent values, and variance ``t^2 r / N`` at each pixel. Up to a
+    constant, ``log p`` is therefore ``r / N`` times that of N independent pixels with this variance.
 
     References
     ----------

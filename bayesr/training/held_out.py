@@ -27,22 +27,21 @@ class HeldOut:
     Attributes
     ----------
     low, high : Image
-        Images `band x y x x` in the same units. `high` has `scale` times as many pixels along both axes.
+        Images `band x y x x` in the same units; `high` has `scale` times as many pixels along each axis.
     """
 
     low: Image
     high: Image
 
     def errors(self, model: Model, n: int, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
-        """Sample members of the low-resolution image, and compare their mean with the truth.
+        """Compare the mean of sampled members with the truth.
 
         Returns
         -------
         error, std : ndarray
-            ``truth - mean`` and the standard deviation in network units, `band x y x x`, NaN where there is no data.
+            ``truth - mean`` and the standard deviation in network units, `band x y x x`; NaN without data.
         quantisation_step : float
-            Quantisation step of an integer input in network units, otherwise 0. Every interval is widened by half a
-            step on either side.
+            In network units, 0 for inputs that are not integers. Intervals are widened by half a step on either side.
         """
         least, most = self.low.value_range
         ds = model.sample(self.low.data, n, seed=seed, value_range=(least, most), keep_samples=False, progress=False)
@@ -66,7 +65,7 @@ def read_pairs(
     ----------
     model : Model
     pairs : iterable of (low, high)
-        Images in any form that `bayesr.sample` takes.
+        Images that `bayesr.sample` takes.
     dims, value_range
         As in `bayesr.sample`, for every image.
 
@@ -115,21 +114,20 @@ def gather(
     Parameters
     ----------
     model : str, Path or Model
-        The model whose forward operator makes the low-resolution images, unless `low` is given.
+        Its forward operator makes the low-resolution images, unless `low` is given.
     data : sequence of paths
         Folders of high-resolution images, or archives written by `ImageSet.pack`.
     low : path, optional
-        Folder with the low-resolution images. Their names equal those of the high-resolution images up to the
-        suffix.
+        Folder of the low-resolution images, with the names of the high-resolution ones up to the suffix.
     held_out : int, optional
         Take only the images that `bayesr.train` holds out of the same `data` with this number.
     limit : int, optional
-        Largest number of images; they are chosen by their hashed names.
+        Largest number of images, chosen by their hashed names.
 
     Raises
     ------
     InvalidArgument
-        If both `low` and `held_out` are given, or the names of the images do not match.
+        If both `low` and `held_out` are given, or names do not match.
     """
     model = load(model)
     if low is not None:
@@ -145,15 +143,12 @@ def gather(
 
 
 def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
-    """Return the (low, high) pairs of 8-bit images `y x x x band`, cropped to a multiple of the scale."""
+    """Return `make_pair` of every image."""
     return [make_pair(image, operator) for image in images.images]
 
 
 def make_pair(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
-
-    The low-resolution image is rounded to 8 bits.
-    """
+    """Return the 8-bit (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale."""
     height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
     high = image[:height, :width]
     x = torch.from_numpy(high.astype(np.float64)).permute(2, 0, 1)
@@ -194,7 +189,7 @@ def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Pat
 
 
 def checksum(pairs: Sequence[HeldOut]) -> str:
-    """Return the SHA-256 checksum of the types, shapes and pixels of all pairs, in their order."""
+    """Return the SHA-256 of types, shapes and pixels of all pairs, in order."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update((pair.low.sha256 + pair.high.sha256).encode())

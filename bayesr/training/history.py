@@ -1,4 +1,4 @@
-"""The history of a training as JSON lines, and live displays of it."""
+"""Training histories as JSON lines, and live displays of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class History:
     Parameters
     ----------
     path : Path
-        The file to write. An existing file is replaced.
+        File to write; an existing one is replaced.
     records : sequence of dict
-        Records that the checkpoint holds. The file starts with these. Lines for steps after the checkpoint are
-        dropped, because these steps are repeated.
+        Records of the checkpoint, with which the file starts. Lines for later steps are dropped, because these steps
+        are repeated.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class History:
             raise self._failed(error) from error
 
     def append(self, record: Record) -> None:
-        """Append one record, and flush it to the disk."""
+        """Append one record, and flush it."""
         try:
             with open(self.path, "a") as file:
                 file.write(json.dumps(record) + "\n")
@@ -101,10 +101,8 @@ def table(title: str, show: bool | None) -> Iterator[Report]:
     Parameters
     ----------
     title : str
-        Title of the table.
     show : bool or None
-        True shows the table on a terminal and lines elsewhere. None shows the table on a terminal only. False
-        shows nothing.
+        True shows the table or lines, None only the table, False nothing.
     """
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
     if show is False or (show is None and not terminal):
@@ -137,7 +135,7 @@ def table(title: str, show: bool | None) -> Iterator[Report]:
 def tensorboard(folder: Path, step: int) -> Iterator[Report]:
     """Return a function that writes a record for TensorBoard to `folder`, or does nothing without TensorBoard.
 
-    Events after `step` are hidden, because a resumed training repeats them.
+    Events after `step` are hidden: a resumed training repeats them.
     """
     if find_spec("tensorboard") is None:
         yield lambda record: None

@@ -20,21 +20,21 @@ def labels_of(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> tuple[
     The first of these rules that gives more than one class is used:
 
     1. The folder of an image: ``set/nucleus/3.png`` has the class ``set/nucleus``.
-    2. The size of an image, in either orientation, because instruments and experiments often write files of one
-       size. All sizes that occur once form one class.
-    3. Each image is its own class, which a classifier recognises by its patches.
+    2. The size of an image, in either orientation: many instruments write files of one size. All sizes that occur once
+       form one class.
+    3. Each image is its own class.
 
     Parameters
     ----------
     names : sequence of str
-        Names of the images, including folders, as in `bayesr.training.data.ImageSet`.
+        Names with folders, as in `bayesr.training.data.ImageSet`.
     shapes : sequence of (int, int)
-        Heights and widths of the images.
+        Heights and widths.
 
     Returns
     -------
     labels : ndarray of int64
-        Index of each image's class, of the length of `names`.
+        Index of each image's class.
     classes : tuple of str
         Names of the classes, sorted.
 

@@ -1,8 +1,7 @@
-"""The training loop: the stages of a recipe, which can be stopped and resumed at any step.
+"""The training loop: the stages of a recipe, stopped and resumed at any step.
 
-A checkpoint (`bayesr.model.checkpoint`) contains everything that the next step depends on: weights, averages, optimiser
-moments, random states and the step. A resumed training is therefore equal to an uninterrupted one, on a CPU bit for
-bit.
+A checkpoint (`bayesr.model.checkpoint`) holds all that the next step depends on. A resumed training therefore equals an
+uninterrupted one, on a CPU bit for bit.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from bayesr.training.step import Stepper
 from bayesr.training.warmstart import TransferredWeights, transfer_weights
 
 _FACTS = ("seconds", "seed", "start", "ended", "best_score", "best_step", "history")
-"""Attributes of a trainer that are stored in its checkpoint."""
+"""Attributes that checkpoints hold."""
 
 
 class Trainer(Stepper):
-    """Trainer of the generator of a recipe.
+    """Trainer of a recipe's generator.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class Trainer(Stepper):
     device : str
         ``"cpu"`` or ``"cuda"``. On CUDA networks use bfloat16 where possible.
     processes : Processes, optional
-        Processes that train together, each on its device; this one alone by default.
+        Processes that train together; this one alone by default.
 
     Raises
     ------
@@ -74,9 +73,8 @@ class Trainer(Stepper):
     def calibrate_spread(self, batches: int = 12) -> float:
         """Multiply the spread of the averaged network by the factor with the best fair CRPS on training patches.
 
-        Averaging weights over training steps cancels part of the weights that carry the latents, so members of the
-        averaged network are too close together. The factor is applied to the head's last layer, which leaves data
-        consistency as it is.
+        Averaging cancels part of the weights that carry the latents, so members of the averaged network are too close
+        together. The factor is applied to the head's last layer, which keeps data consistency.
 
         Returns
         -------
@@ -97,7 +95,7 @@ class Trainer(Stepper):
         self.average.head.widen_(best)
         return best
 
-    # -- many steps --------------------------------------------------------------------------
+    # -- many steps --
 
     def run(
         self,
@@ -114,16 +112,15 @@ class Trainer(Stepper):
         Parameters
         ----------
         checkpoint : Path
-            File that is replaced with every record of the history.
+            File, replaced with every record of the history.
         time_limit : float
             Seconds.
         every : int
             Steps between records of the history, each with the mean losses and the result of `validate`.
         patience : int, optional
-            A stage ends when its score has not improved for this number of steps, and the next stage starts from the
-            averaged weights with the best score; after the last stage they are the result. The score is the
-            validation's fair CRPS, or PSNR for a point estimator. A point estimator with an adversarial loss is
-            scored by its sum of losses after the warm-up of discriminators.
+            A stage ends after this many steps without a better score, with the averaged weights of its best. The score
+            is the validation's fair CRPS, or PSNR for a point estimator. With an adversarial loss, a point estimator is
+            scored by its sum of losses after the warm-up.
         validate : callable, optional
             Returns the scores of a trainer.
         report : callable
@@ -183,7 +180,7 @@ class Trainer(Stepper):
             self.best, self.best_score, self.best_step = copy.deepcopy(self.average), score, self.step
 
     def _end_stage(self, stage: Stage, steps: int) -> None:
-        """End a stage after `steps` of its steps, with the best of its averaged weights."""
+        """End a stage after `steps` steps, with its best averaged weights."""
         if self.best is not None:
             for network in (self.generator, self.average):
                 network.load_state_dict(self.best.state_dict())
@@ -192,7 +189,7 @@ class Trainer(Stepper):
             self.ended[stage.name] = steps
             self.recipe = with_steps(self.recipe, self.ended)
 
-    # -- checkpoints -------------------------------------------------------------------------
+    # -- checkpoints --
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, replacing an older one atomically."""

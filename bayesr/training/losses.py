@@ -1,7 +1,7 @@
 """Losses: proper scoring rules of members, errors of single members, and losses of marginal distributions.
 
-Members are tensors of shape `b x P x band x y x x`, and the truth has shape `b x band x y x x`. The scoring rules have
-the fair form for a distance d:
+Members are `b x P x band x y x x`, and the truth is `b x band x y x x`. The scoring rules have the fair form for a
+distance d:
 
     1/P sum_j d(x_j, x)  -  1/(2 P (P-1)) sum_{j,k} d(x_j, x_k)
 
@@ -46,8 +46,7 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
     """Compute the fair energy score of patches of `size x size` pixels and all bands, with strides of half a patch.
 
-    The norm of a patch is the root mean square of its values. The score therefore has the units of the image, and
-    scores of different patch sizes are comparable.
+    The norm of a patch is its root mean square. The score thus has the units of the image for all patch sizes.
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -60,10 +59,9 @@ def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
 def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
     """Compute the fair CRPS of block cosine coefficients.
 
-    Blocks of `size x size` pixels lie on two grids that are offset by half a block. The cosine transform is applied
-    along rows, columns and bands. The loss is a proper score of each coefficient. The energy score is insensitive to
-    correlation. Cosine coefficients are nearly the principal components of a block, so that scoring each of them
-    fits their variances, and with them the correlation of pixels and of bands.
+    Blocks of `size x size` pixels lie on two grids offset by half a block. The cosine transform runs along rows,
+    columns and bands. Its coefficients are nearly the principal components of a block: a proper score of each fits its
+    variance, and thus the correlation of pixels and bands, to which the energy score is insensitive.
     """
     cosines, colours = (cosine_transform(n).to(truth) for n in (size, truth.shape[1]))
     half = size // 2
@@ -98,8 +96,8 @@ def feature_energy(
 ) -> Tensor:
     """Compute the fair energy score of a discriminator's features for two members, summed over depths.
 
-    The features of every depth are divided by their root mean square over the true images. For a fixed
-    discriminator this is a proper score, so that it improves realism without a loss of calibration.
+    Features are divided by their root mean square over the true images, depth by depth. For a fixed discriminator this
+    is a proper score, which improves realism without a loss of calibration.
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def feature_energy(
     truth, context : Tensor
         `b x band x y x x`.
     mean : callable
-        Mean over the processes that share the batch, applied to the mean square of features.
+        Mean over processes, for the mean square of features.
     """
     members = members[:, :2]  # more pairs of members cost more than they improve the estimate
     batch, count = members.shape[:2]
@@ -137,13 +135,11 @@ def rewarded_error(members: Tensor, truth: Tensor) -> Tensor:
     """Compute the regulariser of rcGAN: L1 error of the mean of P members, minus a reward for their spread.
 
     ``|mean - x|_1 - beta sum_j gamma |x_j - mean|_1`` with ``gamma = sqrt(pi / (2 P (P-1)))`` and
-    ``beta = sqrt(2 / (pi P (P+1)))``. The true mean and spread are optimal if the posterior is Gaussian, and only
-    then.
+    ``beta = sqrt(2 / (pi P (P+1)))``. The true mean and spread are optimal for Gaussian posteriors only.
 
     References
     ----------
-    M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image
-    recovery problems", 2023, arXiv:2210.13389.
+    M. Bendel et al., "rcGAN", 2023, arXiv:2210.13389.
     """
     count = members.shape[1]
     mean = members.mean(1, keepdim=True)
@@ -170,4 +166,4 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "fidelity": fidelity,
     "rewarded_error": rewarded_error,
 }
-"""Losses of members and truth by the name that a stage of a recipe gives."""
+"""Losses of members and truth by the name that a stage gives."""

@@ -1,4 +1,4 @@
-"""Sources of training pairs: random patches of images, with or without correspondence between the two resolutions."""
+"""Sources of training pairs: random patches of images, with or without correspondence between resolutions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from bayesr.training.recipe import Recipe
 class PairSource(ABC):
     """Base class for sources of training pairs.
 
-    A subclass sets the attributes and implements `draw_pairs`. The other methods have defaults for sources whose
-    images belong to one class and have no recorded origin.
+    A subclass sets the attributes and implements `draw_pairs`. By default, images have one class and no recorded
+    origin.
 
     Attributes
     ----------
     operator : ForwardOperator
-        Forward operator between high and low resolution, as the trained model assumes it.
+        Forward operator that the trained model assumes.
     bands : int
-        Number of bands of an image.
+        Bands of an image.
     classes : int
-        Number of image classes that `labels` distinguishes.
+        Number of classes in `labels`.
     degradation : Degradation or None
-        Degradation of the low-resolution images beyond the operator; None if it is not known.
+        Further degradation of the low-resolution images; None if unknown.
     """
 
     operator: ForwardOperator
@@ -44,10 +44,7 @@ class PairSource(ABC):
     @property
     @abstractmethod
     def low_pixels(self) -> float:
-        """Total number of low-resolution pixels; infinite if images never repeat.
-
-        Learnt dropout rates fall as this number grows.
-        """
+        """Number of low-resolution pixels, infinite if images never repeat; learnt dropout rates fall as it grows."""
 
     @abstractmethod
     def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -77,16 +74,16 @@ class PairSource(ABC):
         return torch.zeros(self._count, dtype=torch.long)
 
     def origin(self) -> str:
-        """Describe where the last batch came from, for error messages; empty if that is not known."""
+        """Describe where the last batch came from, for error messages; empty if unknown."""
         return ""
 
 
 class Pairs(PairSource):
     """Random pairs of low- and high-resolution patches.
 
-    High-resolution patches are random crops, flipped and rotated by multiples of 90 degrees. Low-resolution patches
-    are made from them by the forward operator and the degradation. All pixels are stored in one flat buffer on the
-    device, so that a batch is a single gather, whatever the sizes of the images.
+    High-resolution patches are random crops, flipped and rotated by multiples of 90 degrees. The forward operator and
+    the degradation make low-resolution patches of them. All pixels are in one flat buffer on the device, so that a
+    batch is a single gather.
 
     Parameters
     ----------
@@ -97,7 +94,7 @@ class Pairs(PairSource):
         Low-resolution pixels along a side of a patch.
     device : str
     degradation : Degradation
-        Further degradation of the low-resolution patches. By default they are rounded to 8 bits.
+        Further degradation of low-resolution patches, by default rounding to 8 bits.
 
     Raises
     ------
@@ -152,11 +149,11 @@ class Pairs(PairSource):
         return low, high
 
     def labels(self) -> Tensor:
-        """Return the class of each image of the last batch, from its folder or file (`bayesr.training.labels`)."""
+        """Return the classes that `bayesr.training.labels` derives."""
         return self._labels[self._last[0]]
 
     def origin(self) -> str:
-        """Describe the last batch: image, crop in high-resolution pixels, and degradation of each patch."""
+        """Describe image, crop in high-resolution pixels, and degradation of each patch."""
         images, top, left, drawn = self._last
         parts = []
         for i, image in enumerate(images.tolist()):
@@ -169,7 +166,7 @@ class Pairs(PairSource):
 class Unpaired(PairSource):
     """Low-resolution patches of one half of the images and high-resolution patches of the other half.
 
-    The patches of a batch do not correspond to each other. The parameters are those of `Pairs`.
+    The parameters are those of `Pairs`.
 
     Raises
     ------
@@ -202,13 +199,13 @@ class Unpaired(PairSource):
         return self.low.batch(count, random)[0], self.high.batch(count, random)[1]
 
     def origin(self) -> str:
-        """Describe the low- and the high-resolution half of the last batch."""
+        """Describe both halves of the last batch."""
         return f"low: {self.low.origin()}; high: {self.high.origin()}"
 
 
 def pair_source(
     recipe: Recipe, images: ImageSet, operator: ForwardOperator, device: str, degradation: Degradation
 ) -> Pairs | Unpaired:
-    """Return the pair source that a recipe is trained on: `Unpaired` if the recipe says so, else `Pairs`."""
+    """Return the pair source of a recipe: `Unpaired` if it says so, else `Pairs`."""
     kind = Unpaired if recipe.unpaired else Pairs
     return kind(images, operator, recipe.patch, device, degradation)

@@ -1,8 +1,7 @@
 """Data-parallel training: several processes train one network, each on its part of every batch.
 
-Every process draws the whole batch, its latents and its masks from the same random state, and keeps its own part.
-Losses are means over the batch, so that the mean of the processes' gradients is the gradient of the whole batch. N
-processes therefore learn the same weights as one, to float accuracy.
+Every process draws the whole batch, latents and masks from the same random state, and keeps its part. The mean of the
+processes' gradients is that of the whole batch, so N processes learn the same weights as one, to float accuracy.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ from bayesr.errors import TrainingFailed
 class Processes:
     """One process of a group that trains together.
 
-    The default is a single process, for which all exchanges do nothing.
+    By default it is alone, and exchanges do nothing.
 
     Parameters
     ----------
     rank, count : int
         Rank of this process, and number of processes.
     device : torch.device
-        Device of this process.
     """
 
     rank: int = 0
@@ -73,10 +71,8 @@ class Processes:
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over processes, in one exchange.
 
-        DistributedDataParallel overlaps this with the backward pass, but only for networks that are called through
-        it and use all parameters in every step. Here some stages leave parts unused, backbone and head are called
-        separately, a second network is trained in the same step, and its penalty needs second derivatives. The
-        networks are small, so that one exchange costs little.
+        DistributedDataParallel would overlap this with the backward pass, but needs networks that are called as a whole
+        and use all parameters in every step. The networks here are small, so that one exchange costs little.
         """
         if self.count == 1:
             return
@@ -97,7 +93,7 @@ class Processes:
 
 
 def started() -> tuple[int, int]:
-    """Return the rank of this process and the number of processes, as set by ``torchrun``; (0, 1) without it."""
+    """Return the rank and the number of processes, as set by ``torchrun``; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -108,7 +104,7 @@ def process_group(device: str) -> Iterator[Processes]:
     Parameters
     ----------
     device : str
-        ``"cpu"`` or ``"cuda"``. Several processes on CUDA each use the device of their local rank.
+        ``"cpu"`` or ``"cuda"``. On CUDA, processes use the device of their local rank.
     """
     _, count = started()
     if count == 1:

@@ -17,7 +17,7 @@ from bayesr.training.loop import Trainer
 
 
 def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
-    """Read the network that training starts from, and the entry ``start`` of the new model's card.
+    """Read the network to start from, and the entry ``start`` of the new model's card.
 
     Parameters
     ----------
@@ -41,13 +41,12 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:
-    """Make a model of a trainer's averaged weights, rounded as they are stored, with its provenance.
+    """Make a model of a trainer's averaged weights, rounded as stored, with its provenance.
 
     Parameters
     ----------
     trainer : Trainer
     name : str
-        Name of the model.
     images : ImageSet
         Training images, for the card.
     card : mapping
@@ -77,7 +76,7 @@ def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, An
 
 
 def _commit() -> str:
-    """Return the commit of the source code, or an empty string outside a repository."""
+    """Return the commit of the source code, empty outside a repository."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],

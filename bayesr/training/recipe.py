@@ -14,7 +14,7 @@ from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
 from bayesr.training.batch import TrainingBatch, truth_and_member
 
 Term = Callable[[TrainingBatch], Tensor]
-"""A further loss: a function of a `TrainingBatch` that returns a scalar. The history records it by its name."""
+"""A further loss, which returns a scalar. The history records it by its name."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -31,9 +31,9 @@ class Stage:
     Parameters
     ----------
     name : str
-        Name of the stage in histories and in options such as ``--steps``.
+        Name in histories and in options such as ``--steps``.
     steps : int
-        Number of optimiser steps.
+        Optimiser steps.
     rate : float
         Learning rate at the start of the cosine schedule.
     batch : int
@@ -49,12 +49,11 @@ class Stage:
         Weight of the CRPS of block cosine coefficients by block size.
     features, adversarial : float
         Weights of the energy score in the first discriminator's features, and of the generator's adversarial loss,
-        summed over discriminators. Discriminators are trained if either weight is positive.
+        summed over discriminators. Discriminators are trained if either is positive.
     terms : mapping of callable to float
-        Further losses, each a function of a `TrainingBatch`, with their weights.
+        Weights of further losses, see `Term`.
     warmup : int
-        Number of steps at the start of the stage in which the discriminators are trained, but do not yet contribute
-        to the generator's loss.
+        First steps, in which discriminators are trained but do not contribute to the generator's loss.
     """
 
     name: str
@@ -83,13 +82,10 @@ class Adversary:
     Parameters
     ----------
     network : callable
-        Function of (bands, scale) that makes the discriminator: a network that takes images and their context, and
-        returns logits and a list of features.
+        Function of (bands, scale) that makes the discriminator, see `bayesr.training.adversarial.Network`.
     adversarial_loss : AdversarialLoss
-        Losses of discriminator and generator.
     inputs : callable
-        Function of a `TrainingBatch` that returns the discriminator's inputs: real images, fake images, and the
-        context of both.
+        Function of a `TrainingBatch` that returns real images, fake images, and the context of both.
     """
 
     network: Callable[[int, int], nn.Module]
@@ -109,24 +105,22 @@ class Recipe:
     Parameters
     ----------
     name : str
-        Name of the recipe.
     network : mapping
-        Architecture: the arguments of `bayesr.networks.registry.build` other than bands and scale.
+        Arguments of `bayesr.networks.registry.build` other than bands and scale.
     stages : tuple of Stage
-        Stages in the order of training.
+        In the order of training.
     patch : int
         Low-resolution pixels along a side of a patch.
     consistent : bool
-        Whether members are data-consistent, ``x = A+ y + P g``. Otherwise ``x = A+ y + g``, as in published systems
-        without data consistency.
+        Whether members are data-consistent, ``x = A+ y + P g``. Otherwise ``x = A+ y + g``.
     discriminators : mapping of str to Adversary
-        Discriminators by name. The energy score of features uses the first.
+        By name. The energy score of features uses the first.
     helpers : mapping of str to callable
         Further networks by name, each made by a function of (bands, scale, classes of the training images). The
         generator's optimiser trains the weights that the terms depend on.
     unpaired : bool
-        Whether the high-resolution patches of a batch show other scenes than the low-resolution ones. The networks
-        then do not use the forward operator: ``x = U y + g`` with bicubic interpolation U (`bayesr.observe.Blind`).
+        Whether high- and low-resolution patches show different scenes. Networks then do not use the forward operator:
+        ``x = U y + g`` with bicubic interpolation U (`bayesr.observe.Blind`).
     """
 
     name: str

@@ -31,10 +31,7 @@ _DROPOUT_RATE = 20.0
 
 
 class Stepper:
-    """The networks of a recipe and their optimisers, one step at a time; base class of `bayesr.training.loop.Trainer`.
-
-    Parameters are those of `Trainer`.
-    """
+    """The networks of a recipe and their optimisers, step by step; base class of `Trainer`, with its parameters."""
 
     def __init__(
         self,
@@ -72,7 +69,7 @@ class Stepper:
             architecture["observation"] = self.operator.describe()
         return architecture
 
-    # -- position in the recipe ----------------------------------------------------------------
+    # -- position in the recipe --
 
     @property
     def steps(self) -> int:
@@ -104,11 +101,11 @@ class Stepper:
         return [self.networks[name] for name in self.recipe.discriminators]
 
     def _trained(self) -> list[nn.Parameter]:
-        """Parameters that the generator's optimiser changes: those of the generator and of helpers."""
+        """Parameters that the generator's optimiser changes."""
         helpers = (self.networks[name] for name in self.recipe.helpers)
         return [p for module in (self.generator, *helpers) for p in module.parameters()]
 
-    # -- one step ------------------------------------------------------------------------------
+    # -- one step --
 
     def advance(self) -> Record:
         """Take one step of the optimisers and return its losses."""
@@ -151,7 +148,7 @@ class Stepper:
         return TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
 
     def _must_be_finite(self, values: list[float], name: str) -> None:
-        """Stop before weights are changed, so that checkpoints hold finite numbers only."""
+        """Stop before weights change, so that checkpoints stay finite."""
         if all(map(math.isfinite, values)):
             return
         origin = self.pairs.origin()
@@ -163,14 +160,13 @@ class Stepper:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Update the running average of weights."""
         decay = min(_DECAY, (1 + self.step) / (10 + self.step))
         for average, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(new, 1 - decay)
         for average, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             average.copy_(new)
 
-    # -- members -------------------------------------------------------------------------------
+    # -- members --
 
     def members(
         self, low: Tensor, count: int, network: Generator | None = None, z: Tensor | None = None
@@ -178,14 +174,14 @@ class Stepper:
         """Return ``A+ y`` and members, `b x max(1, count) x band x H x W`; a count of 0 takes the deterministic path.
 
         The members of an image share a mask, because dropout must not be rewarded for diversity. In an ensemble each
-        member comes from another network. Latents `z`, `b count x latent channels x h x w`, are drawn by default, and
-        `network` is the one that is trained.
+        member comes from another network. Latents `z`, `b count x latent channels x h x w`, are drawn by default;
+        `network` defaults to the trained one.
         """
         network = network or self.generator
         if len(network.parts) > 1:
             drawn = [self.members(low, min(count, 1), network.parts[i % len(network.parts)]) for i in range(count or 1)]
             return drawn[0][0], torch.cat([x for _, x in drawn], 1)
-        # Only networks that are trained share a batch between processes: the average is used by one alone.
+        # Processes share batches of trained networks only; the average is used by one alone.
         processes = self.processes if network in self.generator.parts else Processes()
         base = self.operator.invert(low)
         shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
@@ -217,7 +213,7 @@ class Stepper:
         whole = (size[0] * self.processes.count, *size[1:])
         return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
 
-    # -- losses --------------------------------------------------------------------------------
+    # -- losses --
 
     def _losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
         """Yield the generator's losses by name; discriminators take their step before the adversarial ones."""
@@ -241,7 +237,6 @@ class Stepper:
         return [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
 
     def _step_discriminators(self, done: int, batch: TrainingBatch) -> None:
-        """Take one step of the discriminators' optimiser."""
         discriminator_losses = [
             discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch), done)
             for discriminator, adversary in self._adversaries()
@@ -274,10 +269,10 @@ class Stepper:
     def _dropout_cost(self, divergence: Tensor) -> Tensor:
         """Return the cost of masks relative to the score, ``P / (2 N) mean(alpha - 1 - log(alpha))``.
 
-        alpha is the variance of the masks, P the number of weights, and N the number of values that the training
-        images have beyond their low-resolution images. The mean is that of `Head.dropout_divergence`: the divergence
-        of ``N(0, alpha)`` from ``N(0, 1)`` for each weight. Near the optimum a relative excess of the score equals
-        the excess of the log-likelihood, so the cost of masks is P / (2 N), that of P weights estimated from N values.
+        alpha is the variance of the masks, P the number of weights, and N the number of values of the training images
+        beyond their low-resolution images. The mean is `Head.dropout_divergence`. Near the optimum a relative excess of
+        the score equals the excess of the log-likelihood, so masks cost P / (2 N), as P weights estimated from N values
+        do.
         """
         weights = sum(p.numel() for p in self.generator.parameters())
         beyond = max(1, self.operator.scale**2 - 1)
@@ -286,7 +281,7 @@ class Stepper:
         return cost
 
     def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
-        """Return the head's loss of marginal distributions, those of projected members.
+        """Return the head's loss of the marginal distributions of projected members.
 
         Projection reduces standard deviations, by a factor that assumes equal ones nearby.
         """

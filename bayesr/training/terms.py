@@ -1,7 +1,6 @@
-"""Further losses for recipes: functions of a `TrainingBatch` (`bayesr.training.batch`).
+"""Further losses for recipes: functions of a `bayesr.training.batch.TrainingBatch`.
 
-Members `x` have shape `b x P x band x y x x`, and the truth has shape `b x band x y x x`. `rewarded` needs the network
-`SpreadReward`; the other losses are plain functions.
+Members `x` are `b x P x band x y x x`, and the truth is `b x band x y x x`.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ _DEPTHS = (1, 4)
 def classification(batch: TrainingBatch) -> Tensor:
     """Compute the cross-entropy of the network ``content`` on true patches, for the classes of their images.
 
-    Large patches are cropped to the central 96 x 96 pixels, the size that the networks of SRGAN and mSRGAN are
-    trained on. Larger patches would cost more and hardly improve the classification.
+    Large patches are cropped to the central 96 x 96 pixels, the patch size of SRGAN and mSRGAN. Larger ones would cost
+    more and hardly classify better.
     """
     top, left = (max(0, side - _SIDE) // 2 for side in batch.truth.shape[-2:])
     middle = batch.truth[..., top : top + _SIDE, left : left + _SIDE]
@@ -37,15 +36,13 @@ def content(batch: TrainingBatch) -> Tensor:
     """Compute the content loss ``mean_d  var(x*) / var(phi_d(x*))  mean |phi_d(x) - phi_d(x*)|^2``.
 
     phi_d are the features of the network ``content`` at depth d, x* is the truth, and variances are over the whole
-    batch. The scaling gives features the variance of pixels, so that the loss has the units of the mean squared
-    error and equals it if phi is the identity. The weights of both losses are thus comparable. The content network
-    receives no gradient (`MiniVGG.features`).
+    batch. Features are scaled to the variance of pixels, so that the loss has the units of the mean squared error and
+    equals it if phi is the identity. The content network receives no gradient (`MiniVGG.features`).
 
     References
     ----------
     J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual losses for real-time style transfer and super-resolution", 2016,
-    arXiv:1603.08155. C. Ledig et al., "Photo-realistic single image super-resolution using a generative
-    adversarial network", 2017, arXiv:1609.04802.
+    arXiv:1603.08155. C. Ledig et al., "SRGAN", 2017, arXiv:1609.04802.
     """
     network = batch.networks["content"]
     assert isinstance(network, MiniVGG)
@@ -63,28 +60,25 @@ def content(batch: TrainingBatch) -> Tensor:
 def structure(batch: TrainingBatch) -> Tensor:
     """Compute the structure loss ``mean[(1 + g) |e| + g (1 + c) |e_u| + g (1 - c) |e_v|]``.
 
-    The error is ``e = x - x*``. The weights g and c depend only on the truth x*. Its structure tensor at a pixel is
-    the mean of ``grad x* grad x*^T`` over bands and a Gaussian window, with eigenvalues ``l >= m``. e_u is the
-    derivative of the error along the structure (eigenvector of m), and e_v the derivative across it (eigenvector of
-    l).
+    The error is ``e = x - x*``, with derivatives e_u along the structure and e_v across it: along the eigenvectors of m
+    and l of the structure tensor, the mean of ``grad x* grad x*^T`` over bands and a Gaussian window, with eigenvalues
+    ``l >= m``. The weights g and c depend only on the truth x*.
 
-    - ``g = s / (s + mean s)`` with ``s = sqrt(l + m)`` is the strength of edges, in [0, 1). At edges, errors have
-      more weight and their derivatives count too. This preserves the height, place and sharpness of edges.
-    - ``c = ((l - m) / (l + m))^2`` is the coherence, in [0, 1]. Along a straight edge or a fibre the truth hardly
-      changes, so that an error that varies there breaks the edge or makes it ragged. An error that varies across an
-      edge may only reflect that its exact place is uncertain. In texture without direction c = 0, and both
-      derivatives have the same weight.
+    - ``g = s / (s + mean s)`` with ``s = sqrt(l + m)`` is the strength of edges, in [0, 1). At edges, errors weigh more
+      and their derivatives count, which preserves height, place and sharpness.
+    - ``c = ((l - m) / (l + m))^2`` is the coherence, in [0, 1]. Along an edge the truth hardly changes, so that an
+      error that varies there breaks the edge. Across an edge, an error may only reflect that the exact place is
+      uncertain. In texture without direction c = 0, and both derivatives weigh the same.
 
-    The loss is convex in x: it is a sum of absolute values of linear functions of x, with non-negative weights that
-    do not depend on x. It is zero only at the truth, because the weight of ``|e|`` is at least 1. It is a mean over
-    single members and does not reward spread.
+    The loss is convex in x, a sum of absolute values of linear functions with non-negative weights that do not depend
+    on x. It is zero only at the truth, and does not reward spread.
 
     References
     ----------
-    J. Bigun, G. H. Granlund, "Optimal orientation detection of linear symmetry", 1987. C. Ma et al., "Structure-
-    preserving super resolution with gradient guidance", 2020, arXiv:2003.13081. For weights
-    from a reference: M. J. Ehrhardt, M. M. Betcke, "Multi-contrast MRI reconstruction with structure-guided total
-    variation", 2016, arXiv:1511.06631.
+    J. Bigun, G. H. Granlund, "Optimal orientation detection of linear symmetry", 1987. C. Ma et al.,
+    "Structure-preserving super resolution with gradient guidance", 2020, arXiv:2003.13081. For weights from a
+    reference: M. J. Ehrhardt, M. M. Betcke, "Multi-contrast MRI reconstruction with structure-guided total variation",
+    2016, arXiv:1511.06631.
     """
     strength, coherence, uy, ux = (part[:, None] for part in _structure_of(batch.truth.detach()))
     error = batch.x - batch.truth.detach()[:, None]
@@ -135,22 +129,21 @@ class SpreadReward(nn.Module):
 
         k += gain (log(2P / (P + 1)) - log(ratio)),      0 <= k <= 0.85 sqrt(P + 1)
 
-    This update is made at every training step, with running means of both errors. The upper bound has this reason:
-    for Gaussian errors the optimal spread is ``k sqrt(P / (P + 1 - k^2))`` times the true one, which is 1 at k = 1
-    and infinite at ``sqrt(P + 1)``. rcGAN makes the same update once an epoch, on its validation set with P = 8.
+    k is updated at every training step, with running means of both errors. It is bounded because for Gaussian errors
+    the optimal spread is ``k sqrt(P / (P + 1 - k^2))`` times the true one, infinite at ``k = sqrt(P + 1)``. rcGAN makes
+    the same update once an epoch, on its validation set with P = 8.
 
     Parameters
     ----------
     gain : float
-        Step size of the update. It should be slow compared with the learning of the members: with 3e-3, pairs of
-        members without any spread add 0.9 to k in a thousand steps.
+        Step size of the update, slow compared with the learning of members: with 3e-3, pairs without spread add 0.9 to
+        k in a thousand steps.
     decay : float
         Decay of the running means per step.
 
     References
     ----------
-    M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image recovery
-    problems", 2023, arXiv:2210.13389.
+    M. Bendel et al., "rcGAN", 2023, arXiv:2210.13389.
     """
 
     weight: Tensor

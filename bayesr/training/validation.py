@@ -17,20 +17,18 @@ from bayesr.training.loop import Trainer
 class Validation:
     """Scores on crops of held-out images: PSNR of the mean, fair CRPS, and spread-skill ratio.
 
-    A validation crops the centre of each of the first `count` images that are large enough. Crops are smaller if no
-    image is large enough. It draws 8 members, always with the same latents, blur and noise.
+    Crops are the centres of the first `count` images that are large enough, and smaller if none is. 8 members are
+    drawn, always with the same latents, blur and noise.
 
     Parameters
     ----------
     images : ImageSet
-        Held-out images.
     operator : ForwardOperator
     count : int
         Largest number of crops.
     size : int
         High-resolution pixels along a side of a crop.
     degradation : Degradation
-        Degradation of the low-resolution crops.
 
     Raises
     ------

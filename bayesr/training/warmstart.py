@@ -1,4 +1,4 @@
-"""Warm starts: weights of another network that fit are copied, some are adapted, and the rest stays as initialised."""
+"""Warm starts with the weights of another network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TransferredWeights:
     fresh : list of str
         Left as initialised.
     zero : list of str
-        Set to zero, because they belong to a path that the source does not have.
+        Set to zero: the source has no such path.
     """
 
     whole: list[str] = field(default_factory=list)
@@ -56,10 +56,9 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
     """Copy the weights of `source` to `network` where they fit.
 
     The backbones must have the same blocks and width. If the numbers of bands differ, the first layer gets the sum of
-    the source's weights over bands, divided by the new number of bands, and every layer that makes sub-pixels gets the
-    mean over bands. So a one-band network made from a three-band one returns for a grey image what the three-band
-    network returns for three equal bands, and a three-band network made from a one-band one treats its bands alike.
-    Where sizes of the head or scale factors differ, the affected layers stay as initialised.
+    the source's weights over bands, divided by the new number, and layers that make sub-pixels get the mean over bands.
+    A one-band network made from a three-band one thus returns for a grey image what that returns for three equal bands.
+    Where head sizes or scale factors differ, layers stay as initialised.
 
     Raises
     ------
@@ -110,7 +109,7 @@ def _sub_pixel_layers(network: Generator) -> set[str]:
 
 
 def _of_head(names: Iterable[str]) -> set[str]:
-    """Return the names that layers and parameters of the head have in a generator."""
+    """Return names in the head as names in a generator."""
     return {f"{_OF_HEAD}{name}" for name in names}
 
 
@@ -123,14 +122,14 @@ def _comparable(name: str, network: Generator, source: Generator) -> bool:
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:
-    """Return weights of the first layer for another number of bands: the sum over bands divided by it."""
+    """Return weights of the first layer: the sum over bands divided by the new number."""
     if weight.shape[1] == bands:
         return weight
     return (weight.sum(1, keepdim=True) / bands).repeat(1, bands, 1, 1)
 
 
 def _other_outputs(value: Tensor, bands: int, wanted: int) -> Tensor:
-    """Return weights or biases of a layer of sub-pixels for another number of bands: the mean over bands for each."""
+    """Return weights or biases of sub-pixels: the mean over bands for each new band."""
     if bands == wanted:
         return value
     mean = value.unflatten(0, (bands, -1)).mean(0, keepdim=True)

@@ -31,7 +31,7 @@ from bayesr.training.recipes import recipe as find_recipe
 from bayesr.training.validation import Validation
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Interval levels that a new model is calibrated for, as far as there are enough held-out images."""
+"""Interval levels of a new model, as far as held-out images suffice."""
 
 
 def train(
@@ -65,48 +65,46 @@ def train(
     data : path or sequence of paths
         Folders of images, searched recursively, or archives written by `ImageSet.pack`.
     out : path
-        Path of the model file. The other results are written next to it, with other suffixes: the checkpoint
-        (``.npz``), the history of losses and validation scores as JSON lines (``.jsonl``), their curves if
-        Matplotlib is installed (``.png``), and TensorBoard's events if TensorBoard is installed (the folder
-        ``.tensorboard``).
+        Path of the model file. The checkpoint (``.npz``) and the history of losses and scores as JSON lines
+        (``.jsonl``) are written next to it, and where Matplotlib and TensorBoard are installed, curves (``.png``) and
+        events (``.tensorboard``).
     observation : ForwardOperator, optional
-        Forward operator that makes the low-resolution images. The default is bicubic x4.
+        Forward operator that makes the low-resolution images, by default bicubic x4.
     degradation : Degradation, optional
-        Further degradation of the low-resolution images: ranges of blur and noise, drawn anew for every patch. By
-        default they are only rounded to 8 bits. With blur or noise, members do not promise data consistency,
-        because they would reproduce the noise.
+        Ranges of blur and noise, drawn for every patch; by default only rounding to 8 bits. With blur or noise, members
+        do not promise data consistency, because they would reproduce the noise.
     bands : int
         3 for colour, 1 for grey.
     steps : mapping, optional
-        Number of optimiser steps by name of stage, in place of the recipe's.
+        Optimiser steps by name of stage, in place of the recipe's.
     held_out : int
-        Number of images that are kept from training and used for validation and calibration.
+        Number of images kept for validation and calibration.
     time_limit : float
-        Limit of the training time in seconds. The checkpoint is then ready for `resume`.
+        Seconds, after which the checkpoint is ready for `resume`.
     patience : int, optional
-        Number of steps without a better score after which a stage ends. Every stage then ends with the averaged
-        weights of its best score. The score is the fair CRPS on held-out images, or the PSNR if the stage draws
-        no members. For point estimators that are trained against discriminators it is the sum of losses.
+        Steps without a better score after which a stage ends. Every stage then ends with the averaged weights of its
+        best score: the fair CRPS on held-out images, PSNR if the stage draws no members, or the sum of losses if it
+        also has discriminators.
     every : int
-        Number of steps between records of the history. Each record comes with a validation and a checkpoint.
+        Steps between records of the history, each with a validation and a checkpoint.
     resume : bool
         Whether to continue from the checkpoint.
     start : str, Path or Model, optional
-        A model, or the checkpoint of another training (``.npz``), whose weights are used as initial values where
-        they fit. Its backbone must equal the recipe's; head, bands and scale may differ. The model's card records
-        which weights were taken, and from where.
+        A model, or another training's checkpoint (``.npz``), whose weights are initial values where they fit. Its
+        backbone must equal the recipe's; head, bands and scale may differ. The card records which weights were taken,
+        and from where.
     seed, device, progress
         As in `bayesr.sample`.
     card : mapping, optional
         Metadata of the model file: ``domain``, ``licence``, ...
     report : callable, optional
-        Function that is called with every record of the history.
+        Called with every record of the history.
 
     Returns
     -------
     Model or None
-        The trained model. It is calibrated unless it is a point estimator, which has no spread. None if the time
-        limit was reached before the last step, and in all processes but the first.
+        The model, calibrated unless it is a point estimator or no images are held out. None if the time limit came
+        first, and in all processes but the first.
 
     Raises
     ------
@@ -115,8 +113,7 @@ def train(
 
     Notes
     -----
-    Several processes train together when they are started by ``torchrun``. They share every batch, and the result
-    is that of a single process.
+    Processes started by ``torchrun`` share every batch, with the result of a single process.
     """
     files = _Files(Path(out))
     degradation = degradation or Degradation()
@@ -188,7 +185,6 @@ class _Images:
     degradation: Degradation
 
     def held_out_pairs(self) -> list[tuple[Any, Any]]:
-        """Return (low, high) pairs of the held-out images."""
         if self.degradation == Degradation():
             return make_pairs(self.held_out, self.operator)
         random = torch.Generator().manual_seed(0)
@@ -240,7 +236,7 @@ def _torch_device(device: str) -> str:
 def _reporter(
     stack: ExitStack, files: _Files, recipe: str, trainer: Trainer, progress: bool | None, report: Report | None
 ) -> Report:
-    """Return a function that passes a record on to the history, TensorBoard, the terminal and the caller."""
+    """Return a function that passes records to the history, TensorBoard, the terminal and the caller."""
     history = History(files.history, trainer.history)
     shown = stack.enter_context(table(f"{recipe}: {files.model.name}, {trainer.steps} steps", progress))
     board = stack.enter_context(tensorboard(files.events, trainer.step))
@@ -256,10 +252,10 @@ def _reporter(
 def _save(
     trainer: Trainer, files: _Files, images: _Images, card: Mapping[str, Any] | None, progress: bool | None
 ) -> None:
-    """Write the model file of a finished training, and calibrate it if it is stochastic and images are held out."""
+    """Write the model file, calibrated if it is stochastic and images are held out."""
     if trainer.step:
         trainer.calibrate_spread()
-    # The model is saved first: calibration then measures the network exactly as stored, checksum included.
+    # Saved first: calibration then measures the network as stored, checksum included.
     model = publish(trainer, files.model.stem, images.training, dict(card or {}))
     model.save(files.model)
     count = len(images.held_out.names)

@@ -1,4 +1,4 @@
-"""Workers: tiles of an image are computed in this process or on a dask.distributed cluster."""
+"""Compute tiles of an image in this process or on a dask.distributed cluster."""
 
 from bayesr.workers.running import run
 from bayesr.workers.work import Work

@@ -1,4 +1,4 @@
-"""Run a worker process of one thread that ends with its parent: ``python -m bayesr.workers ADDRESS FOLDER``."""
+"""Run a one-thread worker process that ends with its parent: ``python -m bayesr.workers ADDRESS FOLDER``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Thread
 
 
 def _end_with_parent(folder: str) -> None:
-    """Wait for the end of standard input, which the parent process keeps open, and exit."""
+    """Exit when standard input ends, which the parent process keeps open."""
     while sys.stdin.buffer.read(1):
         pass
     shutil.rmtree(folder, ignore_errors=True)  # a killed parent leaves it behind
@@ -20,7 +20,7 @@ def _end_with_parent(folder: str) -> None:
 async def _serve(address: str, folder: str) -> None:
     from distributed import Worker  # start-up time: standard input is watched from the start
 
-    # No memory limit: tasks have no results that dask could spill to disk, and it would pause the worker.
+    # No limit: tasks have no results that dask could spill to disk, and it would pause the worker.
     async with Worker(address, nthreads=1, host="127.0.0.1", local_directory=folder, memory_limit=0) as worker:
         await worker.finished()
 

@@ -1,4 +1,4 @@
-"""Clients of the clusters that a user can name, and worker processes of our own that end with the run."""
+"""Clients of the clusters that a user can name, and local worker processes that end with the run."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from distributed.deploy.cluster import Cluster
 from bayesr.errors import InvalidArgument, WorkersFailed
 
 Tend = Callable[[int], None]
-"""A function that keeps workers alive, called with the number of tiles done so far."""
+"""Keeps workers alive; called with the number of tiles done so far."""
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds within which a scheduler has to answer."""
+"""Seconds within which a scheduler must answer."""
 
 MAX_DEATHS = 5
-"""Largest number of deaths per worker process before a tile is finished."""
+"""Most deaths per worker process before a tile is finished."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @contextmanager
 def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, Tend]]:
-    """Connect to the cluster: yield a client, and a function that keeps the workers alive."""
+    """Connect to a cluster: yield a client, and a function that keeps workers alive."""
     if isinstance(cluster, Client):
         if cluster.asynchronous or cluster.status != "running":
             raise InvalidArgument("The client given as cluster= is closed or asynchronous: give distributed.Client().")
@@ -68,9 +68,8 @@ def _client(cluster: str | Cluster) -> Iterator[Client]:
 class _Processes:
     """A scheduler in this process, and worker processes with one thread each on this machine.
 
-    Workers are started as commands. `multiprocessing` would run the user's script again in each of them, and fail for
-    scripts without ``if __name__ == "__main__"``. Each worker holds one end of a pipe, and ends at once when this
-    process ends in any way.
+    Workers are commands: `multiprocessing` would run the user's script again in each, and fail for scripts without
+    ``if __name__ == "__main__"``. Each holds one end of a pipe, and ends when this process ends in any way.
     """
 
     def __init__(self, count: int) -> None:
@@ -99,7 +98,7 @@ class _Processes:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def tend(self, done: int) -> None:
-        """Replace worker processes that died, unless they die repeatedly without finishing a tile."""
+        """Replace dead worker processes, unless they die repeatedly without finishing a tile."""
         dead = [worker for worker in self._workers if worker.exit_code is not None]
         if done > self._done:
             self._done, self._deaths = done, 0
@@ -119,8 +118,6 @@ class _Processes:
 
 
 class _Process:
-    """One worker process."""
-
     def __init__(self, address: str, folder: Path) -> None:
         search_path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
         environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": search_path}
@@ -132,28 +129,26 @@ class _Process:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches this process only, which then stops the others
+                start_new_session=True,  # Ctrl-C reaches this process only, which stops the others
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code; None while the process runs."""
         return self._process.poll()
 
     @property
     def last_words(self) -> str:
-        """The last line that the process wrote to its standard error."""
+        """The last line of the process's standard error."""
         lines = self._log.read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 
     def release(self) -> None:
-        """Close the pipe, so that the process ends by itself."""
+        """Close the pipe, so that the process ends."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def end(self) -> None:
-        """Release the process and wait for its end."""
         self.release()
         try:
             self._process.wait(5)

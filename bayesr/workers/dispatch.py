@@ -1,4 +1,4 @@
-"""Distribution of tiles to the workers of a cluster as they become free: few tasks at once, no graph, no results."""
+"""Give tiles to the workers of a cluster as they become free: few tasks at once, no graph, no results."""
 
 from __future__ import annotations
 
@@ -19,36 +19,28 @@ from bayesr.workers import tasks
 from bayesr.workers.work import Work
 
 _TRIES = 3
-"""Number of attempts on a tile. A task whose worker died counts as one, after dask has given it up."""
+"""Attempts on a tile. A task whose worker died counts once, after dask has given it up."""
 
 PATIENCE = 600.0
-"""Seconds without any worker before giving up: long enough for a queueing system to restart one."""
+"""Seconds without any worker before giving up: a queueing system may restart one."""
 
 LOOK_INTERVAL = 2.0
-"""Seconds between looks at the number of workers."""
+"""Seconds between looks at the workers."""
 
 _WAIT = 0.2
-"""Seconds to wait for a task before dead worker processes of our own are replaced."""
+"""Seconds to wait for a task before dead local worker processes are replaced."""
 
 TASK_SECONDS = 2.0
-"""Shortest useful duration of a task in seconds; distributing it should take negligible time in comparison."""
+"""Shortest useful seconds of a task, beside which distributing it takes negligible time."""
 
 TASKS_PER_SECOND = 100.0
-"""A quarter of the tasks per second that driver and scheduler can handle; with more workers tasks become longer."""
+"""A quarter of what driver and scheduler can handle; with more workers, tasks become longer."""
 
 RESUME = "Finished tiles are kept: fix the cause and call again with resume=True."
 
 
 def tiles_a_task(seconds: float, workers: int) -> int:
-    """Return how many tiles a task should have so that driver and scheduler keep up.
-
-    Parameters
-    ----------
-    seconds : float
-        Duration of a tile.
-    workers : int
-        Number of workers.
-    """
+    """Return how many tiles of this many seconds a task needs so that driver and scheduler keep up with the workers."""
     return max(1, round(max(TASK_SECONDS, workers / TASKS_PER_SECOND) / seconds))
 
 
@@ -84,7 +76,7 @@ def _lost() -> WorkersFailed:
 
 
 class _Flow:
-    """The tiles of a run and its running tasks; iteration yields the number of tiles just finished."""
+    """The tiles and running tasks of a run; iteration yields the number of tiles just finished."""
 
     def __init__(
         self, client: Client, name: str, tiles: Iterable[Tile], left: int, tend: Callable[[int], None]
@@ -116,7 +108,7 @@ class _Flow:
                     yield finished
 
     def end(self) -> None:
-        """Cancel queued tasks, wait until running tasks have stopped, and remove the work from the cluster."""
+        """Cancel queued tasks, wait until running ones have stopped, and remove the work from the cluster."""
         futures = list(self._running)
         self._running.clear()
         if self._client.status != "running":  # calls would wait forever
@@ -127,7 +119,7 @@ class _Flow:
             self._client.unregister_worker_plugin(self._name)
 
     def _look(self) -> None:
-        """Update the number of workers, and how many tiles a task should have."""
+        """Count the workers, and choose how many tiles a task has."""
         now = time.monotonic()
         if now - self._looked < LOOK_INTERVAL:
             return
@@ -135,11 +127,11 @@ class _Flow:
             raise _lost()
         threads = list(self._client.nthreads().values())
         done = self._done - self._done_then
-        if done and self._done_then:  # the first tiles take longer because the model is loaded
+        if done and self._done_then:  # the first tiles take longer, to load the model
             seconds = max(1, self._workers) * (now - self._looked) / done
             self._group = tiles_a_task(seconds, len(threads))
         self._looked, self._done_then, self._workers = now, self._done, len(threads)
-        # One task draws, one writes, one waits; a worker with one thread draws and writes in turn.
+        # A task draws, one writes, one waits; a worker with one thread draws and writes in turn.
         self._slots = sum(min(each, 2) + 1 for each in threads) or 2  # waiting tasks make adaptive clusters grow
         if threads:
             self._seen = now
@@ -147,7 +139,6 @@ class _Flow:
             raise WorkersFailed(f"The cluster has had no worker for {PATIENCE:.0f} seconds: start some. {RESUME}")
 
     def _fill(self) -> None:
-        """Submit tasks until every worker has enough."""
         room = self._slots - len(self._running)
         groups: list[list[Tile]] = []
         while len(groups) < room:
@@ -169,7 +160,7 @@ class _Flow:
                 future.add_done_callback(self._ended.put)
 
     def _ended_tasks(self) -> list[Future[None]]:
-        """Return the tasks that ended, or none after a short wait."""
+        """Return ended tasks, or none after a short wait."""
         try:
             first = self._ended.get(timeout=_WAIT)
         except Empty:
@@ -178,7 +169,7 @@ class _Flow:
         return list(chain([first], more))
 
     def _finish_task(self, future: Future[None], group: list[Tile]) -> int:
-        """Return how many tiles an ended task finished; tiles of a failed task are tried again."""
+        """Return how many tiles an ended task finished; retry those of a failed one."""
         status = future.status
         error = future.exception() if status == "error" else None
         future.release()
@@ -186,7 +177,7 @@ class _Flow:
             return len(group)
         if isinstance(error, BayesrError):
             raise error
-        if status in ("lost", "pending"):  # the worker died just after the task had ended
+        if status in ("lost", "pending"):  # the worker died just after the task ended
             self._retry.extend(group)
             return 0
         if error is None:

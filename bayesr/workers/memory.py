@@ -1,4 +1,4 @@
-"""Return of free memory to the system, so that the memory of a process does not grow with the number of tiles."""
+"""Return free memory to the system, so that memory does not grow with the number of tiles."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from functools import lru_cache
 from typing import Any
 
 _EVERY = 16
-"""Number of tiles between releases: small enough to bound memory, large enough to make the cost negligible."""
+"""Tiles between releases: few enough to bound memory, and so many that the cost is negligible."""
 
 
 class MemoryReleaser:
-    """Counts tiles and returns free memory to the system after every sixteenth.
+    """Count tiles, and return free memory to the system after every sixteenth.
 
-    The C library of Linux retains memory that each thread has freed, a little more with every tile.
+    The C library of Linux retains memory freed by each thread, a little more with every tile.
     """
 
     def __init__(self) -> None:
         self._tiles = 0
 
     def tile_done(self) -> None:
-        """Count a tile, and release memory if it is due."""
         self._tiles += 1
         trim = _trim()
         if trim is not None and self._tiles % _EVERY == 0:
@@ -29,7 +28,7 @@ class MemoryReleaser:
 
 @lru_cache(maxsize=1)
 def _trim() -> Any:
-    """Return ``malloc_trim`` of the C library, or None if it has no such function."""
+    """Return ``malloc_trim`` of the C library, if it has one."""
     try:
         return getattr(ctypes.CDLL(None), "malloc_trim", None)
     except (OSError, TypeError):  # not on Windows

@@ -13,13 +13,13 @@ from bayesr.workers.memory import MemoryReleaser
 from bayesr.workers.work import Work
 
 IN_HAND = 2
-"""Number of tiles in memory at once: one is being drawn or waits to be written, the other is being written."""
+"""Tiles in memory at once: one is drawn or waits to be written, the other is written."""
 
 
 class Stopped(BaseException):
     """Ends the drawing of a tile that is no longer needed.
 
-    It is not an `Exception`, so that code in between does not handle it as an error.
+    It is no `Exception`, so that code in between does not handle it.
     """
 
 
@@ -41,7 +41,7 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
                 failed.append(error)
                 return
             finally:
-                del item  # it would stay in memory while the thread waits for the next one
+                del item  # else it stays in memory while the thread waits
                 memory.tile_done()
                 room.release()
 

@@ -1,4 +1,4 @@
-"""Draw and write the tiles of an image, in this process or on the workers of a dask.distributed cluster."""
+"""Draw and write the tiles of an image, in this process or on a dask.distributed cluster."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def run(
     Parameters
     ----------
     work : Work
-        The work on each tile. On a cluster it is sent once to every worker process, including late and restarted ones.
+        The work on each tile. A cluster gets it once per worker process, including late and restarted ones.
     tiles : iterable of Tile
-        The tiles. They are consumed one by one and never collected in a list.
+        They are consumed one by one and never collected in a list.
     total : float
         The cost of all tiles, `work.cost` each.
     advance : callable
@@ -38,13 +38,12 @@ def run(
         None uses this process: a tile is written while the next one is drawn, and at most one drawn tile waits. An
         integer starts that number of processes with one thread each, which end with the call. The address of a
         scheduler, a `distributed.Client` or a dask cluster object uses its workers and leaves it unchanged. A worker
-        draws one tile at a time with all its threads. If it has more than one thread, it writes a tile while it draws
-        the next one.
+        draws one tile at a time with all its threads, and with several threads writes a tile while it draws the next.
 
     Raises
     ------
     BayesrError
-        The first such error that drawing or writing a tile raised, unchanged.
+        The first such error of drawing or writing a tile, unchanged.
     InvalidArgument
         If the cluster cannot be reached, or `cluster` is not a cluster.
     WorkersFailed
@@ -52,8 +51,7 @@ def run(
 
     Notes
     -----
-    An interrupt (Ctrl-C) stops all workers: tiles that are being written are finished, tiles that are being drawn are
-    dropped.
+    An interrupt (Ctrl-C) stops all workers: tiles being written are finished, tiles being drawn are dropped.
     """
     if cluster is None:
         pipeline.run(work, tiles, advance)

@@ -1,4 +1,4 @@
-"""Tasks on the workers of a cluster: each process holds the work once, and tasks name the tiles.
+"""Tasks on the workers of a cluster: each process holds the work once, and tasks name tiles.
 
 The scheduler unpickles tasks too, so this module imports nothing heavy.
 """
@@ -22,26 +22,20 @@ from bayesr.workers.pipeline import IN_HAND, Stopped
 from bayesr.workers.work import Work
 
 _DRAWING = Lock()
-"""Allows one drawing at a time in a process, over all runs and all workers in it."""
+"""Allows one drawing at a time in a process, over all its runs and workers."""
 
 _POLL_INTERVAL = 0.05
-"""Seconds between looks at whether tasks have ended."""
+"""Seconds between looks whether tasks have ended."""
 
 PREFIX, SEPARATOR = "bayesr", ":"
 """A run is named ``bayesr:client:number``."""
 
 
 class WorkHolder(WorkerPlugin):
-    """The work of a run on one worker: the first task unpickles it, and the end of the run stops it.
-
-    Parameters
-    ----------
-    work : Work
-        The work to hold.
-    """
+    """The work of a run on one worker: the first task unpickles it, and the end of the run stops it."""
 
     def __init__(self, work: Work) -> None:
-        # Bytes, so that a task's thread loads the model, not the event loop of the worker.
+        # Bytes, so that a task's thread loads the model, not the worker's event loop.
         self._pickled: bytes = pickle.dumps(work)
         self._version = __version__
 
@@ -55,13 +49,13 @@ class WorkHolder(WorkerPlugin):
         self._memory = MemoryReleaser()
 
     async def teardown(self, worker: Any) -> None:
-        """Stop, and return when no task draws or writes any more, so that the driver may release its store."""
+        """Stop, and return when no task draws or writes, so that the driver may release its store."""
         self._stopping = True
         while self._running:
             await asyncio.sleep(_POLL_INTERVAL)
 
     def do(self, tiles: Sequence[Tile], cancelled: Callable[[], bool]) -> None:
-        """Draw and write tiles one after the other, until the run ends or the task is cancelled."""
+        """Draw and write tiles until the run ends or the task is cancelled."""
 
         def check(amount: float = 0) -> None:
             if self._stopping or cancelled():
@@ -106,20 +100,20 @@ class WorkHolder(WorkerPlugin):
 
 
 def do(name: str, tiles: Sequence[Tile]) -> None:
-    """Draw and write tiles of the run of this name. The task has no result that would have to be fetched."""
+    """Draw and write tiles of the run `name`. No result has to be fetched."""
     worker = get_worker()
     holder, states, key = worker.plugins[name], worker.state.tasks, worker.get_current_task()
     assert isinstance(holder, WorkHolder)
 
     def cancelled() -> bool:
-        """Return whether the task was cancelled, as all are when the driver dies and releases its store."""
+        """Whether the task was cancelled, as all are when the driver dies and releases its store."""
         task = states.get(key)
         return task is None or task.state == "cancelled"
 
     try:
         holder.do(tiles, cancelled)
     except Stopped:
-        # The run has ended, or this worker closes and others have to do the tiles.
+        # The run has ended, or this worker closes and others must do the tiles.
         raise Reschedule from None
 
 
@@ -131,7 +125,7 @@ def orphaned_runs(dask_scheduler: Any) -> list[str]:
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    """Use as many torch threads as the worker has; PyTorch keeps the number for each calling thread."""
+    """Use as many torch threads as the worker has; PyTorch counts them per calling thread."""
     import torch  # start-up time: the scheduler reads this module too
 
     before = torch.get_num_threads()

@@ -9,17 +9,17 @@ from bayesr.grid import Tile
 
 
 class Work(Protocol):
-    """Work to do on each tile of an image. It can be pickled, and one object does many tiles."""
+    """Work on each tile of an image. It can be pickled, and one object does many tiles."""
 
     @property
     def cost(self) -> float:
-        """The sum of the amounts that one tile passes to `advance`."""
+        """The sum of what one tile passes to `advance`."""
 
     def is_done(self, tile: Tile) -> bool:
-        """Return whether the tile is written already; only asked on clusters, where a task may run a second time."""
+        """Whether the tile is written; only clusters ask, where a task may run a second time."""
 
     def draw(self, tile: Tile, advance: Callable[[float], None]) -> Any:
-        """Compute a tile; never called twice at once in a process. Exceptions raised by `advance` must propagate."""
+        """Compute a tile, one at a time in a process. Exceptions raised by `advance` must propagate."""
 
     def write(self, tile: Tile, drawn: Any) -> None:
-        """Write a drawn tile and mark it done; called while another thread draws another tile."""
+        """Write a drawn tile and mark it done; another thread may draw meanwhile."""

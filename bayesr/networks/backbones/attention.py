@@ -15,16 +15,16 @@ from bayesr.networks.layers import convolution
 class SelfAttention(nn.Module):
     """``f + gamma W_v sum_j a_ij W_h f_j``, ``a_ij = softmax_j((W_f f_j)^T (W_g f_i))``: `n x width x h x w` to itself.
 
-    The gate gamma is learnt and starts at 0, where the layer is the identity. As published, products are not scaled,
-    and query, key and value have an eighth of the channels. (The released code uses half of the channels for the value
-    and a quarter of the keys. With one width for all three, torch has kernels with linear memory.)
+    The learnt gate gamma starts at 0, where the layer is the identity. As published, products are not scaled, and
+    query, key and value have an eighth of the channels. (The released code uses half of the channels for the value and
+    a quarter of the keys, but torch's kernels with linear memory need one width.)
 
     Parameters
     ----------
     width : int
         Channels in and out.
     heads : int
-        Heads of attention; each has an equal part of the eighth of the channels.
+        Heads of attention, which share that eighth equally.
     spectral : bool
         Divide the 1x1 convolutions by their spectral norm.
 
@@ -35,7 +35,7 @@ class SelfAttention(nn.Module):
 
     References
     ----------
-    H. Zhang et al., "Self-attention generative adversarial networks", 2019, arXiv:1805.08318.
+    H. Zhang et al., 2019, arXiv:1805.08318.
     """
 
     def __init__(self, width: int, heads: int = 1, spectral: bool = False) -> None:
@@ -46,7 +46,7 @@ class SelfAttention(nn.Module):
                 f"An eighth of the width, {inner}, is no multiple of the heads, {heads}: change one of them."
             )
         self.heads = heads
-        # 1x1 convolutions as matrix products, because torch's own may take a slow path on a CPU.
+        # 1x1 convolutions; torch's own may take a slow path on a CPU.
         self.query, self.key, self.value = (nn.Linear(width, inner, bias=False) for _ in range(3))
         self.out = nn.Linear(inner, width, bias=False)
         if spectral:
@@ -70,17 +70,17 @@ class SelfAttention(nn.Module):
 class AttentionBackbone(nn.Module):
     """Residual backbone with self-attention in its middle and spectral normalisation of all weights, after SAGAN.
 
-    It maps `n x bands x h x w` to `n x width x h x w`. Every weight W is divided by the largest singular value of W as
-    a matrix, `outputs x inputs*9`. Training updates that value by one power iteration per step; evaluation uses the
-    last one. Features depend on the whole image, so tiles do not agree and `reach` is None. SAGAN generates images
-    from noise, with batch normalisation; the residual blocks around the attention are those of `ResidualBackbone`.
+    It maps `n x bands x h x w` to `n x width x h x w`. Every weight is divided by its largest singular value as a
+    matrix `outputs x inputs*9`, which training updates by one power iteration per step. Features depend on the whole
+    image, so tiles do not agree and `reach` is None. Unlike SAGAN's generator it has the blocks of `ResidualBackbone`,
+    without batch normalisation.
 
-    Values are expected in about [0, 1]; the backbone centres them.
+    Values, in about [0, 1], are centred.
 
     Parameters
     ----------
     bands, width, blocks : int
-        Bands of the image, channels, residual blocks.
+        Bands, channels, residual blocks.
     heads : int
         Heads of attention.
 
@@ -104,7 +104,7 @@ class AttentionBackbone(nn.Module):
         self.attention = SelfAttention(width, heads, spectral=True)
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch's path for small images with few bands loses the memory layout.
+        # On a CPU torch's path for few bands loses the memory layout.
         f: Tensor = self.head(y - 0.5).contiguous(memory_format=torch.channels_last)
         for i, block in enumerate(self.blocks):
             if i == len(self.blocks) // 2:

@@ -1,4 +1,4 @@
-"""The plain residual backbone. It has dense 3x3 convolutions alone, which CPUs run fastest."""
+"""The plain residual backbone: dense 3x3 convolutions alone, which CPUs run fastest."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ResidualBlock(nn.Module):
 class ResidualBackbone(nn.Module):
     """Residual backbone, `n x bands x h x w` to `n x width x h x w`.
 
-    Values are expected in about [0, 1]; the backbone centres them.
+    Values, in about [0, 1], are centred.
 
     Parameters
     ----------
     bands, width, blocks : int
-        Bands of the image, channels, residual blocks.
+        Bands, channels, residual blocks.
     """
 
     def __init__(self, bands: int, width: int, blocks: int) -> None:
@@ -41,8 +41,7 @@ class ResidualBackbone(nn.Module):
         self.reach, self.multiple = 1 + 2 * blocks, 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch's path for small images with few bands loses the memory layout, which would make everything
-        # after it three times slower.
+        # On a CPU torch's path for few bands loses the memory layout, and what follows would take three times as long.
         f: Tensor = self.head(y - 0.5).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             f = block(f)

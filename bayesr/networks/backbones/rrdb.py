@@ -43,15 +43,15 @@ class RRDB(nn.Module):
 class RRDBBackbone(nn.Module):
     """ESRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
-    ``f = conv(y)``, then `blocks` residual-in-residual dense blocks, then ``f + conv(.)``. As published, there is no
-    normalisation, values in [0, 1] are not centred, residual paths are scaled by 0.2, LeakyReLU has a slope of 0.2,
-    and the weights of dense blocks start at a tenth of Kaiming's. Unlike the published network, the first and the last
-    convolution have torch's initial weights.
+    ``f = conv(y)``, then `blocks` residual-in-residual dense blocks, then ``f + conv(.)``. As published, nothing is
+    normalised, values in [0, 1] are not centred, residual paths are scaled by 0.2, LeakyReLU has slope 0.2, and dense
+    blocks start at a tenth of Kaiming's weights. Unlike in the paper, the first and the last convolution have torch's
+    initial weights.
 
     Parameters
     ----------
     bands, width, blocks : int
-        Bands of the image, channels, residual-in-residual dense blocks.
+        Bands, channels, residual-in-residual dense blocks.
     growth : int
         Channels added by each convolution of a dense block.
 
@@ -71,7 +71,7 @@ class RRDBBackbone(nn.Module):
         self.reach = 1 + 15 * blocks + 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch's path for small images with few bands loses the memory layout.
+        # On a CPU torch's path for few bands loses the memory layout.
         first: Tensor = self.head(y).contiguous(memory_format=torch.channels_last)
         f = first
         for block in self.blocks:
@@ -81,7 +81,7 @@ class RRDBBackbone(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a 3x3 convolution with a tenth of Kaiming's initial weights, so that deep sums of blocks start near f."""
+    """Make a 3x3 convolution with a tenth of Kaiming's weights, so that deep sums of blocks start near f."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight).mul_(0.1)

@@ -1,4 +1,4 @@
-"""SRGAN's backbone as published; `bayesr.networks.outputs.StagedOutput` is the output head that belongs to it."""
+"""SRGAN's backbone; `bayesr.networks.outputs.StagedOutput` is its output head."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ class SRResNetBackbone(nn.Module):
     """SRGAN's generator up to its upsampling: `n x bands x h x w` to `n x width x h x w`.
 
     ``f = PReLU(conv_9x9(y))``, then `blocks` residual blocks, then ``f + BN(conv(.))``. As published, values in [0, 1]
-    are not centred, and a PReLU has one slope. Unlike the published network, residual convolutions start near zero
-    where there is no normalisation; features would grow from block to block otherwise.
+    are not centred, and a PReLU has one slope. Unlike in the paper, residual convolutions start near zero without
+    normalisation, or features would grow from block to block.
 
     Parameters
     ----------
     bands, width, blocks : int
-        Bands of the image, channels, residual blocks.
+        Bands, channels, residual blocks.
     normalise : bool
-        Use batch normalisation. In training the images of a batch then depend on each other; in evaluation features
-        depend on pixels within `reach`.
+        Use batch normalisation, by which the images of a batch depend on each other in training.
 
     References
     ----------
-    C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network",
-    2017, arXiv:1609.04802, Figure 4.
+    C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
+    arXiv:1609.04802, Figure 4.
     """
 
     multiple = 1
@@ -57,7 +56,7 @@ class SRResNetBackbone(nn.Module):
         self.reach = 4 + 2 * blocks + 1
 
     def forward(self, y: Tensor) -> Tensor:
-        # On a CPU torch's path for small images with few bands loses the memory layout.
+        # On a CPU torch's path for few bands loses the memory layout.
         first: Tensor = self.activation(self.head(y).contiguous(memory_format=torch.channels_last))
         f = first
         for block in self.blocks:
@@ -67,7 +66,7 @@ class SRResNetBackbone(nn.Module):
 
 
 def _last(width: int, normalise: bool) -> nn.Conv2d:
-    """Return the last convolution of a residual path, with small initial weights if no normalisation follows."""
+    """Make the last convolution of a residual path, with small weights if no normalisation follows."""
     return convolution(width, width, std=None if normalise else 0.01)
 
 

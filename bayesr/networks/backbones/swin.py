@@ -1,6 +1,6 @@
 """SwinIR's backbone: residual blocks of transformer layers with attention inside shifted windows.
 
-Features have shape `n x h x w x width` in this module, the memory layout of channels_last tensors.
+Features are `n x h x w x width` here, the memory layout of channels_last tensors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from bayesr.resampling import extend
 class WindowAttention(nn.Module):
     """``softmax(q k^T / sqrt(d) + B) v`` inside windows; ``B`` is learnt, one value per offset of pixels and head.
 
-    The windows of every second layer are shifted by half a window, which connects them. At the border of the image
-    windows are cut, not wrapped around.
+    Every second layer shifts the windows by half a window, which connects them. The border of the image cuts windows.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("offset", offset[..., 0] * (2 * window - 1) + offset[..., 1], persistent=False)
 
     def forward(self, f: Tensor, border: Tensor) -> Tensor:
-        """Apply attention; `border` is the `border_mask` for the size of the features."""
+        """Apply attention; `border` is the `border_mask` for the features' size."""
         n, height, width, channels = f.shape
         rows, columns, window = height // self.window, width // self.window, self.window
         shifted = f.roll((-self.shift, -self.shift), (1, 2)) if self.shift else f
@@ -92,20 +91,19 @@ class SwinBackbone(nn.Module):
     """Lightweight SwinIR up to its upsampling, `n x bands x h x w` to `n x width x h x w`.
 
     ``f = conv(y)``, then `blocks` residual Swin transformer blocks between layer normalisations, then ``f + conv(.)``.
-    Values are expected in about [0, 1]; the backbone centres them.
+    Values, in about [0, 1], are centred.
 
-    Attention windows are counted from the upper left corner, so crops of an image agree with the whole only if they
-    begin at multiples of `multiple`. Images are extended to a multiple of `window` by reflection with the edge pixel
-    repeated. (The published network does not repeat it, which a single pixel would not allow.)
+    Windows are counted from the upper left corner, so crops agree with the whole image only if they begin at multiples
+    of `multiple`. Images are extended to a multiple of `window` by reflection with the edge pixel repeated. (The
+    published network does not repeat it, so it cannot extend a single pixel.)
 
-    Layers, widths, heads and initialisation are as published. Unlike the published network, 0.5 is subtracted from
-    every band instead of the mean colour of a data set, and no layer is dropped at random in training, because the
-    members of an image share the backbone.
+    Layers, widths, heads and initialisation are as published. Unlike in the paper, 0.5 is subtracted instead of a data
+    set's mean colour, and no layer is dropped in training, because the members of an image share the backbone.
 
     Parameters
     ----------
     bands, width, blocks : int
-        Bands of the image, channels, residual Swin transformer blocks.
+        Bands, channels, residual Swin transformer blocks.
     depth : int
         Transformer layers per block.
     heads : int
@@ -122,8 +120,8 @@ class SwinBackbone(nn.Module):
 
     References
     ----------
-    J. Liang et al., "SwinIR: Image restoration using Swin transformer", 2021, arXiv:2108.10257. Z. Liu et al.,
-    "Swin transformer: Hierarchical vision transformer using shifted windows", 2021, arXiv:2103.14030.
+    J. Liang et al., "SwinIR: Image restoration using Swin transformer", 2021, arXiv:2108.10257. Z. Liu et al., "Swin
+    transformer: Hierarchical vision transformer using shifted windows", 2021, arXiv:2103.14030.
     """
 
     def __init__(
@@ -166,8 +164,7 @@ class SwinBackbone(nn.Module):
 def border_mask(height: int, width: int, window: int, like: Tensor) -> Tensor:
     """Return what is added to the attention of shifted windows, `windows x window^2 x window^2`: 0 or minus infinity.
 
-    When features are rolled by half a window, the last windows contain both ends of the image, which must not attend
-    to each other.
+    The last windows of rolled features contain both ends of the image, which must not attend to each other.
     """
 
     def wrapped(size: int) -> Tensor:
@@ -187,7 +184,7 @@ def _convolve(layer: nn.Conv2d, f: Tensor) -> Tensor:
 
 
 def _reach(pixel: int, blocks: int, depth: int, window: int) -> int:
-    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
+    """Follow the pixels that an output pixel depends on back to the image."""
     first, last = pixel - 1, pixel + 1
     for _ in range(blocks):
         first, last = first - 1, last + 1

@@ -28,27 +28,24 @@ class UNetBackbone(nn.Module):
     """U-Net backbone, `n x bands x h x w` to `n x width x h x w`.
 
     On the way down, each of `blocks` levels has two convolutions and the mean of 2x2 pixels, and doubles the channels.
-    On the way up, each level has nearest-neighbour interpolation and a convolution, concatenation with the features of
-    the same size from the way down, and two convolutions. Values are expected in about [0, 1]; the backbone centres
-    them.
+    On the way up, each has nearest-neighbour interpolation, a convolution, concatenation with the features of that
+    size, and two convolutions. Values, in about [0, 1], are centred.
 
-    It differs from the published network in four ways: LeakyReLU; means instead of maxima of 2x2 pixels, because
-    maxima lose their positions; interpolation and a convolution instead of a transposed convolution, which leaves a
-    chequerboard; and padding, so that the output has the size of the input. Images are extended to a multiple of
-    ``2^blocks`` by reflection. Pixels are grouped from the upper left corner, so windows must begin at multiples of
-    `multiple`.
+    Unlike the published network it has LeakyReLU; means of 2x2 pixels, because maxima lose their positions;
+    interpolation and a convolution, because a transposed convolution leaves a chequerboard; and padding, so that the
+    output has the input's size. Images are extended to a multiple of ``2^blocks`` by reflection. Pixels are grouped
+    from the upper left corner, so windows must begin at multiples of `multiple`.
 
     Parameters
     ----------
     bands, width : int
-        Bands of the image, and channels at full size.
+        Bands, and channels at full size.
     blocks : int
         Levels below the full size.
 
     References
     ----------
-    O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional networks for biomedical image segmentation", 2015,
-    arXiv:1505.04597.
+    O. Ronneberger et al., "U-Net: Convolutional networks for biomedical image segmentation", 2015, arXiv:1505.04597.
     """
 
     def __init__(self, bands: int, width: int = 32, blocks: int = 3) -> None:
@@ -75,7 +72,7 @@ class UNetBackbone(nn.Module):
 
 
 def _reach(pixel: int, blocks: int) -> int:
-    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
+    """Follow the pixels that an output pixel depends on back to the image."""
     first = last = pixel
     for _ in range(blocks):  # two convolutions after concatenation, one before it, then interpolation
         first, last = (first - 3) // 2, (last + 3) // 2

@@ -23,9 +23,9 @@ def identity(value: Value) -> Value:
 
 
 class BackboneFeatures(NamedTuple):
-    """Tensors that all members of an image share, each of shape `n x channels x h x w`.
+    """Tensors that all members of an image share, `n x channels x h x w` each.
 
-    Heads without a use for one of them leave it without channels.
+    A head leaves those that it does not use without channels.
     """
 
     backbone: Tensor
@@ -57,12 +57,12 @@ class MaskNoise(Protocol):
         """Return channel masks, `layer x width`: 0 with probability ``rates[layer]``, else ``1 / (1 - rate)``."""
 
     def normal(self, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Return standard normal values, one array for each of the sizes."""
+        """Return standard normal values, an array of each size."""
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Options of an architecture from which a head is made; a head ignores those that it does not have.
+    """Options from which a head is made; it ignores those that it does not have.
 
     Attributes
     ----------
@@ -92,8 +92,8 @@ class HeadOptions:
 class Head(nn.Module, ABC):
     """Base class of heads: networks that turn shared features, latents and masks into the details of members.
 
-    A head of your own implements `prepare` and `forward`, and overrides whatever else applies to it. The defaults
-    describe a head without latents, dropout, or a distribution for each pixel.
+    A head of your own implements `prepare` and `forward`, and overrides what else applies. By default a head has no
+    latents, dropout, or distribution for each pixel.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Head(nn.Module, ABC):
     latent_channels : int
         Latent channels of a member, at low resolution.
     reach : int
-        Low-resolution pixels that an output pixel depends on in every direction.
+        Radius of influence in low-resolution pixels.
     mask_kind : {"none", "bernoulli", "normal"}
         Distribution of the dropout masks.
     spread_adjustable : bool
@@ -143,10 +143,10 @@ class Head(nn.Module, ABC):
         """
 
     def pieces(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield what `forward` returns in pieces along the first axis, to save memory. All members are of one image."""
+        """Yield the result of `forward` in pieces along the first axis, to save memory; members are of one image."""
         yield self(shared, z, masks)
 
-    # -- masks ---------------------------------------------------------------------------------
+    # -- masks --
 
     def rates(self) -> Tensor:
         """Return the dropout rate of every mask; empty without dropout."""
@@ -164,7 +164,7 @@ class Head(nn.Module, ABC):
         Parameters
         ----------
         groups : int
-            Groups for which masks are drawn.
+            Number of groups.
         random : torch.Generator
         members : int
             Members of a group; masks are repeated for each.
@@ -173,14 +173,14 @@ class Head(nn.Module, ABC):
         """
         return []
 
-    # -- training ------------------------------------------------------------------------------
+    # -- training --
 
     def dropout_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that dropout rates are learnt by."""
+        """Return the parameters of dropout rates."""
         return []
 
     def dropout_divergence(self) -> Tensor | None:
-        """Return the divergence of masks that the loss weighs; None where dropout rates are not learnt."""
+        """Return the divergence of masks that the loss weighs; None where rates are not learnt."""
         return None
 
     def constrain_(self) -> None:
@@ -207,7 +207,7 @@ class Head(nn.Module, ABC):
         error : Tensor
             Truth minus the deterministic image, `n x bands x sh x sw`.
         factor : Tensor
-            Factor on standard deviations, of a shape that broadcasts to that of `error`.
+            Factor on standard deviations, which broadcasts to `error`.
         scale : int
             Scale factor s.
 
@@ -228,7 +228,7 @@ class Head(nn.Module, ABC):
     def takes(self, name: str, other: Head, same_architecture: bool) -> bool:
         """Whether the parameter `name` of another head means the same in this one, for warm starts.
 
-        `same_architecture` says whether the two generators are equal in all sizes.
+        `same_architecture` says whether all sizes of the generators agree.
         """
         return type(self) is type(other) and same_architecture
 

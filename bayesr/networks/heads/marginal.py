@@ -1,7 +1,7 @@
 """Heads that model the distribution of every pixel by itself, as regression baselines do.
 
-Members are drawn pixel by pixel from these marginal distributions, with one latent per high-resolution pixel. Their
-marginals can be right, but their pixels are uncorrelated. These heads show what the stochastic head adds.
+Members are drawn from these marginals, with one latent per high-resolution pixel. Marginals can be right, but pixels
+are uncorrelated: these heads show what the stochastic head adds.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class QuantileHead(Head):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.latent_channels = outputs
-        # Differences of neighbouring quantiles are positive, so that quantiles never cross.
+        # Differences are positive, so that quantiles never cross.
         self.steps = convolution(inputs, outputs * (len(self.LEVELS) - 1), std=0.01)
         nn.init.constant_(self.steps.bias, math.log(math.expm1(0.01)))  # type: ignore[arg-type]
 

@@ -1,8 +1,8 @@
 """The stochastic head: it runs once per member, and all randomness enters here.
 
 Each block adds latents, weighted by gains that depend on the image, and drops channels by a mask. At the output, gains
-decide which patterns of high-resolution pixels a latent moves. All that depends on the image alone is computed once
-per image, so what runs for every member stays small. Latents and masks are arguments: a member is a function of them.
+decide which patterns of high-resolution pixels a latent moves. What depends on the image alone is computed once per
+image. A member is a function of its latents and masks.
 """
 
 from __future__ import annotations
@@ -44,29 +44,26 @@ class StochasticHead(Head):
 
     Parameters
     ----------
-    inputs : int
-        Channels of the backbone's features.
+    inputs, outputs : int
+        Channels of the backbone's features, and of the detail, before pixel shuffle.
     width, blocks : int
-        Channels and number of head blocks.
+        Channels and number of blocks.
     latent : int
-        Latent channels **per block**. With 0 the masks are the only randomness (MC dropout), and dropout rates are
-        not learnt, because no loss would reward their spread.
-    outputs : int
-        Channels of the detail, before pixel shuffle.
+        Latent channels **per block**. With 0 masks are the only randomness (MC dropout), and their rates are not
+        learnt: no loss would reward their spread.
     dropout : float
-        Initial dropout rate p of every mask. At 0 rates are not learnt, and there are no masks.
+        Initial dropout rate p of every mask; 0 for no masks.
     gaussian : bool
-        Use normal masks, ``N(1, alpha)``, and one more, the first, which perturbs the weights of the deterministic
-        detail, so that members show the uncertainty of the mean as well. Its size is relative to the features during
-        training: where features are typical, alpha is the variance of the detail times 100; it rises where features
-        are larger. By default masks are Bernoulli, and on blocks alone.
+        Use normal masks, ``N(1, alpha)``, not Bernoulli ones, and one more, the first, which perturbs the weights of
+        the deterministic detail, so that members show the uncertainty of the mean, too. The variance of the detail is
+        then alpha / 100 where features are as large as usual in training, and more where they are larger.
     direct : bool
         Add a linear path from the latents past the blocks. It makes Gaussian deviations, whose covariance the blocks
         learn slowly.
     mix : int
-        If positive, the deviation leaves through this number of channels, each with a gain from the image, and one
-        more layer. The patterns of high-resolution pixels that a latent moves then depend on the image. If 0, every
-        value of the detail has a gain of its own.
+        If positive, the deviation leaves through so many channels, each with a gain from the image, and one more layer:
+        the patterns of high-resolution pixels that a latent moves then depend on the image. If 0, every value of the
+        detail has its own gain.
     """
 
     spread_adjustable = True
@@ -131,24 +128,13 @@ class StochasticHead(Head):
         return BackboneFeatures(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
 
     def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
-        """Return the detail of members, `n x outputs x h x w`.
-
-        Parameters
-        ----------
-        shared : BackboneFeatures
-            From `prepare`, of one image or of n.
-        z : Tensor
-            Latents, `n x blocks*latent x h x w`.
-        masks : sequence of Tensor
-            One for each block, `(n or 1) x width x 1 x 1`. Normal masks begin with the perturbation of weights,
-            `outputs x inputs`.
-        """
+        """Return the detail; masks are `(n or 1) x width x 1 x 1`, a normal head's first one `outputs x inputs`."""
         shared, masks = self._perturb(shared, masks)
         return self._detail(self._deviation(shared, z, masks), shared)
 
     def pieces(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Iterator[Tensor]:
         shared, masks = self._perturb(shared, masks)
-        # From here on one by one: tensors wider than the head then stay small enough for memory to be reused.
+        # One by one: tensors wider than the head then stay small enough for memory to be reused.
         for member in self._deviation(shared, z, masks).split(1):
             yield self._detail(member, shared)
 
@@ -177,7 +163,7 @@ class StochasticHead(Head):
             out = pointwise(pointwise(h, self.exit.weight).mul_(shared.spread), self.mix.weight)
         return out.add_(shared.detail)
 
-    # -- masks ---------------------------------------------------------------------------------
+    # -- masks --
 
     def rates(self) -> Tensor:
         return self.dropout_logit.sigmoid()
@@ -191,8 +177,8 @@ class StochasticHead(Head):
     def masks(self, normal: Sequence[Tensor]) -> list[Tensor]:
         """Make masks of standard normal values, ``1 + sqrt(alpha) e`` with ``alpha = p / (1 - p)``.
 
-        Mean and variance are those of dropout at the rate p, and have a smooth gradient with respect to it. The first
-        of normal masks is a perturbation of weights, `outputs x inputs`, the same for all groups.
+        Mean and variance are those of dropout at rate p, with a smooth gradient. The first of a normal head's masks, a
+        perturbation of weights, `outputs x inputs`, is the same for all groups.
 
         Parameters
         ----------
@@ -201,8 +187,8 @@ class StochasticHead(Head):
 
         References
         ----------
-        D. Kingma, T. Salimans, M. Welling, "Variational dropout and the local reparameterization trick", 2015,
-        arXiv:1506.02557. C. Blundell et al., "Weight uncertainty in neural networks", 2015, arXiv:1505.05424.
+        D. Kingma et al., "Variational dropout and the local reparameterization trick", 2015, arXiv:1506.02557. C.
+        Blundell et al., "Weight uncertainty in neural networks", 2015, arXiv:1505.05424.
         """
         scales = (0.5 * self.dropout_logit).exp()
         masks = [1 + scale * e[:, :, None, None] for scale, e in zip(scales, normal, strict=True)]
@@ -227,16 +213,13 @@ class StochasticHead(Head):
         masks[first:] = [mask[share].repeat_interleave(members, 0) for mask in masks[first:]]
         return masks
 
-    # -- training ------------------------------------------------------------------------------
+    # -- training --
 
     def dropout_parameters(self) -> list[nn.Parameter]:
         return [self.dropout_logit]
 
     def dropout_divergence(self) -> Tensor | None:
-        """Return the mean over masks of ``alpha - 1 - log(alpha)``; None where dropout rates are not learnt.
-
-        It is twice the Kullback-Leibler divergence of ``N(0, alpha)`` from ``N(0, 1)``.
-        """
+        """Return the mean of ``alpha - 1 - log(alpha)``, twice the divergence of ``N(0, alpha)`` from ``N(0, 1)``."""
         if not self.dropout_logit.requires_grad:
             return None
         return (self.dropout_logit.exp() - 1 - self.dropout_logit).mean()

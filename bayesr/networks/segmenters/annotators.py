@@ -12,20 +12,19 @@ from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.segmenters.mobile_unet import MobileUNet, PixelLoss
 
 PUBLISHED = {"optimiser": "nadam", "rate": 1e-5, "loss": "tversky"}
-"""Training options of the study, for long trainings from pretrained encoders. Training from scratch within minutes
-needs a rate of 1e-3."""
+"""Training options of the study, for long training from pretrained encoders. Short training from scratch needs 1e-3."""
 
 
 class AnnotatorEnsemble(nn.Module):
     """Ensemble of U-Nets, the k-th of which predicts the mask of the k-th annotator.
 
-    Their mean is the probability map, and their differences are its spread. The U-Nets, encoder-decoder pairs, share
-    no weights, so each is trained on the masks of its annotator as it would be alone.
+    Their mean is the probability map, their differences its spread. The U-Nets (encoder-decoder pairs) share no
+    weights, so each is trained as it would be alone.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image, and predicted maps.
+        Bands, and predicted maps.
     annotators : int
         Number of annotators.
     width, depth, decoder : float, int, sequence of int
@@ -45,8 +44,8 @@ class AnnotatorEnsemble(nn.Module):
 
     References
     ----------
-    H. B. Li et al., "QUBIQ: Uncertainty quantification for biomedical image segmentation
-    challenge", 2024, arXiv:2405.18435.
+    H. B. Li et al., "QUBIQ: Uncertainty quantification for biomedical image segmentation challenge", 2024,
+    arXiv:2405.18435.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class AnnotatorEnsemble(nn.Module):
             pair.load_state_dict(unet.state_dict())
 
     def start_from(self, path: str | Path) -> None:
-        """Read the weights of every encoder from a file, see `MobileUNet.start_from`."""
+        """Read every encoder's weights; see `MobileUNet.start_from`."""
         for pair in self.pairs:
             assert isinstance(pair, MobileUNet)
             pair.start_from(path)
@@ -84,20 +83,9 @@ class AnnotatorEnsemble(nn.Module):
     def loss(
         self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
     ) -> Tensor:
-        """Return the mean over annotators of the pixel loss of a pair against its own annotator's mask.
+        """Return the mean pixel loss of the pairs, each against its annotator's mask.
 
-        Parameters
-        ----------
-        x : Tensor
-            `n x bands x h x w`.
-        targets : Tensor
-            `n x annotator x outputs x h x w`, in {0, 1}.
-        weight : Tensor
-            Weights of pixels, `n x 1 x h x w`.
-        pixel_loss : callable
-            See `PixelLoss`.
-        generator : Generator
-            Not used.
+        See `bayesr.segmentation.protocol.SegmentationNetwork.loss` for the parameters.
 
         Raises
         ------

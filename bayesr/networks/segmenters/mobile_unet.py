@@ -42,19 +42,19 @@ class MobileUNet(nn.Module):
 
     The encoder halves the size `depth` times. Each level of the decoder interpolates by the nearest pixel, concatenates
     the encoder's features of that size (at full size, the image), and applies a 3x3 convolution with batch
-    normalisation. A 1x1 convolution makes logits, `n x outputs x h x w`. At the lower and the right border the image
-    is extended to a multiple of ``2^depth`` by reflection.
+    normalisation. A 1x1 convolution makes logits, `n x outputs x h x w`. The lower and right borders are extended to a
+    multiple of ``2^depth`` by reflection.
 
-    Initial weights are random. `start_from` reads those of a pretrained encoder from a file.
+    Initial weights are random; `start_from` reads a pretrained encoder.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image, and maps of logits. Of two maps the first is the foreground, the second the borders.
+        Bands, and maps of logits; of two, the first is the foreground, the second the borders.
     width : float
         Factor on MobileNetV2's numbers of channels.
     depth : int
-        How often the encoder halves the size, 1 to 5. At 5 it is complete but for the layer before the classifier.
+        Halvings of the size, 1 to 5. At 5 the encoder lacks only the layer before the classifier.
     decoder : sequence of int, optional
         Channels of the decoder at full size, half the size, and so on; `depth` numbers.
 
@@ -63,8 +63,8 @@ class MobileUNet(nn.Module):
     architecture : dict
         Options from which the network can be built again; JSON.
     reach, multiple : int
-        In evaluation mode an output pixel depends on the image at most `reach` pixels away, and windows of the image
-        that begin at multiples of `multiple` agree with the whole.
+        In evaluation mode an output pixel depends on pixels within `reach`, and windows that begin at multiples of
+        `multiple` agree with the whole image.
 
     Raises
     ------
@@ -73,9 +73,8 @@ class MobileUNet(nn.Module):
 
     References
     ----------
-    M. Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", 2018, arXiv:1801.04381;
-    O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional networks for biomedical image segmentation", 2015,
-    arXiv:1505.04597.
+    M. Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", 2018, arXiv:1801.04381; O. Ronneberger
+    et al., 2015, arXiv:1505.04597.
     """
 
     def __init__(
@@ -148,20 +147,9 @@ class MobileUNet(nn.Module):
     def loss(
         self, x: Tensor, targets: Tensor, weight: Tensor, pixel_loss: PixelLoss, generator: torch.Generator
     ) -> Tensor:
-        """Return the pixel loss against each annotator's masks, averaged over annotators.
+        """Return the pixel loss against each annotator's masks, in [0, 1], averaged over annotators.
 
-        Parameters
-        ----------
-        x : Tensor
-            `n x bands x h x w`.
-        targets : Tensor
-            `n x annotator x outputs x h x w`, in [0, 1].
-        weight : Tensor
-            Weights of pixels, `n x 1 x h x w`.
-        pixel_loss : callable
-            One of `bayesr.segmentation.losses`.
-        generator : torch.Generator
-            Not used.
+        See `bayesr.segmentation.protocol.SegmentationNetwork.loss` for the parameters.
         """
         logits = self(x)
         return torch.stack([pixel_loss(logits, masks, weight) for masks in targets.unbind(1)]).mean()
@@ -176,11 +164,11 @@ class MobileUNet(nn.Module):
 
     @torch.no_grad()
     def start_from(self, path: str | Path) -> None:
-        """Read the weights of a pretrained encoder from a safetensors file or a dict of tensors saved by torch.
+        """Read a pretrained encoder's weights from a safetensors file or a dict of tensors saved by torch.
 
-        The file contains torchvision's MobileNetV2 of the same `width` as published, with names that begin with
-        ``features.``. If images do not have 3 bands, the first layer's weights are averaged over colours and scaled,
-        so that the features are those of a grey image with three equal bands.
+        The file contains torchvision's MobileNetV2 of the same `width`, with names that begin with ``features.``.
+        Unless images have 3 bands, the first layer's weights are averaged over colours and scaled: the features are
+        those of a grey image with three equal bands.
 
         Parameters
         ----------
@@ -225,12 +213,12 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 
 def _outputs(stage: nn.Module) -> int:
-    """Return the output channels of a stage, those of its last convolution."""
+    """Return the channels of a stage's last convolution."""
     return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
 def _reach(pixel: int, encoder: nn.ModuleList) -> int:
-    """Return how far an output pixel depends on the image; the range of pixels is followed back to the image."""
+    """Follow the pixels that an output pixel depends on back to the image."""
     first = last = pixel
     for _ in encoder:  # a convolution of the decoder, then interpolation
         first, last = (first - 1) // 2, (last + 1) // 2

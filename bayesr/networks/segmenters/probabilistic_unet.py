@@ -19,15 +19,13 @@ DRAWS = 16
 """Number of plausible maps whose mean is the probability map."""
 _WIDTHS = (16, 32, 64, 64)
 _PACE = 0.1
-"""Factor on the learning rate of `LatentEncoder`. Rates that suit a U-Net, which is normalised, are too high for it."""
+"""Factor on the learning rate of `LatentEncoder`: rates for a U-Net, which is normalised, are too high for it."""
 _GAIN = 0.3
 """Factor on the output of `LatentEncoder`, so that it starts near zero mean."""
 _BOUND = 3.0
-"""Bound of the logarithms of standard deviations. They approach it like a hyperbolic tangent, because clipped values
-would have no gradient."""
+"""Bound of log standard deviations, approached by a hyperbolic tangent: clipped values would have no gradient."""
 _POSTERIOR_LOG_STD = -2.0
-"""Initial logarithm of the posterior's standard deviation, relative to the prior's. With uninformative latents at the
-start, logits would learn to ignore them."""
+"""Initial log of the posterior's standard deviation over the prior's; logits would ignore uninformative latents."""
 _RESIDUAL_GAIN, _STEP_GAIN = 8.0, 4.0
 """Factors on the difference of a mask from its expectation, pixel by pixel and in total, which is small."""
 
@@ -58,15 +56,15 @@ class SlowLayer(nn.Module):
 class LatentEncoder(nn.Module):
     """Mean and standard deviation of a latent vector from an image of any size, `n x latent` each.
 
-    Four times, two 3x3 convolutions with LeakyReLU, the first of which halves the size. The mean over all pixels is
-    normalised over channels. A linear map of it returns the mean and the logarithms of the standard deviations.
+    Four times, two 3x3 convolutions with LeakyReLU, the first of which halves the size. Their mean over pixels is
+    normalised over channels and mapped linearly to mean and log standard deviations.
 
     Parameters
     ----------
     bands, latent : int
-        Bands of the image, with those of a mask if there is one, and values of the latent.
+        Bands of the image and the mask, if any, and values of the latent.
     start : float
-        Approximate initial logarithm of the standard deviations.
+        Approximate initial log standard deviation.
     """
 
     def __init__(self, bands: int, latent: int, start: float = 0.0) -> None:
@@ -88,31 +86,31 @@ class LatentEncoder(nn.Module):
 class ProbabilisticUNet(nn.Module):
     """``p(y | x) = E_z p(y | U(x), z)``, ``z ~ N(m(x), diag s(x)^2)``: plausible masks y of the image x.
 
-    U is a `MobileUNet`, and z is one vector for the whole image. It is repeated over all pixels and concatenated with
-    the last features of U; three 1x1 convolutions turn them into a change of U's logits. That change starts at zero,
-    so training may start from a trained U-Net (`begin_with`). The prior N(m(x), s(x)^2) and a posterior
-    `q(z | x, y)`, which depends on an annotator's mask as well, are learnt by maximising the evidence lower bound
+    U is a `MobileUNet`, and z one vector for the whole image. Three 1x1 convolutions of U's last features and of z,
+    repeated over pixels, make a change of U's logits. It starts at zero, so training may start from a trained U-Net
+    (`begin_with`). The prior N(m(x), s(x)^2) and a posterior `q(z | x, y)` are learnt by maximising the evidence lower
+    bound
 
         ELBO = E_q log p(y | x, z) - beta KL(q(z | x, y) || p(z | x))
 
-    in Pyro, where y is the mask of an annotator drawn at random for each image of each step. With ``beta = 1`` and the
-    loss ``bce`` this is the bound for pixels that are independent Bernoulli variables given z. With another pixel loss
-    l, ``log p = -N l`` for N pixels. A smaller beta admits a posterior with more information, farther from the prior.
+    in Pyro, where y is the mask of an annotator drawn at random for each image and step. With ``beta = 1`` and the loss
+    ``bce``, pixels are independent Bernoulli variables given z. With another pixel loss l, ``log p = -N l`` for N
+    pixels. A smaller beta admits a more informative posterior, farther from the prior.
 
-    Two things differ from the published network, and shorten training from scratch: U has logits of its own, and the
-    posterior is a change relative to the prior, as in residual normal distributions.
+    Unlike in the paper, U has its own logits, and the posterior is a change relative to the prior, as in residual
+    normal distributions. Both shorten training from scratch.
 
-    The prior depends on the whole image, so a map of a part of an image is not a part of a map of the whole. In
-    training on patches much smaller than images, z would stand for the content of a patch, not for its annotation.
+    The prior depends on the whole image, so a map of a part is not a part of the whole's map. In training on patches
+    much smaller than images, z would stand for the content of a patch, not for its annotation.
 
     Parameters
     ----------
     bands, outputs : int
-        Bands of the image, and predicted maps.
+        Bands, and predicted maps.
     width, depth, decoder : float, int, sequence of int
         Options of the `MobileUNet`.
     latent : int
-        Number of values of z.
+        Values of z.
     beta : float
         Weight of the divergence, positive.
 
@@ -132,10 +130,10 @@ class ProbabilisticUNet(nn.Module):
 
     References
     ----------
-    S. Kohl et al., "A probabilistic U-Net for segmentation of ambiguous images", 2018, arXiv:1806.05034. I. Higgins
-    et al., "beta-VAE: Learning basic visual concepts with a constrained variational framework", 2017. E. Bingham et
-    al., "Pyro: deep universal probabilistic programming", 2019, arXiv:1810.09538. A. Vahdat, J. Kautz, "NVAE: A deep
-    hierarchical variational autoencoder" (residual normal distributions), 2020, arXiv:2007.03898.
+    S. Kohl et al., "A probabilistic U-Net for segmentation of ambiguous images", 2018, arXiv:1806.05034. I. Higgins et
+    al., "beta-VAE: Learning basic visual concepts with a constrained variational framework", 2017. E. Bingham et al.,
+    "Pyro", 2019, arXiv:1810.09538. A. Vahdat, J. Kautz, "NVAE: A deep hierarchical variational autoencoder" (residual
+    normal distributions), 2020, arXiv:2007.03898.
     """
 
     reach = None
@@ -163,7 +161,7 @@ class ProbabilisticUNet(nn.Module):
             LatentEncoder(bands + outputs, latent, _POSTERIOR_LOG_STD),
         )
         self.of_step = nn.Linear(outputs, latent, bias=False)
-        # A convolution of features and z in two parts, because that of the features is the same for all z.
+        # A convolution of features and z in two parts; that of the features is the same for all z.
         self.of_features, self.of_latent = nn.Conv2d(channels, channels, 1), nn.Linear(latent, channels, bias=False)
         self.join = nn.Sequential(
             nn.LeakyReLU(SLOPE), nn.Conv2d(channels, channels, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, outputs, 1)
@@ -191,10 +189,10 @@ class ProbabilisticUNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of z given a mask, `n x latent` each.
 
-        Both are changes relative to the prior. They depend on the differences between the mask y and the
-        probabilities p at the prior's mean: pixel by pixel, and through ``sum (y - p) / sum p (1 - p)``, the first
-        step of Newton's method towards the constant shift of logits that fits the mask best. So masks that differ in
-        few pixels, such as those of annotators who draw objects larger or smaller, are distinguished from the start.
+        Both are changes relative to the prior. They depend on the mask y minus the probabilities p at the prior's mean:
+        pixel by pixel, and through ``sum (y - p) / sum p (1 - p)``, Newton's first step towards the constant shift of
+        logits that fits the mask best. So masks that differ in few pixels, such as objects drawn larger or smaller, are
+        distinguished from the start.
 
         Parameters
         ----------
@@ -220,7 +218,7 @@ class ProbabilisticUNet(nn.Module):
         self.unet.load_state_dict(unet.state_dict())
 
     def start_from(self, path: str | Path) -> None:
-        """Read the weights of the U-Net's encoder from a file, see `MobileUNet.start_from`."""
+        """Read the encoder's weights; see `MobileUNet.start_from`."""
         self.unet.start_from(path)
 
     def loss(
@@ -228,18 +226,7 @@ class ProbabilisticUNet(nn.Module):
     ) -> Tensor:
         """Return ``-ELBO / N`` in nats per value of a mask, with the analytic divergence and one sample of q.
 
-        Parameters
-        ----------
-        x : Tensor
-            `n x bands x h x w`.
-        targets : Tensor
-            Masks of annotators, `n x annotator x outputs x h x w`, in {0, 1}.
-        weight : Tensor
-            Weights of pixels, `n x 1 x h x w`.
-        pixel_loss : callable
-            See `PixelLoss`.
-        generator : Generator
-            Random numbers for annotators and z.
+        See `bayesr.segmentation.protocol.SegmentationNetwork.loss` for the parameters.
         """
         # Pyro is slow to import, and only training needs it.
         from pyro import distributions as dist
@@ -281,7 +268,7 @@ class ProbabilisticUNet(nn.Module):
         return self._maps(x, e.to(x.device).expand(len(x), -1, -1)).mean(1)
 
     def _maps(self, x: Tensor, e: Tensor) -> Tensor:
-        """Return plausible maps, `n x count x outputs x h x w`, from standard normal values `n x count x latent`."""
+        """Return maps from standard normal values, `n x count x latent`."""
         features, (mean, std) = self.expected(x)
         drawn = [torch.sigmoid(self.logits(features, mean + std * e[:, i])) for i in range(e.shape[1])]
         return torch.stack(drawn, 1)

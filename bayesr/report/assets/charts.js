@@ -6,6 +6,8 @@
  *
  * An axis of strings has one position for each of them; low and high then belong to the other axis, else to y. Null
  * and NaN leave gaps. Every colour is a CSS variable, so that a change of theme restyles existing charts.
+ *
+ * Its 300 lines stay in one file: a page inlines one script for charts, whose functions share their helpers.
  */
 "use strict";
 

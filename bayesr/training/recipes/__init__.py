@@ -1,7 +1,7 @@
 """The recipes of the systems that bayesr trains.
 
-Every module in this folder defines a recipe as ``RECIPE``. Its name is the name of the file, with hyphens for
-underscores. To add a recipe, add a file.
+Every module defines a recipe as ``RECIPE``, named after the file with hyphens for underscores. To add a recipe, add a
+file.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def recipe(name: str | Path | Recipe) -> Recipe:
     Parameters
     ----------
     name : str, Path or Recipe
-        A name (see `names`), the path of a Python file that defines ``RECIPE``, or a recipe, which is returned
-        unchanged.
+        A name (see `names`), the path of a Python file that defines ``RECIPE``, or a recipe, returned unchanged.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The main recipe: a residual backbone and a stochastic head, trained with proper scores.
 
-The scores are those of pixels, patches, block cosine coefficients and the features of a discriminator. Members are
-data-consistent, and they are calibrated because the scores are minimised by the true posterior.
+The scores are of pixels, patches, block cosine coefficients and discriminator features. Members are data-consistent,
+and calibrated because the true posterior minimises the scores.
 """
 
 from bayesr.training.recipe import Recipe, Stage

@@ -1,13 +1,13 @@
 """CycleGAN: super-resolution learnt from low- and high-resolution images that do not correspond to each other.
 
-G maps low-resolution images y to high resolution, B maps high-resolution images x to low resolution, and each must
-undo the other: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither uses the forward operator: G adds detail to plain
-interpolation, and B learns the degradation.
+G maps low-resolution images y to high resolution, B maps high-resolution images x to low resolution, and each undoes
+the other: ``G(B(x)) = x``, ``B(G(y)) = y``. Neither uses the forward operator: G adds detail to plain interpolation,
+and B learns the degradation.
 
-As published: least-squares adversarial losses, patch discriminators, and the weights of the cycle (10) and identity
-(5) losses. Different: a learning rate of 5e-4 (2e-4) for fewer steps; backbones without normalisation, so that the
-tiles of an image agree; values in [0, 1] (published: [-1, 1]), which halves the effect of both weights; and
-discriminators that see only the newest images, without a pool of earlier ones.
+As published: least-squares adversarial losses, patch discriminators, and the weights of the cycle (10) and identity (5)
+losses. Different: a learning rate of 5e-4 (2e-4) for fewer steps; backbones without normalisation, so that the tiles of
+an image agree; values in [0, 1] (published: [-1, 1]), which halves the effect of both weights; and discriminators
+without a pool of earlier images.
 
 J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
 networks", 2017, arXiv:1703.10593.

@@ -2,8 +2,8 @@
 
 The content network is a miniVGG19. The classes of the study are 13 localisations of proteins; here they are derived
 from the folders or sizes of the images (`bayesr.training.labels`). Published: 15 blocks, crops of 24 x 24 to 96 x 96.
-In the released code of the study the discriminator is never trained, and dropout stays on when the model is applied.
-Here the discriminator is trained, and there is no dropout.
+The study's released code never trains the discriminator and applies the model with dropout; here the discriminator is
+trained, without dropout.
 
 S. Gawande, "Generative adversarial networks for single image super resolution in microscopy images", KTH, 2018,
 TRITA-EECS-EX-2018:10.

@@ -1,7 +1,5 @@
 """Quantile regression: ten quantiles per pixel, trained with the pinball loss.
 
-The intervals are calibrated like those of all models. The method follows
-
 A. N. Angelopoulos et al., "Image-to-image regression with distribution-free uncertainty quantification and applications
 in imaging", 2022, arXiv:2202.05265.
 """

@@ -1,7 +1,6 @@
 """rcGAN: L1 error of the mean of members, an adaptive reward for their spread, and a Wasserstein discriminator.
 
-rcGAN is the strongest published baseline, a conditional GAN that aims at posterior samples. Network, head and
-projection are those of ``bayes-srgan`` without dropout, so that only the training objective differs.
+Network, head and projection are those of ``bayes-srgan`` without dropout, so that only the objective differs.
 
 M. Bendel, R. Ahmad, P. Schniter, "A regularized conditional GAN for posterior sampling in image recovery
 problems", 2023, arXiv:2210.13389.

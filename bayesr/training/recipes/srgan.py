@@ -1,9 +1,9 @@
 """SRGAN: SRResNet, fine-tuned with ``content + 1e-3 adversarial`` and the non-saturating loss -log D(G(y)).
 
-The generator is first trained with the mean squared error. At the start of the adversarial stage only the
-discriminator is trained, for the warm-up steps. No pretrained content network is downloaded: the first stage trains
-one from scratch to classify the training images by folder or size. Learning rate, batch size and crops (64 x 64 to
-256 x 256) are those of a study of satellite images. With ``--patience`` the adversarial stage stops on its losses.
+The generator is first trained with the mean squared error. The adversarial stage begins with the discriminator alone.
+The first stage trains the content network from scratch, to classify the training images by folder or size. Learning
+rate, batch size and crops (64 x 64 to 256 x 256) are those of a study of satellite images. With ``--patience`` the
+adversarial stage stops on its losses.
 
 C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
 arXiv:1609.04802.

@@ -2,8 +2,7 @@
 
 Published: 16 blocks, crops of 96 x 96 (24 x 24 at low resolution), batches of 16, Adam at 1e-4, 1e6 steps.
 
-C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network", 2017,
-arXiv:1609.04802.
+C. Ledig et al., "SRGAN", 2017, arXiv:1609.04802.
 """
 
 from bayesr.training.recipe import Recipe, Stage

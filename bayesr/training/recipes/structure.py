@@ -3,8 +3,7 @@
 The loss is the L1 error weighted by the gradients and the structure tensor of the reference
 (`bayesr.training.terms.structure`). The discriminator receives the input together with the image.
 
-A conditional GAN with a structure-informed convex loss for images of materials was proposed as CSM-SR
-(github.com/aaivu/CSM-SR). The loss used here is our own.
+CSM-SR (github.com/aaivu/CSM-SR) is such a GAN for images of materials. The loss used here is our own.
 """
 
 from functools import partial

@@ -2,10 +2,10 @@
 
     log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || N(0, 1))
 
-Network, head and projection are those of ``bayes-srgan`` without dropout, so that only the training objective
-differs. The deterministic path is trained first. This is enough to keep the decoder from ignoring its latents:
-neither an annealed divergence nor free bits are needed. Members are means of the decoder, without pixel noise. Their
-raw spread is that of the latents, which is smaller than the error by the noise; calibration corrects this.
+Network, head and projection are those of ``bayes-srgan`` without dropout, so that only the objective differs. The
+deterministic path is trained first, which keeps the decoder from ignoring its latents without an annealed divergence or
+free bits. Members are means of the decoder, without pixel noise: their raw spread is too small by the noise, and
+calibration corrects this.
 
 D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", 2014, arXiv:1312.6114. K. Sohn, H. Lee, X. Yan, "Learning
 structured output representation using deep conditional generative models", 2015, NeurIPS 28.
