@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import bayesr
+
 TESTS = Path(__file__).parent
-PACKAGE = TESTS.parent / "bayesr"
+PACKAGE = Path(bayesr.__file__).parent
 
 ELSEWHERE = {"compatibility", "docs", "fixtures"}
 """Folders of tests that belong to no room."""

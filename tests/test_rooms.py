@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "bayesr"
+import bayesr
+
+PACKAGE = Path(bayesr.__file__).parent
 
 GROUND = "version errors progress grid files product resampling"
 _MEMBERS = f"{GROUND} images model store sampling"

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import bayesr
+
 ROOT = Path(__file__).parents[1]
-FOLDERS = [folder for folder in (ROOT / "bayesr", ROOT / "benchmarks" / "bayesr_bench") if folder.is_dir()]
+PACKAGE = Path(bayesr.__file__).parent
+FOLDERS = [folder for folder in (PACKAGE, ROOT / "benchmarks" / "bayesr_bench") if folder.is_dir()]
 """Without the benchmarks where only the source distribution of bayesr is unpacked."""
 FILES = [path for folder in FOLDERS for path in sorted(folder.rglob("*.py"))]
 
