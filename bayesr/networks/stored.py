@@ -33,7 +33,15 @@ def stored_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_architecture(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inverse of `stored_architecture`."""
+    """Return the inverse of `stored_architecture`.
+
+    Raises
+    ------
+    TypeError
+        For a description in a damaged file that is no mapping.
+    """
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"an architecture is a mapping, not {stored!r}")
     return {_READ_OPTIONS.get(name, name): value for name, value in stored.items()}
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
-from bayesr.networks.stored import read_architecture, stored_architecture
+from bayesr.networks.stored import stored_architecture
 from bayesr.training import losses
 from bayesr.training.history import Record as Record
 from bayesr.training.pairs import PairSource
@@ -211,10 +211,10 @@ class Trainer(Stepper):
     def load(self, path: Path) -> None:
         """Resume from a checkpoint of the same network."""
         arrays, facts = checkpoints.read(path)
-        stored = read_architecture(facts["network"])
-        if stored != self.generator.architecture:
+        expected = stored_architecture(self.generator.architecture)
+        if facts["network"] != expected:
             raise TrainingFailed(
-                f"{path} holds another network, {stored}; this recipe's is {self.generator.architecture}. "
+                f"{path} holds another network, {facts['network']}; this recipe's is {expected}. "
                 "Start from it instead of resuming it, or choose its recipe."
             )
         self.step = facts["step"]

@@ -26,6 +26,9 @@ def test_round_trip(model, file, photo):
 def test_another_architecture(file):
     with pytest.raises(InvalidModel, match="cannot be used"):
         bayesr.load(rewritten(file, lambda h: h["architecture"].update(width=16)))
+    for damaged in (5, None, "residual", ["residual"]):
+        with pytest.raises(InvalidModel, match="cannot be used"):
+            bayesr.load(rewritten(file, lambda h, damaged=damaged: h.update(architecture=damaged)))
 
 
 def test_a_declared_halo_is_kept(file):
