@@ -68,7 +68,8 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
             consolidated=False,
         )  # fmt: skip
         del store.root  # opened before xarray wrote its arrays
-        store.progress.attrs.update(metadata)  # last: they mark the template as complete
+        # Last, since they mark the template as complete, and in one write: `attrs.update` makes one for each.
+        store.progress.update_attributes(dict(metadata))
     except OSError as error:
         raise store.not_created(error) from error
 

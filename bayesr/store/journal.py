@@ -83,7 +83,8 @@ class Journal:
         try:
             known = store.attributes
             if known["n"] != n:
-                store.root.attrs.update({"n": n, "history": product.extended_history(known, f"extend(n={n})")})
+                history = product.extended_history(known, f"extend(n={n})")
+                store.root.update_attributes({"n": n, "history": history})  # one write, unlike `attrs.update`
             metadata = store.metadata
             del metadata[NEXT]
             store.progress.attrs.put(metadata)

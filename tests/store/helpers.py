@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dask.array
 import numpy as np
+import pytest
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from bayesr import images, product
@@ -69,3 +71,17 @@ def written(place: Path, n: int = 4) -> Store:
     for tile in TILES:
         store.write(tile, part(arrays, tile), n)
     return store
+
+
+def attributes_after_each_write(monkeypatch: pytest.MonkeyPatch, group: Path) -> list[dict[str, object]]:
+    """Return a list that grows: the attributes of `group` on disk after each write that a kill may follow."""
+    seen: list[dict[str, object]] = []
+    original = zarr.storage.LocalStore.set
+
+    async def observed(store: zarr.storage.LocalStore, key: str, value: object) -> None:
+        await original(store, key, value)  # type: ignore[arg-type]
+        if (group / "zarr.json").exists():
+            seen.append(json.loads((group / "zarr.json").read_text())["attributes"])
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", observed)
+    return seen

@@ -7,7 +7,16 @@ from bayesr.errors import StoreFailed
 from bayesr.product import MAPS, MASK_MEANS, SAMPLES
 from bayesr.store.creation import begin, compare
 from bayesr.store.layout import Store
-from tests.store.helpers import BANDS, HEIGHT, METADATA, VARIABLES, WIDTH, declared, image
+from tests.store.helpers import (
+    BANDS,
+    HEIGHT,
+    METADATA,
+    VARIABLES,
+    WIDTH,
+    attributes_after_each_write,
+    declared,
+    image,
+)
 
 
 @pytest.mark.parametrize("stop", ["at once", "group", "image", "template"])
@@ -41,6 +50,14 @@ def test_a_new_store_has_a_template_and_no_values(tmp_path):
     ds = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
     assert ds["mean"].shape == (BANDS, 2 * HEIGHT, 2 * WIDTH) and np.isnan(ds["mean"]).all()
     assert not [path for path in (tmp_path / "a.zarr" / "mean").rglob("*") if path.parent.name == "c"]
+
+
+def test_metadata_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A process that is killed after any of its writes leaves a store that can be resumed."""
+    seen = attributes_after_each_write(monkeypatch, tmp_path / "a.zarr" / "progress")
+    declared(tmp_path / "a.zarr")
+    assert {} in seen and seen[-1] == METADATA
+    assert all(attributes in ({}, METADATA) for attributes in seen)
 
 
 def test_before_the_template_a_store_is_not_declared(tmp_path):

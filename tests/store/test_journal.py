@@ -7,7 +7,7 @@ from bayesr.product import MASK_MEANS, SAMPLES
 from bayesr.store.integrity import damage, inspect
 from bayesr.store.journal import Journal
 from bayesr.store.layout import NEXT, Store
-from tests.store.helpers import SCALE, TILES, VARIABLES, part, values, written
+from tests.store.helpers import SCALE, TILES, VARIABLES, attributes_after_each_write, part, values, written
 
 N, MORE = 4, 6
 
@@ -43,6 +43,18 @@ def test_tiles_are_replaced_and_members_are_added(path):
         np.testing.assert_array_equal(found[SAMPLES], [*first[SAMPLES], *later(tile)[SAMPLES]])
         np.testing.assert_allclose(found[MASK_MEANS], later(tile)[MASK_MEANS], rtol=1e-4)
     assert inspect(store, False).sound
+
+
+def test_an_extension_is_recorded_whole_or_not_at_all(path, monkeypatch):
+    """Whenever it is killed, the history names the extension if and only if `n` counts its members."""
+    journal = Journal(Store(str(path)))
+    journal.open(MORE, 2)
+    for tile in TILES:
+        journal.replace(tile, later(tile), MORE, N)
+    seen = attributes_after_each_write(monkeypatch, path)
+    journal.close(MORE)
+    assert seen and seen[-1]["n"] == MORE
+    assert all((found["n"] == MORE) == ("extend" in found["history"]) for found in seen)
 
 
 @pytest.mark.parametrize("stop", ["finish_tile", "put_members"])
