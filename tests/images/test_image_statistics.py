@@ -5,22 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bayesr.images import image_statistics
-
-
-def texture(seed: int, bands: int = 3, height: int = 72, width: int = 88) -> np.ndarray:
-    """Amplitude 1/f^1.1 to 1/f^1.6, with an edge; bands alike, as those of photographs are."""
-    random = np.random.default_rng(seed)
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    radius[0, 0] = np.inf
-    amplitude = radius ** -random.uniform(1.1, 1.6)
-
-    def field() -> np.ndarray:
-        found = np.fft.irfft2(amplitude * np.fft.rfft2(random.normal(size=(height, width))), (height, width))
-        return found / found.std()
-
-    shared = field() + (np.arange(width) > random.integers(20, width - 20)) * random.uniform(0, 2)
-    found = np.stack([shared + 0.1 * field() for _ in range(bands)])
-    return np.clip(np.round(255 * (0.5 + random.uniform(0.1, 0.16) * (found - found.mean()))), 0, 255) / 255
+from tests.calibration.helpers import texture
 
 
 @given(arrays(np.float32, (2, 33, 32), elements=st.sampled_from([0.0, 1e-6, 0.5, 1.0, 65535.0])))
