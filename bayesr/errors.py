@@ -114,6 +114,10 @@ class UnfamiliarInput(UserWarning):
     """The image is out of distribution for the model's calibration, so its intervals may not hold."""
 
 
+class NotUsed(UserWarning):
+    """The image states something that the product cannot hold, such as two-dimensional coordinates."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning at the line that called into bayesr."""
     level, frame = 1, sys._getframe()

@@ -20,25 +20,42 @@ class Axis:
     size: int
 
     @classmethod
-    def of_centres(cls, centres: NDArray[np.floating], name: str) -> Axis:
-        """Return the axis with these pixel centres; the pixel of a single centre is one unit wide.
+    def of_centres(cls, centres: NDArray[np.floating], name: str, step: float | None = None) -> Axis:
+        """Return the axis with these pixel centres.
+
+        Centres are compared with an even spacing, within a thousandth of it or the resolution of the numbers: of
+        single precision, or of the decimal places that they are rounded to.
+
+        Parameters
+        ----------
+        centres : ndarray
+        name : str
+            What messages call the coordinate.
+        step : float, optional
+            Width of the pixel of a single centre; by default 1 if the centre counts pixels.
 
         Raises
         ------
         NotAnImage
-            When the centres are not evenly spaced; the message calls the coordinate `name`.
+            When the centres are not evenly spaced, or a single one has no known width.
         """
         values = np.asarray(centres, np.float64)
         if values.size == 1:
-            return cls(float(values[0]) - 0.5, float(values[0]) + 0.5, 1)
-        step = (values[-1] - values[0]) / (values.size - 1)
-        steps = np.diff(values)
-        if step == 0 or not np.allclose(steps, step, rtol=1e-3, atol=0):
+            if not step and values[0] != 0.5 and values[0] != 0:
+                raise NotAnImage(
+                    f"The coordinate {name!r} has the single value {values[0]:g}, so the extent of the pixel is "
+                    f"unknown. State it, as in img.rio.write_transform(...), or drop the coordinate: "
+                    f"img.drop_vars({name!r})."
+                )
+            half = (step or 1.0) / 2
+            return cls(float(values[0]) - half, float(values[0]) + half, 1)
+        width = (values[-1] - values[0]) / (values.size - 1)
+        if not np.isfinite(values).all() or width == 0 or not _is_even(values, width):
             raise NotAnImage(
                 f"The coordinate {name!r} is not evenly spaced, so high-resolution coordinates are not defined. "
                 f"Resample the image to a regular grid, or drop the coordinate: img.drop_vars({name!r})."
             )
-        return cls(float(values[0] - step / 2), float(values[-1] + step / 2), values.size)
+        return cls(float(values[0] - width / 2), float(values[-1] + width / 2), values.size)
 
     def refined(self, scale: int) -> Axis:
         """Return the axis with equal bounds and `scale` times as many pixels: ``T_hr = T_lr * scale(1/s)``."""
@@ -55,6 +72,24 @@ class Axis:
             self.step
         )
         return centres
+
+
+def _is_even(values: NDArray[np.float64], step: float) -> bool:
+    """Whether centres are evenly spaced, as far as the numbers tell."""
+    if np.allclose(np.diff(values), step, rtol=1e-3, atol=0):
+        return True
+    resolution = 0.0
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    if (single == values).all():
+        resolution = 2 * float(np.spacing(np.abs(single).max()))
+    for places in range(1, 9):
+        unit = 10.0**-places
+        if np.allclose(values, np.round(values, places), rtol=0, atol=1e-3 * unit):
+            resolution = max(resolution, unit)
+            break
+    away = np.abs(values - (values[0] + step * np.arange(values.size)))
+    return resolution <= abs(step) / 4 and bool((away <= resolution).all())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Read images of any kind as one array ``(band, y, x)``, as a whole or by window."""
 
 from bayesr.images.axes import DIMS
-from bayesr.images.image import Image, loaded, read, source, survey
+from bayesr.images.image import Image
+from bayesr.images.ranges import ValueRange
+from bayesr.images.sources import source
+from bayesr.images.survey import bounds_of, loaded, read, survey
 
-__all__ = ["DIMS", "Image", "loaded", "read", "source", "survey"]
+__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "loaded", "read", "source", "survey"]

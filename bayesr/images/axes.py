@@ -39,7 +39,10 @@ def named(array: xr.DataArray, dims: Sequence[str] | None = None) -> xr.DataArra
             )
         array = renamed(array, given)
     else:
-        array = _recognised(array)
+        known = set().union(*_KNOWN_DIMS.values())
+        single = {dim: 0 for dim, size in array.sizes.items() if size == 1 and str(dim).lower() not in known}
+        anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
+        array = _recognised(array if anonymous else array.isel(single))
     if "band" not in array.dims:
         array = array.drop_vars("band", errors="ignore")
     return lazy.ordered(array, DIMS)
@@ -56,9 +59,12 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
     anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
     advice = 'Name the axes: dims=("y", "x", "band") or dims=("band", "y", "x"), in the order of the array.'
     if not anonymous:
+        sizes = " x ".join(f"{dim} ({size})" for dim, size in array.sizes.items())
+        other = [str(dim) for dim in array.dims if str(dim) not in names]
         raise AmbiguousDimensions(
-            f"The dimensions {tuple(map(str, array.dims))} are not those of an image. {advice} "
-            "If there are more dimensions, select one image first, as in img.isel(time=0)."
+            f"The image has the axes {sizes}, which are not those of one image: select one plane of "
+            f"{', '.join(map(repr, other)) or 'them'} first, as in img.isel({(other or ['time'])[0]}=0). "
+            f"If an axis holds bands, name all axes. {advice}"
         )
     if array.ndim == 2:
         return renamed(array, ("y", "x"))
@@ -77,6 +83,8 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
 def renamed(array: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
     """Return the array with new names for all axes, in its own order."""
     new = {str(old): name for old, name in zip(array.dims, names, strict=True)}
+    # Another coordinate may have such a name, as a projected "x" beside the dimension "longitude".
+    array = array.drop_vars([name for name in names if name in array.coords and array[name].dims != (name,)])
     result = array.rename({old: name for old, name in new.items() if old != name})
     if "preferred_chunks" in array.encoding:  # xarray does not rename its keys
         chunks = {new.get(str(dim), dim): size for dim, size in array.encoding["preferred_chunks"].items()}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesr.errors import ImageNotFound, NotAnImage
-from bayesr.images import lazy
+from bayesr.images import lazy, microscopy
+from bayesr.images.georeference import placed
 from bayesr.images.readers import Reader, by_suffix, by_type
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
             f"{where} contains {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
             "open it with xarray and give one of them, ds['name']."
         )
-    image = dataset[images[0]].copy(deep=False)
+    image = placed(dataset[images[0]].copy(deep=False), {name: dataset[name] for name in dataset.variables})
     if "source" in dataset.encoding:  # for messages; the Zarr engine sets it on the Dataset only
         image.encoding = {**image.encoding, "source": dataset.encoding["source"]}
     return image
@@ -32,7 +34,7 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
 
 def from_netcdf(path: Path) -> xr.DataArray:
     """Open a NetCDF file's only image variable."""
-    return from_dataset(xr.open_dataset(path, cache=False), str(path))
+    return from_dataset(xr.open_dataset(path, cache=False, decode_coords="all"), str(path))
 
 
 def from_folder(path: Path) -> xr.DataArray:
@@ -64,7 +66,17 @@ def from_zarr_array(array: zarr.Array[Any], place: str | None = None) -> xr.Data
     names: Sequence[Any] = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())  # type: ignore[assignment]
     dims = [str(name) for name in names] if len(names) == array.ndim and all(names) else None
     attrs = {name: value for name, value in array.attrs.items() if name != "_ARRAY_DIMENSIONS"}
-    return lazy.windowed(array, dims, array.chunks, place).assign_attrs(attrs)
+    return lazy.windowed(array, dims, array.chunks, place).assign_attrs(_marker(array) | attrs)
+
+
+def _marker(array: zarr.Array[Any]) -> dict[str, Any]:
+    """Return the value of missing pixels that an array of Zarr v2 declares.
+
+    The ``fill_value`` of Zarr v2 is both the value of chunks that were not written, by default 0, and what xarray
+    stores ``_FillValue`` as. So 0 is not taken for one.
+    """
+    fill = array.fill_value if array.metadata.zarr_format == 2 else None
+    return {} if fill is None or not fill else {"_FillValue": fill}
 
 
 def _from_zarr(place: str) -> xr.DataArray:
@@ -73,7 +85,43 @@ def _from_zarr(place: str) -> xr.DataArray:
     node = zarr.open(place, mode="r")
     if isinstance(node, zarr.Array):
         return from_zarr_array(node, place)
-    return from_dataset(xr.open_dataset(place, engine="zarr", consolidated=False, cache=False, chunks=None), place)
+    images = microscopy.multiscales(node.attrs.asdict())
+    if len(images) > 1:
+        raise NotAnImage(f"{place} contains {len(images)} multiscale images: give the array of one of them.")
+    if images:
+        level = node.get(microscopy.level_path(images[0], place))
+        if not isinstance(level, zarr.Array):
+            raise NotAnImage(f"{place} lacks the full resolution that its metadata name: check that it is whole.")
+        return microscopy.scaled(images[0], from_zarr_array(level, place))
+    series = [name for name, group in node.groups() if microscopy.multiscales(group.attrs.asdict())]
+    if len(series) == 1:
+        return _from_zarr(f"{place}/{series[0]}")
+    ome = node.attrs.get("ome")
+    if series or "plate" in node.attrs or (isinstance(ome, Mapping) and "plate" in ome):
+        raise NotAnImage(
+            f"{place} contains several images ({', '.join(sorted(series)[:5]) or 'a plate'}): give one, as in "
+            f"{place}/{sorted(series)[0] if series else 'A/1/0'}."
+        )
+    return from_dataset(_zarr_dataset(node, place), place)
+
+
+def _zarr_dataset(node: zarr.Group, place: str) -> xr.Dataset:
+    import zarr  # start-up time
+
+    options: dict[str, Any] = {}
+    if node.metadata.zarr_format == 2:
+        options["use_zarr_fill_value_as_mask"] = False
+    ds: xr.Dataset = xr.open_dataset(
+        place, engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all", **options
+    )
+    for name, variable in ds.data_vars.items():
+        stored = node.get(str(name))
+        marker = _marker(stored) if isinstance(stored, zarr.Array) else {}
+        if marker and not {"_FillValue", "missing_value"} & {*variable.attrs, *variable.encoding}:
+            scale = variable.encoding.get("scale_factor", 1), variable.encoding.get("add_offset", 0)
+            marker["_FillValue"] = float(np.asarray(marker["_FillValue"]).astype(variable.dtype) * scale[0] + scale[1])
+            ds[name].attrs.update(marker)
+    return ds
 
 
 def _is_zarr_array(img: Any) -> bool:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.errors import InvalidArgument, InvalidPixels, NotAnImage
-from bayesr.images import axes, image_statistics, lazy, sources
+from bayesr.images import image_statistics, lazy
 from bayesr.images.nodata import REACH, filled, is_missing
 
 _OVERVIEW = 1024
@@ -41,6 +35,15 @@ class Image:
     sha256 : str
         Checksum of type, shape and pixels, independent of the source: the SHA-256 of ``"<type> <shape>"`` and, row by
         row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian.
+    per_band : bool
+        Whether each band has missing pixels of its own; otherwise a pixel is missing in all bands or in none, see
+        `bayesr.images.nodata.is_missing`.
+    quantisation_step : float
+        Difference of neighbouring values: 1 for integers, the scale factor for scaled integers, 0 for floats.
+    range_source : str
+        Where `value_range` comes from: ``"type"``, ``"minmax"``, ``"unit"``, ``"percentiles"`` or ``"given"``.
+    dtype : dtype
+        The type of results: float32, or float64 where float32 cannot hold a thousandth of the range.
     """
 
     data: xr.DataArray
@@ -48,18 +51,23 @@ class Image:
     bounds: tuple[float, float] | None
     nodata: float | None
     sha256: str
+    per_band: bool = False
+    quantisation_step: float = 0.0
+    range_source: str = "given"
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
 
     def to_network(self, value: float) -> float:
         """Convert a value of the image to network units."""
         low, high = self.value_range
         return (value - low) / (high - low)
 
-    def to_units(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Convert network units to the image's units, clipped to the bounds of its integer type."""
+    def to_units(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Convert network units to the image's units, of type `dtype`, clipped to the bounds of its integer type."""
         low, high = self.value_range
-        values = x * np.float32(high - low) + np.float32(low)
+        number = self.dtype.type
+        values: NDArray[np.floating] = x.astype(self.dtype, copy=False) * number(high - low) + number(low)
         if self.bounds is not None:
-            np.clip(values, np.float32(self.bounds[0]), np.float32(self.bounds[1]), out=values)
+            np.clip(values, number(self.bounds[0]), number(self.bounds[1]), out=values)
         return values
 
     def window(
@@ -80,7 +88,7 @@ class Image:
         pixels : ndarray
             `band x y x x`, float32, with `value_range` mapped to [0, 1].
         missing : ndarray of bool or None
-            Missing pixels, `y x x`; None if there are none.
+            Missing pixels, `band x y x x`; None if there are none.
         """
         if self.nodata is None:
             return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
@@ -88,7 +96,7 @@ class Image:
         rows = slice(max(0, top - REACH), min(height, bottom + REACH))
         columns = slice(max(0, left - REACH), min(width, right + REACH))
         around = lazy.pixels(self.data, rows, columns)
-        absent = is_missing(around, self.nodata)
+        absent = is_missing(around, self.nodata, self.per_band)
         inside = (..., slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
         missing = absent[inside]
         if not missing.any():
@@ -99,7 +107,7 @@ class Image:
         low, high = self.value_range
         values = pixels.astype(np.float64)
         if absent is not None:
-            values[:, absent] = low  # finite, and replaced by `filled`
+            values[absent] = low  # finite, and replaced by `filled`
         scaled: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
         return scaled
 
@@ -109,8 +117,22 @@ class Image:
 
     @property
     def missing(self) -> NDArray[np.bool_] | None:
-        """The whole image's missing pixels, `y x x`; None if there are none."""
-        return None if self.nodata is None else is_missing(lazy.pixels(self.data), self.nodata)
+        """The whole image's missing pixels, `band x y x x`; None if there are none."""
+        return None if self.nodata is None else is_missing(lazy.pixels(self.data), self.nodata, self.per_band)
+
+    def masked(self) -> xr.DataArray:
+        """Return the image in its units, ``(band, y, x)``, float64, NaN where it has no data; lazy if `data` is."""
+        return lazy.computed(self.data, self._masked_window, self.data.sizes["band"], np.dtype(np.float64))
+
+    def values(self) -> NDArray[np.float64]:
+        """Return `masked` as an array, `band x y x x`."""
+        return lazy.pixels(self.masked())
+
+    def _masked_window(self, pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = pixels.astype(np.float64)
+        if self.nodata is not None:
+            values[is_missing(pixels, self.nodata, self.per_band)] = np.nan
+        return values
 
     def overview(self) -> NDArray[np.float32]:
         """Return what the input check sees: an image of up to 1024 pixels a side, else a mosaic of nine windows.
@@ -127,167 +149,3 @@ class Image:
             part, _ = self.window(top, top + y.stop - y.start, left, left + x.stop - x.start)
             rows.setdefault(y.start, []).append(part)
         return np.concatenate([np.concatenate(parts, 2) for parts in rows.values()], 1)
-
-
-def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
-    """Open an image as ``(band, y, x)``; formats that can be read by window are not read yet.
-
-    Parameters
-    ----------
-    img : path, ndarray, Tensor, PIL image or DataArray
-        See `bayesr.sample`.
-    dims : sequence of str, optional
-        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
-
-    Raises
-    ------
-    ImageNotFound, NotAnImage, AmbiguousDimensions
-    """
-    array = axes.named(sources.opened(img), dims)
-    if array.size == 0:
-        raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
-    if array.dtype.kind not in "uif":
-        raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
-    return array
-
-
-def survey(
-    array: xr.DataArray,
-    *,
-    nodata: float | None = None,
-    value_range: tuple[float, float] | None = None,
-    keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
-    advance: Callable[[float], None] | None = None,
-) -> Image:
-    """Check an image, and compute value range, missing pixels and checksum, in one pass over its blocks.
-
-    Parameters
-    ----------
-    array : DataArray
-        An image as returned by `source`.
-    nodata, value_range : optional
-        See `read`.
-    keep : callable, optional
-        Called with (rows, columns, block) of every block once, from several threads. Blocks are arrays `band x y x x`
-        of at most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order.
-    advance : callable, optional
-        Called with the number of values just read; the sum is ``array.size``.
-
-    Raises
-    ------
-    NotAnImage, InvalidPixels, InvalidArgument
-    """
-    stated = None if value_range is None else _checked(value_range)
-    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
-    nodata = None if nodata is None else float(nodata)
-    digests: dict[tuple[int, int], bytes] = {}
-    least, most, missing, left = math.inf, -math.inf, False, array[0].size
-    with closing(lazy.mapped(partial(_look, nodata, keep), array)) as blocks:
-        for block in blocks:
-            left -= block.size
-            block.check(left == 0)
-            least, most, missing = min(least, block.least), max(most, block.most), missing or block.missing
-            digests[block.at] = block.digest
-            if advance is not None:
-                advance(len(array) * block.size)
-    if least > most:
-        raise InvalidPixels("Every pixel is nodata: there is nothing to sample. Check the value of nodata.")
-    dtype = array.dtype
-    if stated is None:
-        # A constant image needs a range of any width.
-        own = (least, most) if least < most else (least, least + 1.0)
-        stated = (0.0, 255.0) if dtype == np.uint8 else _checked(own)
-    info = np.iinfo(dtype) if dtype.kind in "ui" else None
-    head = f"{dtype.newbyteorder('<').str} {array.shape}".encode()
-    return Image(
-        array,
-        stated,
-        (float(info.min), float(info.max)) if info else None,
-        nodata if missing else None,
-        hashlib.sha256(head + b"".join(digests[at] for at in sorted(digests))).hexdigest(),
-    )
-
-
-@dataclass(frozen=True)
-class _Block:
-    at: tuple[int, int]
-    size: int
-    digest: bytes
-    least: float
-    most: float
-    missing: bool
-    bad: int
-    nan: bool
-
-    def check(self, last: bool) -> None:
-        """Refuse NaN and infinite values; `last` says whether all were counted."""
-        if self.bad:
-            raise InvalidPixels(
-                f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
-                "they mark missing data, give nodata=float('nan') (or the value that marks it); otherwise "
-                "repair the image first."
-            )
-
-
-def _look(
-    nodata: float | None, keep: Callable[..., None] | None, rows: slice, columns: slice, block: NDArray[Any]
-) -> _Block:
-    """Compute a block's statistics, and pass it to `keep` if its values are valid."""
-    absent = None if nodata is None else is_missing(block, nodata)
-    missing = absent is not None and bool(absent.any())
-    valid = block[:, ~absent] if absent is not None and missing else block
-    wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]
-    if keep is not None and not wrong.size:
-        keep(rows, columns, block)
-    least, most = (float(valid.min()), float(valid.max())) if valid.size else (math.inf, -math.inf)
-    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-    return _Block(
-        (rows.start, columns.start), block[0].size, hashlib.sha256(little.data).digest(), least, most, missing,
-        wrong.size, bool(np.isnan(wrong).any()),
-    )  # fmt: skip
-
-
-def read(
-    img: Any,
-    *,
-    dims: Sequence[str] | None = None,
-    nodata: float | None = None,
-    value_range: tuple[float, float] | None = None,
-) -> Image:
-    """Read an image into memory and check it.
-
-    Parameters
-    ----------
-    img : path, ndarray, Tensor, PIL image or DataArray
-        See `bayesr.sample`.
-    dims : sequence of str, optional
-        See `source`.
-    nodata : float, optional
-        The value of missing pixels, possibly NaN. By default the one that the source declares, as GeoTIFFs may. Missing
-        pixels stay missing.
-    value_range : tuple of float, optional
-        The values that become 0 and 1 in network units. By default 0 and 255 for uint8, else the image's range.
-
-    Raises
-    ------
-    ImageNotFound, NotAnImage, AmbiguousDimensions, InvalidPixels, InvalidArgument
-    """
-    return survey(loaded(source(img, dims)), nodata=nodata, value_range=value_range)
-
-
-def loaded(array: xr.DataArray) -> xr.DataArray:
-    """Load an array from `source` into memory.
-
-    Raises
-    ------
-    NotAnImage
-        If the file turns out to be damaged.
-    """
-    return array.copy(data=lazy.pixels(array))
-
-
-def _checked(value_range: Sequence[float]) -> tuple[float, float]:
-    low, high = map(float, value_range)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InvalidArgument(f"value_range must be two finite numbers, the lower one first, not {value_range!r}.")
-    return low, high

@@ -26,6 +26,8 @@ _THREADS = 4
 """Most threads that read."""
 
 Result = TypeVar("Result")
+PixelFunction = Callable[[NDArray[Any], slice, slice], NDArray[Any]]
+"""Computes pixels `band x y x x` from others, given their rows and columns."""
 
 
 class Readable(Protocol):
@@ -87,6 +89,60 @@ def _lazily(array: Readable) -> indexing.LazilyIndexedArray:
     return indexing.LazilyIndexedArray(_Windows(array))
 
 
+class _Elementwise:
+    def __init__(self, variable: xr.Variable, function: Callable[..., Any], dtype: np.dtype[Any]) -> None:
+        self.variable, self.function, self.shape, self.dtype = variable, function, variable.shape, dtype
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self.function(self.variable[key].to_numpy())
+
+
+def elementwise(array: xr.DataArray, function: Callable[..., Any], dtype: np.dtype[Any]) -> xr.DataArray:
+    """Apply a function to every pixel; lazy arrays stay lazy. The function can be pickled, and returns `dtype`."""
+    return through(array, _Elementwise(array.variable, function, dtype))
+
+
+class _Computed:
+    """Pixels that are computed from those of a lazy variable ``(band, y, x)``, window by window."""
+
+    def __init__(self, variable: xr.Variable, function: PixelFunction, bands: int, dtype: np.dtype[Any]) -> None:
+        self.variable, self.function, self.dtype = variable, function, dtype
+        self.shape = (bands, *variable.shape[1:])
+
+    def __getitem__(self, key: Any, /) -> Any:
+        band, *window = key
+        rows, columns = (slice(k, k + 1) if isinstance(k, int | np.integer) else k for k in window)
+        values = self.function(self.variable[:, rows, columns].to_numpy(), rows, columns)
+        return values[(band, *(0 if isinstance(k, int | np.integer) else slice(None) for k in window))]
+
+
+def computed(array: xr.DataArray, function: PixelFunction, bands: int, dtype: np.dtype[Any]) -> xr.DataArray:
+    """Apply a function to all bands of every window of an array ``(band, y, x)``; lazy arrays stay lazy.
+
+    Parameters
+    ----------
+    array : DataArray
+    function : callable
+        Takes pixels `band x y x x` and the rows and columns that they were read from, and returns pixels of as many
+        rows and columns, which depend on no other pixel. It can be pickled.
+    bands : int
+        Number of bands that the function returns.
+    dtype : dtype
+        The type that it returns.
+    """
+    whole = (slice(None), slice(None))
+    data = (
+        function(array.to_numpy(), *whole)
+        if array.variable._in_memory
+        else _lazily(_Computed(array.variable, function, bands, dtype))
+    )
+    if bands != array.sizes["band"]:
+        array = array.drop_vars([name for name, coord in array.coords.items() if "band" in coord.dims])
+    result = xr.DataArray(data, array.coords, array.dims, array.name, array.attrs)
+    result.encoding = dict(array.encoding)
+    return result
+
+
 class _Ordered:
     """A lazy variable with reordered axes, and with axes of one pixel for those that it lacks.
 
@@ -110,7 +166,7 @@ class _Ordered:
         return values[tuple(slice(None) if isinstance(k, slice) else 0 for k in key)]
 
 
-class _Computed:
+class _DaskParts:
     """A dask array whose parts are computed in this process, even if the user has a cluster.
 
     Only arrays persisted in a cluster's memory are fetched from it.
@@ -129,17 +185,20 @@ class _Computed:
 
 def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
     """Return `array` with these axes in this order; lacking ones are added with one pixel."""
-    source, chunks = array.encoding.get("source"), array.encoding.get("preferred_chunks", {})
+    encoding, chunks = dict(array.encoding), array.encoding.get("preferred_chunks", {})
     reader: Readable
     if array.chunks is None and not array.variable._in_memory:
         reader = _Ordered(array.variable, dims)
     else:
         array = array.expand_dims([dim for dim in dims if dim not in array.dims]).transpose(*dims)
         if array.chunks is None:
+            array.encoding = encoding
             return array
-        reader, chunks = _Computed(array.data), {dim: max(sizes) for dim, sizes in array.chunksizes.items()}
-    lazy = windowed(reader, dims, [int(chunks.get(dim, 1)) for dim in dims], source)
-    return lazy.assign_coords(array.coords).assign_attrs(array.attrs).rename(array.name)
+        reader, chunks = _DaskParts(array.data), {dim: max(sizes) for dim, sizes in array.chunksizes.items()}
+    lazy = windowed(reader, dims, [int(chunks.get(dim, 1)) for dim in dims])
+    lazy = lazy.assign_coords(array.coords).assign_attrs(array.attrs).rename(array.name)
+    lazy.encoding = encoding | lazy.encoding
+    return lazy
 
 
 def pixels(array: xr.DataArray, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
+
+from bayesr.errors import InvalidPixels
 
 REACH = 32
 """Distance in pixels up to which missing pixels are filled from data."""
@@ -14,20 +18,88 @@ _FAR = np.float32(0.5)
 _NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
-def is_missing(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Return where any band of `pixels`, `band x y x x`, has the value `nodata`: an array `y x x`."""
-    missing: NDArray[np.bool_]
+NAMES = ("_FillValue", "missing_value", "nodata", "fill_value", "nodatavals")
+"""Attributes that declare values of missing pixels, as CF, GDAL, rasterio and rioxarray write them."""
+
+Markers = tuple[tuple[float, ...], ...]
+"""Values of missing pixels: one tuple for every band, or a single one for all."""
+
+
+def declared(array: xr.DataArray) -> Markers:
+    """Return the values of missing pixels that an image ``(band, y, x)`` declares; empty where it declares none.
+
+    An attribute may have one value, or one for every band. Several attributes all count, as in CF. Where a value stands
+    in the encoding, xarray or rioxarray has replaced it by NaN.
+
+    Raises
+    ------
+    InvalidPixels
+        When an attribute has no number.
+    """
+    bands = array.sizes["band"]
+    found: list[list[float]] = [[] for _ in range(bands)]
+    for name in NAMES:
+        for markers, number in zip(found, _numbers(name, array.attrs.get(name), bands), strict=True):
+            if number is not None and not any(_same(number, known) for known in markers):
+                markers.append(number)
+    if array.dtype.kind == "f" and any(array.encoding.get(name) is not None for name in NAMES):
+        for markers in found:
+            if not any(math.isnan(known) for known in markers):
+                markers.append(math.nan)
+    rows = tuple(tuple(sorted(markers, key=str)) for markers in found)
+    if not any(rows):
+        return ()
+    same = all(len(row) == len(rows[0]) and all(map(_same, row, rows[0])) for row in rows)
+    return rows[:1] if same else rows
+
+
+def _numbers(name: str, given: Any, bands: int) -> list[float | None]:
+    """Return an attribute's number for every band."""
+    try:
+        numbers = [None if value is None else float(value) for value in np.ravel(np.asarray(given, object))]
+    except (TypeError, ValueError) as error:
+        raise InvalidPixels(
+            f"The attribute {name!r} must be the value of missing pixels, a number, not {given!r}: correct it, remove "
+            "it, or give nodata=."
+        ) from error
+    if len(numbers) not in (1, bands):
+        raise InvalidPixels(
+            f"The attribute {name!r} has {len(numbers)} values of missing pixels for {bands} band(s): give one, or one "
+            "for every band."
+        )
+    return numbers if len(numbers) == bands else numbers * bands
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def equals(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Return where `pixels` have the value `nodata`, compared in their own type; NaN equals NaN."""
     if np.isnan(nodata):
-        missing = np.isnan(pixels).any(0)
-    elif pixels.dtype.kind == "f":
+        return np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
+    if pixels.dtype.kind == "f":
         with np.errstate(over="ignore"):
             marker = pixels.dtype.type(nodata)  # in the pixels' type: 0.1 in single precision is not 0.1
-        missing = (
-            (pixels == marker).any(0) if np.isfinite(marker) == np.isfinite(nodata) else np.zeros_like(pixels[0], bool)
-        )
-    else:
-        missing = (pixels == nodata).any(0)
-    return missing
+        if np.isfinite(marker) != np.isfinite(nodata):
+            return np.zeros(pixels.shape, bool)
+        nodata = marker
+    equal: NDArray[np.bool_] = pixels == nodata
+    return equal
+
+
+def is_missing(pixels: NDArray[Any], nodata: float, per_band: bool = False) -> NDArray[np.bool_]:
+    """Return where `pixels`, `band x y x x`, are missing, in an array of the same shape.
+
+    With `per_band`, each band has missing pixels of its own. Otherwise a pixel is missing in all bands or in none:
+    where all bands have the value `nodata`, which is how GDAL defines the mask of a dataset. NaN and infinity cannot be
+    data, so that one band suffices.
+    """
+    missing = equals(pixels, nodata)
+    if per_band or len(pixels) == 1:
+        return missing
+    whole = missing.all(0) if np.isfinite(nodata) else missing.any(0)
+    return np.broadcast_to(whole, missing.shape)
 
 
 def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -46,8 +118,12 @@ def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np
     pixels : ndarray of float32
         `band x y x x` in network units; values of missing pixels are ignored.
     absent : ndarray of bool
-        Missing pixels, `y x x`.
+        Missing pixels, `y x x`, or `band x y x x`, where each band is filled from its own data.
     """
+    if absent.ndim == 3:
+        if (absent != absent[:1]).any():
+            return np.concatenate([filled(pixels[b : b + 1], absent[b]) for b in range(len(pixels))])
+        absent = absent[0]
     bands, height, width = pixels.shape
     # A frame of unknown pixels gives every pixel 8 neighbours; flat arrays limit the cost to missing pixels.
     known = np.pad(~absent, 1).ravel()

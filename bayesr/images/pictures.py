@@ -7,34 +7,187 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesr.errors import NotAnImage
+from bayesr.images import photometry, rasters
 from bayesr.images.readers import Reader, by_type
+
+_EIGHT_BITS = ("JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TGA", "PCX", "ICO", "PNG", "PPM", "AVIF", "TIFF")
+"""Formats whose colours have 8 bits, or whose depth is checked here."""
+_COLOURS = ("RGB", "RGBA", "LA")
+_CONVERTED = {"P": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_ORIENTATION = 274
 
 
 def from_picture(path: Path) -> xr.DataArray:
-    """Decode a file with Pillow."""
+    """Decode a file with Pillow; one with a world file, a mask or georeferenced notes beside it with GDAL."""
     import PIL.Image  # start-up time
 
     with PIL.Image.open(path) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and picture.format != "MPO":  # the first image of an MPO file is the photograph
+            raise NotAnImage(
+                f"{path} contains {frames} images: give the one you mean, as in picture = PIL.Image.open(path); "
+                "picture.seek(0); bayesr.sample(picture.copy())."
+            )
+        if rasters.sidecars(path):
+            if _orientation(picture) != 1:
+                raise NotAnImage(f"{path} has an EXIF orientation and a file that places it: save it upright.")
+            return rasters.from_raster(path)
+        if (deep := _deep(path, picture)) is not None:
+            return photometry.turned(deep, _orientation(picture))
         picture.load()
         return from_pillow(picture)
 
 
 def from_pillow(picture: Any) -> xr.DataArray:
-    """Make a DataArray of a PIL image, without an opaque alpha channel."""
-    if picture.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    elif picture.mode in ("1", "La", "PA", "RGBa"):
+    """Make a DataArray of a PIL image, upright; transparent pixels are missing pixels.
+
+    Raises
+    ------
+    NotAnImage
+        When Pillow has lost bits, the picture is partly transparent, or its mode is not one of grey or colour.
+    """
+    turn = 1
+    if hasattr(picture, "fp"):  # a file as it was opened, and not the result of other operations
+        turn = _orientation(picture)
+        if _bits(picture) > 8 and picture.mode in _COLOURS:
+            raise NotAnImage(
+                f"Pillow reads 8 of the {_bits(picture)} bits of this picture's values: give the path of the file."
+            )
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int) and picture.mode == "L" and picture.format == "PNG" and (bits := _bits(picture)) < 8:
+        clear *= 255 // (2**bits - 1)  # as Pillow stretches the pixels
+    if picture.mode in _CONVERTED:
+        picture = picture.convert("RGB" if picture.mode == "P" and clear is None else _CONVERTED[picture.mode])
+        clear = None
+    elif picture.mode not in ("L", "LA", "RGB", "RGBA", "I", "F") and not picture.mode.startswith("I;16"):
         raise NotAnImage(f"Pictures of mode {picture.mode!r} are not supported: convert to 'L' or 'RGB'.")
     pixels = np.asarray(picture)
     if picture.mode in ("LA", "RGBA"):
-        if (pixels[..., -1] == 255).all():  # an opaque alpha channel tells nothing
-            pixels = pixels[..., :-1]
-        else:
-            raise NotAnImage("The picture has transparent pixels: flatten it first, with .convert('RGB').")
-    dims = ("y", "x") if pixels.ndim == 2 else ("y", "x", "band")
-    return xr.DataArray(pixels, dims=dims)
+        pixels, absent = _split(pixels)
+    elif clear is not None and not isinstance(clear, bytes):
+        absent = (pixels == np.asarray(clear)) if pixels.ndim == 2 else (pixels == np.asarray(clear)).all(-1)
+    else:
+        absent = np.zeros(pixels.shape[:2], bool)
+    return photometry.turned(_array(pixels, absent), turn)
+
+
+def _split(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return colours, and where the last channel, alpha, is 0."""
+    colours, alpha = pixels[..., :-1], pixels[..., -1]
+    if not np.isin(alpha, (0, np.iinfo(alpha.dtype).max)).all():
+        raise NotAnImage(
+            "The picture has partly transparent pixels, which are mixtures with an unknown background: flatten it "
+            "first, with .convert('RGB')."
+        )
+    return colours[..., 0] if colours.shape[-1] == 1 else colours, alpha == 0
+
+
+def _array(pixels: NDArray[Any], absent: NDArray[np.bool_]) -> xr.DataArray:
+    array = xr.DataArray(pixels, dims=("y", "x") if pixels.ndim == 2 else ("y", "x", "band"))
+    if absent.any():
+        array.encoding["mask"] = _Valid(~absent)
+    return array
+
+
+class _Valid:
+    """A mask in memory."""
+
+    def __init__(self, valid: NDArray[np.bool_]) -> None:
+        self.valid, self.shape, self.dtype = valid, valid.shape, valid.dtype
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self.valid[key]
+
+
+def _orientation(picture: Any) -> int:
+    return int(picture.getexif().get(_ORIENTATION, 1))
+
+
+def _bits(picture: Any) -> int:
+    """Return the bits of a value in the file of an opened picture, as far as Pillow tells or the file does."""
+    args = picture.tile[0][3] if getattr(picture, "tile", None) else ""
+    if isinstance(args, str) and args.endswith("16B"):
+        return 16
+    if isinstance(args, tuple) and len(args) == 2 and isinstance(args[1], int) and picture.format == "PPM":
+        return 8 if args[1] == 255 else 16
+    name = getattr(picture, "filename", "")
+    if picture.format in ("PNG", "AVIF") and name and Path(name).is_file():
+        with open(name, "rb") as file:
+            start = file.read(4096)
+        if picture.format == "PNG":
+            return start[24]
+        at = start.find(b"av1C")
+        return 10 if at >= 0 and start[at + 6] & 0x40 else 8
+    return 8
+
+
+def _deep(path: Path, picture: Any) -> xr.DataArray | None:
+    """Return all bits of a picture of which Pillow keeps 8; None where it keeps all.
+
+    Raises
+    ------
+    NotAnImage
+        When they cannot be read.
+    """
+    args = picture.tile[0][3] if picture.tile else ""
+    if picture.format == "PPM" and isinstance(args, tuple):
+        return _netpbm(path, picture, args[1])
+    if picture.mode not in _COLOURS:
+        return None
+    if picture.format == "PNG" and isinstance(args, str) and args.endswith("16B"):
+        return _png(path, picture.mode)
+    if picture.format not in _EIGHT_BITS or _bits(picture) > 8:
+        raise NotAnImage(
+            f"{path} is of the format {picture.format}, of whose values only 8 bits would be read: save it as TIFF or "
+            "PNG."
+        )
+    return None
+
+
+def _png(path: Path, mode: str) -> xr.DataArray:
+    """Decode a PNG of 16 bits: Pillow unpacks the high or the low bytes, whichever is asked for."""
+    import PIL.Image  # start-up time
+
+    def unpacked(target: str, layout: str) -> NDArray[Any]:
+        with PIL.Image.open(path) as picture:
+            picture.tile = [part._replace(args=layout) for part in picture.tile]
+            picture._mode = target
+            picture.load()
+            return np.asarray(picture).astype(np.uint16)
+
+    if mode == "LA":
+        four = unpacked("RGBA", "RGBA")
+        high, low = four[..., ::2], four[..., 1::2]
+    else:
+        high, low = unpacked(mode, f"{mode};16B"), unpacked(mode, f"{mode};16L")
+    pixels = 256 * high + low
+    with PIL.Image.open(path) as picture:
+        clear = picture.info.get("transparency")
+    if mode != "RGB":
+        return _array(*_split(pixels))
+    absent = np.zeros(pixels.shape[:2], bool) if clear is None else (pixels == np.asarray(clear)).all(-1)
+    return _array(pixels, absent)
+
+
+def _netpbm(path: Path, picture: Any, largest: int) -> xr.DataArray | None:
+    """Read the values of a PGM or PPM file as stored; Pillow stretches them to 255 or 65535."""
+    codec, _, offset, _ = picture.tile[0]
+    bands = {"L": 1, "I": 1, "RGB": 3}.get(picture.mode)
+    if codec != "ppm" or bands is None:
+        if largest in (255, 65535) and picture.mode in ("L", "I"):
+            return None
+        raise NotAnImage(f"{path} is a text file of pixels up to {largest}: save it as TIFF or PNG.")
+    width, height = picture.size
+    dtype = np.dtype("u1" if largest < 256 else ">u2")
+    pixels = np.fromfile(path, dtype, height * width * bands, offset=offset)
+    if pixels.size < height * width * bands:
+        raise NotAnImage(f"{path} is cut off: check that the file is whole.")
+    shape = (height, width) if bands == 1 else (height, width, bands)
+    native = pixels.astype(dtype.newbyteorder("="))
+    return _array(native.reshape(shape), np.zeros((height, width), bool))
 
 
 PIL_IMAGE = Reader("PIL image", by_type("PIL."), from_pillow)

@@ -1,14 +1,19 @@
-"""All kinds of images, in the order in which their readers are asked (the last one first)."""
+"""Open images of all kinds as arrays ``(band, y, x)`` whose values mean what the source states."""
 
 from __future__ import annotations
 
-from bayesr.images import arrays, datasets, pictures, tiff
+from collections.abc import Sequence
+from typing import Any
+
+import xarray as xr
+
+from bayesr.errors import NotAnImage
+from bayesr.images import arrays, axes, datasets, georeference, pictures, rasters, tiff, values
 from bayesr.images.readers import opened, register
 
-__all__ = ["opened"]
-
-for _reader in (
+for _reader in (  # in the order of asking, the last one first
     pictures.PICTURE,
+    rasters.RASTER,
     tiff.TIFF,
     datasets.NETCDF,
     datasets.ZARR_FOLDER,
@@ -22,3 +27,34 @@ for _reader in (
     arrays.DATA_ARRAY,
 ):
     register(_reader)
+
+
+def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
+    """Open an image as ``(band, y, x)``; formats that can be read by window are not read yet.
+
+    Values are in the units that the source states, the attribute ``_FillValue`` marks missing pixels, and the
+    coordinate ``spatial_ref`` holds the reference system; see `bayesr.images.values.decoded`.
+
+    Parameters
+    ----------
+    img : path, ndarray, Tensor, PIL image or DataArray
+        See `bayesr.sample`.
+    dims : sequence of str, optional
+        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
+
+    Raises
+    ------
+    ImageNotFound, NotAnImage, AmbiguousDimensions, InvalidPixels
+
+    Warns
+    -----
+    NotUsed
+        When the source states a place that the product cannot hold.
+    """
+    array = axes.named(georeference.placed(opened(img)), dims)
+    if array.size == 0:
+        raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
+    if array.dtype.kind not in "uif":
+        raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
+    georeference.warn_of_unused(array)
+    return values.decoded(array)

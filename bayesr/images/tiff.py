@@ -1,18 +1,18 @@
-"""Readers of TIFF and GeoTIFF files."""
+"""Reader of TIFF files: plain, OME and ImageJ. Files that GDAL knows more about go to `bayesr.images.rasters`."""
 
 from __future__ import annotations
 
 import math
+import re
 import weakref
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayesr.errors import NotAnImage
-from bayesr.images import lazy
+from bayesr.images import lazy, microscopy, photometry, rasters
 from bayesr.images.axes import renamed
 from bayesr.images.readers import Reader, by_suffix
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 _MUCH_SMALLER = 4
 """A compressed TIFF is read by window if it is at least this many times as large as one of its chunks."""
 
-_GDAL_CACHE = 2**24
-"""Bytes; GDAL decodes every tile and strip of a window once even without a cache."""
+_GDAL_TAGS = (33550, 33922, 34264, 34735, 50844, 42113)
+"""Pixel scale, tie points, transformation, geokeys, RPCs, and GDAL's value of missing pixels."""
+_GDAL_METADATA, _ORIENTATION = 42112, 274
 
-_GDAL = Lock()
-"""Held while GDAL's configuration, global to the process, differs from the user's."""
+_AXES = {"Y": "y", "X": "x", "S": "band", "C": "band", "Z": "z", "T": "time", "I": "page"}
+"""Names of axes by the letters of tifffile. "Q" is an axis that the file does not name."""
+
+_SLIDE_EXTRAS = ("thumbnail", "label", "macro", "map", "overview")
+"""Series of whole-slide scanners beside the slide itself."""
 
 
 class _MappedPixels:
@@ -55,77 +59,98 @@ class _DecodedChunks:
         return self.array[key]
 
 
-class _Raster:
-    """A lazy variable of rioxarray with a small cache: GDAL's default takes 5% of the machine's memory."""
-
-    def __init__(self, variable: xr.Variable) -> None:
-        self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
-
-    def __getitem__(self, key: Any, /) -> Any:
-        from rasterio.env import get_gdal_config, set_gdal_config  # optional
-
-        with _GDAL:
-            usual = get_gdal_config("GDAL_CACHEMAX")
-            set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
-            try:
-                return self.variable[key].to_numpy()
-            finally:
-                set_gdal_config("GDAL_CACHEMAX", usual)
-
-
 def from_tiff(path: Path) -> xr.DataArray:
-    """Open a TIFF file's first image, with coordinates if it is a GeoTIFF."""
+    """Open the full-resolution image of a TIFF file.
+
+    Raises
+    ------
+    NotAnImage
+        When the file holds several images, or its colours are not read.
+    """
     import tifffile  # start-up time
 
     file = tifffile.TiffFile(path)
-    decoded = None
+    array = None
     try:
-        if file.is_geotiff:
-            return from_geotiff(path)
-        series = file.series[0]
-        axes = series.axes
-        if series.dataoffset is not None:
-            dtype = np.dtype(file.byteorder + series.dtype.char)
-            array = lazy.windowed(_MappedPixels(path, series.dataoffset, series.shape, dtype), source=str(path))
-        else:
-            decoded = _decoded_chunks(file, series)
-            if decoded is None:
-                array = xr.DataArray(series.asarray())
-            else:
-                array = lazy.windowed(decoded, None, decoded.array.chunks, str(path))
+        if _needs_gdal(file) or rasters.sidecars(path):
+            if file.pages.first.tags.valueof(_ORIENTATION, 1) != 1:
+                raise NotAnImage(f"{path} is a GeoTIFF with an orientation, which GDAL ignores: remove the tag 274.")
+            return rasters.from_raster(path)
+        series = _full_resolution(path, file)
+        array, open_file = _opened(path, file, series)
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise NotAnImage(f"{path} is compressed ({error}): pip install 'bayesr[bio]'.") from error
     finally:
-        if decoded is None:
+        if array is None or not open_file:
             file.close()
-    single = {
-        dim: 0 for dim, axis in zip(array.dims, axes, strict=True) if axis not in "YXSC" and array.sizes[dim] == 1
-    }
-    axes = "".join(axis for dim, axis in zip(array.dims, axes, strict=True) if dim not in single)
-    array = array.isel(single)
-    if axes in ("YX", "YXS", "SYX", "YXC", "CYX"):
-        return renamed(array, [{"Y": "y", "X": "x"}.get(axis, "band") for axis in axes])
-    return array.squeeze() if set(axes) <= set("YXSC") else array
+    return _described(path, file, series, array)
 
 
-def _decoded_chunks(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> _DecodedChunks | None:
-    """Return the image if its tiles or strips are much smaller, else None."""
+def _needs_gdal(file: tifffile.TiffFile) -> bool:
+    """Whether a file states what only GDAL reads: a place on Earth, missing pixels, or a scale of its values."""
+    tags = file.pages.first.tags
+    if any(tag in tags for tag in _GDAL_TAGS):
+        return True
+    if re.search("role=['\"](scale|offset|unittype)['\"]", str(tags.valueof(_GDAL_METADATA, ""))):
+        return True
+    return any(page.is_mask for page in file.pages if hasattr(page, "is_mask"))
+
+
+def _full_resolution(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """Return the only series that is neither a reduced copy nor a mask."""
+    found = [
+        (number, series)
+        for number, series in enumerate(file.series)
+        if not (series.keyframe.is_reduced or series.keyframe.is_mask or series.name.lower() in _SLIDE_EXTRAS)
+    ]
+    if len(found) == 1:
+        return found[0][1]
+    listed = "; ".join(
+        f"{number}: {series.name or 'unnamed'}, {series.axes} {' x '.join(map(str, series.shape))}"
+        for number, series in found or enumerate(file.series)
+    )
+    raise NotAnImage(
+        f"{path} contains {len(found)} full-resolution images ({listed}): give the one you mean, as in "
+        "tifffile.imread(path, series=0)."
+    )
+
+
+def _opened(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[xr.DataArray, bool]:
+    """Return the pixels of a series with unnamed axes, and whether they need the open file."""
+    if series.dataoffset is not None:
+        dtype = np.dtype(file.byteorder + series.dtype.char)
+        return lazy.windowed(_MappedPixels(path, series.dataoffset, series.shape, dtype), source=str(path)), False
     import zarr  # start-up time
 
-    array = zarr.open_array(series.aszarr(level=0), mode="r")
-    return _DecodedChunks(file, array) if _MUCH_SMALLER * math.prod(array.chunks) <= math.prod(array.shape) else None
+    chunks = zarr.open_array(series.aszarr(level=0), mode="r")
+    if _MUCH_SMALLER * math.prod(chunks.chunks) > math.prod(chunks.shape):
+        return xr.DataArray(series.asarray()), False
+    return lazy.windowed(_DecodedChunks(file, chunks), None, chunks.chunks, str(path)), True
 
 
-def from_geotiff(path: Path) -> xr.DataArray:
-    """Open a GeoTIFF file with coordinates and nodata value."""
-    try:
-        import rioxarray  # optional
-    except ImportError as error:
-        raise NotAnImage(
-            f"{path} is a GeoTIFF; reading its coordinates needs rioxarray: pip install 'bayesr[geo]'."
-        ) from error
-    array = rioxarray.open_rasterio(path, cache=False)
-    if not isinstance(array, xr.DataArray):
-        raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
-    return lazy.through(array, _Raster(array.variable))
+def _described(
+    path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries, array: xr.DataArray
+) -> xr.DataArray:
+    """Name the axes as the file does, apply photometry and orientation, and add physical coordinates."""
+    axes = list(series.axes)
+    both = {"S", "C"} <= set(axes)  # an RGB image is then usually its only channel
+    single = {
+        dim: 0
+        for dim, axis in zip(array.dims, axes, strict=True)
+        if array.sizes[dim] == 1 and (axis not in "YXSC" or (both and axis == "C"))
+    }
+    names = [_AXES.get(axis, axis.lower()) for dim, axis in zip(array.dims, axes, strict=True) if dim not in single]
+    array = array.isel(single)
+    if len(set(names)) < len(names):
+        names = [axis.lower() for dim, axis in zip(array.dims, axes, strict=True) if dim not in single]
+    if "q" in names:  # the file does not say what its axes are: they are recognised as those of arrays
+        if int(series.keyframe.photometric) in (0, 3):
+            raise NotAnImage(f"{path} has unnamed axes and inverted grey or a palette: save one plane, or RGB.")
+        return array
+    array = photometry.applied(path, series.keyframe, renamed(array, names))
+    return microscopy.sized(file, series, array)
 
 
 TIFF = Reader("TIFF file", by_suffix(".tif", ".tiff"), from_tiff)

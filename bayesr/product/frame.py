@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct
 from bayesr.grid import Axis
+from bayesr.product.georeference import high_resolution, storable
 from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 
 
@@ -18,7 +20,7 @@ from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 class Frame:
     """The high-resolution grid of a product.
 
-    `coords` has ``band`` and, for georeferenced images, ``spatial_ref``; `units` are those of the image.
+    `coords` has ``band``, ``y``, ``x`` and, for georeferenced images, ``spatial_ref``; `units` are those of the image.
     """
 
     y: Axis
@@ -43,30 +45,19 @@ class Frame:
 def frame(image: xr.DataArray, scale: int) -> Frame:
     """Return the grid with `scale` times as many pixels along both axes as an image, ``(band, y, x)``.
 
-    Coordinates are those of the image, if any, else input pixels, with the first centre at 0.5. CRS and transform are
-    updated.
+    See `bayesr.product.georeference` for its coordinates. Where bands have different units, the coordinate
+    ``band_units`` holds them.
     """
-    axes = {}
-    coords: dict[str, xr.DataArray] = {}
-    for dim in ("y", "x"):
-        if dim in image.coords and image[dim].dtype.kind in "uif":
-            low = Axis.of_centres(image[dim].to_numpy(), dim)
-            attrs = dict(image[dim].attrs)
-        else:
-            low, attrs = Axis(0.0, float(image.sizes[dim]), image.sizes[dim]), {"units": "input pixels"}
-        axes[dim] = low.refined(scale)
-        coords[dim] = xr.DataArray(axes[dim].centres(), dims=dim, attrs=attrs)
+    y, x, coords = high_resolution(image, scale)
     coords["band"] = (
         image["band"].drop_vars([c for c in image["band"].coords if c != "band"])
         if "band" in image.coords
         else xr.DataArray(np.arange(image.sizes["band"]), dims="band")
     )
-    if "spatial_ref" in image.coords:
-        attrs = {k: v for k, v in image["spatial_ref"].attrs.items() if k != "GeoTransform"}
-        y, x = axes["y"], axes["x"]
-        attrs["GeoTransform"] = " ".join(map(repr, (x.start, x.step, 0.0, y.start, 0.0, y.step)))
-        coords["spatial_ref"] = xr.DataArray(0, attrs=attrs)
-    return Frame(axes["y"], axes["x"], coords, image.attrs.get("units"))
+    coords["band"].attrs = storable(coords["band"].attrs)
+    if "band_units" in image.coords:
+        coords["band_units"] = image["band_units"].drop_vars("band", errors="ignore")
+    return Frame(y, x, coords, image.attrs.get("units"))
 
 
 def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
@@ -110,12 +101,17 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
 
 
 def units_of(units: str | None, power: int) -> dict[str, str]:
-    """Return the attribute ``units`` of a quantity in a power of the image's units, if they are known."""
+    """Return the attribute ``units`` of a quantity in a power of the image's units, if they are known.
+
+    They follow UDUNITS: ``K2``, ``(m s-1)2``.
+    """
     if power == 0:
         return {"units": "1"}
     if units is None:
         return {}
-    return {"units": units if power == 1 or units == "1" else f"({units}){power}"}
+    if power == 1 or units == "1":
+        return {"units": units}
+    return {"units": f"{units}{power}" if re.fullmatch("[A-Za-z_]*[A-Za-z]", units) else f"({units}){power}"}
 
 
 def require(ds: xr.Dataset, *names: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from bayesr.errors import InvalidProduct
@@ -35,7 +36,8 @@ class Provenance:
     value_range : (float, float)
         The image's values that the network sees as 0 and 1.
     quantisation_step : float
-        1 for integer images, 0 for others, NaN if not recorded; the attribute ``quantum``.
+        1 for integer images, the scale factor for scaled integers, 0 for others, NaN if not recorded; the attribute
+        ``quantum``.
     observation : mapping
         Description of the forward operator.
     engine : mapping
@@ -43,7 +45,8 @@ class Provenance:
     calibration_source : str
         The images that the model was calibrated on.
     input : mapping
-        How the image was read: ``dims`` and ``nodata``.
+        How the image was read: ``dims``, ``nodata``, ``value_range`` (where it comes from), ``per_band``
+        (whether each band has missing pixels of its own) and ``bounds`` (of its integer type, if any).
     input_check : str
         The verdict of the check for out-of-distribution images.
     history : str
@@ -84,6 +87,19 @@ class Provenance:
         """The given value of missing pixels, if any."""
         nodata: float | None = self.input["nodata"]
         return nodata
+
+    @property
+    def per_band(self) -> bool:
+        """Whether each band has missing pixels of its own."""
+        return bool(self.input.get("per_band", False))
+
+    def bounds(self, dtype: Any) -> tuple[float, float] | None:
+        """Return the bounds of the image's integer type; `dtype` is that of its copy, for products without a record."""
+        if "bounds" in self.input:
+            given = self.input["bounds"]
+            return None if given is None else (float(given[0]), float(given[1]))
+        info = np.iinfo(dtype) if np.dtype(dtype).kind in "ui" else None
+        return None if info is None else (float(info.min), float(info.max))
 
     def attrs(self) -> dict[str, Any]:
         """Return the Dataset's attributes: strings, numbers and lists of numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,10 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
         recorded = product.Provenance.from_dataset(ds)
-        low = images.Image(store.input(), recorded.value_range, None, recorded.nodata, recorded.input_sha256)
+        nodata = json.loads(store.metadata["nodata"])
+        low = images.Image(
+            store.input(), recorded.value_range, None, nodata, recorded.input_sha256, per_band=recorded.per_band
+        )
     else:
         return None
     fits = all(low.data.sizes[dim] * int(ds.attrs["scale"]) == ds.sizes[dim] for dim in ("y", "x"))
@@ -245,9 +249,7 @@ def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, A
     """Return the visible low-resolution image, and the side of its pixels in pixels of the page."""
     rows, columns = (slice(part.start // scale, -(-part.stop // scale)) for part in (view.rows, view.columns))
     factor = max(1, view.factor // scale)
-    values = panels.downsampled(low.data[: panels.BANDS], View(rows, columns, factor))
-    if low.nodata is not None:
-        values[values == np.float32(low.nodata)] = np.nan
+    values = panels.downsampled(low.masked()[: panels.BANDS], View(rows, columns, factor))
     return Plane(values, width / 1020).encoded() | {"side": scale * factor / view.factor}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,6 +82,12 @@ class Job:
     def frame(self) -> product.Frame:
         return product.frame(self.image.data, self.model.scale)
 
+    @property
+    def bytes(self) -> int:
+        """Size of the product in single precision."""
+        pixels = math.prod(self.frame.shape)
+        return pixels * product.bytes_per_pixel(self.variables, self.plan.n, self.plan.masks)
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return a variable's shape on the whole grid."""
         return self.frame.shape_of(name, self.plan.n, self.plan.masks)
@@ -117,11 +124,17 @@ class Job:
             seed=plan.seed,
             level=self.level,
             value_range=(low, high),
-            quantisation_step=self._quantisation_step,
+            quantisation_step=image.quantisation_step,
             observation=model.observation.describe(),
             engine={"tile": plan.tile} | devices.describe(self.device),
             calibration_source=model.calibration.source,
-            input={"dims": None if self.dims is None else list(self.dims), "nodata": self.nodata},
+            input={
+                "dims": None if self.dims is None else list(self.dims),
+                "nodata": self.nodata,
+                "value_range": image.range_source,
+                "per_band": image.per_band,
+                "bounds": None if image.bounds is None else list(image.bounds),
+            },
             input_check=str(self.input_check),
             history=product.history_entry(f"sample(n={plan.n}, model={model.name}, seed={plan.seed})"),
         )
@@ -136,7 +149,7 @@ class Job:
 
         return self.dataset(
             {
-                name: dask.array.zeros(self.shape_of(name), dtype=np.float32, chunks=-1)
+                name: dask.array.zeros(self.shape_of(name), dtype=self.image.dtype, chunks=-1)
                 for name in self.variables
                 if name != MASK_MEANS
             }
@@ -177,7 +190,7 @@ class Job:
         """
         model, device = self._placed
         pixels, missing = self.image.window(*tile.window)
-        nodata = None if missing is None else missing[tile.crop(1)]
+        nodata = None if missing is None else missing[(..., *tile.crop(1))]
         if nodata is not None and nodata.all():
             advance(self.cost)
             return self._nodata(tile)
@@ -187,12 +200,12 @@ class Job:
         )  # fmt: skip
         arrays = self._describe(drawn)
         if nodata is not None:
-            high = nodata.repeat(model.scale, 0).repeat(model.scale, 1)
+            high = nodata.repeat(model.scale, 1).repeat(model.scale, 2)
             for values in arrays.values():
-                values[..., high] = np.nan
+                values[np.broadcast_to(high, values.shape)] = np.nan
         return arrays
 
-    def member(self, i: int, tile: Tile) -> NDArray[np.float32]:
+    def member(self, i: int, tile: Tile) -> NDArray[np.floating]:
         """Return member `i` on a tile, `band x y x x`, in the units of the image."""
         model, device = self._placed
         pixels, missing = self.image.window(*tile.window)
@@ -203,12 +216,8 @@ class Job:
             parts += [x[members.index(i)][(..., *tile.crop(model.scale))].cpu().numpy() for members, x in batches]
         values = self.image.to_units(np.concatenate(parts))
         if missing is not None:
-            values[:, missing[tile.crop(1)].repeat(model.scale, 0).repeat(model.scale, 1)] = np.nan
+            values[missing[(..., *tile.crop(1))].repeat(model.scale, 1).repeat(model.scale, 2)] = np.nan
         return values
-
-    @property
-    def _quantisation_step(self) -> float:
-        return 0.0 if self.image.bounds is None else 1.0
 
     @property
     def _bounds(self) -> tuple[float, float] | None:
@@ -216,36 +225,36 @@ class Job:
         bounds = self.image.bounds
         return None if bounds is None else (self.image.to_network(bounds[0]), self.image.to_network(bounds[1]))
 
-    def _describe(self, drawn: Drawn) -> dict[str, NDArray[np.float32]]:
+    def _describe(self, drawn: Drawn) -> dict[str, NDArray[np.floating]]:
         image, variances = self.image, drawn.variances
-        width = np.float32(image.value_range[1] - image.value_range[0])
+        width = image.dtype.type(image.value_range[1] - image.value_range[0])
         raw_std = np.sqrt(variances.raw)
         factor = self.model.calibration.factors(raw_std)
         std = factor * raw_std * width
         mean = image.to_units(variances.mean)
-        lower, upper = bounds(mean, std, self.half_width, self._quantisation_step, image.bounds)
+        lower, upper = bounds(mean, std, self.half_width, image.quantisation_step, image.bounds)
         arrays = {
             "mean": mean,
             "variance": std * std,
             "std": std,
             "aleatoric": variances.aleatoric * width**2,
             "epistemic": (variances.raw - variances.aleatoric) * width**2,
-            "calibration": factor,
+            "calibration": factor.astype(image.dtype, copy=False),
             "lower": lower,
             "upper": upper,
             MASK_MEANS: variances.mask_means,
         }
         if drawn.samples is not None:
-            for member in drawn.samples:  # one by one, because all may fill the memory
+            arrays[SAMPLES] = drawn.samples.astype(image.dtype, copy=False)
+            for member in arrays[SAMPLES]:  # one by one, because all may fill the memory
                 member[...] = image.to_units(member)
-            arrays[SAMPLES] = drawn.samples
         return {name: values for name, values in arrays.items() if name in self.variables}
 
     def _nodata(self, tile: Tile) -> Arrays:
         """Return NaN for all variables, in hardly any memory."""
         rows, columns = tile.high(self.model.scale)
         shape = (len(self.image.data), rows.stop - rows.start, columns.stop - columns.start)
-        nan = np.float32(np.nan)
+        nan = self.image.dtype.type(np.nan)
         return {
             name: np.broadcast_to(nan, (*product.leading_shape(name, self.plan.drawn, self.plan.masks), *shape))
             for name in self.variables

@@ -78,18 +78,19 @@ def moments_of(arrays: Arrays, n: int, masks: int, value_range: tuple[float, flo
     variance ``(std / calibration)^2`` with one mask.
     """
     low, high = value_range
-    width = np.float32(high - low)
+    number = arrays["mean"].dtype.type
+    width = number(high - low)
     latents = n // masks
-    mean = (arrays["mean"] - np.float32(low)) / width
+    mean = ((arrays["mean"] - number(low)) / width).astype(np.float32)
     apart = arrays.get(MASK_MEANS, np.empty((0, *mean.shape), np.float32))
     means = mean + np.concatenate([apart, -apart.sum(0, keepdims=True)])
     if latents == 1:
         within = np.zeros_like(mean)
     elif masks > 1:
-        within = np.float32(masks * (latents - 1)) * arrays["aleatoric"] / width**2
+        within = number(masks * (latents - 1)) * arrays["aleatoric"] / width**2
     else:
-        within = np.float32(latents - 1) * (arrays["std"] / arrays["calibration"] / width) ** 2
-    return Moments(n, np.nan_to_num(means), np.nan_to_num(within))
+        within = number(latents - 1) * (arrays["std"] / arrays["calibration"] / width) ** 2
+    return Moments(n, np.nan_to_num(means), np.nan_to_num(within).astype(np.float32))
 
 
 def raw_variance(values: Doubles, masks: Any) -> Doubles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     Returns
     -------
     DataArray
-        ``(band, y, x)``, float32, in the units of the image.
+        ``(band, y, x)``, in the units of the image, of the type of the product.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {provenance.n - 1}.")
     found = model_of(provenance, model)
     job = Job.again(provenance, found, image_of(provenance, img))
-    out = np.empty(job.frame.shape, np.float32)
+    out = np.empty(job.frame.shape, job.image.dtype)
     for tile in job.tiles():
         out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
     return xr.DataArray(out, dims=product.DIMS, coords=job.frame.coords, name=SAMPLES).assign_coords(realization=i)
@@ -68,7 +69,10 @@ def image_of(provenance: Provenance, img: Any) -> images.Image:
         When it is another image.
     """
     dims = provenance.input["dims"]
-    image = images.survey(images.source(img, dims), nodata=provenance.nodata, value_range=provenance.value_range)
+    image = images.survey(
+        images.source(img, dims), nodata=provenance.nodata, value_range=provenance.value_range,
+        per_band=provenance.per_band,
+    )  # fmt: skip
     if image.sha256 != provenance.input_sha256:
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
@@ -98,10 +102,14 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
     """
     provenance = Provenance.from_attrs(store.attributes)
     found, data = model_of(provenance, model), store.input()
-    info = np.iinfo(data.dtype) if data.dtype.kind in "ui" else None
-    bounds = (float(info.min), float(info.max)) if info else None
-    nodata = json.loads(store.metadata["nodata"])
-    image = images.Image(data, provenance.value_range, bounds, nodata, provenance.input_sha256)
+    bounds, step = provenance.bounds(data.dtype), provenance.quantisation_step
+    image = images.Image(
+        data, provenance.value_range, bounds, json.loads(store.metadata["nodata"]), provenance.input_sha256,
+        per_band=provenance.per_band,
+        quantisation_step=step if math.isfinite(step) else float(bounds is not None),
+        range_source=str(provenance.input.get("value_range", "given")),
+        dtype=store.dtype,
+    )  # fmt: skip
     return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
 
 

@@ -32,7 +32,7 @@ from bayesr.store.layout import Store
 from bayesr.store.locking import lock
 
 Reading = Mapping[str, Any]
-"""The arguments ``nodata`` and ``value_range`` of `bayesr.images.survey`."""
+"""The arguments ``nodata``, ``value_range`` and ``per_band`` of `bayesr.images.survey`."""
 
 
 class Sink(ABC):
@@ -75,7 +75,7 @@ class Sink(ABC):
 class MemorySink(Sink):
     def __init__(self) -> None:
         self._job: Job
-        self._arrays: dict[str, NDArray[np.float32]] = {}
+        self._arrays: dict[str, NDArray[np.floating]] = {}
 
     def check(self, array: xr.DataArray, needed: int) -> None:
         """Check that the product fits into memory.
@@ -100,6 +100,9 @@ class MemorySink(Sink):
         return images.survey(images.loaded(array), **reading)
 
     def begin(self, job: Job) -> Job:
+        """Check that double precision, which few images need, fits into memory, too."""
+        if job.image.dtype.itemsize > 4:
+            self.check(job.image.data, 2 * job.bytes)
         self._job = job
         return job
 
@@ -117,7 +120,7 @@ class MemorySink(Sink):
                 self._arrays[name] = values
                 continue
             if name not in self._arrays:
-                self._arrays[name] = np.empty(shape, np.float32)
+                self._arrays[name] = np.empty(shape, values.dtype)
             self._arrays[name][(..., *tile.high(self._job.model.scale))] = values
 
     def finish(self) -> xr.Dataset:

@@ -40,7 +40,7 @@ def sample(
     resume: bool = False,
     dims: Sequence[str] | None = None,
     nodata: float | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: images.ValueRange = None,
     tile: int | None = None,
     device: str = "auto",
     cluster: int | str | Client | Cluster | None = None,
@@ -81,10 +81,14 @@ def sample(
     dims : sequence of str, optional
         Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
     nodata : float, optional
-        The value of missing pixels, if the image does not declare it. Missing pixels are NaN in the product.
-    value_range : (float, float), optional
-        Input values that the network sees as 0 and 1. By default 0..255 for uint8, else the image's own range. It
-        scales and never clips.
+        The value of missing pixels as stored, if the image does not declare it. Missing pixels are NaN in the product.
+        A model of one band treats each band by itself; for others, a pixel is missing where all bands are, as GDAL
+        defines the mask of a dataset.
+    value_range : (float, float) or str, optional
+        Input values that the network sees as 0 and 1, or where they come from: ``"minmax"``, the image's own range;
+        ``"unit"``, 0 and 1, as scikit-image scales floats; ``"percentiles"``, the 0.1st and 99.9th percentile, which
+        hot pixels do not move. By default 0 and 255 for 8-bit images, else ``"minmax"``. It scales and never clips.
+        The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
         it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a shard.
@@ -107,8 +111,9 @@ def sample(
     -------
     Dataset
         ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper`` over
-        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, in the units of the input
-        (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
+        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, or float64 where float32 cannot
+        hold a thousandth of the value range, in the units of the input (``variance``, ``aleatoric``, ``epistemic`` in
+        their square, ``calibration`` without).
 
         With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of mask k:
         aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased; epistemic = raw variance -
@@ -155,7 +160,7 @@ def sample(
             chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     with sink:
-        image = sink.read(array, {"nodata": nodata, "value_range": value_range})
+        image = sink.read(array, {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1})
         job = Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)

@@ -104,7 +104,7 @@ def case_of(ds: xr.Dataset, truth: images.Image) -> Case:
     values = truth.data.to_numpy().astype(np.float64)
     valid = np.isfinite(ds["mean"].to_numpy()).all(0)
     if truth.missing is not None:
-        valid &= ~truth.missing
+        valid &= ~truth.missing.any(0)
     if not valid.any():
         raise InvalidPixels("No pixel has both a reference and a product: there is nothing to score.")
     values[:, ~valid] = np.nan

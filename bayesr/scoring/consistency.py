@@ -38,7 +38,7 @@ def score_consistency(
             target = _degraded(case, operator, truth) if low is None else low.data[band].to_numpy().astype(np.float64)
             missing = operator.observe(torch.from_numpy((~case.valid).astype(np.float64))[None])[0].abs().numpy()
             clear = missing < 1e-9  # low-resolution pixels that do not depend on missing ones
-            clear &= True if low is None or low.missing is None else ~low.missing
+            clear &= True if low is None or low.missing is None else ~low.missing[band]
             known += int(clear.sum())
         power = []
         for i in range(case.n):

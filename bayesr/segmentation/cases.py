@@ -236,7 +236,8 @@ def _case(file: Path, masks: Sequence[Path]) -> Case:
     pixels = image.data.to_numpy().astype(np.float32)
     weight = None
     if image.missing is not None:
-        pixels, weight = image.to_units(image.scaled()), (~image.missing).astype(np.float32)
+        pixels = image.to_units(image.scaled()).astype(np.float32)
+        weight = np.logical_not(image.missing.any(axis=0)).astype(np.float32)
     drawn = [read_mask(mask) for mask in masks]
     for mask, path in zip(drawn, masks, strict=True):
         check_sizes(path.name, pixels, mask[None])

@@ -13,7 +13,7 @@ import zarr
 from bayesr.errors import StoreFailed
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS
-from bayesr.store.layout import CODEC, NEXT, PROGRESS, Store
+from bayesr.store.layout import NEXT, PROGRESS, Store, codec
 
 # Attributes that a store must share to be resumed.
 _IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
@@ -32,7 +32,7 @@ def begin(store: Store, image: xr.DataArray) -> None:
         root = zarr.open_group(store.place, mode="a", zarr_format=3)
         bands = image.shape[0]
         root.create_group(PROGRESS).create_array(
-            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=CODEC,
+            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=codec(image.dtype),
             chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(bands, lazy.BLOCK, lazy.BLOCK),
         )  # fmt: skip
     except OSError as error:
@@ -82,7 +82,7 @@ def _encoding(template: xr.Dataset, side: int, chunk: int) -> dict[str, Any]:
             "chunks": (*leading, chunk, chunk),
             "shards": (*leading, side, side),
             "fill_value": np.nan,
-            "compressors": (CODEC,),
+            "compressors": (codec(variable.dtype),),
         }
     return encoding
 
@@ -96,7 +96,7 @@ def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, chu
         progress.create_array(
             MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, chunk, chunk), fill_value=np.nan,
             shards=(mask_means, 1, side, side), dtype="float32", dimension_names=("mask", *DIMS),
-            compressors=CODEC,
+            compressors=codec(np.dtype(np.float32)),
         )  # fmt: skip
     progress.create_array("done", shape=grid, chunks=(1, 1), compressors=None, **tiles)
     progress.create_array(

@@ -90,7 +90,8 @@ def stored_checksum(store: Store, name: str, at: tuple[int, int]) -> int:
     rows, columns = (slice(store.side * place, store.side * (place + 1)) for place in at)
     leading = range(array.shape[0]) if name == SAMPLES else [slice(None)]
     for lead in leading:  # one by one, because all may fill the memory
-        crc = zlib.crc32(np.array(array[lead, ..., rows, columns], "<f4", order="C").data, crc)
+        values = np.array(array[lead, ..., rows, columns], array.dtype.newbyteorder("<"), order="C")
+        crc = zlib.crc32(values.data, crc)
     return crc
 
 

@@ -38,7 +38,7 @@ class Journal:
         try:
             shape, maps = store.array("mean").shape, sum(self._maps().values())
             store.progress.create_array(
-                NEXT, shape=(maps, *shape), chunks=(maps, shape[0], store.side, store.side), dtype="float32",
+                NEXT, shape=(maps, *shape), chunks=(maps, shape[0], store.side, store.side), dtype=store.dtype,
                 fill_value=np.nan, dimension_names=("map", *DIMS), compressors=None, overwrite=True,
             )  # fmt: skip
             if SAMPLES in store.variables:
@@ -69,7 +69,7 @@ class Journal:
         """Finish a pending replacement."""
         store, maps = self.store, self._maps()
         try:
-            stack = np.asarray(self._tiles[(..., *store.region(tile))], np.float32)
+            stack = np.asarray(self._tiles[(..., *store.region(tile))])
             parts = dict(zip(maps, np.split(stack, np.cumsum(list(maps.values()))[:-1]), strict=True))
             arrays = {name: part if name == MASK_MEANS else part[0] for name, part in parts.items()}
             crc = stored_checksum(store, SAMPLES, store.at(tile)) if SAMPLES in store.variables else 0

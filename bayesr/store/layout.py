@@ -29,11 +29,16 @@ PROGRESS = "progress"
 NEXT = "next"
 """In that group: the attribute with the number of members in the end, and the array of tiles that replace others."""
 
-CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4)
-"""The choice of `bayesr bench compression`: much of the data is noise, which stronger codecs compress slowly."""
-
 _MASK_MEANS_BITS = 15
 """Of 23: they keep 1e-5 of a deviation that is itself small, and take a third less space."""
+
+
+def codec(dtype: np.dtype[Any]) -> BloscCodec:
+    """Return the codec for numbers of a type.
+
+    It is the choice of `bayesr bench compression`: much of the data is noise, which stronger codecs compress slowly.
+    """
+    return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize)
 
 
 class Store:
@@ -179,9 +184,15 @@ class Store:
     def scale(self) -> int:
         return int(self.attributes["scale"])
 
-    def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the product's variables, float32 or float64."""
+        found: np.dtype[Any] = self.array(next(name for name in self.variables if name != MASK_MEANS)).dtype
+        return found
+
+    def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.floating]]:
         where = tile.high(self.scale)
-        return {name: np.asarray(self.array(name)[(..., *where)], np.float32) for name in names}
+        return {name: np.asarray(self.array(name)[(..., *where)]) for name in names}
 
     def undo(self, tile: Tile) -> None:
         """Remove a tile, since damaged shards that the image's border cuts cannot be overwritten."""
@@ -236,9 +247,10 @@ class Store:
         assert all(part.start % self.side == 0 for part in where), "a task writes whole shards"
         return where
 
-    def _plain(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        kept = {SAMPLES: None, MASK_MEANS: _MASK_MEANS_BITS}
-        return plain(values, kept.get(name, self._keepbits))
+    def _plain(self, name: str, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        if name == MASK_MEANS:
+            return plain(values.astype(np.float32, copy=False), _MASK_MEANS_BITS)
+        return plain(values, None if name == SAMPLES else self._keepbits)
 
     @cached_property
     def _keepbits(self) -> int | None:

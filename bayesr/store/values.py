@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 23
-"""Explicit bits of a single-precision significand."""
+BITS = {4: 23, 8: 52}
+"""Explicit bits of a significand, by the bytes of a number."""
 
 
-def plain(values: NDArray[np.float32], bits: int | None = None) -> NDArray[np.float32]:
+def plain(values: NDArray[np.floating], bits: int | None = None) -> NDArray[np.floating]:
     """Return values contiguous, little-endian and rounded, with one kind of NaN; not copied if nothing changes.
 
-    `bits` of the significand are kept, by default all `BITS`. Rounding is to nearest, ties to even.
+    `bits` of the significand are kept, by default all. Rounding is to nearest, ties to even.
     """
-    found = np.ascontiguousarray(values, "<f4")
-    rounding = bits is not None and bits < BITS
+    size = values.dtype.itemsize
+    found: NDArray[np.floating] = np.ascontiguousarray(values, f"<f{size}")
+    rounding = bits is not None and bits < BITS[size]
     if rounding or np.isnan(found.min()):
         found = np.array(found)
         if bits is not None and rounding:
-            raw, drop = found.view("<u4"), BITS - bits
-            raw += np.uint32((1 << (drop - 1)) - 1) + ((raw >> np.uint32(drop)) & np.uint32(1))
-            raw &= np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)
+            whole, drop = np.dtype(f"<u{size}").type, BITS[size] - bits
+            raw = found.view(f"<u{size}")
+            raw += whole((1 << (drop - 1)) - 1) + ((raw >> whole(drop)) & whole(1))
+            raw &= ~whole((1 << drop) - 1)
         found[np.isnan(found)] = np.nan
     return found

@@ -48,7 +48,7 @@ class HeldOut:
         width = most - least
         truth = self.high.data.to_numpy().astype(np.float64)
         if self.high.missing is not None:
-            truth[:, self.high.missing] = np.nan
+            truth[self.high.missing] = np.nan
         quantisation_step = 0.0 if self.low.bounds is None else 1 / width
         return (truth - ds["mean"].values) / width, ds["std"].values / width, quantisation_step
 

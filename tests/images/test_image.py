@@ -49,7 +49,7 @@ def test_nodata():
     with pytest.raises(InvalidPixels, match="nodata"):
         images.read(pixels)
     image = images.read(pixels, nodata=np.nan)
-    assert image.missing is not None and image.missing.sum() == 1 and image.missing[1, 2]
+    assert image.missing is not None and image.missing.sum() == 1 and image.missing[0, 1, 2]
     assert np.isfinite(image.scaled()).all()
     assert image.value_range == (1, 2)
     pixels[0, 0] = np.inf
@@ -58,7 +58,7 @@ def test_nodata():
     with pytest.raises(InvalidPixels, match="Every pixel"):
         images.read(np.zeros((3, 3), np.uint8), nodata=0)
     integer = images.read(np.array([[0, 7], [9, 8]], np.uint16), nodata=0)
-    assert integer.value_range == (7, 9) and integer.missing is not None and integer.missing[0, 0]
+    assert integer.value_range == (7, 9) and integer.missing is not None and integer.missing[0, 0, 0]
 
 
 @st.composite
@@ -71,9 +71,10 @@ def holed(draw):
     y, x = random.integers(0, height), random.integers(0, width)
     gone[y : y + random.integers(0, height), x : x + random.integers(0, width)] = True
     gone[random.integers(0, height), random.integers(0, width)] = False
-    pixels[0, gone] = np.nan
+    pixels[: draw(st.integers(1, len(pixels))), gone] = np.nan
     array = xr.DataArray(pixels, dims=images.DIMS)
-    return images.survey(images.source(array.chunk(y=50, x=60) if draw(st.booleans()) else array), nodata=np.nan)
+    array = images.source(array.chunk(y=50, x=60) if draw(st.booleans()) else array)
+    return images.survey(array, nodata=np.nan, per_band=draw(st.booleans()))
 
 
 @given(image=holed(), data=st.data())
@@ -84,7 +85,9 @@ def test_windows_agree_with_the_whole(image, data):
     pixels, missing = image.window(top, bottom, left, right)
     assert pixels.dtype == np.float32 and np.isfinite(pixels).all()
     np.testing.assert_array_equal(pixels, image.scaled()[:, top:bottom, left:right])
-    expected = np.isnan(image.data.values[0, top:bottom, left:right])
+    expected = np.isnan(image.data.values[:, top:bottom, left:right])
+    if not image.per_band:
+        expected = np.broadcast_to(expected.any(0), expected.shape)
     np.testing.assert_array_equal(np.zeros_like(expected) if missing is None else missing, expected)
     assert (missing is None) == (not expected.any())
 
@@ -198,7 +201,7 @@ def test_geotiff(tmp_path, rgb):
     transform = Affine(10, 0, 500_000, 0, -10, 4_000_000)
     array.rio.write_transform(transform).rio.to_raster(tmp_path / "a.tif")
     image = images.read(tmp_path / "a.tif")
-    assert image.missing is not None and image.missing.sum() == 1
+    assert image.missing is not None and image.missing.sum() == 3 and image.missing[:, 0, 0].all()
     ds = make_model().sample(tmp_path / "a.tif", 2)
     assert ds.rio.crs.to_epsg() == 32611
     assert ds["mean"].rio.transform() == transform @ Affine.scale(0.25)

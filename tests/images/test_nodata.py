@@ -52,9 +52,18 @@ def test_pixels_far_from_data_are_grey():
 
 def test_nodata_is_compared_as_it_is_stored():
     pixels = np.array([[[0.1, 0.2, np.nan, np.inf]], [[0.3, 0.1, 0.3, 0.3]]], np.float32)
-    assert is_missing(pixels, 0.1).tolist() == [[True, True, False, False]]
-    assert is_missing(pixels, float("nan")).tolist() == [[False, False, True, False]]
-    assert is_missing(pixels, float("inf")).tolist() == [[False, False, False, True]]
+    assert is_missing(pixels, 0.1, per_band=True)[:, 0].tolist() == [
+        [True, False, False, False],
+        [False, True, False, False],
+    ]
+    assert is_missing(pixels, float("nan"))[:, 0].tolist() == 2 * [[False, False, True, False]]
+    assert is_missing(pixels, float("inf"))[:, 0].tolist() == 2 * [[False, False, False, True]]
     assert not is_missing(pixels, -1.7976931348623157e308).any()  # what GDAL declares where there is none
     assert is_missing(np.full((1, 1, 1), 2**64 - 1, np.uint64), float(2**64 - 1)).all()
     assert not is_missing(np.zeros((1, 1, 1), np.uint8), -9999.0).any()
+
+
+def test_a_pixel_is_missing_where_all_bands_are_as_in_gdal():
+    pixels = np.array([[[0, 0, 5]], [[0, 7, 0]]], np.uint8)
+    assert is_missing(pixels, 0).tolist() == 2 * [[[True, False, False]]]
+    assert is_missing(pixels, 0, per_band=True).tolist() == [[[True, True, False]], [[True, False, True]]]

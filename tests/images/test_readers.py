@@ -29,6 +29,17 @@ def _tiff(folder):
     return folder / "a.TIF"
 
 
+def _raster(folder):
+    import rasterio
+
+    with rasterio.open(
+        folder / "a.JP2", "w", driver="JP2OpenJPEG", width=9, height=7, count=1, dtype="uint8", QUALITY=100,
+        REVERSIBLE="YES", crs=32611, transform=rasterio.Affine(2, 0, 5, 0, -2, 9),
+    ) as file:  # fmt: skip
+        file.write(PIXELS, 1)
+    return folder / "a.JP2"
+
+
 def _netcdf(folder):
     _array().to_netcdf(folder / "a.nc")
     return folder / "a.nc"
@@ -47,6 +58,7 @@ def _url(folder):
 EXAMPLES = {
     "picture": _picture,
     "TIFF file": _tiff,
+    "JPEG 2000 file": _raster,
     "NetCDF file": _netcdf,
     "Zarr store": _zarr,
     "URL of a Zarr store": _url,

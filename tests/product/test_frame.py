@@ -46,7 +46,7 @@ def test_variables_have_names_units_and_methods():
     assert list(ds.data_vars) == [*MAPS, SAMPLES]
     for name, (power, long_name, methods) in VARIABLES.items():
         assert ds[name].attrs["long_name"] == long_name and ds[name].attrs.get("cell_methods") == methods
-        assert ds[name].attrs["units"] == {0: "1", 1: "counts", 2: "(counts)2"}[power]
+        assert ds[name].attrs["units"] == {0: "1", 1: "counts", 2: "counts2"}[power]
     assert list(ds["mask"].to_numpy()) == [0, 1, 0, 1] and ds.attrs["model"] == "tiny"
     few = product.dataset(frame, {"std": arrays["std"]}, {}, 4, 2)
     assert list(few.data_vars) == ["std"] and "realization" not in few.coords
@@ -54,7 +54,17 @@ def test_variables_have_names_units_and_methods():
 
 @pytest.mark.parametrize(
     ("units", "power", "expected"),
-    [("K", 1, "K"), ("K", 2, "(K)2"), ("1", 2, "1"), ("m s-1", 2, "(m s-1)2"), ("K", 0, "1"), (None, 0, "1")],
+    [
+        ("K", 1, "K"),
+        ("K", 2, "K2"),
+        ("m2", 2, "(m2)2"),
+        ("%", 2, "(%)2"),
+        ("degree_C", 2, "degree_C2"),
+        ("1", 2, "1"),
+        ("m s-1", 2, "(m s-1)2"),
+        ("K", 0, "1"),
+        (None, 0, "1"),
+    ],
 )
 def test_units_of_powers(units, power, expected):
     assert product.units_of(units, power) == {"units": expected}

@@ -10,10 +10,10 @@ from bayesr.store.values import BITS, plain
 NUMBERS = st.floats(-(2.0**99), 2.0**99, width=32).filter(lambda x: x == 0 or abs(x) > 2.0**-99)
 
 
-@given(arrays(np.float32, (3, 4), elements=NUMBERS), st.integers(1, BITS))
+@given(arrays(np.float32, (3, 4), elements=NUMBERS), st.integers(1, BITS[4]))
 def test_rounded_to_the_nearest_number_of_so_many_bits(values, bits):
     found = plain(values, bits)
-    assert not (found.view(np.uint32) & np.uint32((1 << (BITS - bits)) - 1)).any()
+    assert not (found.view(np.uint32) & np.uint32((1 << (BITS[4] - bits)) - 1)).any()
     exponent = np.floor(np.log2(np.abs(values, where=values != 0, out=np.ones_like(values)).astype(np.float64)))
     assert (np.abs(found.astype(np.float64) - values) <= 2.0 ** (exponent - bits - 1)).all()
     np.testing.assert_array_equal(plain(found, bits), found)
@@ -26,3 +26,11 @@ def test_equal_values_are_equal_bytes(values):
     assert plain(values).tobytes() == plain(other).tobytes()
     np.testing.assert_array_equal(plain(values), values)
     assert values.tobytes() == given_.tobytes(), "what is given is left as it is"
+
+
+@given(arrays(np.float64, 5, elements=st.floats(-1e300, 1e300)), st.integers(1, BITS[8]))
+def test_double_precision_is_rounded_to_so_many_bits(values, bits):
+    found = plain(values, bits)
+    assert found.dtype == np.float64 and not (found.view(np.uint64) & np.uint64((1 << (BITS[8] - bits)) - 1)).any()
+    np.testing.assert_allclose(found, values, rtol=2.0**-bits, atol=1e-300)
+    np.testing.assert_array_equal(plain(values), values)

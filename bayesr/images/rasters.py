@@ -1,0 +1,204 @@
+"""Reader of georeferenced rasters through GDAL: GeoTIFF, JPEG 2000, and pictures with a world file or ``.aux.xml``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesr.errors import NotAnImage, NotUsed, warn
+from bayesr.images import lazy, photometry
+from bayesr.images.readers import Reader, by_suffix
+
+_GDAL_CACHE = 2**24
+"""Bytes; GDAL decodes every tile and strip of a window once even without a cache."""
+
+_GDAL = Lock()
+"""Held while GDAL's configuration, global to the process, differs from the user's."""
+
+_STATEMENTS = ("<SRS", "<GeoTransform", "<GCPList", "<NoDataValue", "<Scale>", "<Offset>", "<UnitType")
+"""What an ``.aux.xml`` file may state beside statistics, which every program that shows an image writes."""
+
+
+@contextmanager
+def _small_cache() -> Iterator[None]:
+    """Limit GDAL's cache: its default takes 5% of the machine's memory."""
+    from rasterio.env import get_gdal_config, set_gdal_config  # optional
+
+    with _GDAL:
+        usual = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
+        try:
+            yield
+        finally:
+            set_gdal_config("GDAL_CACHEMAX", usual)
+
+
+class _Raster:
+    """A lazy variable of rioxarray, read with a small cache."""
+
+    def __init__(self, variable: xr.Variable) -> None:
+        self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
+
+    def __getitem__(self, key: Any, /) -> Any:
+        with _small_cache():
+            return self.variable[key].to_numpy()
+
+
+class _Mask:
+    """The mask of a dataset, ``(y, x)``: 0 where pixels are missing."""
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self.path, self.shape, self.dtype = path, shape, np.dtype(np.uint8)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        import rasterio  # optional
+
+        (top, bottom, _), (left, right, _) = (k.indices(n) for k, n in zip(key, self.shape, strict=True))
+        with _small_cache(), _quiet(), rasterio.open(self.path) as file:
+            return file.read_masks(1, window=((top, bottom), (left, right)))
+
+
+class _Elsewhere:
+    """Where an image of palette indices does not have the index of missing pixels."""
+
+    def __init__(self, indices: xr.Variable, nodata: float) -> None:
+        self.indices, self.nodata = indices, nodata
+        self.shape, self.dtype = indices.shape, np.dtype(bool)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self.indices[key].to_numpy() != self.nodata
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    from rasterio.errors import NotGeoreferencedWarning  # optional
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def sidecars(path: Path) -> list[Path]:
+    """Return the files beside an image that place it on Earth, or say which of its pixels are missing."""
+    ending = path.suffix[1:]
+    endings = {f".{ending[:1]}{ending[-1:]}w", f".{ending}w", ".wld"} if ending else {".wld"}
+    folder = path.parent
+    found = [
+        entry for entry in folder.glob(f"{_escaped(path.stem)}.*")
+        if entry.suffix.lower() in {ending.lower() for ending in endings} | {".rpb"}
+    ]  # fmt: skip
+    found += [
+        folder / name
+        for name in (f"{path.name}.msk", f"{path.stem}_RPC.TXT", f"{path.stem}_rpc.txt")
+        if (folder / name).is_file()
+    ]
+    notes = folder / f"{path.name}.aux.xml"
+    if notes.is_file() and any(one in notes.read_text(encoding="utf-8", errors="replace") for one in _STATEMENTS):
+        found.append(notes)
+    return sorted(found)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def from_raster(path: Path) -> xr.DataArray:
+    """Open a raster with coordinates, reference system, scale, units and missing pixels, as GDAL reads them.
+
+    Raises
+    ------
+    NotAnImage
+        When rioxarray is not installed, the file holds several images, or it is placed by RPCs alone.
+    """
+    try:
+        import rasterio  # optional
+        import rioxarray  # optional
+    except ImportError as error:
+        raise NotAnImage(
+            f"{path} is a GeoTIFF, or another raster with a place on Earth or a mask; reading it needs rioxarray: "
+            "pip install 'bayesr[geo]'."
+        ) from error
+    with _quiet():
+        with rasterio.open(path) as file:
+            _check(path, file)
+            facts = _facts(file)
+        array = rioxarray.open_rasterio(path, cache=False)
+    if not isinstance(array, xr.DataArray):
+        raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
+    array = lazy.through(array, _Raster(array.variable))
+    array = array.drop_vars([name for name, coord in array.coords.items() if set(coord.dims) == {"y", "x"}])
+    array.attrs = {key: value for key, value in array.attrs.items() if key not in ("_FillValue", "long_name")}
+    array.attrs |= {name: facts[name] for name in ("scale_factor", "add_offset", "units", "nodatavals")}
+    if facts["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
+        warn(f"{path} has a world file that GDAL does not read, so the product is not georeferenced.", NotUsed)
+    return _shown(path, array, facts)
+
+
+def _check(path: Path, file: Any) -> None:
+    if file.subdatasets and not file.count:
+        raise NotAnImage(
+            f"{path} contains several images ({', '.join(file.subdatasets[:4])}): open one with rioxarray and give it."
+        )
+    placed = file.crs is not None or not file.transform.is_identity or file.gcps[0]
+    if file.rpcs is not None and not placed:
+        raise NotAnImage(
+            f"{path} is placed by rational polynomial coefficients, which a product cannot hold: rectify it first "
+            "(gdalwarp -rpc), or give its pixels, rasterio.open(path).read(), to leave the place out."
+        )
+
+
+def _facts(file: Any) -> dict[str, Any]:
+    """Return what rioxarray leaves out, or states for the first band only."""
+    from rasterio.enums import ColorInterp, MaskFlags  # optional
+
+    palette = None
+    if file.colorinterp[0] is ColorInterp.palette:
+        palette = np.array([colour for _, colour in sorted(file.colormap(1).items())])
+    alpha = [place for place, kind in enumerate(file.colorinterp) if kind is ColorInterp.alpha]
+    flags = file.mask_flag_enums[0]
+    return {
+        "palette": palette,
+        "alpha": alpha[-1] if alpha else None,
+        "mask": MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        "white": file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+        "scale_factor": file.scales,
+        "add_offset": file.offsets,
+        "units": file.units,
+        "nodatavals": file.nodatavals,
+        "bare": file.crs is None and file.transform.is_identity and not file.gcps[0],
+    }
+
+
+def _shown(path: Path, array: xr.DataArray, facts: dict[str, Any]) -> xr.DataArray:
+    """Apply photometry, and pass on the mask."""
+    encoding = dict(array.encoding)
+    if facts["white"]:
+        largest = 2 ** (8 * array.dtype.itemsize) - 1
+        array = photometry.inverted(array, path)
+        array.attrs["nodatavals"] = [None if value is None else largest - value for value in facts["nodatavals"]]
+    if facts["palette"] is not None:
+        indices, nodata = array.isel(band=0), facts["nodatavals"][0]
+        opaque = facts["palette"][:, 3] == 255
+        if nodata is not None:
+            encoding["mask"] = _Elsewhere(indices.variable, nodata)
+        elif not opaque.all():
+            raise NotAnImage(f"{path} has a palette with transparent colours: save it as RGBA.")
+        array = photometry.coloured(indices.drop_vars("band"), facts["palette"][:, :3])
+        array.attrs = {key: value for key, value in array.attrs.items() if key != "nodatavals"}
+        encoding["preferred_chunks"] = {**encoding.get("preferred_chunks", {}), "band": array.sizes.get("band", 1)}
+    if facts["mask"]:
+        encoding["mask"] = _Mask(path, (array.sizes["y"], array.sizes["x"]))
+    elif facts["alpha"] is not None:
+        encoding["alpha_band"] = facts["alpha"]
+    array.encoding = encoding
+    return array
+
+
+RASTER = Reader("JPEG 2000 file", by_suffix(".jp2", ".j2k", ".jpx", ".j2c"), from_raster)

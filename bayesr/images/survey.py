@@ -1,0 +1,224 @@
+"""One pass over an image: its value range, missing pixels and checksum, and the check of its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesr.errors import InvalidPixels
+from bayesr.images import lazy, ranges, values
+from bayesr.images.image import Image
+from bayesr.images.nodata import equals, is_missing
+from bayesr.images.ranges import ValueRange
+from bayesr.images.sources import source
+
+
+def survey(
+    array: xr.DataArray,
+    *,
+    nodata: float | None = None,
+    value_range: ValueRange = None,
+    per_band: bool = False,
+    keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
+    advance: Callable[[float], None] | None = None,
+) -> Image:
+    """Check an image, and compute value range, missing pixels and checksum, in one pass over its blocks.
+
+    Parameters
+    ----------
+    array : DataArray
+        An image as returned by `source`.
+    nodata, value_range, per_band : optional
+        See `read`.
+    keep : callable, optional
+        Called with (rows, columns, block) of every block once, from several threads. Blocks are arrays `band x y x x`
+        of at most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order.
+    advance : callable, optional
+        Called with the number of values just read; the sum is ``array.size``.
+
+    Raises
+    ------
+    NotAnImage, InvalidPixels, InvalidArgument
+    """
+    chosen = ranges.checked(value_range)
+    if nodata is not None and values.changed(array):
+        array, nodata = values.and_missing(array, float(nodata)), None
+    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
+    nodata = None if nodata is None else float(nodata)
+    kind = values.pixel_type(array)
+    every = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
+    found, digests, left = _Found(), {}, array[0].size
+    with closing(lazy.mapped(partial(_look, nodata, per_band, every, keep), array)) as blocks:
+        for block in blocks:
+            left -= block.size
+            block.check(left == 0)
+            found.add(block)
+            digests[block.at] = block.digest
+            if advance is not None:
+                advance(len(array) * block.size)
+    found.check(nodata, kind)
+    stated, name = ranges.choose(chosen, kind, found.least, found.most, found.sample)
+    head = f"{array.dtype.newbyteorder('<').str} {array.shape}".encode()
+    return Image(
+        data=array,
+        value_range=stated,
+        bounds=bounds_of(kind),
+        nodata=nodata if found.missing else None,
+        sha256=hashlib.sha256(head + b"".join(digests[at] for at in sorted(digests))).hexdigest(),
+        per_band=per_band,
+        quantisation_step=values.quantisation_step(array),
+        range_source=name,
+        dtype=ranges.result_type(stated, found.least, found.most),
+    )
+
+
+def bounds_of(kind: np.dtype[Any]) -> tuple[float, float] | None:
+    """Return the least and the largest value of an integer type; None for others."""
+    if kind.kind not in "ui":
+        return None
+    info = np.iinfo(kind)
+    return float(info.min), float(info.max)
+
+
+@dataclass(frozen=True)
+class _Block:
+    at: tuple[int, int]
+    size: int
+    digest: bytes
+    least: float
+    most: float
+    missing: bool
+    bad: int
+    nan: bool
+    partial: int
+    own: tuple[float, float]
+    sample: NDArray[Any] | None
+
+    def check(self, last: bool) -> None:
+        """Refuse NaN and infinite values; `last` says whether all were counted."""
+        if self.bad:
+            raise InvalidPixels(
+                f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
+                "they mark missing data, give nodata=float('nan') (or the value that marks it); otherwise "
+                "repair the image first."
+            )
+
+
+@dataclass
+class _Found:
+    """What the blocks have in common.
+
+    `partial` counts pixels with the value of missing ones in some bands that are data nevertheless, and `own` is the
+    range of all other values.
+    """
+
+    least: float = math.inf
+    most: float = -math.inf
+    missing: bool = False
+    partial: int = 0
+    own: tuple[float, float] = (math.inf, -math.inf)
+    sample: list[NDArray[Any]] = field(default_factory=list)
+
+    def add(self, block: _Block) -> None:
+        self.least, self.most = min(self.least, block.least), max(self.most, block.most)
+        self.missing, self.partial = self.missing or block.missing, self.partial + block.partial
+        self.own = min(self.own[0], block.own[0]), max(self.own[1], block.own[1])
+        if block.sample is not None:
+            self.sample.append(block.sample)
+
+    def check(self, nodata: float | None, kind: np.dtype[Any]) -> None:
+        if self.least > self.most:
+            raise InvalidPixels("Every pixel is nodata: there is nothing to sample. Check the value of nodata.")
+        low, high = self.own
+        if nodata is None or not self.partial or kind == np.uint8 or low > high:
+            return
+        if not low - (high - low) <= nodata <= high + (high - low):
+            raise InvalidPixels(
+                f"{self.partial} pixel(s) have the value {nodata:g} of missing pixels in some bands only, far from all "
+                f"other values ({low:g} to {high:g}). Make all bands missing there, or use a one-band model, for which "
+                "each band has missing pixels of its own."
+            )
+
+
+def _look(
+    nodata: float | None,
+    per_band: bool,
+    every: int,
+    keep: Callable[..., None] | None,
+    rows: slice,
+    columns: slice,
+    block: NDArray[Any],
+) -> _Block:
+    """Compute a block's statistics, and pass it to `keep` if its values are valid."""
+    absent = None if nodata is None else is_missing(block, nodata, per_band)
+    missing = absent is not None and bool(absent.any())
+    valid = block[~absent] if absent is not None and missing else block.reshape(-1)
+    wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]
+    if keep is not None and not wrong.size:
+        keep(rows, columns, block)
+    partial_pixels, others = 0, valid
+    if nodata is not None and absent is not None:
+        marked = equals(block, nodata)
+        partial_pixels = int((marked & ~absent).any(0).sum())
+        others = block[~absent & ~marked] if partial_pixels else valid
+    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+    return _Block(
+        (rows.start, columns.start), block[0].size, hashlib.sha256(little.data).digest(), *_range(valid), missing,
+        wrong.size, bool(np.isnan(wrong).any()), partial_pixels, _range(others), valid[::every] if every else None,
+    )  # fmt: skip
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    return (float(values.min()), float(values.max())) if values.size else (math.inf, -math.inf)
+
+
+def read(
+    img: Any,
+    *,
+    dims: Sequence[str] | None = None,
+    nodata: float | None = None,
+    value_range: ValueRange = None,
+    per_band: bool = False,
+) -> Image:
+    """Read an image into memory and check it.
+
+    Parameters
+    ----------
+    img : path, ndarray, Tensor, PIL image or DataArray
+        See `bayesr.sample`.
+    dims : sequence of str, optional
+        See `source`.
+    nodata : float, optional
+        The value of missing pixels as stored, possibly NaN, beside masks and alpha channels. By default the one that
+        the source declares. Missing pixels stay missing.
+    value_range : tuple of float or str, optional
+        The values that become 0 and 1 in network units, or where they come from: see `bayesr.images.ranges`.
+    per_band : bool
+        Whether each band has missing pixels of its own, see `bayesr.images.nodata.is_missing`.
+
+    Raises
+    ------
+    ImageNotFound, NotAnImage, AmbiguousDimensions, InvalidPixels, InvalidArgument
+    """
+    array = loaded(source(img, dims))
+    return survey(array, nodata=nodata, value_range=value_range, per_band=per_band)
+
+
+def loaded(array: xr.DataArray) -> xr.DataArray:
+    """Load an array from `source` into memory.
+
+    Raises
+    ------
+    NotAnImage
+        If the file turns out to be damaged.
+    """
+    return array.copy(data=lazy.pixels(array))

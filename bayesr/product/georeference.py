@@ -1,0 +1,155 @@
+"""Where a product lies: coordinates, transform and control points of the high-resolution grid.
+
+The outer bounds of a product are those of the image: ``T_hr = T_lr * scale(1/s)`` for an affine transform ``T``, and
+rows and columns of ground control points are multiplied by the scale factor ``s``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from bayesr.errors import NotAnImage
+from bayesr.grid import Axis
+
+REFERENCE = "spatial_ref"
+"""The coordinate that holds the reference system, as rioxarray names it."""
+
+
+class Transform(NamedTuple):
+    """An affine transform from columns and rows to coordinates, in GDAL's order."""
+
+    x: float
+    x_column: float
+    x_row: float
+    y: float
+    y_column: float
+    y_row: float
+
+    @property
+    def rotated(self) -> bool:
+        return bool(self.x_row or self.y_column)
+
+    def refined(self, scale: int) -> Transform:
+        """Return the transform of pixels that are `scale` times smaller along both axes."""
+        x, x_column, x_row, y, y_column, y_row = self
+        return Transform(x, x_column / scale, x_row / scale, y, y_column / scale, y_row / scale)
+
+    def __str__(self) -> str:
+        return " ".join(map(repr, self))
+
+
+def transform_of(attrs: Mapping[str, Any]) -> Transform | None:
+    """Return the transform of a grid mapping; None where it states none, or the identity.
+
+    Raises
+    ------
+    NotAnImage
+        When it is not six finite numbers.
+    """
+    given = attrs.get("GeoTransform")
+    if given is None:
+        return None
+    try:
+        numbers = [float(number) for number in (given.split() if isinstance(given, str) else given)]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 6 or not all(map(math.isfinite, numbers)):
+        raise NotAnImage(f"The attribute 'GeoTransform' must be six numbers, not {given!r}: correct it, or remove it.")
+    found = Transform(*numbers)
+    return None if found == (0, 1, 0, 0, 0, 1) else found
+
+
+def high_resolution(image: xr.DataArray, scale: int) -> tuple[Axis, Axis, dict[str, xr.DataArray]]:
+    """Return the axes y and x of the grid with `scale` times as many pixels as an image, and its coordinates.
+
+    They are the image's one-dimensional coordinates, else those of its transform, else input pixels, with the first
+    centre at 0.5.
+
+    Raises
+    ------
+    NotAnImage
+        When coordinates are not evenly spaced, or the extent of a single row or column is unknown.
+    """
+    reference = dict(image[REFERENCE].attrs) if REFERENCE in image.coords else None
+    transform = transform_of(reference or {})
+    rotated = transform is not None and transform.rotated
+    starts, steps = ((transform.y, transform.x), (transform.y_row, transform.x_column)) if transform else ((), ())
+    axes, coords = [], {}
+    for place, dim in enumerate(("y", "x")):
+        size, attrs = image.sizes[dim], {"units": "input pixels"}
+        low = Axis(0.0, float(size), size)
+        if dim in image.coords and image[dim].dims == (dim,) and image[dim].dtype.kind in "uif" and not rotated:
+            low = Axis.of_centres(image[dim].to_numpy(), dim, steps[place] if steps else None)
+            attrs = storable(image[dim].attrs)
+        elif transform is not None and not rotated:
+            low, attrs = Axis(starts[place], starts[place] + size * steps[place], size), {}
+        axes.append(low.refined(scale))
+        coords[dim] = xr.DataArray(axes[-1].centres(), dims=dim, attrs=attrs)
+    if reference is not None:
+        coords[REFERENCE] = xr.DataArray(0, attrs=storable(_refined(reference, transform, axes[0], axes[1], scale)))
+    return axes[0], axes[1], coords
+
+
+def _refined(attrs: dict[str, Any], transform: Transform | None, y: Axis, x: Axis, scale: int) -> dict[str, Any]:
+    """Return the attributes of a grid mapping for the high-resolution grid."""
+    kept = {key: value for key, value in attrs.items() if key not in ("GeoTransform", "gcps")}
+    if transform is not None and transform.rotated:
+        kept["GeoTransform"] = str(transform.refined(scale))
+    elif "gcps" in attrs and transform is None:
+        kept["gcps"] = _control_points(attrs["gcps"], scale)
+    else:
+        kept["GeoTransform"] = str(Transform(x.start, x.step, 0.0, y.start, 0.0, y.step))
+    return kept
+
+
+def _control_points(given: Any, scale: int) -> str:
+    """Return ground control points, GeoJSON as rioxarray writes it, with rows and columns times `scale`."""
+    try:
+        points = json.loads(given) if isinstance(given, str) else json.loads(json.dumps(given))
+        for point in points["features"]:
+            for name in ("row", "col"):
+                point["properties"][name] = float(point["properties"][name]) * scale
+    except (TypeError, ValueError, KeyError) as error:
+        raise NotAnImage(
+            "The ground control points of the image are not GeoJSON with rows and columns, as rioxarray writes them: "
+            "correct the attribute 'gcps', or remove it."
+        ) from error
+    return json.dumps(points)
+
+
+def storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes as strings, numbers and lists of numbers, which Zarr and NetCDF can store.
+
+    Times become ISO strings and other objects their text; None is left out.
+    """
+    found: dict[str, Any] = {}
+    for key, value in attrs.items():
+        if isinstance(value, np.datetime64 | np.timedelta64):
+            value = str(value)
+        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        if plain is None:
+            continue
+        if isinstance(plain, Mapping):
+            plain = json.dumps(plain, default=str)
+        elif isinstance(plain, tuple | list | set | frozenset):
+            items = list(plain)
+            same = all(isinstance(item, str) for item in items) or all(_is_number(item) for item in items)
+            plain = items if same else [str(item) for item in items]
+        elif hasattr(plain, "isoformat"):
+            plain = plain.isoformat()
+        elif isinstance(plain, bytes):
+            plain = plain.decode(errors="replace")
+        elif not (isinstance(plain, str) or _is_number(plain)):
+            plain = str(plain)
+        found[str(key)] = plain
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and (isinstance(value, int) or math.isfinite(value))
