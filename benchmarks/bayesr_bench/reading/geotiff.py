@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, Layout
+from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, PALETTE, Layout
 from bayesr_bench.reading.rasters import NEEDS, by_rasterio, geotiff, raster
 
 ELEVATION = GREY.astype(np.int16) * 7 - 400
@@ -40,8 +40,9 @@ def _physical(scales: tuple[float, ...], offsets: tuple[float, ...], units: tupl
     return then
 
 
-def _palette(file: Any) -> None:
-    file.write_colormap(1, {i: (i, 255 - i, (i * 7) % 256, 255) for i in range(256)})
+def palette(file: Any) -> None:
+    """Give a raster the colours of `PALETTE`."""
+    file.write_colormap(1, {i: (*colour, 255) for i, colour in enumerate(PALETTE)})
 
 
 STORED = (
@@ -49,7 +50,6 @@ STORED = (
     geotiff("GeoTIFF: strips of 3 rows", blockysize=3),
     geotiff("GeoTIFF: tiles", tiled=True, blockxsize=16, blockysize=16),
     geotiff("GeoTIFF: deflate, predictor 2, uint16", COUNTS, compress="deflate", predictor=2),
-    geotiff("GeoTIFF: one bit", (GREY > 40).astype(np.uint8), nbits=1),
     geotiff("GeoTIFF: deflate, predictor 3, float32", GREY / np.float32(7), compress="deflate", predictor=3),
     geotiff("GeoTIFF: LZW, predictor 2, tiles", COUNTS, compress="lzw", predictor=2, tiled=True, blockxsize=16,
             blockysize=16),
@@ -89,9 +89,9 @@ MEANT = (
     geotiff("GeoTIFF: counts above 1e9, float64", GREY + 1e9),
     geotiff("GeoTIFF: radius of the Moon in m, float64", 1737400 + GREY / 8),
     geotiff("GeoTIFF: scale and a large offset, uint8", then=_physical((0.1,), (1737400.0,), ("m",))),
-    geotiff("GeoTIFF: palette", photometric="palette", then=_palette),
+    geotiff("GeoTIFF: palette", photometric="palette", then=palette),
     geotiff("GeoTIFF: palette in tiles of LZW", photometric="palette", compress="lzw", tiled=True, blockxsize=16,
-            blockysize=16, then=_palette),
+            blockysize=16, then=palette),
     geotiff("GeoTIFF: white is 0, uint8", photometric="miniswhite"),
     geotiff("GeoTIFF: white is 0, uint16", COUNTS, photometric="miniswhite"),
 )  # fmt: skip

@@ -119,6 +119,10 @@ class Layout:
         """Return the layout as one that must be refused."""
         return replace(self, read=None, read_by="–", refused=why, says=says)
 
+    def or_refuse(self, why: str, says: str = "") -> Layout:
+        """Return the layout as one that may be refused, or be read right."""
+        return replace(self, refused=why, says=says)
+
     def written(self, folder: Path) -> Path:
         """Write the file in a folder of its own, since other files may lie beside it, and return its path."""
         place = folder / re.sub(r"\W+", "-", self.name).strip("-")
@@ -139,12 +143,14 @@ def _crop(name: str, top: int, left: int) -> NDArray[np.uint8]:
 
 GREY = _crop("nuclei-x4.png", 24, 20)
 """Nuclei, `y x x`, uint8."""
-COLOUR = _crop("coffee-x4.png", 20, 40)
-"""A cup of coffee, `y x x x band`, uint8."""
+COLOUR = _crop("coffee-x4.png", 20, 40) // 2 + np.uint8(48)
+"""A cup of coffee, `y x x x band`, uint8; far from 0 and 255, to which members are clipped."""
 BANDS = np.ascontiguousarray(np.moveaxis(COLOUR, -1, 0))
 """The same, `band x y x x`."""
 COUNTS = GREY.astype(np.uint16) * 257 + np.arange(24, dtype=np.uint16)
 """The nuclei in 16 bits, with low bytes of their own."""
+PALETTE = tuple((20 + i * 3 // 4, 230 - i * 3 // 4, 60 + i // 2) for i in range(256))
+"""Colours for indices."""
 HOLE = np.zeros(GREY.shape, bool)
 HOLE[3:7, 4:9] = HOLE[15, 20] = HOLE[0, 23] = True
 """Missing pixels, `y x x`: a rectangle, one pixel, and a corner."""

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from bayesr_bench.reading.geotiff import palette
 from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, HOLE, Layout
 from bayesr_bench.reading.rasters import NEEDS, by_rasterio, geotiff, raster
 
@@ -31,10 +32,10 @@ def holes(pixels: NDArray[Any], value: float) -> NDArray[Any]:
 
 
 def _one_band() -> NDArray[Any]:
-    """Return colours that have 0 in one band or in two, and in all three in one place only."""
+    """Return colours that have 40 in one band or in two, and in all three in one place only."""
     bands = BANDS.copy()
-    bands[0, 2:5, 2:9] = bands[2, 4:8, 4:12] = 0
-    bands[:, 12:14, 6:9] = 0
+    bands[0, 2:5, 2:9] = bands[2, 4:8, 4:12] = 40
+    bands[:, 12:14, 6:9] = 40
     return bands
 
 
@@ -56,10 +57,6 @@ def _sparse(path: Path) -> None:
         path, np.zeros((0, 20, 24), np.uint16), count=1, nodata=0, **tiles,
         then=lambda file: file.write(top, 1, window=Window(0, 0, 16, 16)),
     )  # fmt: skip
-
-
-def _palette(file: Any) -> None:
-    file.write_colormap(1, {i: (i, 255 - i, 90, 255) for i in range(256)})
 
 
 def _tagged(value: str, pixels: NDArray[Any]) -> Any:
@@ -88,12 +85,12 @@ VALUES = (
     geotiff("GeoTIFF: nodata 0.1, float32", holes(GREY / np.float32(7), 0.1), nodata=0.1),
     geotiff("GeoTIFF: nodata that no pixel has", nodata=0),
     _layout("GeoTIFF: tiles that were never written", _sparse),
-    geotiff("GeoTIFF: RGB with nodata in one band", _one_band(), nodata=0),
-    geotiff("GeoTIFF: RGB with nodata in one band, for colours", _one_band(), nodata=0, model=COLOURS),
+    geotiff("GeoTIFF: RGB with nodata in one band", _one_band(), nodata=40),
+    geotiff("GeoTIFF: RGB with nodata in one band, for colours", _one_band(), nodata=40, model=COLOURS),
     geotiff("GeoTIFF: RGB with nodata in all bands", np.where(HOLE, np.uint8(0), BANDS), nodata=0),
     geotiff("GeoTIFF: RGB with nodata in all bands, for colours", np.where(HOLE, np.uint8(0), BANDS), nodata=0,
             model=COLOURS),
-    geotiff("GeoTIFF: palette with nodata", holes(GREY, 255), photometric="palette", nodata=255, then=_palette),
+    geotiff("GeoTIFF: palette with nodata", holes(GREY, 255), photometric="palette", nodata=255, then=palette),
     _layout("TIFF: GDAL's nodata without georeference", _tagged("0", holes(COUNTS, 0)), "tifffile"),
     _layout("TIFF: nodata outside the type", _tagged("-9999", COUNTS), "tifffile",
             refused="nodata that no pixel can have may be an error"),
