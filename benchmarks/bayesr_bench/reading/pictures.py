@@ -31,7 +31,8 @@ _ORIENTATION = 0x0112
 
 def by_pillow(path: Path) -> Expected:
     """Return what Pillow says of a picture, in the orientation that it is shown in, without its alpha channel."""
-    with Image.open(path) as file:
+    # Pillow 13 maps TIFFs by name into memory and forgets their orientation on the way.
+    with path.open("rb") as opened, Image.open(opened) as file:
         picture = ImageOps.exif_transpose(file)
         if picture.mode == "P" or "transparency" in picture.info:
             picture = picture.convert("RGBA" if picture.mode in ("P", "RGB") else "LA")
@@ -51,7 +52,8 @@ def picture(name: str, suffix: str, *frames: Image.Image, needs: tuple[str, ...]
 
     def write(path: Path) -> None:
         first, *others = (frame.copy() for frame in frames)  # Pillow keeps settings of an encoder in the picture
-        first.save(path, **saved, **({"save_all": True, "append_images": others} if others else {}))
+        several: dict[str, Any] = {"save_all": True, "append_images": others} if others else {}
+        first.save(path, **saved, **several)
 
     return Layout(name, suffix, write, "Pillow", by_pillow, "Pillow", needs=needs)
 
