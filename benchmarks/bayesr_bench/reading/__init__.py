@@ -1,6 +1,19 @@
-"""Files of many layouts, what independent readers say of them, and whether bayesr agrees."""
+"""Files of many layouts, what independent readers say of them, and whether bayesr agrees.
 
-from bayesr_bench.reading import georeference, geotiff, microscopy, missing, pictures, scientific
+`bayesr_bench.reading.layout` says what a layout is, `bayesr_bench.reading.comparison` compares, and each other module
+has layouts of one kind.
+"""
+
+from bayesr_bench.reading import (
+    georeference,
+    geotiff,
+    gridded,
+    microscopy,
+    missing,
+    pictures,
+    scientific,
+    stores,
+)
 from bayesr_bench.reading.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -10,5 +23,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *pictures.LAYOUTS,
     *scientific.LAYOUTS,
     *microscopy.LAYOUTS,
+    *gridded.LAYOUTS,
+    *stores.LAYOUTS,
 )
 """All layouts; their names are unique."""

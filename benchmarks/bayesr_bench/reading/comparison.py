@@ -28,7 +28,7 @@ LENGTHS = {"nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "centimete
 # A refusal must say what to do.
 _WAY_OUT = re.compile(
     r"\b(give|open|convert|select|choose|pass|install|read|write|flatten|warp|name|take|say|use|export|save|rename|"
-    r"split|crop|set|remove|separate|check)\b",
+    r"split|crop|set|remove|separate|check|resample|drop|reproject|mask|fill)\b",
     re.IGNORECASE,
 )
 
@@ -39,7 +39,7 @@ def outcome(layout: Layout, path: Path) -> str:
     A file that is refused though it must be read, or read though it must be refused, differs. So does an error that is
     no `BayesrError`, and a refusal that does not say what to do.
     """
-    expected = layout.read(path) if layout.read else None
+    expected = layout.said(path)
     try:
         differences = _differences(layout, path, expected)
     except BayesrError as error:
@@ -115,33 +115,35 @@ def of_members(product: xr.Dataset, expected: Expected, model: bayesr.Model) -> 
             )
     if not found:
         error = np.nanmax(_misfit(members, expected.shown, model), initial=0.0)
-        if error > CONSISTENCY * extent(expected.shown):
-            found.append(f"the forward operator of members by {error:.4g}, of a range of {extent(expected.shown):.6g}")
+        if error > CONSISTENCY:
+            found.append(f"the forward operator of members by {error:.2%} of the range")
     wanted = type_for(expected.shown)
     if product["mean"].dtype != wanted:
         found.append(f"{product['mean'].dtype} instead of {wanted}")
     return found
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of members that are infinite
 def _misfit(members: NDArray[Any], shown: Values, model: bayesr.Model) -> Values:
-    """Return the differences between the image and its members after the forward operator; NaN near missing pixels."""
-    low, high = np.nanmin(shown), np.nanmax(shown)
-    middle = (low + high) / 2  # removed and added again, since operators compute in float32
-    deviations = members.astype(np.float64) - middle
-    # Pixels whose value depends on what replaces the missing ones are not compared.
+    """Return the differences between the image and its members after the forward operator, in parts of its range.
+
+    Pixels whose value depends on what replaces the missing ones are NaN.
+    """
+    low, size = np.nanmin(shown), extent(shown)
+    scaled = (members.astype(np.float64) - low) / size  # operators compute in the type of their input
     dark, bright = (
-        model.observation.observe(torch.from_numpy(np.nan_to_num(deviations, nan=fill))).numpy().astype(np.float64)
-        for fill in (low - middle - 1, high - middle + 1)
+        model.observation.observe(torch.from_numpy(np.nan_to_num(scaled, nan=fill))).numpy() for fill in (-1.0, 2.0)
     )
-    misfit = np.abs(dark + middle - shown)
-    misfit[np.abs(bright - dark) > 1e-6 * (high - low + 2)] = np.nan
-    return np.asarray(misfit)
+    misfit = np.abs(dark - (shown - low) / size)
+    misfit[~(np.abs(bright - dark) < 1e-6)] = np.nan
+    return np.asarray(misfit, np.float64)
 
 
 def type_for(values: Values) -> np.dtype[Any]:
     """Return float32, or float64 where float32 does not hold a thousandth of the range of some values."""
     known = values[~np.isnan(values)]
-    step = np.spacing(np.float32(np.abs(known).max()))
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32
+        step = float(np.spacing(np.float32(np.abs(known).max())))
     return np.dtype(np.float32 if step <= extent(known) / 1000 else np.float64)
 
 
@@ -263,7 +265,17 @@ def of_units(product: xr.Dataset, expected: Expected) -> list[str]:
         wrong = mean is not None or variance is not None or found != expected.units
         return [f"units {mean}, {variance} and {found} instead of {expected.units} by band"] if wrong else []
     unit = kinds[0] if kinds else None
-    squared = unit if unit in (None, "1") else f"{unit}2"
-    if mean == unit and variance == squared:
+    right = squares(unit)
+    if mean == unit and variance in right:
         return []
-    return [f"units {mean} and {variance} instead of {unit} and {squared}"]
+    return [f"units {mean} and {variance} instead of {unit} and {' or '.join(map(str, right))}"]
+
+
+def squares(unit: str | None) -> tuple[str | None, ...]:
+    """Return the spellings of a squared unit in UDUNITS' grammar."""
+    if unit in (None, "1"):
+        return (unit,)
+    if re.fullmatch(r"[^\W\d]+", str(unit)):
+        return (f"{unit}2",)
+    parts = re.findall(r"([^\W\d]+)(-?\d*)", str(unit))
+    return f"({unit})2", " ".join(f"{name}{2 * int(power or 1)}" for name, power in parts)

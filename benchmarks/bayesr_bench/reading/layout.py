@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -128,8 +129,16 @@ class Layout:
         place = folder / re.sub(r"\W+", "-", self.name).strip("-")
         place.mkdir(parents=True)
         path = place / f"image{self.suffix}"
-        self.write(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is unusual on purpose
+            self.write(path)
         return path
+
+    def said(self, path: Path) -> Expected | None:
+        """Return what the independent reader says of the file; None if it must be refused."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is unusual on purpose
+            return self.read(path) if self.read else None
 
 
 # -- pixels to write -----------------------------------------------------------------------------

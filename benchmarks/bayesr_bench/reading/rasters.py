@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,16 +49,14 @@ def raster(
     cube = pixels[None] if pixels.ndim == 2 else pixels
     place = None if transform is None else rasterio.Affine(*transform)
     given = {"width": cube.shape[2], "height": cube.shape[1], "count": len(cube), "dtype": cube.dtype}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files without georeference
-        with (
-            rasterio.Env(**(env or {})),
-            rasterio.open(path, "w", driver=driver, crs=crs, transform=place, **given | profile) as file,
-        ):
-            if len(cube):
-                file.write(cube)
-            if then is not None:
-                then(file)
+    with (
+        rasterio.Env(**(env or {})),
+        rasterio.open(path, "w", driver=driver, crs=crs, transform=place, **given | profile) as file,
+    ):
+        if len(cube):
+            file.write(cube)
+        if then is not None:
+            then(file)
 
 
 def by_rasterio(path: Path) -> Expected:
@@ -67,18 +64,16 @@ def by_rasterio(path: Path) -> Expected:
     import rasterio  # optional
     from rasterio.enums import ColorInterp
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files without georeference
-        with rasterio.open(path) as file:
-            kept = [i for i, kind in enumerate(file.colorinterp) if kind != ColorInterp.alpha]
-            indexes = [i + 1 for i in kept]
-            raw, masks = file.read(indexes), file.read_masks(indexes)
-            values = _decoded(file, raw, kept)
-            shown = values.copy()
-            values[np.broadcast_to(masks == 0, values.shape)] = np.nan
-            shown[:, (masks == 0).all(0)] = np.nan
-            units = tuple(file.units[i] or "" for i in kept)
-            return Expected(values, units=units if any(units) else (), **_place(file, values), shown=shown)
+    with rasterio.open(path) as file:
+        kept = [i for i, kind in enumerate(file.colorinterp) if kind != ColorInterp.alpha]
+        indexes = [i + 1 for i in kept]
+        raw, masks = file.read(indexes), file.read_masks(indexes)
+        values = _decoded(file, raw, kept)
+        shown = values.copy()
+        values[np.broadcast_to(masks == 0, values.shape)] = np.nan
+        shown[:, (masks == 0).all(0)] = np.nan
+        units = tuple(file.units[i] or "" for i in kept)
+        return Expected(values, units=units if any(units) else (), **_place(file, values), shown=shown)
 
 
 def _decoded(file: Any, raw: NDArray[Any], kept: list[int]) -> Values:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,28 @@ def counted(rows: Sequence[dict[str, Any]]) -> str:
     counts = Counter(row["outcome"].partition(":")[0] for row in rows)
     kinds = (("equal", "equal"), ("refused", "refused as they must or may be"), ("DIFFERS", "differ"))
     said = [f"{counts[kind]} {words}" for kind, words in kinds]
-    return f"{len(rows) - counts['skipped']} files: {', '.join(said)}; {counts['skipped']} layouts skipped"
+    return f"{len(rows) - counts['skipped']} files: {', '.join(said)}; layouts skipped: {counts['skipped']}"
+
+
+def versions() -> str:
+    """Return the versions of the libraries that write and read the files."""
+    found = []
+    for package in (
+        "rasterio",
+        "rioxarray",
+        "pyproj",
+        "tifffile",
+        "imagecodecs",
+        "pillow",
+        "xarray",
+        "netCDF4",
+        "zarr",
+    ):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    return ", ".join(found)
 
 
 def chosen(words: Sequence[str]) -> list[Layout]:
@@ -72,7 +94,17 @@ def command(
     wanted = chosen(layouts)
     with tempfile.TemporaryDirectory() as scratch:
         rows = [row_of(layout, files or Path(scratch)) for layout in wanted]
-    yield Result(rows, {"counts": counted(rows)})
+    yield Result(rows, {"written and read with": versions(), "counts": counted(rows)})
+    fail_if_any_differs(rows)
+
+
+def fail_if_any_differs(rows: Sequence[dict[str, Any]]) -> None:
+    """End with exit status 1, and the differences, if a file differs.
+
+    Raises
+    ------
+    click.ClickException
+    """
     differing = [f"{row['layout']}: {row['outcome']}" for row in rows if row["outcome"].startswith("DIFFERS")]
     if differing:
         raise click.ClickException("\n".join([f"{len(differing)} of {len(rows)} files differ:", *differing]))
