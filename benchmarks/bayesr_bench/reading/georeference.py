@@ -1,0 +1,123 @@
+"""Rasters that lie somewhere: rotated, at ground control points, with files beside them, in other formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from bayesr_bench.reading.layout import BANDS, COLOUR, COUNTS, GREY, Layout
+from bayesr_bench.reading.rasters import NEEDS, UTM, by_rasterio, geotiff, raster
+
+ROTATED = (8.66, 5.0, 500000.0, 5.0, -8.66, 5400000.0)
+SHEARED = (10.0, 2.5, 500000.0, 0.0, -10.0, 5400000.0)
+DEGREES = (1 / 1200, 0.0, 6.5, 0.0, -1 / 1200, 47.25)
+WORLD = (10.0, 0.0, 0.0, -10.0, 500005.0, 5399995.0)
+"""The lines of a world file for `NORTH_UP`: the last two are the centre of the first pixel."""
+
+
+def _gcps(path: Path) -> None:
+    from rasterio.control import GroundControlPoint  # optional
+
+    corners = [(0, 0), (0, 24), (20, 0), (20, 24), (10, 12)]
+    points = [
+        GroundControlPoint(row, col, 500000 + 10 * col + row, 5400000 - 10 * row + 0.3 * col**1.5)
+        for row, col in corners
+    ]
+    raster(path, GREY, transform=None, crs=UTM, gcps=points)
+
+
+def _rpcs(path: Path) -> None:
+    from rasterio.rpc import RPC  # optional
+
+    line = [0.0, 0.0, -1.0, *[0.0] * 17]
+    sample = [0.0, 1.0, *[0.0] * 18]
+    one = [1.0, *[0.0] * 19]
+    rpcs = RPC(100.0, 50.0, 47.0, 0.01, one, line, 10.0, 10.0, 7.0, 0.01, one, sample, 12.0, 12.0)
+    raster(path, GREY, transform=None, crs=None, rpcs=rpcs)
+
+
+def _world(suffix: str, lines: tuple[float, ...] = WORLD) -> Any:
+    def beside(path: Path) -> None:
+        path.with_suffix(suffix).write_text("".join(f"{line}\n" for line in lines))
+
+    return beside
+
+
+def _tiff_with_world_file(path: Path) -> None:
+    tifffile.imwrite(path, COUNTS)
+    _world(".tfw")(path)
+
+
+def _jpeg_with_world_file(path: Path) -> None:
+    Image.fromarray(GREY).save(path, quality=100)  # grey: decoders enlarge colours in several ways
+    _world(".jgw")(path)
+
+
+def _png_with_world_file(path: Path) -> None:
+    Image.fromarray(COLOUR).save(path)
+    _world(".pgw")(path)
+
+
+def _png_with_generic_world_file(path: Path) -> None:
+    Image.fromarray(GREY).save(path)
+    _world(".wld", (10.0, 0.0, 0.0, -20.0, 5.0, 390.0))(path)
+
+
+def _tiff_with_auxiliary_file(path: Path) -> None:
+    raster(path, COUNTS, profile="BASELINE")
+    if not path.with_name(f"{path.name}.aux.xml").exists():
+        raise FileNotFoundError(f"GDAL wrote no auxiliary file beside {path}.")
+
+
+def _vrt(path: Path) -> None:
+    from rasterio.shutil import copy  # optional
+
+    raster(path.with_suffix(".tif"), GREY)
+    copy(path.with_suffix(".tif"), path, driver="VRT")
+
+
+def _rasters(*cases: tuple[str, str, Any, str]) -> tuple[Layout, ...]:
+    return tuple(
+        Layout(name, suffix, write, by, by_rasterio, "rasterio", needs=NEEDS) for name, suffix, write, by in cases
+    )
+
+
+_OTHER = "only some raster formats are read"
+
+LAYOUTS = (
+    geotiff("GeoTIFF: degrees", crs="EPSG:4326", transform=DEGREES),
+    geotiff("GeoTIFF: south up", transform=(10.0, 0.0, 500000.0, 0.0, 10.0, 5400000.0)),
+    geotiff("GeoTIFF: east to west", transform=(-10.0, 0.0, 500000.0, 0.0, -10.0, 5400000.0)),
+    geotiff("GeoTIFF: pixels twice as high as wide", transform=(10.0, 0.0, 500000.0, 0.0, -20.0, 5400000.0)),
+    geotiff("GeoTIFF: pixel is point", then=lambda file: file.update_tags(AREA_OR_POINT="Point")),
+    geotiff("GeoTIFF: a transform without a CRS", crs=None),
+    geotiff("GeoTIFF: a CRS of two parts", crs="EPSG:32632+5773"),
+    geotiff("GeoTIFF: rotated by 30 degrees", transform=ROTATED),
+    geotiff("GeoTIFF: sheared, with nodata", np.where(GREY > 100, 0, GREY), transform=SHEARED, nodata=0),
+    geotiff("GeoTIFF: rotated by 90 degrees", BANDS, transform=(0.0, 10.0, 500000.0, 10.0, 0.0, 5400000.0)),
+    *_rasters(("GeoTIFF: ground control points", ".tif", _gcps, "rasterio")),
+    Layout("GeoTIFF: rational polynomials only", ".tif", _rpcs, "rasterio", needs=NEEDS,
+           refused="its place is given by rational polynomials, which need heights"),
+    geotiff("GeoTIFF: a single row", COUNTS[:1]),
+    geotiff("GeoTIFF: a single column", COUNTS[:, :1]),
+    geotiff("GeoTIFF: a single pixel", COUNTS[:1, :1]),
+    geotiff("JPEG 2000 with a georeference, uint16", COUNTS, suffix=".jp2", driver="JP2OpenJPEG", quality=100,
+            reversible=True),
+    geotiff("JPEG 2000 with a georeference, RGB", BANDS, suffix=".jp2", driver="JP2OpenJPEG", quality=100,
+            reversible=True, ycbcr420=False),
+    geotiff("PNG with world file and .aux.xml", BANDS, suffix=".png", driver="PNG", worldfile=True),
+    *_rasters(
+        ("PNG with world file (.pgw)", ".png", _png_with_world_file, "Pillow"),
+        ("PNG with world file (.wld)", ".png", _png_with_generic_world_file, "Pillow"),
+        ("JPEG with world file (.jgw)", ".jpg", _jpeg_with_world_file, "Pillow"),
+        ("TIFF with world file (.tfw)", ".tif", _tiff_with_world_file, "tifffile"),
+        ("TIFF with .aux.xml", ".tif", _tiff_with_auxiliary_file, "rasterio"),
+    ),
+    geotiff("Erdas Imagine", suffix=".img", driver="HFA", refused=_OTHER),
+    geotiff("ESRI grid of text", suffix=".asc", driver="AAIGrid", refused=_OTHER),
+    Layout("GDAL's virtual raster", ".vrt", _vrt, "rasterio", by_rasterio, "rasterio", refused=_OTHER, needs=NEEDS),
+)  # fmt: skip
