@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from bayesr.errors import ImageNotFound, NotAnImage
@@ -106,21 +105,21 @@ def _from_zarr(place: str) -> xr.DataArray:
 
 
 def _zarr_dataset(node: zarr.Group, place: str) -> xr.Dataset:
-    import zarr  # start-up time
-
-    options: dict[str, Any] = {}
+    """Open a group with xarray, which takes any ``fill_value`` of Zarr v2 for that of missing pixels; see `_marker`."""
+    unmasked = {}
     if node.metadata.zarr_format == 2:
-        options["use_zarr_fill_value_as_mask"] = False
+        unmasked = {
+            name: False
+            for name, array in node.arrays()
+            if not (_marker(array) or {"_FillValue", "missing_value", "_Unsigned"} & {*array.attrs})
+        }
     ds: xr.Dataset = xr.open_dataset(
-        place, engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all", **options
-    )
-    for name, variable in ds.data_vars.items():
-        stored = node.get(str(name))
-        marker = _marker(stored) if isinstance(stored, zarr.Array) else {}
-        if marker and not {"_FillValue", "missing_value"} & {*variable.attrs, *variable.encoding}:
-            scale = variable.encoding.get("scale_factor", 1), variable.encoding.get("add_offset", 0)
-            marker["_FillValue"] = float(np.asarray(marker["_FillValue"]).astype(variable.dtype) * scale[0] + scale[1])
-            ds[name].attrs.update(marker)
+        place, engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all",
+        mask_and_scale={str(name): name not in unmasked for name, _ in node.arrays()},
+    )  # fmt: skip
+    for name in unmasked:
+        if name in ds.variables:
+            ds[name].attrs.pop("_FillValue", None)
     return ds
 
 

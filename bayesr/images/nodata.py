@@ -25,8 +25,8 @@ Markers = tuple[tuple[float, ...], ...]
 """Values of missing pixels: one tuple for every band, or a single one for all."""
 
 
-def declared(array: xr.DataArray) -> Markers:
-    """Return the values of missing pixels that an image ``(band, y, x)`` declares; empty where it declares none.
+def declared(array: xr.DataArray, bands: int) -> Markers:
+    """Return the values of missing pixels that an image of so many `bands` declares; empty where it declares none.
 
     An attribute may have one value, or one for every band. Several attributes all count, as in CF. Where a value stands
     in the encoding, xarray or rioxarray has replaced it by NaN.
@@ -36,7 +36,6 @@ def declared(array: xr.DataArray) -> Markers:
     InvalidPixels
         When an attribute has no number.
     """
-    bands = array.sizes["band"]
     found: list[list[float]] = [[] for _ in range(bands)]
     for name in NAMES:
         for markers, number in zip(found, _numbers(name, array.attrs.get(name), bands), strict=True):

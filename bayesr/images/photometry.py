@@ -73,11 +73,12 @@ def coloured(array: xr.DataArray, table: NDArray[Any]) -> xr.DataArray:
     ----------
     array : DataArray
     table : ndarray
-        Colours, ``index x channel``, of 8 bits, or of 16 bits as in TIFF; these become 8 bits where nothing is lost.
+        Colours, ``index x channel``, of 8 bits, or of 16 bits as in TIFF. These become 8 bits where nothing is lost:
+        where the low byte repeats the high one, or is always 0, as older programs write it.
     """
     table = np.asarray(table)
-    if table.max(initial=0) > 255 and (table % 257 == 0).all():
-        table = table // 257
+    if table.max(initial=0) > 255 and ((table % 257 == 0).all() or (table % 256 == 0).all()):
+        table = table >> 8
     table = table.astype(np.uint8 if table.max(initial=0) <= 255 else np.uint16)
     if (table == table[:, :1]).all():
         return lazy.elementwise(array, partial(np.take, table[:, 0]), table.dtype)

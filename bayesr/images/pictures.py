@@ -138,7 +138,7 @@ def _deep(path: Path, picture: Any) -> xr.DataArray | None:
     if picture.mode not in _COLOURS:
         return None
     if picture.format == "PNG" and isinstance(args, str) and args.endswith("16B"):
-        return _png(path, picture.mode)
+        return _png(path, args.partition(";")[0])
     if picture.format not in _EIGHT_BITS or _bits(picture) > 8:
         raise NotAnImage(
             f"{path} is of the format {picture.format}, of whose values only 8 bits would be read: save it as TIFF or "
@@ -148,7 +148,7 @@ def _deep(path: Path, picture: Any) -> xr.DataArray | None:
 
 
 def _png(path: Path, mode: str) -> xr.DataArray:
-    """Decode a PNG of 16 bits: Pillow unpacks the high or the low bytes, whichever is asked for."""
+    """Decode a PNG of 16 bits and mode RGB, RGBA or LA: Pillow unpacks the high or the low bytes, as it is asked."""
     import PIL.Image  # start-up time
 
     def unpacked(target: str, layout: str) -> NDArray[Any]:

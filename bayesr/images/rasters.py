@@ -135,7 +135,10 @@ def from_raster(path: Path) -> xr.DataArray:
     array = lazy.through(array, _Raster(array.variable))
     array = array.drop_vars([name for name, coord in array.coords.items() if set(coord.dims) == {"y", "x"}])
     array.attrs = {key: value for key, value in array.attrs.items() if key not in ("_FillValue", "long_name")}
-    array.attrs |= {name: facts[name] for name in ("scale_factor", "add_offset", "units", "nodatavals")}
+    for name in ("scale_factor", "add_offset", "units", "nodatavals"):
+        array.attrs[name] = [value for band, value in enumerate(facts[name]) if band != facts["alpha"]]
+    if facts["bare"]:  # rioxarray numbers the pixels then
+        array = array.drop_vars(["y", "x", "spatial_ref"], errors="ignore")
     if facts["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
         warn(f"{path} has a world file that GDAL does not read, so the product is not georeferenced.", NotUsed)
     return _shown(path, array, facts)

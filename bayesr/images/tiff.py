@@ -30,6 +30,7 @@ _GDAL_METADATA, _ORIENTATION = 42112, 274
 _AXES = {"Y": "y", "X": "x", "S": "band", "C": "band", "Z": "z", "T": "time", "I": "page"}
 """Names of axes by the letters of tifffile. "Q" is an axis that the file does not name."""
 
+_SLIDES = ("svs", "ndpi", "scn", "bif", "avs", "qpi", "philips", "indica")
 _SLIDE_EXTRAS = ("thumbnail", "label", "macro", "map", "overview")
 """Series of whole-slide scanners beside the slide itself."""
 
@@ -103,7 +104,11 @@ def _full_resolution(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSe
     found = [
         (number, series)
         for number, series in enumerate(file.series)
-        if not (series.keyframe.is_reduced or series.keyframe.is_mask or series.name.lower() in _SLIDE_EXTRAS)
+        if not (
+            series.keyframe.is_reduced
+            or series.keyframe.is_mask
+            or (series.kind in _SLIDES and series.name.lower() in _SLIDE_EXTRAS)
+        )
     ]
     if len(found) == 1:
         return found[0][1]

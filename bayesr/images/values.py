@@ -42,8 +42,9 @@ def decoded(array: xr.DataArray) -> xr.DataArray:
     NotAnImage
         When a mask belongs to 64-bit integers, which no type can hold together with a marker.
     """
-    array = _with_units(array)
-    markers = declared(array)
+    bands = array.sizes["band"] - ("alpha_band" in array.encoding)
+    array = _with_units(array, bands)
+    markers = declared(array, bands)
     encoding = dict(array.encoding)
     alpha, mask = encoding.pop("alpha_band", None), encoding.pop("mask", None)
     result = array.copy(deep=False)
@@ -95,7 +96,7 @@ def quantisation_step(array: xr.DataArray) -> float:
     return float(steps[0]) if steps.size == 1 else 0.0
 
 
-def _with_units(array: xr.DataArray) -> xr.DataArray:
+def _with_units(array: xr.DataArray, bands: int) -> xr.DataArray:
     given = array.attrs.get("units")
     units = [given] if given is None or isinstance(given, str | bytes) else np.ravel(np.asarray(given, object)).tolist()
     units = [u.decode(errors="replace") if isinstance(u, bytes) else None if u is None else str(u) for u in units]
@@ -105,7 +106,7 @@ def _with_units(array: xr.DataArray) -> xr.DataArray:
         attrs["units"] = units[0].strip()
     result = array.copy(deep=False)
     result.attrs = attrs
-    if not same and len(units) == array.sizes["band"]:
+    if not same and len(units) == bands == array.sizes["band"]:
         result = result.assign_coords(band_units=("band", np.array([u or "" for u in units])))
     return result
 
@@ -161,10 +162,9 @@ def _mask_window(
     values = pixels[list(bands)].astype(wide)
     absent = np.zeros(values.shape, bool)
     if markers:
-        of_bands = [markers[band if len(markers) > 1 else 0] for band in bands]
-        for place, of_band in enumerate(of_bands):
-            for one in of_band:
-                absent[place] |= equals(pixels[bands[place]], one)
+        for place, band in enumerate(bands):
+            for one in markers[place if len(markers) > 1 else 0]:
+                absent[place] |= equals(pixels[band], one)
     if alpha is not None:
         absent |= _transparent(pixels[alpha])
     if mask is not None:

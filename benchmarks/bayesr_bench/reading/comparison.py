@@ -69,13 +69,13 @@ def _differences(layout: Layout, path: Path, expected: Expected | None) -> list[
     model = bayesr.load(layout.model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # small images are unlike what models were calibrated on
-        values: Values = images.read(path).values()  # type: ignore[attr-defined]
+        values: Values = images.read(path, per_band=True).values()
         product = bayesr.sample(path, n=2, model=layout.model, progress=False)
     if expected is None:
         return []
     found = of_values(values, expected)
     if not any(each.startswith("shape") for each in found):
-        found += of_members(product, expected, model)
+        found += of_members(product, expected.values if model.bands == 1 else expected.shown, model)
     return [*found, *of_place(product, expected, model.scale), *of_units(product, expected)]
 
 
@@ -101,10 +101,10 @@ def extent(values: NDArray[np.floating[Any]]) -> float:
     return float(np.ptp(known)) or float(np.abs(known).max()) or 1.0
 
 
-def of_members(product: xr.Dataset, expected: Expected, model: bayesr.Model) -> list[str]:
-    """Compare where members are missing, what they show, and the type of their numbers."""
+def of_members(product: xr.Dataset, shown: Values, model: bayesr.Model) -> list[str]:
+    """Compare where members are missing, what they show, and the type of their numbers with the values `shown`."""
     members, found = product["samples"].to_numpy(), []
-    absent = np.isnan(expected.shown).repeat(model.scale, 1).repeat(model.scale, 2)
+    absent = np.isnan(shown).repeat(model.scale, 1).repeat(model.scale, 2)
     if members.shape[1:] != absent.shape:
         return [f"shape of members {members.shape[1:]} instead of {absent.shape}"]
     for name in ("mean", "samples"):
@@ -114,10 +114,10 @@ def of_members(product: xr.Dataset, expected: Expected, model: bayesr.Model) -> 
                 f"{missing.sum()} values of {name} are missing instead of {absent.sum() * missing[..., 0, 0, 0].size}"
             )
     if not found:
-        error = np.nanmax(_misfit(members, expected.shown, model), initial=0.0)
+        error = np.nanmax(_misfit(members, shown, model), initial=0.0)
         if error > CONSISTENCY:
             found.append(f"the forward operator of members by {error:.2%} of the range")
-    wanted = type_for(expected.shown)
+    wanted = type_for(shown)
     if product["mean"].dtype != wanted:
         found.append(f"{product['mean'].dtype} instead of {wanted}")
     return found
@@ -140,11 +140,12 @@ def _misfit(members: NDArray[Any], shown: Values, model: bayesr.Model) -> Values
 
 
 def type_for(values: Values) -> np.dtype[Any]:
-    """Return float32, or float64 where float32 does not hold a thousandth of the range of some values."""
+    """Return float32, or float64 where float32 does not hold a thousandth of the values' range, or its square."""
     known = values[~np.isnan(values)]
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32
         step = float(np.spacing(np.float32(np.abs(known).max())))
-    return np.dtype(np.float32 if step <= extent(known) / 1000 else np.float64)
+    holds = step <= extent(known) / 1000 and 1e-15 <= extent(known) <= 1e15
+    return np.dtype(np.float32 if holds else np.float64)
 
 
 # -- place ---------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def _gcps(product: xr.Dataset, expected: Expected, scale: int) -> list[str]:
 
 
 def _crs(product: xr.Dataset, expected: Expected) -> list[str]:
-    stated = product["spatial_ref"].attrs.get("crs_wkt") if "spatial_ref" in product.coords else None
+    stated = _stated_crs(product)
     if not stated and not expected.crs:
         return []
     if not stated or not expected.crs:
@@ -237,6 +238,16 @@ def _crs(product: xr.Dataset, expected: Expected) -> list[str]:
     if product["mean"].attrs.get("grid_mapping", product["mean"].encoding.get("grid_mapping")) != "spatial_ref":
         return ["a CRS that mean does not name in grid_mapping"]
     return [] if same_crs(stated, expected.crs) else [f"CRS {_short(stated)} instead of {_short(expected.crs)}"]
+
+
+def _stated_crs(product: xr.Dataset) -> str | None:
+    """Return the CRS of a product as text, also where its grid mapping has CF's parameters alone."""
+    if "spatial_ref" not in product.coords:
+        return None
+    import rioxarray  # noqa: F401  # optional, and registers the accessor
+
+    crs = product.rio.crs
+    return None if crs is None else str(crs.to_wkt())
 
 
 def _short(wkt: str | None) -> str:

@@ -32,7 +32,7 @@ class Expected:
     values : ndarray of float64
         `band x y x x`, with scale and offset; NaN where the file says that data is missing.
     shown : ndarray of float64
-        The same for the model of the layout: models of several bands see a pixel as missing only where all bands are.
+        The same for models of several bands, for which a pixel is missing only where all bands are.
     bounds : tuple of float or None
         The outer edges of the first column, last row, last column and first row: left, bottom, right, top. None for
         rotated images and those that lie at ground control points.
