@@ -121,7 +121,8 @@ ALPHA = (
             **RGBA),
     geotiff("GeoTIFF: RGB and opaque alpha", np.stack([*BANDS, np.full_like(GREY, 255)]), **RGBA),
     geotiff("GeoTIFF: grey and alpha", np.stack([GREY, OPAQUE]), **GREY_ALPHA),
-    geotiff("GeoTIFF: bands, the last of them alpha", np.stack([*BANDS, GREY, OPAQUE]), **GREY_ALPHA),
+    geotiff("GeoTIFF: five bands, the second declared alpha", np.stack([*BANDS, GREY, OPAQUE]), **GREY_ALPHA).to_refuse(
+        "a band of data is declared to be an alpha channel", "transparent"),
     geotiff("GeoTIFF: RGB and half-transparent alpha", np.stack([*BANDS, HALF]), **RGBA).to_refuse(WEAK),
     geotiff("PNG: nodata as tRNS, by GDAL", holes(GREY, 0), suffix=".png", driver="PNG", nodata=0, crs=None,
             transform=None),
