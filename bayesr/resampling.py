@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidArgument
+from bayesr.isolation import isolated
 
 Values = NDArray[np.float64]
 
@@ -150,10 +151,9 @@ def resize(y: Tensor, kind: str, scale: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@isolated  # matrices cached in sampling must serve training
 def _banded(kind: str, size: int, scale: int, device: torch.device, dtype: torch.dtype) -> Banded:
-    matrix = upsampling_matrix(kind, size, scale)
-    with torch.inference_mode(False):  # matrices cached in sampling must serve training
-        return Banded(matrix, _STEP * scale, device, dtype)
+    return Banded(upsampling_matrix(kind, size, scale), _STEP * scale, device, dtype)
 
 
 def extend(y: Tensor, multiple: int) -> Tensor:

@@ -91,7 +91,7 @@ def opened(img: Any) -> xr.DataArray:
     if reader is None:
         raise NotAnImage(
             f"An image cannot be made of {type_name(img)}: give a path, a NumPy array, a torch tensor, a PIL image or "
-            "an xarray.DataArray."
+            f"an xarray.DataArray.{_conversion(img)}"
         )
     try:
         return reader.read(img)
@@ -101,3 +101,12 @@ def opened(img: Any) -> xr.DataArray:
         if isinstance(img, Path):
             raise lazy.unreadable(img, error) from error
         raise
+
+
+def _conversion(img: Any) -> str:
+    """Return how an array of another library becomes one of NumPy; it may hold more than values, so it is not read."""
+    if isinstance(img, list | tuple):
+        return " For a list of rows, np.asarray(img) is one; of several images, give one at a time."
+    if hasattr(type(img), "__array__") or hasattr(type(img), "__dlpack__"):
+        return " np.asarray(img) is one, or np.asarray(img.get()) for an array of CuPy."
+    return ""

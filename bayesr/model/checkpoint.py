@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.files import write_atomically
+from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import NoHead
 from bayesr.networks.registry import build
@@ -71,7 +72,8 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     """
     arrays, facts = read(path)
     try:
-        network = build(**read_architecture(facts["network"]))
+        with OwnRandomNumbers():  # initial weights, which are replaced
+            network = build(**read_architecture(facts["network"]))
     except (KeyError, TypeError) as error:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     weights = part("average", arrays)

@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel
+from bayesr.isolation import isolated
+from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.catalogue import locate
 from bayesr.model.file import read_weights, write
 from bayesr.model.header import read_header
@@ -127,6 +129,7 @@ class Model:
         )
 
 
+@isolated  # a model stays loaded for later calls
 def load(name_or_path: str | Path | Model) -> Model:
     """Load a model.
 
@@ -144,10 +147,10 @@ def load(name_or_path: str | Path | Model) -> Model:
     UnknownModel
         When there is no such model; the message lists the nearest names.
     InvalidModel
-        When the file is damaged, a pickle, or of another version.
+        When the file is damaged, a pickle, or of another version, and when a `Model` has weights that are not float32.
     """
     if isinstance(name_or_path, Model):
-        return name_or_path
+        return _computable(name_or_path)
     path = locate(name_or_path)
     return _load(path, path.stat().st_mtime_ns)
 
@@ -157,7 +160,8 @@ def _load(path: Path, modified: int) -> Model:
     header = read_header(path)
     try:
         weights = read_weights(path, header)
-        generator = build(**read_architecture(header["architecture"]))
+        with OwnRandomNumbers():  # initial weights, which are replaced
+            generator = build(**read_architecture(header["architecture"]))
         generator.load_state_dict(read_names(weights))  # converts fp16 to float32
         model = Model(
             name=path.stem,
@@ -171,6 +175,19 @@ def _load(path: Path, modified: int) -> Model:
         )
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise InvalidModel(f"The model file {path} cannot be used: {error}.") from error
+    return model
+
+
+def _computable(model: Model) -> Model:
+    weights = [*model.generator.parameters(), *model.generator.buffers()]
+    wrong = next((w for w in weights if w.is_meta or (w.is_floating_point() and w.dtype != torch.float32)), None)
+    if wrong is not None:
+        what = "without values, on the device 'meta'" if wrong.is_meta else f"of the type {wrong.dtype}"
+        raise InvalidModel(
+            f"The network of {model.name} has weights {what}, and networks compute in float32: build it with "
+            "bayesr.networks.registry.build, which makes float32 whatever torch's defaults are, or convert it with "
+            "generator.float()."
+        )
     return model
 
 

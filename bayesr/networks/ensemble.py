@@ -71,7 +71,7 @@ class Ensemble(Generator):
 
     def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
         """Return the number of the network."""
-        return [torch.tensor(noise.number)]
+        return [torch.tensor(noise.number, device="cpu")]
 
     def prepare(self, y: Tensor) -> BackboneFeatures:
         """Compute what each network's members share, in turn along the batch."""

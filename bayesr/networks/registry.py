@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from bayesr.errors import InvalidModel
+from bayesr.isolation import isolated
 from bayesr.networks.backbones.attention import AttentionBackbone
 from bayesr.networks.backbones.residual import ResidualBackbone
 from bayesr.networks.backbones.rrdb import RRDBBackbone
@@ -62,6 +63,7 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
 """Discriminators, made as ``Discriminator(bands, scale, **options)``; see `bayesr.networks.discriminators`."""
 
 
+@isolated
 def build(**architecture: Any) -> Generator:
     """Build the network of an architecture.
 

@@ -81,7 +81,7 @@ class ForwardOperator(ABC):
 
     def null_space_variance(self, height: int, width: int) -> Tensor:
         """Return the fraction of the variance of white noise that ``P`` keeps, `s*height x s*width`: here one."""
-        return torch.ones(self.scale * height, self.scale * width)
+        return torch.ones(self.scale * height, self.scale * width, dtype=torch.float32, device="cpu")
 
     def describe(self) -> dict[str, Any]:
         """Return the operator as plain values for a model file; `from_description` reads them back."""

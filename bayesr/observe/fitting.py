@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidArgument, InvalidObservation, InvalidPixels
+from bayesr.isolation import isolated
 from bayesr.observe.aperture import RADIUS
 from bayesr.observe.base import ForwardOperator
 from bayesr.observe.likelihood import FAMILIES, Family, Misfit, Posterior, sampled
@@ -27,6 +28,7 @@ _INSIDE = 16
 """Smallest side inside the border, in low-resolution pixels."""
 
 
+@isolated
 def fit(
     low: Any,
     high: Any,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
+from bayesr.isolation import isolated
 from bayesr.observe.base import ForwardOperator
 
 Doubles = NDArray[np.float64]
@@ -125,19 +126,19 @@ def _wrapped(kernel: Doubles, shape: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@isolated  # tensors cached while sampling must serve training later
 def _transfer(operator: Fourier, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Compute the kernel's transfer function for periodic images."""
-    with torch.inference_mode(False):  # tensors cached while sampling must serve training later
-        transfer: Tensor = torch.fft.rfft2(_wrapped(operator.kernel(), shape))
-        return transfer.to(device, torch.complex128 if dtype == torch.float64 else torch.complex64)
+    transfer: Tensor = torch.fft.rfft2(_wrapped(operator.kernel(), shape))
+    return transfer.to(device, torch.complex128 if dtype == torch.float64 else torch.complex64)
 
 
 @lru_cache(maxsize=64)
+@isolated
 def _normal(operator: Fourier, height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Compute the eigenvalues of ``(A A^T + l)^-1``, real because autocorrelations are symmetric."""
-    with torch.inference_mode(False):
-        eigenvalues: Tensor = torch.fft.rfft2(_wrapped(_autocorrelation(operator), (2 * height, 2 * width))).real
-        return (1 / (eigenvalues + operator.regularisation / operator.scale**2)).to(device, dtype)
+    eigenvalues: Tensor = torch.fft.rfft2(_wrapped(_autocorrelation(operator), (2 * height, 2 * width))).real
+    return (1 / (eigenvalues + operator.regularisation / operator.scale**2)).to(device, dtype)
 
 
 @lru_cache(maxsize=64)
@@ -153,6 +154,7 @@ def _autocorrelation(operator: Fourier) -> Doubles:
 
 
 @lru_cache(maxsize=64)
+@isolated
 def _reach(operator: Fourier) -> int:
     """Measure the reach on impulses, in images that grow until it fits."""
     s, side = operator.scale, 64

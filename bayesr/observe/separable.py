@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
+from bayesr.isolation import isolated
 from bayesr.observe.base import ForwardOperator
 from bayesr.observe.registry import register
 from bayesr.resampling import Banded
@@ -233,14 +234,14 @@ _STEP = 16
 
 
 @lru_cache(maxsize=64)
+@isolated  # matrices cached while sampling must serve training later
 def _axis(operator: Separable, size: int, device: torch.device, dtype: torch.dtype) -> _Axis:
     matrix, _ = operator.matrices(size)
-    with torch.inference_mode(False):  # matrices cached while sampling must serve training later
-        return _Axis(
-            Banded(matrix, _STEP, device, dtype),
-            Banded(matrix.T, _STEP * operator.scale, device, dtype),
-            Banded(np.linalg.inv(matrix @ matrix.T), _STEP, device, dtype),
-        )
+    return _Axis(
+        Banded(matrix, _STEP, device, dtype),
+        Banded(matrix.T, _STEP * operator.scale, device, dtype),
+        Banded(np.linalg.inv(matrix @ matrix.T), _STEP, device, dtype),
+    )
 
 
 @lru_cache(maxsize=64)

@@ -24,19 +24,32 @@ def resolve(device: str) -> str:
     EngineUnavailable
         When OpenVINO is not installed.
     InvalidArgument
-        When there is no such device.
+        When there is no such device here, or none on which values are computed, such as ``"meta"``.
     """
+    if not isinstance(device, str | torch.device):
+        raise InvalidArgument(f"The device must be a name such as 'auto' or 'cpu', not {device!r}.")
     if device == NAME:
         openvino()
         return NAME
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return str(torch.empty(0, device=device).device)
-    except (RuntimeError, AssertionError) as error:
+        two = torch.ones(1, dtype=torch.float32, device=device).add(1)
+        if two.is_meta:
+            raise RuntimeError("nothing is computed there")
+        two.item()
+        return str(two.device)
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch raises each of them for kinds it lacks
+        usable = ["auto", "cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise InvalidArgument(
-            f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
+            f"The device {str(device)!r} cannot be used ({_reason(error)}). Use {', '.join(map(repr, usable))} or "
+            f"{NAME!r}."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of an error of torch, which may go on for pages."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def place(model: Model, device: str) -> tuple[Model, torch.device]:

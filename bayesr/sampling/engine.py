@@ -76,7 +76,11 @@ class Graph:
             if self._model is None:
                 self._model = self._convert(given)
             compiled, request = self._request(tuple(part.shape for part in given), torch.get_num_threads())
-            results = [torch.empty(list(port.shape)) for port in compiled.outputs] if out is None else [out]
+            results = (
+                [torch.empty(list(port.shape), dtype=torch.float32) for port in compiled.outputs]
+                if out is None
+                else [out]
+            )
             for place, part in enumerate(given):
                 request.set_input_tensor(place, _view(part))
             for place, part in enumerate(results):

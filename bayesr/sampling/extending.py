@@ -12,6 +12,7 @@ import xarray as xr
 from bayesr import workers
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.grid import Tile
+from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.product import MAPS, MASK_MEANS, Arrays
 from bayesr.progress import Advance
@@ -61,6 +62,7 @@ class Extending:
             Journal(self.store).replace(tile, drawn, self.job.plan.n, self.job.plan.first)
 
 
+@isolated
 def extend(
     store: str | os.PathLike[str],
     n: int,

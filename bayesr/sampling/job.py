@@ -19,6 +19,7 @@ from bayesr.calibration.intervals import bounds
 from bayesr.errors import TilesDiffer, warn
 from bayesr.grid import Tile, tiles
 from bayesr.images import Image
+from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.product import MASK_MEANS, SAMPLES, Arrays, Provenance
 from bayesr.sampling import device as devices
@@ -176,6 +177,7 @@ class Job:
         """Half the interval's width in standard deviations; NaN for one member."""
         return self.model.calibration.half_width(self.level, self.plan.n) if self.plan.n > 1 else np.nan
 
+    @isolated  # also in threads of their own and in workers
     def draw(self, tile: Tile, advance: Callable[[float], None], before: Moments | None = None) -> Arrays:
         """Return the variables on a tile, in the units of the image; NaN where the image has no data.
 
@@ -205,6 +207,7 @@ class Job:
                 values[np.broadcast_to(high, values.shape)] = np.nan
         return arrays
 
+    @isolated
     def member(self, i: int, tile: Tile) -> NDArray[np.floating]:
         """Return member `i` on a tile, `band x y x x`, in the units of the image."""
         model, device = self._placed

@@ -50,7 +50,7 @@ def members_of(
     largest = max(len(members) for _, members in plan.batches(pixels))
     # Every batch uses this memory: where pages are dear, fresh ones cost more than arithmetic.
     buffer = torch.empty(
-        largest, model.bands, network.scale * y.shape[-2], network.scale * y.shape[-1], device=y.device
+        (largest, model.bands, *(network.scale * size for size in y.shape[-2:])), dtype=y.dtype, device=y.device
     )
     latents = np.empty((largest, *y.shape[-2:], network.latent_channels), np.float32)
     for mask, members in plan.batches(pixels):

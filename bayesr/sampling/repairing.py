@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesr import images, workers
 from bayesr.errors import InvalidProduct, StoreFailed
+from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.product import Provenance
 from bayesr.progress import progress as show_progress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from distributed.deploy.cluster import Cluster
 
 
+@isolated
 def check(
     store: str | os.PathLike[str],
     *,

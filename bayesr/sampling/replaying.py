@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayesr import images, product
 from bayesr.errors import InvalidArgument, InvalidProduct
+from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.product import SAMPLES, Provenance
 from bayesr.sampling.job import Job
@@ -19,6 +20,7 @@ from bayesr.sampling.workflow import sample
 from bayesr.store.layout import Store
 
 
+@isolated
 def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
     """Draw member `i` of a finished product again.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesr import images, workers
+from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from distributed.deploy.cluster import Cluster
 
 
+@isolated
 def sample(
     img: Any,
     n: int = 32,

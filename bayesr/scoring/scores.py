@@ -16,6 +16,7 @@ import xarray as xr
 from bayesr import images, product
 from bayesr.calibration.calibration import Calibration
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, StoreFailed
+from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.observe import from_description
 from bayesr.progress import progress as show_progress
@@ -28,6 +29,7 @@ from bayesr.scoring.maps import REMOVED, score_intervals, score_mean, score_std
 from bayesr.scoring.members import score_members, windows
 
 
+@isolated
 def score(
     ds: xr.Dataset | str | os.PathLike[str],
     reference: Any,

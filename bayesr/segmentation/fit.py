@@ -18,6 +18,7 @@ import torch
 
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
 from bayesr.files import write_atomically
+from bayesr.isolation import isolated
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice, jaccard, precision
 from bayesr.segmentation.losses import LOSSES
@@ -33,6 +34,7 @@ _CHECKPOINT_STEPS = 100
 """Steps between two checkpoints."""
 
 
+@isolated
 def fit(
     cases: Sequence[Case],
     network: SegmentationNetwork,
@@ -103,7 +105,7 @@ def fit(
     settings |= dict(inputs=list(inputs), blur=blur, noise=noise, seed=seed, cases=len(cases))
     _check(settings, cases, network)
     network = copy.deepcopy(network)
-    module = as_module(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = as_module(network).to(dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.train().requires_grad_(True)
     patches = Patches(cases, network.architecture["outputs"], patch, scaling, inputs, blur, noise)
     training = Training(network, settings)

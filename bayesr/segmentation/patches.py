@@ -178,7 +178,7 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
     radius = min(int(3 * sigma + 0.5), min(x.shape[-2:]) - 1)
     if radius < 1:
         return x
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float32) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).expand(len(x), 1, 1, -1)
     padded = F.pad(x[None], (radius,) * 4, mode="reflect")
     return F.conv2d(F.conv2d(padded, kernel, groups=len(x)), kernel.mT, groups=len(x))[0]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidModel
+from bayesr.isolation import isolated
 from bayesr.model.catalogue import SEGMENTERS
 from bayesr.segmentation.classical import otsu, watershed
 from bayesr.segmentation.protocol import SegmentationNetwork
@@ -35,6 +36,7 @@ def bundled() -> list[str]:
     return [path.stem for path in sorted(SEGMENTERS.glob("*.safetensors"))]
 
 
+@isolated
 def build(architecture: Mapping[str, Any]) -> SegmentationNetwork:
     """Build the network that an `architecture` describes, with random weights.
 

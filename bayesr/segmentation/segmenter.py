@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
+from bayesr.isolation import isolated
+from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.catalogue import SEGMENTERS
 from bayesr.model.file import read_weights, write
 from bayesr.model.header import read_header
@@ -96,6 +98,7 @@ class Segmenter:
         """Number of bands that the network takes."""
         return int(self.network.architecture["bands"])
 
+    @isolated
     def __call__(self, image: NDArray[np.floating], value_range: tuple[float, float] = (0.0, 1.0)) -> Segmentation:
         """Segment an image.
 
@@ -146,6 +149,7 @@ class Segmenter:
         )
 
 
+@isolated  # a segmenter stays loaded for later calls
 def load(name_or_path: str | Path | Segmenter) -> Segmenter:
     """Load a segmenter.
 
@@ -188,7 +192,8 @@ def _load(path: Path, modified: int) -> Segmenter:
         raise InvalidModel(f"{path} is a model for sampling, no segmenter: give it as model=, or another file here.")
     try:
         weights = read_weights(path, header)
-        network = build(header["segmenter"])
+        with OwnRandomNumbers():  # initial weights, which are replaced
+            network = build(header["segmenter"])
         module = as_module(network)
         module.load_state_dict(weights)  # converts fp16 to float32
         module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -149,7 +149,7 @@ def gradient_penalty(discriminator: Network, real: Tensor, fake: Tensor, context
     ----------
     I. Gulrajani et al., "Improved training of Wasserstein GANs", 2017, arXiv:1704.00028.
     """
-    share = ((torch.arange(len(real), device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
+    share = ((torch.arange(len(real), dtype=torch.float32, device=real.device) + 0.5) / len(real)).view(-1, 1, 1, 1)
     between = torch.lerp(fake, real, share.to(real))
     # The square root has an infinite derivative at 0, the gradient of a flat discriminator.
     norm = (_gradient(discriminator, between, context).flatten(1).pow(2).sum(1) + 1e-12).sqrt()

@@ -17,6 +17,7 @@ from bayesr.calibration.factor import FactorFit
 from bayesr.calibration.input_rules import fit_inputs
 from bayesr.calibration.intervals import LAMBDAS, images_for, missed_curve
 from bayesr.errors import InvalidArgument, NotStochastic
+from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
@@ -29,6 +30,7 @@ _REFERENCE_COUNT = 32
 """Ensemble size of the factor on the standard deviation and of the coverage record."""
 
 
+@isolated
 def calibrate(
     model: str | Path | Model,
     pairs: Iterable[tuple[Any, Any]],

@@ -81,7 +81,8 @@ def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
 
 def cosine_transform(size: int) -> Tensor:
     """Return the matrix of the orthonormal discrete cosine transform (DCT-II), `size x size`."""
-    k, i = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    steps = torch.arange(size, dtype=torch.float32)
+    k, i = torch.meshgrid(steps, steps, indexing="ij")
     cosines: Tensor = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
     cosines[0] /= 2**0.5
     return cosines

@@ -103,7 +103,7 @@ def _structure_of(truth: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _blurred(x: Tensor) -> Tensor:
     """Blur by a Gaussian of standard deviation 1 pixel over 5 x 5 pixels, with repeated borders."""
-    window = torch.exp(-torch.arange(-2.0, 3.0).square() / 2).to(x)
+    window = torch.exp(-torch.arange(-2.0, 3.0, dtype=torch.float32).square() / 2).to(x)
     window = (window / window.sum()).view(1, 1, 5, 1)
     with torch.autocast(x.device.type, enabled=False):  # squares of small differences need float32
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), window * window.mT)

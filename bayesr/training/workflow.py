@@ -14,6 +14,7 @@ import torch
 
 from bayesr.calibration.intervals import largest_level
 from bayesr.errors import TrainingFailed
+from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
 from bayesr.training.calibrating import calibrate
@@ -34,6 +35,7 @@ _LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Interval levels of a new model, as far as held-out images suffice."""
 
 
+@isolated
 def train(
     recipe: str | Path | Recipe,
     data: str | Path | Sequence[str | Path],

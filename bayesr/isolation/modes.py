@@ -1,0 +1,201 @@
+"""Modes of a thread that correct what torch computes under settings of the process, and what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
+
+_FLOATING = frozenset(
+    {
+        torch.empty,
+        torch.empty_permuted,
+        torch.empty_strided,
+        torch.eye,
+        torch.linspace,
+        torch.logspace,
+        torch.ones,
+        torch.rand,
+        torch.randn,
+        torch.zeros,
+        torch.bartlett_window,
+        torch.blackman_window,
+        torch.hamming_window,
+        torch.hann_window,
+        torch.kaiser_window,
+        torch.fft.fftfreq,
+        torch.fft.rfftfreq,
+    }
+)
+"""Functions that make tensors of the default type, unless a type is given."""
+
+_OF_VALUES = frozenset(
+    {torch.arange, torch.as_tensor, torch.asarray, torch.full, torch.range, torch.scalar_tensor, torch.tensor}
+)
+"""Functions that make tensors of the default type of Python's floating-point numbers."""
+
+_PRODUCTS = frozenset(
+    {
+        torch.addbmm,
+        torch.addmm,
+        torch.baddbmm,
+        torch.bmm,
+        torch.chain_matmul,
+        torch.einsum,
+        torch.linalg.multi_dot,
+        torch.matmul,
+        torch.mm,
+        torch.tensordot,
+        Tensor.__matmul__,
+        Tensor.__rmatmul__,
+        Tensor.addbmm,
+        Tensor.addmm,
+        Tensor.baddbmm,
+        Tensor.bmm,
+        Tensor.matmul,
+        Tensor.mm,
+        F.bilinear,
+        F.linear,
+        F.scaled_dot_product_attention,
+    }
+)
+"""Products of matrices."""
+
+_RANDOM = frozenset(
+    {
+        torch.bernoulli,
+        torch.multinomial,
+        torch.normal,
+        torch.rand,
+        torch.randint,
+        torch.randn,
+        torch.randperm,
+        Tensor.bernoulli_,
+        Tensor.exponential_,
+        Tensor.normal_,
+        Tensor.random_,
+        Tensor.uniform_,
+        init.kaiming_normal_,
+        init.kaiming_uniform_,
+        init.normal_,
+        init.orthogonal_,
+        init.trunc_normal_,
+        init.uniform_,
+        init.xavier_normal_,
+        init.xavier_uniform_,
+    }
+)
+"""Functions that draw random numbers and take a generator of them."""
+
+
+class OwnMode(TorchFunctionMode):
+    """A mode that `bayesr.isolation.isolation` leaves on."""
+
+
+class Float32Defaults(OwnMode):
+    """Make float32 where torch would make the default type of the process."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if "out" in given or given.get("dtype") is not None:
+            return func(*args, **given)
+        if func in _FLOATING:
+            return func(*args, **given | {"dtype": torch.float32})
+        made = func(*args, **given)
+        if func in _OF_VALUES and made.dtype == torch.get_default_dtype() and not any(map(_has_type, args)):
+            return func(*args, **given | {"dtype": torch.float32})
+        return made
+
+
+class Float32Products(OwnMode):
+    """Compute products of float32 matrices in double precision, where torch may reduce theirs."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        operands = [value for value in _flat((*args, *given.values())) if isinstance(value, Tensor)]
+        types_found = {value.dtype for value in operands if value.is_floating_point()}
+        if func not in _PRODUCTS or types_found != {torch.float32}:
+            return func(*args, **given)
+        # Autocast reduces precision on purpose. A network that is traced is computed elsewhere.
+        if torch.is_autocast_enabled(operands[0].device.type) or torch._C._get_tracing_state() is not None:
+            return func(*args, **given)
+        out = given.pop("out", None)
+        result = func(*map(_double, args), **{name: _double(value) for name, value in given.items()}).float()
+        return result if out is None else out.copy_(result)
+
+
+class OwnRandomNumbers(OwnMode):
+    """Draw random numbers from a generator of its own, so that torch's, which is the caller's, stays as it is.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the generator.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _RANDOM and given.get("generator") is None:
+            given["generator"] = self._generator
+        return func(*args, **given)
+
+
+def required() -> list[OwnMode]:
+    """Return the modes that the present settings of the process require; none for torch's defaults."""
+    modes: list[OwnMode] = []
+    if torch.get_default_dtype() != torch.float32:
+        modes.append(Float32Defaults())
+    if _reduced_products():
+        modes.append(Float32Products())
+    return modes
+
+
+def _reduced_products() -> bool:
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # set for single backends, by torch's newer interface, which this function does not tell
+        return True
+
+
+def _has_type(value: Any) -> bool:
+    """Whether a value is a type, or has one: a tensor, an array, or a sequence of such."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return isinstance(value, torch.dtype) or hasattr(value, "dtype")
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    return [part for value in values for part in (_flat(value) if isinstance(value, list | tuple) else [value])]
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_double, value))
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
