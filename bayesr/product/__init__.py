@@ -1,6 +1,8 @@
 """The product: names, axes, units and attributes of the Dataset, without torch and zarr."""
 
+from bayesr.product.form import canonical, part_of_product
 from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
+from bayesr.product.placement import covers, difference, half_placed
 from bayesr.product.provenance import Provenance, extended_history, history_entry
 from bayesr.product.variables import (
     DIMS,
@@ -25,12 +27,17 @@ __all__ = [
     "Provenance",
     "attribute",
     "bytes_per_pixel",
+    "canonical",
     "choose_variables",
+    "covers",
     "dataset",
+    "difference",
     "extended_history",
     "frame",
+    "half_placed",
     "history_entry",
     "leading_shape",
+    "part_of_product",
     "realizations",
     "require",
     "units_of",

@@ -66,10 +66,8 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
     InvalidProduct
         When it holds no product.
     """
-    if isinstance(given, xr.Dataset):
-        return given, None
     if not isinstance(given, str | os.PathLike):
-        raise InvalidProduct(f"A product is a Dataset of bayesr.sample or the path of its store, not {type(given)!r}.")
+        return product.canonical(given), None
     ds = open_product(given)
     place, store = place_of(given), Store(place_of(given))
     if ds is None or PROGRESS in store.root:
@@ -119,8 +117,7 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         )
     else:
         return None
-    fits = all(low.data.sizes[dim] * int(ds.attrs["scale"]) == ds.sizes[dim] for dim in ("y", "x"))
-    return low if fits else None
+    return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None
 
 
 Drawing = tuple[list[int], Callable[[int], Array], bool]

@@ -13,7 +13,7 @@ import xarray as xr
 
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct
-from bayesr.product import SAMPLES
+from bayesr.product import MAPS, SAMPLES
 from bayesr.store.places import files, place_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def open_product(given: Any) -> xr.Dataset | None:
-    """Return a product, from memory or from its store's path or URL; None for anything else."""
+    """Return a product in its form (see `bayesr.product.canonical`), from memory or from its store; None for others.
+
+    Raises
+    ------
+    InvalidProduct
+        When it is a Dataset of a product that lost its form, or a single variable of one.
+    """
     if isinstance(given, str | os.PathLike):
         place = place_of(given)
         system, path = files(place)
@@ -31,8 +37,12 @@ def open_product(given: Any) -> xr.Dataset | None:
             given = xr.open_zarr(place, consolidated=False)
         except Exception:  # zarr raises its own kinds for what is no group; it may be an image
             return None
-    known = isinstance(given, xr.Dataset) and (SAMPLES in given or "std" in given or "model_sha256" in given.attrs)
-    return given if known else None
+    known = isinstance(given, xr.Dataset) and (
+        "model_sha256" in given.attrs
+        or not {SAMPLES, "std"}.isdisjoint(given.variables)
+        or len({*MAPS} & {*given.variables}) > 1
+    )
+    return product.canonical(given) if known or product.part_of_product(given) else None
 
 
 def product_of(

@@ -51,7 +51,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     EngineUnavailable
         When the product was drawn in OpenVINO, which is not installed here.
     """
-    provenance = Provenance.from_dataset(ds)
+    provenance = Provenance.from_dataset(product.canonical(ds))
     if not 0 <= i < provenance.n:
         raise InvalidArgument(f"There is no member {i}: the product has members 0 to {provenance.n - 1}.")
     found = model_of(provenance, model)
@@ -131,6 +131,8 @@ def draw_again(
 
 def _part(ds: xr.Dataset, drawn: xr.DataArray, dim: str) -> slice:
     """Return the place of a part in the whole product."""
+    if dim == "band" and dim not in ds.coords and ds.sizes[dim] == drawn.sizes[dim]:
+        return slice(None)
     if dim in ds.dims and dim in ds.indexes:
         places = drawn.indexes[dim].get_indexer(ds.indexes[dim])
         if len(places) and places[0] >= 0 and (np.diff(places) == 1).all():

@@ -78,19 +78,29 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
         raise BandMismatch(
             f"The reference has {theirs['band']} bands and the product {ours['band']}: give the same ones."
         )
-    for dim in ("y", "x"):
-        placed = dim in truth.data.coords and truth.data[dim].dtype.kind in "uif"
-        if not placed or ds[dim].attrs.get("units") == "input pixels":
-            continue
-        a, b = truth.data[dim].to_numpy().astype(float), ds[dim].to_numpy()
-        step = abs(b[-1] - b[0]) / (b.size - 1) if b.size > 1 else 1.0
-        if np.abs(a - b).max() > 0.01 * step:
-            raise InvalidProduct(
-                f"The reference lies on another grid: its {dim} runs from {a[0]:g} to {a[-1]:g}, the product's from "
-                f"{b[0]:g} to {b[-1]:g}. Resample it to the product's grid (reference.interp(y=ds.y, x=ds.x)), or drop "
-                f"its coordinates if they are wrong (reference.drop_vars(['y', 'x']))."
-            )
+    _check_place(ds, truth.data)
     return truth
+
+
+def _check_place(ds: xr.Dataset, truth: xr.DataArray) -> None:
+    """Check that a reference of the product's size lies where the product lies, band by band."""
+    different = product.difference(truth, ds["y"], ds["x"])
+    lacking = product.half_placed(truth, ds["y"], ds["x"])
+    if different is None and lacking is not None:
+        different = f"it has coordinates, but none along {lacking}"
+    if different is not None:
+        raise InvalidProduct(
+            f"The reference lies on another grid: {different}. Resample it to the product's grid "
+            "(reference.interp(y=ds.y, x=ds.x), or reference.rio.reproject_match(ds)), or drop its coordinates if they "
+            "are wrong (reference.drop_vars(['y', 'x', 'spatial_ref'], errors='ignore'))."
+        )
+    if "band" in truth.coords and "band" in ds.coords:
+        theirs, ours = list(truth["band"].to_numpy()), list(ds["band"].to_numpy())
+        if theirs != ours and sorted(map(str, theirs)) == sorted(map(str, ours)):
+            raise InvalidProduct(
+                f"The bands of the reference are {', '.join(map(str, theirs))}, and those of the product "
+                f"{', '.join(map(str, ours))}: bring them into one order, reference.sel(band=ds.band)."
+            )
 
 
 def case_of(ds: xr.Dataset, truth: images.Image) -> Case:

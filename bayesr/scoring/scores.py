@@ -139,7 +139,7 @@ def score(
 
 
 def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    ds = given if isinstance(given, xr.Dataset) else open_product(given)
+    ds = open_product(given) if isinstance(given, str | os.PathLike) else product.canonical(given)
     if ds is None:
         raise StoreFailed(
             f"{given} is not the store of a product: check the path (the working directory is {Path.cwd()})."
@@ -155,13 +155,12 @@ def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
-    """Read the image that was sampled; None if the product covers only a part of it."""
+    """Read the image that was sampled; None if the product does not cover all of it, pixel by pixel."""
     if img is None:
         return None
     provenance = product.Provenance.from_dataset(ds)
     low = image_of(provenance, img)
-    whole = all(low.data.sizes[dim] * provenance.scale == ds.sizes[dim] for dim in ("y", "x"))
-    return low if whole else None
+    return low if product.covers(ds, low.data, provenance.scale) else None
 
 
 def half_widths_of(

@@ -193,7 +193,7 @@ def _frames(
     missing = [name for name in inputs if name not in ds]
     if missing:
         raise InvalidProduct(f"The segmenter needs {', '.join(missing)}, which the product does not hold.")
-    maps = [ds[name].transpose(*product.DIMS) for name in inputs]
+    maps = [ds[name] for name in inputs]
     return lambda i: np.concatenate([one.to_numpy() for one in maps]), None
 
 

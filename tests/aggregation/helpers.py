@@ -6,10 +6,16 @@ import xarray as xr
 from bayesr.aggregation.workflow import aggregate
 
 
+def of_members(x, **attrs):
+    """Return a Dataset that holds only members `realization x band x y x x`, and the coordinates of their pixels."""
+    coords = {dim: np.arange(size) + 0.5 for dim, size in zip(("y", "x"), x.shape[-2:], strict=True)}
+    return xr.Dataset({"samples": (("realization", "band", "y", "x"), x, attrs)}, coords)
+
+
 def made(n=24, shape=(2, 9, 12), seed=0, **attrs):
     """Return a Dataset that holds only members."""
     x = np.random.default_rng(seed).normal(50, 10, (n, *shape)).astype(np.float32)
-    return xr.Dataset({"samples": (("realization", "band", "y", "x"), x, attrs)})
+    return of_members(x, **attrs)
 
 
 def plain(ds, regions, statistic="mean", **options):

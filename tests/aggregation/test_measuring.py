@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from bayesr.errors import InvalidArgument
-from tests.aggregation.helpers import made, plain
+from tests.aggregation.helpers import made, of_members, plain
 
 WIDTH = 2 * ndtri(0.95)
 
@@ -35,7 +34,7 @@ def test_intervals_cover_new_draws():
     inside, width = [], []
     for _ in range(40):
         x = rng.standard_normal((19, 1, 40, 40)).astype(np.float32)
-        found = plain(xr.Dataset({"samples": (("realization", "band", "y", "x"), x)}), 1, level=0.9)
+        found = plain(of_members(x), 1, level=0.9)
         new = rng.standard_normal(1600)
         inside.append(np.mean((found["lower"].values[:, 0] < new) & (new < found["upper"].values[:, 0])))
         width.append(float((found["upper"] - found["lower"]).mean()))

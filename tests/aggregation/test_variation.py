@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 import bayesr
 from bayesr.aggregation import variation
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, TooLarge
-
-
-def product_of(members, **attrs):
-    """Members `n x band x y x x` as a Dataset like those of `bayesr.sample`."""
-    return xr.Dataset({"samples": (("realization", "band", "y", "x"), members, attrs)})
+from tests.aggregation.helpers import of_members
 
 
 def of_rank(n, shape=(2, 9, 11), seed=0):
@@ -32,7 +28,7 @@ def ds(model, photo):
 @given(n=st.integers(2, 9), seed=st.integers(0, 99))
 def test_components_are_those_of_the_singular_value_decomposition(n, seed):
     x = of_rank(n, seed=seed)
-    found = bayesr.components(product_of(x), k=n - 1)
+    found = bayesr.components(of_members(x), k=n - 1)
     flat = x.reshape(n, -1).astype(np.float64)
     left, values, right = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
     values, right, left = values[: n - 1], right[: n - 1], left[:, : n - 1]
@@ -50,7 +46,7 @@ def test_components_are_those_of_the_singular_value_decomposition(n, seed):
 @given(n=st.integers(2, 9), seed=st.integers(0, 99))
 def test_all_components_restore_the_members(n, seed):
     x = of_rank(n, seed=seed)
-    found = bayesr.components(product_of(x), k=n - 1)
+    found = bayesr.components(of_members(x), k=n - 1)
     again = found["mean"] + (found["score"] * found["components"]).sum("component")
     np.testing.assert_allclose(again.transpose("realization", ...), x, atol=1e-5 * np.abs(x).max())
     np.testing.assert_allclose(found["share"].sum(), 1)
@@ -59,7 +55,7 @@ def test_all_components_restore_the_members(n, seed):
 
 
 def test_few_components_are_the_first_of_many():
-    many, few = (bayesr.components(product_of(of_rank(7)), k) for k in (6, 2))
+    many, few = (bayesr.components(of_members(of_rank(7)), k) for k in (6, 2))
     xr.testing.assert_allclose(few, many.isel(component=slice(0, 2)))
     assert float(few["share"].sum()) < 1 and (np.diff(many["share"]) < 0).all()
     norm = np.sqrt((many["components"].astype(float) ** 2).sum(["band", "y", "x"]))
@@ -69,7 +65,7 @@ def test_few_components_are_the_first_of_many():
 def test_order_of_members_does_not_matter():
     x = of_rank(6)
     order = np.random.default_rng(0).permutation(6)
-    one, other = bayesr.components(product_of(x), 5), bayesr.components(product_of(x[order]), 5)
+    one, other = bayesr.components(of_members(x), 5), bayesr.components(of_members(x[order]), 5)
     np.testing.assert_allclose(one["components"], other["components"], atol=1e-4)
     np.testing.assert_allclose(one["score"].values[order], other["score"], atol=1e-5)
 
@@ -78,7 +74,7 @@ def test_members_that_differ_in_fewer_ways():
     """Six members vary in two ways: other components explain nothing, and scores stay standardised."""
     rng = np.random.default_rng(1)
     x = (rng.standard_normal((6, 2)) @ rng.standard_normal((2, 60))).reshape(6, 1, 6, 10)
-    found = bayesr.components(product_of(x), 5)
+    found = bayesr.components(of_members(x), 5)
     np.testing.assert_allclose(found["share"].values[:2].sum(), 1)
     assert np.abs(found["components"].values[2:]).max() < 1e-6
     np.testing.assert_allclose(found["score"].mean("realization"), 0, atol=1e-6)
@@ -107,7 +103,7 @@ def test_streamed_as_in_memory(ds, chunks, monkeypatch):
 def test_every_pixel_is_in_one_block(monkeypatch):
     monkeypatch.setattr(variation, "_BLOCK", 6 * 7 * 5)
     monkeypatch.setattr(variation, "_SIDE", 7)
-    members = product_of(of_rank(6, (2, 23, 31)))["samples"].chunk(y=(9, 2, 12), x=(3, 28))
+    members = of_members(of_rank(6, (2, 23, 31)))["samples"].chunk(y=(9, 2, 12), x=(3, 28))
     count = np.zeros((2, 23, 31))
     for where, deviations, mean in variation._blocks(members):
         count[where] += 1
@@ -185,7 +181,7 @@ def test_refusals(ds, model, monkeypatch):
     with pytest.raises(InvalidArgument, match="members that differ"):
         bayesr.components(ds.isel(realization=slice(0, 1)), 1)
     with pytest.raises(InvalidProduct, match="do not differ"):
-        bayesr.components(product_of(np.ones((3, 1, 4, 4))), 1)
+        bayesr.components(of_members(np.ones((3, 1, 4, 4))), 1)
     with pytest.raises(BayesrError):
         bayesr.components("absent.zarr")
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000}))

@@ -8,7 +8,7 @@ import xarray as xr
 import bayesr
 from bayesr.aggregation.workflow import aggregate
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, SegmenterFailed, TooLarge
-from tests.aggregation.helpers import made, plain
+from tests.aggregation.helpers import made, of_members, plain
 
 
 def test_regions_of_one_pixel_are_pixels(ds):
@@ -101,7 +101,7 @@ def test_memory_does_not_grow_with_the_members(monkeypatch):
     """Read a few regions from 20 MB of members."""
     n, side = 20, 512
     blocks = dask.array.random.default_rng(0).random((n, 1, side, side), chunks=(1, 1, 256, 256), dtype=np.float32)
-    ds = xr.Dataset({"samples": (("realization", "band", "y", "x"), blocks)})
+    ds = of_members(blocks)
     square = np.array([(0, 0), (60, 0), (60, 60), (0, 60)])
     monkeypatch.setattr("bayesr.aggregation.measuring._BATCH", side**2)
     plain(made(), 4)  # lazy imports are not measured

@@ -71,7 +71,9 @@ def test_a_page_of_a_million_pixels_stays_below_8_mb(tmp_path):
         "mean": mean, "std": std, "lower": mean - 2 * std, "upper": mean + 2 * std, "calibration": std / 10,
         "aleatoric": std**2, "epistemic": rng.normal(0, 9, shape).astype(np.float32),
     }  # fmt: skip
-    made = xr.Dataset({name: (("band", "y", "x"), values) for name, values in arrays.items()})
+    centres = np.arange(1024) + 0.5
+    variables = {name: (("band", "y", "x"), values) for name, values in arrays.items()}
+    made = xr.Dataset(variables, {"y": centres, "x": centres})
     made["samples"] = one.expand_dims(realization=8)
     made.attrs = {"value_range": [0.0, 255.0], "n": 8, "masks": 4, "seed": 0, "level": 0.9, "scale": 4, "quantum": 1.0}
     out = report.write(made, tmp_path / "noise.html")

@@ -56,12 +56,67 @@ def test_mismatched_sizes_and_parts_of_products(ds, truth, low, model, tmp_path)
         bayesr.score(ds, truth, dims="byx", model="natural-x4")
 
 
-def test_grids_must_agree(model, low, truth):
-    dims, n = ("y", "x", "band"), 2
-    placed = xr.DataArray(low, dims=dims, coords={"y": 100.0 - np.arange(12), "x": 7.0 + np.arange(15)})
-    ds = model.sample(placed, n)
-    high = xr.DataArray(truth, dims=("band", "y", "x"), coords={"y": ds["y"].values, "x": ds["x"].values})
-    assert bayesr.score(ds, high, model=model)["x"].equals(ds["x"])
-    bayesr.score(ds, high.drop_vars(["y", "x"]), model=model)
-    with pytest.raises(InvalidProduct, match="another grid"):
-        bayesr.score(ds, high.assign_coords(x=high["x"] + 0.25), model=model)
+@pytest.fixture(scope="module")
+def placed(model, low):
+    """A product in a reference system, whose first row is in the north."""
+    coords = {
+        "y": 100.0 - np.arange(12), "x": 7.0 + np.arange(15), "band": ["red", "green", "blue"],
+        "spatial_ref": ((), 0, {"crs_wkt": 'LOCAL_CS["here"]'}),
+    }  # fmt: skip
+    return model.sample(xr.DataArray(low, dims=("y", "x", "band"), coords=coords), 4)
+
+
+@pytest.fixture(scope="module")
+def high(placed, truth):
+    """The reference of this product."""
+    return placed["mean"].copy(data=truth).drop_attrs()
+
+
+def test_a_reference_on_the_grid_of_the_product_is_scored_in_any_form(placed, high, model):
+    expected = bayesr.score(placed, high, model=model)
+    assert expected["x"].equals(placed["x"]) and float(expected["psnr"]) > 20
+    for form in (
+        high.transpose("x", "band", "y"),
+        high.rename(y="lat", x="lon"),
+        high.rename(y="northing", x="easting").transpose(..., "northing"),
+        high.rename(y="row", x="col", band="channel").drop_vars(["row", "col", "channel"]),
+        high.drop_vars(["y", "x", "band", "spatial_ref"]),
+        high.drop_vars("spatial_ref").chunk({"y": 20}),
+        high.assign_coords(y=high["y"].astype(np.float32), band=[1, 2, 3]),
+    ):
+        same(bayesr.score(placed, form, model=model).drop_vars("band"), expected.drop_vars("band"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda high: high.assign_coords(x=high["x"] + 0.25), "its x runs from 6.875"),
+        (lambda high: high.sortby("y"), "its y runs from 88.625 to 100.375, the product's from 100.375 to 88.625"),
+        (lambda high: high.isel(x=slice(None, None, -1)), "its x runs"),
+        (lambda high: high.assign_coords(y=high["y"] * np.nan), "its y runs from nan"),
+        (lambda high: high.assign_coords(x=high["x"].where(high["x"] > 8)), "its x runs from nan"),
+        (lambda high: high.drop_vars("x"), "it has coordinates, but none along x"),
+        (lambda high: high.drop_vars("y").rename(x="lon", y="lat"), "it has coordinates, but none along y"),
+        (lambda high: high.rename(x="lon").assign_coords(lon=high["x"].values - 1), "its x runs"),
+        (lambda high: high.isel(band=[2, 1, 0]), r"reference\.sel\(band=ds\.band\)"),
+        (lambda high: high.assign_coords(spatial_ref=((), 0, {"crs_wkt": 'LOCAL_CS["there"]'})), "system is there"),
+    ],
+)
+def test_a_reference_on_another_grid_is_refused(placed, high, model, change, message):
+    with pytest.raises(InvalidProduct, match=message):
+        bayesr.score(placed, change(high), model=model)
+
+
+def test_a_part_of_another_product_is_no_reference(ds, model):
+    """Coordinates in input pixels are those of one image."""
+    with pytest.raises(InvalidProduct, match="its y runs"):
+        bayesr.score(ds.isel(y=slice(8, 24)), ds["mean"].isel(y=slice(4, 20)), model=model)
+
+
+def test_lr_psnr_compares_with_the_image_only_where_the_product_covers_it(placed, high, low, model):
+    coords = {"y": 100.0 - np.arange(12), "x": 7.0 + np.arange(15)}
+    given = xr.DataArray(low, dims=("y", "x", "band"), coords=coords)
+    whole = bayesr.score(placed, high, img=given, model=model)
+    flipped = bayesr.score(placed.sortby("y"), high.sortby("y"), img=given, model=model)
+    assert "the image that was sampled" in whole["lr_psnr"].attrs["estimator"]
+    assert "the reference's" in flipped["lr_psnr"].attrs["estimator"]
