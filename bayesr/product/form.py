@@ -15,12 +15,10 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct, NotAnImage
 from bayesr.grid import Axis
+from bayesr.product.georeference import INPUT_PIXELS
 from bayesr.product.variables import DIMS, MAPS, SAMPLES, VARIABLES
 
 REALIZATION = "realization"
-INPUT_PIXELS = "input pixels"
-"""Units of the coordinates of images that have none: low-resolution pixels, with the first centre at 0.5."""
-
 _KNOWN = (*MAPS, SAMPLES)
 
 

@@ -21,6 +21,10 @@ REFERENCE = "spatial_ref"
 """The coordinate that holds the reference system, as rioxarray names it."""
 
 
+INPUT_PIXELS = "input pixels"
+"""Units of the coordinates of images that have none: low-resolution pixels, with the first centre at 0.5."""
+
+
 class Transform(NamedTuple):
     """An affine transform from columns and rows to coordinates, in GDAL's order."""
 
@@ -82,7 +86,7 @@ def high_resolution(image: xr.DataArray, scale: int) -> tuple[Axis, Axis, dict[s
     starts, steps = ((transform.y, transform.x), (transform.y_row, transform.x_column)) if transform else ((), ())
     axes, coords = [], {}
     for place, dim in enumerate(("y", "x")):
-        size, attrs = image.sizes[dim], {"units": "input pixels"}
+        size, attrs = image.sizes[dim], {"units": INPUT_PIXELS}
         low = Axis(0.0, float(size), size)
         if dim in image.coords and image[dim].dims == (dim,) and image[dim].dtype.kind in "uif" and not rotated:
             low = Axis.of_centres(image[dim].to_numpy(), dim, steps[place] if steps else None)

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import xarray as xr
 
-from bayesr.product.form import INPUT_PIXELS
 from bayesr.product.frame import frame
+from bayesr.product.georeference import INPUT_PIXELS
 
 _TOLERANCE = 0.01
 """Largest difference of coordinates, in pixels, beside the rounding of the type that stores them."""
