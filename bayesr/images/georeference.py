@@ -56,15 +56,15 @@ def placed(array: xr.DataArray, variables: Mapping[Any, xr.DataArray] | None = N
     return result.drop_vars([name, REFERENCE], errors="ignore").assign_coords({REFERENCE: mapping})
 
 
-def warn_of_unused(array: xr.DataArray) -> None:
-    """Warn where coordinates of an image ``(band, y, x)`` are two-dimensional, and no others place it.
+def warn_of_unused(given: xr.DataArray, array: xr.DataArray) -> None:
+    """Warn where coordinates of a given image are two-dimensional, and no others place it as ``(band, y, x)``.
 
     Warns
     -----
     NotUsed
     """
     axes = [dim for dim in ("y", "x") if dim in array.coords]
-    curved = [str(name) for name, coord in array.coords.items() if set(coord.dims) == {"y", "x"}]
+    curved = [str(name) for name, coord in given.coords.items() if coord.ndim == 2 and coord.dtype.kind in "uif"]
     if curved and not axes and "GeoTransform" not in array.coords.get(REFERENCE, xr.DataArray(0)).attrs:
         warn(
             f"The coordinates {', '.join(curved)} are two-dimensional and not used: the product's coordinates count "

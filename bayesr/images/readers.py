@@ -10,7 +10,7 @@ from typing import Any
 
 import xarray as xr
 
-from bayesr.errors import ImageNotFound, NotAnImage
+from bayesr.errors import BayesrError, ImageNotFound, NotAnImage
 from bayesr.images import lazy
 
 
@@ -95,7 +95,7 @@ def opened(img: Any) -> xr.DataArray:
         )
     try:
         return reader.read(img)
-    except NotAnImage:
+    except BayesrError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
         if isinstance(img, Path):

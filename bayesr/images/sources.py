@@ -51,10 +51,11 @@ def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
     NotUsed
         When the source states a place that the product cannot hold.
     """
-    array = axes.named(georeference.placed(opened(img)), dims)
+    given = georeference.placed(opened(img))
+    array = axes.named(given, dims)
     if array.size == 0:
         raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
     if array.dtype.kind not in "uif":
         raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
-    georeference.warn_of_unused(array)
+    georeference.warn_of_unused(given, array)
     return values.decoded(array)

@@ -71,22 +71,22 @@ def from_tiff(path: Path) -> xr.DataArray:
     import tifffile  # start-up time
 
     file = tifffile.TiffFile(path)
-    array = None
+    kept_open = False
     try:
         if _needs_gdal(file) or rasters.sidecars(path):
             if file.pages.first.tags.valueof(_ORIENTATION, 1) != 1:
                 raise NotAnImage(f"{path} is a GeoTIFF with an orientation, which GDAL ignores: remove the tag 274.")
             return rasters.from_raster(path)
         series = _full_resolution(path, file)
-        array, open_file = _opened(path, file, series)
+        array, kept_open = _opened(path, file, series)
+        return _described(path, file, series, array)
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
         raise NotAnImage(f"{path} is compressed ({error}): pip install 'bayesr[bio]'.") from error
     finally:
-        if array is None or not open_file:
+        if not kept_open:
             file.close()
-    return _described(path, file, series, array)
 
 
 def _needs_gdal(file: tifffile.TiffFile) -> bool:

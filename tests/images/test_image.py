@@ -97,62 +97,6 @@ def test_nodata_that_no_pixel_has_is_none():
     assert image.nodata is None and image.missing is None and image.window(0, 2, 0, 2)[1] is None
 
 
-def by_definition(pixels):
-    """Compute the checksum as documented."""
-    little = pixels.astype(pixels.dtype.newbyteorder("<"))
-    whole = hashlib.sha256(f"{little.dtype.str} {pixels.shape}".encode())
-    for top in range(0, pixels.shape[1], 1024):
-        for left in range(0, pixels.shape[2], 1024):
-            whole.update(hashlib.sha256(little[:, top : top + 1024, left : left + 1024].tobytes()).digest())
-    return whole.hexdigest()
-
-
-@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<f4", ">f8"])
-@pytest.mark.parametrize("chunks", [None, (1, 300, 2000), (2, 1500, 7)])
-def test_checksum_is_of_blocks_whatever_the_chunks(dtype, chunks):
-    pixels = np.random.default_rng(0).integers(0, 255, (2, 1030, 1100)).astype(dtype)
-    array = xr.DataArray(pixels, dims=images.DIMS)
-    if chunks is not None:
-        array = array.chunk(dict(zip(images.DIMS, chunks, strict=True)))
-    known = images.survey(images.source(array))
-    assert known.sha256 == by_definition(pixels)
-    pixels[1, 1029, 1099] += 1
-    assert images.read(pixels, dims="byx").sha256 != known.sha256
-
-
-@pytest.mark.parametrize("chunks", [300, 1024, 1600])
-def test_a_survey_sees_every_block_once(chunks):
-    pixels = np.random.default_rng(0).integers(3, 900, (2, 2100, 1100)).astype(">u2")
-    copy, advanced = np.zeros(pixels.shape, np.uint16), []
-
-    def keep(rows, columns, block):
-        assert rows.start % 1024 == columns.start % 1024 == 0 and block.dtype == np.uint16 and block.flags.c_contiguous
-        assert max(block.shape[1:]) <= 1024 and not copy[:, rows, columns].any()
-        copy[:, rows, columns] = block
-
-    array = images.source(xr.DataArray(pixels, dims=images.DIMS).chunk(y=chunks, x=chunks))
-    image = images.survey(array, keep=keep, advance=advanced.append)
-    np.testing.assert_array_equal(copy, pixels)
-    assert sum(advanced) == pixels.size and image.value_range == (3, 899) and image.data is array
-
-
-def test_a_survey_ends_at_the_first_bad_block():
-    pixels = np.zeros((1, 1000, 2100), np.float32)
-    pixels[0, 3, [5, 2060, 2090]] = np.nan
-    seen = []
-    with pytest.raises(InvalidPixels, match="At least 1 pixel"):
-        images.survey(images.source(pixels, "byx"), keep=lambda *block: seen.append(block))
-    assert all(np.isfinite(block).all() for *_, block in seen)
-    seen.clear()
-    with pytest.raises(InvalidArgument):
-        images.survey(images.source(pixels, "byx"), value_range=(1, 1), keep=lambda *block: seen.append(block))
-    assert not seen
-    with pytest.raises(InvalidPixels, match=r"^2 pixel"):
-        images.survey(images.source(pixels[..., 1024:], "byx"))
-    image = images.survey(images.source(pixels, "byx"), nodata=np.nan, value_range=(0, 1))
-    assert image.missing.sum() == 3
-
-
 @pytest.mark.parametrize("shape", [(3, 1024, 1024), (1, 40, 700)])
 def test_small_images_are_their_own_overview(shape):
     image = images.read(np.random.default_rng(0).random(shape), dims="byx")
