@@ -72,6 +72,14 @@ def _layout(name: str, write: Any, by: str = "rasterio", **settings: Any) -> Lay
     return Layout(name, ".tif", write, by, by_rasterio, "rasterio", **{"needs": NEEDS, **settings})
 
 
+def _last_is_alpha(file: Any) -> None:
+    from rasterio.enums import ColorInterp  # optional
+
+    # GDAL keeps the meaning of bands that it is told before their pixels.
+    file.colorinterp = (ColorInterp.gray, *(ColorInterp.undefined,) * 3, ColorInterp.alpha)
+    file.write(np.stack([*BANDS, GREY, OPAQUE]))
+
+
 RGBA: dict[str, Any] = {"photometric": "rgb", "alpha": "non-premultiplied"}
 GREY_ALPHA: dict[str, Any] = {"photometric": "minisblack", "alpha": "non-premultiplied"}
 
@@ -123,6 +131,8 @@ ALPHA = (
     geotiff("GeoTIFF: grey and alpha", np.stack([GREY, OPAQUE]), **GREY_ALPHA),
     geotiff("GeoTIFF: five bands, the second declared alpha", np.stack([*BANDS, GREY, OPAQUE]), **GREY_ALPHA).to_refuse(
         "a band of data is declared to be an alpha channel", "transparent"),
+    geotiff("GeoTIFF: bands, the last of them alpha", np.zeros((0, 20, 24), np.uint8), count=5,
+            photometric="minisblack", then=_last_is_alpha),
     geotiff("GeoTIFF: RGB and half-transparent alpha", np.stack([*BANDS, HALF]), **RGBA).to_refuse(WEAK),
     geotiff("PNG: nodata as tRNS, by GDAL", holes(GREY, 0), suffix=".png", driver="PNG", nodata=0, crs=None,
             transform=None),

@@ -68,6 +68,9 @@ def by_rasterio(path: Path) -> Expected:
         kept = [i for i, kind in enumerate(file.colorinterp) if kind != ColorInterp.alpha]
         indexes = [i + 1 for i in kept]
         raw, masks = file.read(indexes), file.read_masks(indexes)
+        for i, kind in enumerate(file.colorinterp):
+            if kind == ColorInterp.alpha:  # GDAL makes a mask of it in files of 2 and 4 bands only
+                masks[:, file.read(i + 1) == 0] = 0
         values = _decoded(file, raw, kept)
         shown = values.copy()
         values[np.broadcast_to(masks == 0, values.shape)] = np.nan
