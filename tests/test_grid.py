@@ -50,3 +50,34 @@ def test_tiles_cover_every_pixel_once(height, width, size, halo, multiple):
         high = np.arange(3 * height)[3 * y0 : 3 * y1]
         np.testing.assert_array_equal(high[tile.crop(3)[0]], np.arange(3 * height)[tile.high(3)[0]])
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("start", [-120.0, 0.0, 500_000.0])
+@pytest.mark.parametrize("step", [1 / 3, 0.25, 1 / 12, -0.1, 30.0])
+@pytest.mark.parametrize("stored", [np.float32, 2, 3, 4])
+def test_grids_as_numbers_store_them(start, step, stored):
+    exact = start + step * np.arange(300)
+    values = exact.astype(stored) if isinstance(stored, type) else np.round(exact, stored)
+    error = np.abs(values.astype(float) - exact).max()
+    if not error <= abs(step) / 8:
+        return  # so few digits do not tell the pixels apart
+    axis = Axis.of_centres(values, "x")
+    assert abs(axis.step - step) <= 2 * error / 299 + 1e-12
+    assert np.abs(axis.centres() - exact).max() <= 2 * error + 1e-9
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1, 2, 3.5], [0, 10, 20, 31], [0.0, 0.1, 0.2, 0.4], [0, 0, 0], [0, np.nan, 2], [1, 2, 1], [0, 1e300, 1]],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_uneven_grids_are_refused(values, dtype):
+    with np.errstate(over="ignore"), pytest.raises(NotAnImage, match="evenly"):
+        Axis.of_centres(np.array(values).astype(dtype), "x")
+
+
+def test_a_single_centre_needs_the_width_of_its_pixel():
+    assert Axis.of_centres(np.array([7.0]), "x", -4.0) == Axis(9.0, 5.0, 1)
+    assert Axis.of_centres(np.array([0.5]), "x") == Axis(0.0, 1.0, 1)
+    with pytest.raises(NotAnImage, match="single value 7"):
+        Axis.of_centres(np.array([7.0]), "x")

@@ -139,6 +139,8 @@ def from_raster(path: Path) -> xr.DataArray:
         array.attrs[name] = [value for band, value in enumerate(facts[name]) if band != facts["alpha"]]
     if facts["bare"]:  # rioxarray numbers the pixels then
         array = array.drop_vars(["y", "x", "spatial_ref"], errors="ignore")
+        array.attrs.pop("grid_mapping", None)
+        array.encoding.pop("grid_mapping", None)
     if facts["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
         warn(f"{path} has a world file that GDAL does not read, so the product is not georeferenced.", NotUsed)
     return _shown(path, array, facts)

@@ -45,3 +45,89 @@ def test_stores_keep_coordinates(tmp_path, rgb, engine):
     image = images.read(path)
     np.testing.assert_array_equal(image.data["x"], np.arange(9) * 10.0)
     assert image.sha256 == images.read(rgb).sha256
+
+
+MAPPING = {"grid_mapping_name": "transverse_mercator", "crs_wkt": "PROJCS[...]"}
+
+
+@pytest.mark.parametrize("kind", ["netcdf", 2, 3])
+@pytest.mark.parametrize("name", ["spatial_ref", "crs", "utm_zone_11"])
+@pytest.mark.parametrize("coordinate", [True, False])
+def test_the_grid_mapping_of_stores_counts(tmp_path, rgb, kind, name, coordinate):
+    ds = xr.Dataset({"img": (("y", "x", "band"), rgb, {"grid_mapping": name}), name: ((), 0, MAPPING)})
+    ds = ds.assign_coords(x=np.arange(9) * 10.0, y=np.arange(7) * 5.0)
+    ds = ds.set_coords(name) if coordinate else ds
+    path = tmp_path / "a.nc"
+    if kind == "netcdf":
+        ds.to_netcdf(path)
+    else:
+        path = tmp_path / "a.zarr"
+        ds.to_zarr(path, zarr_format=kind, consolidated=False)
+    for given in (path, ds, ds["img"] if coordinate else ds):
+        image = images.source(given)
+        assert image["spatial_ref"].attrs == MAPPING and image["x"][1] == 10
+        np.testing.assert_array_equal(lazy.pixels(image), rgb.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4"])
+@pytest.mark.parametrize("group", [True, False])
+def test_zeros_of_zarr_2_are_data(tmp_path, dtype, group):
+    pixels = (np.arange(63) % 5).reshape(7, 9).astype(dtype)
+    place = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2) if group else None
+    array = (
+        place.create_array("img", data=pixels, chunks=(4, 4))
+        if place is not None
+        else zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=(4, 4), zarr_format=2)
+    )
+    array.attrs["_ARRAY_DIMENSIONS"] = ["y", "x"]
+    image = images.read(tmp_path / "a.zarr")
+    assert array.fill_value == 0 and image.missing is None and image.data.dtype == dtype
+    np.testing.assert_array_equal(image.values()[0], pixels)
+
+
+@pytest.mark.parametrize("fill", [-9999, 7])
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_fill_values_of_zarr_2_are_missing_pixels(tmp_path, fill, packed):
+    pixels = (np.arange(63) % 5).reshape(7, 9).astype(np.int16)
+    pixels[2, 3] = fill
+    place = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    array = place.create_array("img", data=pixels, chunks=(4, 4), fill_value=fill)
+    array.attrs.update({"_ARRAY_DIMENSIONS": ["y", "x"]} | ({"scale_factor": 0.5} if packed else {}))
+    image = images.read(tmp_path / "a.zarr")
+    expected = np.where(pixels == fill, np.nan, pixels * (0.5 if packed else 1))
+    np.testing.assert_array_equal(image.values()[0], expected)
+
+
+@pytest.mark.parametrize("kind", ["netcdf", 2, 3])
+def test_declared_values_are_missing_pixels(tmp_path, kind):
+    pixels = np.random.default_rng(0).random((7, 9)).astype(np.float32)
+    pixels[2, 3] = np.nan
+    ds = xr.Dataset({"img": (("y", "x"), pixels)})
+    path, encoding = tmp_path / "a.store", {"img": {"_FillValue": -9999.0}}
+    if kind == "netcdf":
+        path = tmp_path / "a.nc"
+        ds.to_netcdf(path, encoding=encoding)
+    else:
+        ds.to_zarr(path, zarr_format=kind, consolidated=False, encoding=encoding)
+    for given in (
+        path,
+        xr.open_dataset(
+            path, engine=None if kind == "netcdf" else "zarr", **({} if kind == "netcdf" else {"consolidated": False})
+        ),
+    ):
+        assert np.argwhere(images.read(given).missing).tolist() == [[0, 2, 3]]
+
+
+def test_packed_coordinates_and_bytes_without_a_sign(tmp_path):
+    ds = xr.Dataset(
+        {"img": (("y", "x"), np.arange(63).reshape(7, 9) * 0.5 + 100, {"units": "K"})}, {"x": np.arange(9) * 0.5}
+    )
+    encoding = {
+        "img": {"dtype": "u1", "scale_factor": 0.5, "add_offset": 100.0, "_FillValue": 255},
+        "x": {"dtype": "i2", "scale_factor": 0.5, "add_offset": 0.0},
+    }
+    ds.to_netcdf(tmp_path / "a.nc", encoding=encoding)
+    image = images.read(tmp_path / "a.nc")
+    np.testing.assert_allclose(image.values()[0], ds["img"])
+    np.testing.assert_array_equal(image.data["x"], ds["x"])
+    assert image.quantisation_step == 0.5 and image.data.attrs["units"] == "K"

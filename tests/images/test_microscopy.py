@@ -31,7 +31,9 @@ def test_ome_tiff(tmp_path, unit, name):
 
 
 def test_products_have_the_sizes_of_their_pixels(tmp_path):
-    tifffile.imwrite(tmp_path / "a.ome.tif", PIXELS, metadata={"axes": "YX", "PhysicalSizeX": 0.4, "PhysicalSizeY": 0.8})
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", PIXELS, metadata={"axes": "YX", "PhysicalSizeX": 0.4, "PhysicalSizeY": 0.8}
+    )
     ds = bayesr.sample(tmp_path / "a.ome.tif", 2, model="fluorescence-x4", variables=["mean"])
     assert sizes(ds) == [(0.2, 0.1, "micrometer"), (0.1, 0.05, "micrometer")]
 

@@ -32,9 +32,11 @@ def test_alpha(tmp_path, rgb, grey):
 
 def png16(path, pixels, **options):
     bands, height, width = pixels.shape
-    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
-        with rasterio.open(path, "w", driver="PNG", width=width, height=height, count=bands, dtype="uint16", **options) as f:
-            f.write(pixels)
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(path, "w", driver="PNG", width=width, height=height, count=bands, dtype="uint16", **options) as f,
+    ):
+        f.write(pixels)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
@@ -86,9 +88,9 @@ def test_several_frames_are_refused(tmp_path, rgb, name):
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     with pytest.raises(NotAnImage, match=r"contains 3 images.*seek"):
         images.read(tmp_path / name)
-    chosen = PIL.Image.open(tmp_path / name)
-    chosen.seek(1)
-    assert images.read(chosen.copy()).data.shape == (3, 7, 9)
+    with PIL.Image.open(tmp_path / name) as picture:
+        picture.seek(1)
+        assert images.read(picture.copy()).data.shape == (3, 7, 9)
     frames[0].save(tmp_path / name)
     images.read(tmp_path / name)
 

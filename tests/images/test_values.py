@@ -6,7 +6,6 @@ import xarray as xr
 
 from bayesr import images
 from bayesr.errors import InvalidPixels, NotAnImage
-from bayesr.images import values
 
 RAW = np.random.default_rng(0).integers(100, 900, (2, 6, 7), dtype=np.uint16)
 
@@ -33,7 +32,9 @@ def test_small_integers_without_an_offset_are_scaled_in_single_precision():
 
 def test_bands_may_have_scales_of_their_own():
     image = images.read(array(scale_factor=(0.1, 2.0), add_offset=[0, 5]))
-    np.testing.assert_allclose(image.values(), RAW * np.array([0.1, 2])[:, None, None] + np.array([0, 5])[:, None, None])
+    np.testing.assert_allclose(
+        image.values(), RAW * np.array([0.1, 2])[:, None, None] + np.array([0, 5])[:, None, None]
+    )
     assert image.quantisation_step == 0  # no single one
 
 
@@ -95,7 +96,7 @@ def test_every_attribute_that_declares_missing_pixels_counts(name, value):
     pixels = RAW.astype(np.int16)
     pixels[:, 2, 3] = -9999
     image = images.read(array(pixels, **{name: value}))
-    assert image.missing.sum() == 2 and image.value_range == (RAW.min(), RAW.max()) or image.value_range[0] >= 100
+    assert (image.missing.sum() == 2 and image.value_range == (RAW.min(), RAW.max())) or image.value_range[0] >= 100
 
 
 @pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
