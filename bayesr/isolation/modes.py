@@ -185,10 +185,10 @@ def _reduced_products() -> bool:
 
 
 def _has_type(value: Any) -> bool:
-    """Whether a value is a type, or has one: a tensor, an array, or a sequence of such."""
+    """Whether a value has a type of its own: a tensor, an array, or a sequence of such."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
-    return isinstance(value, torch.dtype) or hasattr(value, "dtype")
+    return hasattr(value, "dtype")
 
 
 def _flat(values: Sequence[Any]) -> list[Any]:

@@ -43,7 +43,7 @@ def members_of(
     only : int, optional
         Skip every batch without this member.
     """
-    y = y.to(memory_format=torch.contiguous_format)
+    y = y.contiguous()  # members do not depend on how the image lies in memory
     network, operator = model.generator, model.observation
     shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
     pixels = y.shape[-2] * y.shape[-1]

@@ -192,7 +192,10 @@ def _array_function(function: Callable[[NDArray[np.float32]], Any]) -> Callable[
 
 
 def _module_function(module: Any) -> Callable[..., Any]:
-    """Return a function that runs a copy of a torch module on `1 x band x y x x`, scaled to [0, 1]."""
+    """Return a function that runs a copy of a torch module on `1 x band x y x x`, scaled to [0, 1].
+
+    It runs under the caller's torch settings, such as autocast, for which it was made.
+    """
     network = copy.deepcopy(module).eval()
     weight = next((p for p in network.parameters()), torch.zeros((), dtype=torch.float32, device="cpu"))
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from bayesr.errors import BandMismatch, InvalidArgument
+from bayesr.isolation import isolated
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice
 from bayesr.segmentation.scaling import scaled
@@ -207,6 +208,7 @@ def agreement(
     }
 
 
+@isolated
 def evaluate(segmenter: Segmenter, cases: Sequence[Case], n: int = 16, seed: int = 0) -> list[dict[str, Any]]:
     """Compute the `agreement` of a segmenter with the annotators of each case.
 

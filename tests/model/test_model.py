@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +24,24 @@ def test_round_trip(model, file, photo):
     assert all(torch.equal(v, rounded[k]) for k, v in again.generator.state_dict().items())
     xr.testing.assert_equal(again.sample(photo, 2), bayesr.sample(photo, 2, model=str(file)))
     assert again.promises == {"consistency": True, "one_image": True}
+
+
+def test_loading_draws_no_random_numbers_of_the_caller(file):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    bayesr.load(file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [(lambda network: network.double(), "float64"), (lambda network: network.bfloat16(), "bfloat16"),
+     (lambda network: network.to("meta"), "without values")],
+)  # fmt: skip
+def test_a_network_that_does_not_compute_in_float32_is_refused(model, convert, message):
+    converted = replace(model, generator=convert(copy.deepcopy(model.generator)))
+    with pytest.raises(InvalidModel, match=message):
+        bayesr.sample(np.zeros((4, 5, 3), np.uint8), 2, model=converted, dims="yxb")
 
 
 def test_another_architecture(file):
