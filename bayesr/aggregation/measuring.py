@@ -49,7 +49,7 @@ def measure_bands(
     `advance` is called with 1 after each member.
     """
 
-    def read(name: str) -> NDArray[np.float32]:
+    def read(name: str) -> NDArray[np.floating]:
         return regions.read(ds[name].isel(band=bands))
 
     factor = naive = mean = None

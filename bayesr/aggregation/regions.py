@@ -55,12 +55,13 @@ class Regions:
             )
         return row, column
 
-    def read(self, array: xr.DataArray) -> NDArray[np.float32]:
+    def read(self, array: xr.DataArray) -> NDArray[np.floating]:
         """Return the values ``(..., pixel)`` of an array ``(..., y, x)``; only blocks that overlap regions are read."""
         chunks, lead = array.variable.chunks, array.shape[:-2]
+        dtype = np.result_type(array.dtype, np.float32)
         if chunks is None:
-            return array.to_numpy().reshape(*lead, -1)[..., self.pixels].astype(np.float32, copy=False)
-        found = np.empty((*lead, self.pixels.size), np.float32)
+            return array.to_numpy().reshape(*lead, -1)[..., self.pixels].astype(dtype, copy=False)
+        found: NDArray[np.floating] = np.empty((*lead, self.pixels.size), dtype)
         for rows, columns, places, here in self._blocks(max(chunks[-2]), max(chunks[-1])):
             found[..., places] = array[..., rows, columns].to_numpy().reshape(*lead, -1)[..., here]
         return found

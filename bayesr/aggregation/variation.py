@@ -71,9 +71,9 @@ def components(
     Returns
     -------
     Dataset
-        - ``components(component, band, y, x)``, float32, in the units of the image; the largest absolute value of each
-          is positive;
-        - ``mean(band, y, x)``, float32, of the members;
+        - ``components(component, band, y, x)``, in the units of the image; the largest absolute value of each is
+          positive;
+        - ``mean(band, y, x)``, of the members;
         - ``share(component)``: share of the members' total variance, decreasing. All n - 1 shares sum to 1;
         - ``standard_deviation(component)``: s_k, in the units of the image, over all pixels;
         - ``score(realization, component)``, with mean 0 and variance 1 (ddof = 1) over members.
@@ -135,8 +135,8 @@ def _check_size(k: int, shape: tuple[int, ...]) -> None:
 
 
 class _Components(NamedTuple):
-    images: NDArray[np.float32]  # component x band x y x x
-    mean: NDArray[np.float32]  # band x y x x
+    images: NDArray[np.floating]  # component x band x y x x
+    mean: NDArray[np.floating]  # band x y x x
     share: NDArray[np.float64]  # component
     standard_deviation: NDArray[np.float64]  # component
     score: NDArray[np.float64]  # realization x component
@@ -157,8 +157,8 @@ def _compute(members: xr.DataArray, k: int) -> _Components:
     # Deviations sum to 0, so (1, ..., 1) is an eigenvector. Its eigenvalue becomes the smallest.
     values, vectors = np.linalg.eigh(gram - total / n)
     values, vectors = np.maximum(values[::-1][:k], 0), vectors[:, ::-1][:, :k]
-    images = np.empty((k, *shape), np.float32)
-    mean = np.empty(shape, np.float32)
+    images: NDArray[np.floating] = np.empty((k, *shape), members.dtype)
+    mean: NDArray[np.floating] = np.empty(shape, members.dtype)
     for where, deviations, middle in _blocks(members):
         size = middle.shape
         mean[where] = middle
@@ -166,7 +166,7 @@ def _compute(members: xr.DataArray, k: int) -> _Components:
         images[(slice(None), *where)][:, np.isnan(middle)] = np.nan
     flat = images.reshape(k, -1)
     sign = np.array([np.sign(row[np.nanargmax(np.abs(row))]) or 1.0 for row in flat])
-    flat *= sign[:, None].astype(np.float32)
+    flat *= sign[:, None].astype(flat.dtype)
     return _Components(images, mean, values / total, np.sqrt(values / (n - 1)), vectors * sign * np.sqrt(n - 1))
 
 

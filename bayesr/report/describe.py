@@ -146,7 +146,7 @@ def _members(
     def draw(i: int) -> Array:
         if job is None:
             return panels.downsampled(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
-        out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), np.float32)
+        out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), job.image.dtype)
         for tile in job.tiles():
             rows, columns = tile.high(job.model.scale)
             if all(a.start < b.stop and b.start < a.stop for a, b in ((rows, view.rows), (columns, view.columns))):

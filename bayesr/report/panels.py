@@ -54,11 +54,11 @@ def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: in
 
 
 def downsampled(array: xr.DataArray, view: View) -> Array:
-    """Return the block means of a view, `... x y x x`, float32, without missing pixels; it is read piece by piece."""
+    """Return the block means of a view, `... x y x x`, without missing pixels; it is read piece by piece."""
     f, lead = view.factor, array.shape[:-2]
     if f == 1:
-        return array[..., view.rows, view.columns].to_numpy().astype(np.float32)
-    out, side = np.empty((*lead, *view.shape), np.float32), max(1, _READ // f) * f
+        return array[..., view.rows, view.columns].to_numpy().astype(np.result_type(array.dtype, np.float32))
+    out, side = np.empty((*lead, *view.shape), np.result_type(array.dtype, np.float32)), max(1, _READ // f) * f
     for top in range(view.rows.start, view.rows.stop, side):
         for left in range(view.columns.start, view.columns.stop, side):
             rows = slice(top, min(top + side, view.rows.stop))

@@ -201,7 +201,7 @@ def _module_function(module: Any) -> Callable[..., Any]:
 
     def call(image: NDArray[np.float32], value_range: tuple[float, float]) -> Any:
         low, high = value_range
-        x = torch.from_numpy((image - np.float32(low)) / np.float32(high - low))[None].to(weight.device, weight.dtype)
+        x = torch.from_numpy((image - low) / (high - low))[None].to(weight.device, weight.dtype)
         with torch.inference_mode():
             return network(x).float().cpu().numpy()
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import tifffile
 from numpy.typing import NDArray
 
+from bayesr import images
 from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
 from bayesr.files import IMAGE_SUFFIXES
 
@@ -102,12 +104,19 @@ def read_mask(path: Path) -> NDArray[np.int32]:
 
 
 def _pixels(path: Path) -> NDArray[Any]:
+    """Return numbers or colours as stored; an image says how colours of a palette look, and a mask what they mean."""
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            return np.asarray(tifffile.imread(path))
+            with tifffile.TiffFile(path) as file:
+                values = np.asarray(file.series[0].asarray())
+                if int(file.series[0].keyframe.photometric) != 0:
+                    return values
+                return ~values if values.dtype == bool else np.iinfo(values.dtype).max - values  # 0 is white
         with PIL.Image.open(path) as picture:
-            plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
-            return np.asarray(plain)
+            if picture.mode != "RGB":
+                upright = PIL.ImageOps.exif_transpose(picture)
+                return np.asarray(upright.convert("RGB") if picture.mode == "RGBA" else upright)
+        return images.source(path).to_numpy().transpose(1, 2, 0)  # with all bits of a value
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise NotAnImage(f"The mask {path} cannot be read ({type(error).__name__}: {error}).") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ _PERCENTILES = (1.0, 99.8)
 
 
 def scaled(
-    image: NDArray[np.float32],
+    image: NDArray[Any],
     value_range: tuple[float, float],
     scaling: str,
     inputs: tuple[str, ...] = ("member",),
@@ -21,13 +23,15 @@ def scaled(
     ``"percentiles"`` and ``"roots"``, constant bands become 0, because they have no contrast to stretch. Roots keep the
     sign.
     """
+    dtype = np.result_type(image.dtype, np.float32)  # an offset may need double precision, and is subtracted first
     if scaling == "range":
         low, high = value_range
         lowest = np.repeat([0.0 if name == "std" else low for name in inputs], len(image) // len(inputs))
-        return (image - lowest.astype(np.float32)[:, None, None]) / np.float32(high - low)
-    ends = np.percentile(image, _PERCENTILES, axis=(1, 2)).astype(np.float32)[..., None, None]
+        in_range: NDArray[np.float32] = (image - lowest.astype(dtype)[:, None, None]).astype(np.float32)
+        return in_range / np.float32(high - low)
+    ends = np.percentile(image, _PERCENTILES, axis=(1, 2)).astype(dtype)[..., None, None]
     contrast = ends[1] - ends[0]
-    x: NDArray[np.float32] = image - ends[0]
+    x: NDArray[np.float32] = (image - ends[0]).astype(np.float32)
     x *= np.where(contrast > 0, 1 / np.where(contrast > 0, contrast, 1), 0).astype(np.float32)
     if scaling == "roots":
         np.copysign(np.sqrt(np.abs(x)), x, out=x)

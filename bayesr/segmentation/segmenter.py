@@ -120,7 +120,7 @@ class Segmenter:
         InvalidPixels
             If values are not finite.
         """
-        image = np.asarray(image, np.float32)
+        image = np.asarray(image)
         if image.ndim != 3 or image.shape[0] != self.bands:
             raise BandMismatch(
                 f"The segmenter {self.name!r} takes {self.bands} band(s), (band, y, x), which are "

@@ -65,7 +65,7 @@ def segment(
         - ``"nuclei"``, which is bundled, or the file of a segmenter from `bayesr.segmentation.fit.fit`;
         - ``"otsu"`` or ``"watershed"``, which need no training (`bayesr.segmentation.classical`);
         - a torch module of ``1 x band x y x x``, scaled to [0, 1] by `value_range`. A copy runs in evaluation mode;
-        - a function of ``band x y x x``, float32, in the units of the product.
+        - a function of ``band x y x x``, in the units and of the type of the product.
 
         It returns an array of the size ``y x x`` of its input: probabilities in [0, 1], a boolean mask, or integer
         labels of objects with 0 as background; the pair (probabilities, labels); or probabilities ``class x y x x``
@@ -214,7 +214,7 @@ def _reduce(
 
     def add(i: int) -> tuple[int, ...]:
         """Segment and accumulate one image; return the shape of its labels."""
-        image = np.ascontiguousarray(frame(i), np.float32)
+        image = np.ascontiguousarray(frame(i))
         stored = cache.get(i) if cache else None
         segmentation = stored or _segment_member(call, image, value_range, i, cache)
         if cache and stored is None:
@@ -249,7 +249,7 @@ def _segment_member(
     if cache is not None:
         advice = f"Finished members are in {cache.path}: resume=True." if cache.begun else "Nothing was written yet."
     nodata = np.isnan(image).any(0)
-    filled = np.where(nodata, np.float32(value_range[0]), image) if nodata.any() else image.view()
+    filled = np.where(nodata, image.dtype.type(value_range[0]), image) if nodata.any() else image.view()
     filled.flags.writeable = False
     try:
         segmentation = call(filled, value_range)

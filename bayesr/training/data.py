@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.errors import TrainingFailed
+from bayesr.errors import BayesrError, TrainingFailed
 from bayesr.files import IMAGE_SUFFIXES
 
 
@@ -105,8 +105,8 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     Raises
     ------
     TrainingFailed
-        If a source is missing or empty, an image cannot be decoded or is not of 8 bits, or colour images include grey
-        ones.
+        If a source is missing or empty, an image cannot be decoded, is not of 8 bits or has transparent pixels, or
+        colour images include grey ones.
     """
     if bands not in (1, 3):
         raise TrainingFailed(f"Images have 3 bands (colour) or 1 (grey), not {bands}.")
@@ -122,20 +122,13 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if source.is_dir() else []
         if not files:
             raise TrainingFailed(f"No images in {source}: give a folder with images, or a packed .npz archive.")
-        from PIL import Image, UnidentifiedImageError  # optional: machines that train on packed images lack it
-
         for file in files:
-            try:
-                with Image.open(file) as picture:
-                    if picture.mode.startswith(("I", "F")):
-                        raise TrainingFailed(f"{file} is not of 8 bits: scale it to 0..255 first, or take it out.")
-                    if bands == 3 and picture.mode in ("1", "L", "LA"):
-                        grey.append(f"{source.name}/{file.relative_to(source)}")
-                    pixels = np.asarray(picture.convert("RGB" if bands == 3 else "L"))
-            except (UnidentifiedImageError, OSError) as error:
-                raise TrainingFailed(f"{file} cannot be decoded ({error}): repair it or take it out.") from error
-            names.append(f"{source.name}/{file.relative_to(source)}")
-            images.append(pixels.reshape(*pixels.shape[:2], -1))
+            name, pixels = f"{source.name}/{file.relative_to(source)}", _decoded(file)
+            if bands == 3 and pixels.shape[2] == 1:
+                grey.append(name)
+                pixels = pixels.repeat(3, 2)
+            names.append(name)
+            images.append(_luma(pixels) if bands == 1 else pixels)
     grey += [name for name, image in zip(names, images, strict=True) if image.shape[2] != bands]
     if grey:
         raise TrainingFailed(
@@ -143,6 +136,36 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
             f"{', ...' if len(grey) > 5 else ''}. Take them out or convert them; for grey images train with bands=1."
         )
     return ImageSet(tuple(names), tuple(images))
+
+
+def _decoded(file: Path) -> NDArray[np.uint8]:
+    """Read an image of 8 bits as `y x x x band`.
+
+    Raises
+    ------
+    TrainingFailed
+        If it is none.
+    """
+    from bayesr import images  # slow to import, and packed images need no reader
+
+    try:
+        image = images.read(file)
+    except BayesrError as error:
+        raise TrainingFailed(f"{file} cannot be used ({error}): repair it or take it out.") from error
+    if image.bounds != images.bounds_of(np.dtype(np.uint8)):
+        raise TrainingFailed(f"{file} is not of 8 bits: scale it to 0..255 first, or take it out.")
+    if image.missing is not None:
+        raise TrainingFailed(f"{file} has missing or transparent pixels: crop it to its data, or take it out.")
+    pixels: NDArray[np.uint8] = image.data.to_numpy().transpose(1, 2, 0).astype(np.uint8)
+    return pixels
+
+
+def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma of colours as Pillow and JPEG compute it (Rec. 601), `y x x x 1`; grey images as they are."""
+    if pixels.shape[2] != 3:
+        return pixels
+    weights = np.array([19595, 38470, 7471], np.uint32)  # 0.299, 0.587 and 0.114 times 2**16
+    return ((pixels @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
 def _packed(path: Path) -> ImageSet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -52,7 +54,8 @@ def test_a_store_holds_what_is_drawn_today(store, expected, tmp_path):
             squared = name in ("variance", "aleatoric", "epistemic")
             atol = ATOL * (1 + 2 * float(np.sqrt(np.abs(values).max()))) if squared else ATOL
             np.testing.assert_allclose(today[name], values, rtol=0, atol=atol, err_msg=str(name))
-        times = ("history", "bayesr_version")
+        times = ("history", "bayesr_version", "input")
+        assert json.loads(today.attrs["input"]).items() >= json.loads(before.attrs["input"]).items()
         assert {k: v for k, v in today.attrs.items() if k not in times} == {
             k: v for k, v in before.attrs.items() if k not in times
         }
