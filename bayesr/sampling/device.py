@@ -32,7 +32,9 @@ def resolve(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return str(torch.empty(0, device=device).device)
+        probe = torch.zeros(1, device=device)
+        probe.item()  # the device 'meta' holds no values
+        return str(probe.device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidArgument(
             f"The device {device!r} cannot be used ({error}). Use 'auto', 'cpu' or {NAME!r}."
