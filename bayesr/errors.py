@@ -110,6 +110,14 @@ class TilesDiffer(UserWarning):
     """The model depends on the whole image, so members drawn in tiles differ from those drawn in one piece."""
 
 
+class VarianceNotSplit(UserWarning):
+    """The members cannot be divided among dropout masks, so ``aleatoric`` and ``epistemic`` are NaN."""
+
+
+class ObjectsNotSeparated(UserWarning):
+    """A segmenter returned one label for several regions, which count as one object."""
+
+
 class UnfamiliarInput(UserWarning):
     """The image is out of distribution for the model's calibration, so its intervals may not hold."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
+from bayesr.product import arguments
 from bayesr.sampling.products import members_of, open_product
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def components(
     >>> found["components"].sizes["component"]
     2
     """
+    window = arguments.window("window", window)
+    arguments.check({"model": model, "progress": progress}, optional=("model",))
+    options = arguments.check(options)
     ds = open_product(ds_or_img)
     if ds is None:
         _check_k(k, options.get("n", 32))
@@ -104,23 +108,22 @@ def components(
             options["model"] = model
         from bayesr.sampling.workflow import sample  # slow to import: torch, which a product does not need
 
-        ds = sample(ds_or_img, **({"keep_samples": True, "progress": progress} | options))
+        ds = sample(ds_or_img, **({"variables": [product.SAMPLES], "progress": progress} | options))
     elif options:
         raise InvalidArgument(f"{', '.join(options)}: options of sample, but the product is drawn already.")
     if window is not None:
         ds = ds.isel(y=window[0], x=window[1])
     with tempfile.TemporaryDirectory() as folder:
-        _check_k(k, ds.sizes.get("realization", ds.attrs.get("n", k + 1)))
+        k = _check_k(k, ds.sizes.get("realization", ds.attrs.get("n")))
         members = members_of(ds, img, model, Path(folder), progress)
         return _dataset(members, k, ds.attrs)
 
 
-def _check_k(k: int, n: int) -> None:
-    if not isinstance(k, int | np.integer) or not 1 <= k < n:
-        raise InvalidArgument(
-            f"k, the number of components, must be a whole number between 1 and n - 1 = {n - 1} (for n members that "
-            f"differ), not {k!r}."
-        )
+def _check_k(k: int, n: int | None) -> int:
+    if n is None:  # a product that lost its attributes and its members, which `members_of` refuses
+        return k
+    expected = f"the number of components, a whole number between 1 and n - 1 = {n - 1} (for n members that differ)"
+    return arguments.whole("k", k, expected, 1, n - 1)
 
 
 def _check_size(k: int, shape: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from bayesr.aggregation.measuring import measure_bands
 from bayesr.aggregation.regions import Regions, find
 from bayesr.aggregation.statistics import resolve_statistic
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
+from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.products import members_of, open_product, product_of
 
@@ -138,6 +139,10 @@ def aggregate(
     >>> dict(found["value"].sizes)
     {'region': 4, 'band': 3}
     """
+    level, threshold, exceed, quantum = _checked_numbers(level, threshold, exceed, quantum)
+    all_bands, calibrated = arguments.flag("all_bands", all_bands), arguments.flag("calibrated", calibrated)
+    arguments.check({"model": model, "progress": progress}, optional=("model",))
+    options = arguments.check(options)
     resolved = resolve_statistic(statistic, threshold, all_bands)
     ds = open_product(ds_or_img)
     n = options.get("n", 32) if ds is None else ds.sizes.get("realization", ds.attrs.get("n"))
@@ -146,10 +151,6 @@ def aggregate(
         _check_calibration(ds)
     y, x, scale, step = _grid_of_image(ds_or_img, options, model) if ds is None else _grid_of_product(ds, img)
     step = step if quantum is None else quantum
-    if not 0 <= step < np.inf:
-        raise InvalidArgument(
-            f"quantum must be the quantisation step, 1 for integers or 0 for floats, not {quantum!r}."
-        )
     pixels = find(regions, y, x, scale)
     settings: dict[str, Any] = {
         "statistic": resolved.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
@@ -167,9 +168,20 @@ def aggregate(
         return dataset(ds, members, pixels, resolved, bands, settings)
 
 
+def _checked_numbers(
+    level: Any, threshold: Any, exceed: Any, quantum: Any
+) -> tuple[float, float | None, float | None, float | None]:
+    """Check the arguments that are numbers, and return them as Python's floats."""
+    step = "the quantisation step, 1 for integers or 0 for floats"
+    return (
+        arguments.check({"level": level})["level"],
+        None if threshold is None else arguments.number("threshold", threshold, "a number in the units of the image"),
+        None if exceed is None else arguments.number("exceed", exceed, "a number in the units of the statistic"),
+        None if quantum is None else arguments.number("quantum", quantum, step, lambda real: 0 <= real < np.inf),
+    )
+
+
 def _check_level(level: float, n: Any) -> None:
-    if not 0 < level < 1:
-        raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for a 90% interval), not {level!r}.")
     if not isinstance(n, int | np.integer):
         return  # `sample`, or the check of the product, raises the error
     least = int(np.ceil((1 + level) / (1 - level) - 1e-9))

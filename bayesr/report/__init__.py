@@ -56,12 +56,15 @@ def write(
     InvalidProduct
         When the Dataset is no product, or the image or the reference belongs to another one.
     InvalidArgument, BandMismatch
-        When the reference has another size or other bands, or the window is empty.
+        When the reference has another size or other bands, the window is empty, or an argument is of another kind.
     """
+    from bayesr.product import arguments  # slow to import
     from bayesr.report.describe import page_data  # slow to import
     from bayesr.report.page import page, save  # slow to import
 
-    out = Path(out)
+    arguments.check({"model": model, "progress": progress}, optional=("model",))
+    redraw = arguments.whole("redraw", redraw, "a whole number of members, 0 or more", 0)
+    out, window = arguments.path("out", out), arguments.window("window", window)
     options = {"img": img, "window": window, "redraw": redraw, "model": model, "progress": progress}
     data = page_data(product_or_store, reference, out, **options)
     return save(page("product.html", data, f"{data['title']} · bayesr"), out)

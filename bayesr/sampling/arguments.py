@@ -1,15 +1,19 @@
-"""The arguments of `bayesr.sample`: checked before any work, and completed by defaults."""
+"""The arguments of `bayesr.sample`: checked before any work, and completed by defaults.
+
+`bayesr.product.arguments` checks each of them by itself.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic
+from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, VarianceNotSplit, warn
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
+from bayesr.product.arguments import check
 from bayesr.sampling.plan import default_masks
 
 _UNTILED = 320
@@ -17,38 +21,21 @@ _UNTILED = 320
 _TILE = 256
 
 
-def check_options(n: int, masks: int | None, seed: int, level: float, tile: int | None) -> None:
-    """Check the options that decide what is drawn.
+def check_options(**given: Any) -> dict[str, Any]:
+    """Check the arguments of `bayesr.sample`, one by one and together, and return them as plain values.
 
     Raises
     ------
     InvalidArgument
-        When an option is outside its range.
+        When one is of another kind or outside its range, contradicts another, or is given without a store.
     """
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise InvalidArgument(f"n must be a whole number of members, at least 1, not {n!r}.")
-    if masks is not None and (masks < 1 or n % masks):
+    checked = check(given)
+    n, masks = checked["n"], checked["masks"]
+    if masks is not None and n % masks:
         raise InvalidArgument(f"masks={masks} must divide n={n}; the default would be {default_masks(n)}.")
-    if not 0 < level < 1:
-        raise InvalidArgument(f"level must lie between 0 and 1 (0.9 for a 90% interval), not {level!r}.")
-    if not 0 <= seed < 2**64:
-        raise InvalidArgument(f"seed must lie in [0, 2**64), not {seed!r}.")
-    if tile is not None and tile < 1:
-        raise InvalidArgument(f"tile must be at least 1 low-resolution pixel, not {tile!r}.")
-
-
-def check_store_options(store: Any, cluster: Any, keepbits: int | None) -> None:
-    """Check the options for stores.
-
-    Raises
-    ------
-    InvalidArgument
-        When an option is outside its range, or given without a store.
-    """
-    if keepbits is not None and not 1 <= keepbits <= 23:
-        raise InvalidArgument(f"keepbits counts bits of a significand, 1 to 23, not {keepbits!r}.")
-    if store is None and not (cluster is None and keepbits is None):
+    if checked["store"] is None and not (checked["cluster"] is None and checked["keepbits"] is None):
         raise InvalidArgument("cluster= and keepbits= are for products in a store: name one with store=.")
+    return checked
 
 
 def choose_masks(model: Model, n: int, masks: int | None) -> int:
@@ -68,7 +55,24 @@ def choose_masks(model: Model, n: int, masks: int | None) -> int:
         masks = _usual_masks(network, n)
     if network.max_masks and masks > network.max_masks:
         raise InvalidArgument(f"{model.name} has {network.max_masks} masks, its networks, not {masks}: ask for fewer.")
-    return int(masks)
+    return masks
+
+
+def warn_unsplit(model: Model, n: int, masks: int | None, variables: Collection[str]) -> None:
+    """Warn where the default masks cannot split the variance that was asked for; `masks` are those given by the user.
+
+    Two or three members cannot be split by any number of masks, so there is no advice to give.
+    """
+    network = model.generator
+    splits = network.masked and network.latent_channels and network.max_masks != 1
+    if masks is not None or n < 4 or not splits or {"aleatoric", "epistemic"}.isdisjoint(variables):
+        return
+    if default_masks(n, network.max_masks) == 1:  # n is odd then: the even numbers beside it work
+        warn(
+            f"n={n} members cannot be divided among several dropout masks of several latents, so aleatoric and "
+            f"epistemic are NaN. Draw n={n - 1} or n={n + 1} members for both, or leave them out with variables=.",
+            VarianceNotSplit,
+        )
 
 
 def _usual_masks(network: Generator, n: int) -> int:
@@ -101,5 +105,5 @@ def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None
 
 def choose_tile(array: xr.DataArray, tile: int | None) -> int:
     """Return the side of a tile: as given, all of a small image, or 256 low-resolution pixels."""
-    longest = max(array.shape[1:])
+    longest = int(max(array.shape[1:]))
     return tile or (longest if longest <= _UNTILED else _TILE)

@@ -14,7 +14,7 @@ from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.grid import Tile
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
-from bayesr.product import MAPS, MASK_MEANS, Arrays
+from bayesr.product import MAPS, MASK_MEANS, Arrays, arguments
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.job import Job
@@ -100,7 +100,7 @@ def extend(
     Raises
     ------
     InvalidArgument
-        When `n` is too small, or no multiple of the masks.
+        When `n` is too small, or no multiple of the masks; or when an argument is of another kind.
     InvalidProduct
         When the store lacks variables, or the model is another one.
     StoreFailed
@@ -111,7 +111,10 @@ def extend(
     T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
     variances", 1979, Stanford STAN-CS-79-773.
     """
-    place = place_of(store)
+    given = {"store": store, "n": n, "model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(given, optional=("model", "device"))
+    n, device, cluster, progress = (checked[name] for name in ("n", "device", "cluster", "progress"))
+    place = place_of(arguments.place("store", store))
     target = Store(place)
     target.require()
     with lock(place):

@@ -59,7 +59,9 @@ def product_of(
     if ds is None:
         from bayesr.sampling.workflow import sample  # slow to import: torch
 
-        given: dict[str, Any] = {"keep_samples": True, "store": folder / "product.zarr", "progress": progress}
+        # What the callers do not describe is not computed, nor warned of.
+        needed = [name for name in (*MAPS, SAMPLES) if name not in ("aleatoric", "epistemic")]
+        given: dict[str, Any] = {"variables": needed, "store": folder / "product.zarr", "progress": progress}
         given |= options if model is None else options | {"model": model}
         return sample(ds_or_img, **given)
     if options:

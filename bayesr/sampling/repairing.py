@@ -11,7 +11,7 @@ from bayesr import images, workers
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
-from bayesr.product import Provenance
+from bayesr.product import Provenance, arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.replaying import image_of, job_of
@@ -57,12 +57,18 @@ def check(
 
     Raises
     ------
+    InvalidArgument
+        When an argument is of another kind.
     InvalidProduct
         When the damage cannot be repaired without the image or with this model.
     StoreFailed
         When there is no such store, it is being extended, or another process writes to it.
     """
-    place = place_of(store)
+    given = {"model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(given, optional=("model", "device"))
+    device, cluster, progress = (checked[name] for name in ("device", "cluster", "progress"))
+    repair = arguments.flag("repair", repair)
+    place = place_of(arguments.place("store", store))
     target = Store(place)
     target.require()
     if members := Journal(target).members:

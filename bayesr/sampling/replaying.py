@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from bayesr import images, product
-from bayesr.errors import InvalidArgument, InvalidProduct
+from bayesr.errors import InvalidProduct
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
-from bayesr.product import SAMPLES, Provenance
+from bayesr.product import SAMPLES, Provenance, arguments
 from bayesr.sampling.job import Job
 from bayesr.sampling.workflow import sample
 from bayesr.store.layout import Store
@@ -51,9 +51,10 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     EngineUnavailable
         When the product was drawn in OpenVINO, which is not installed here.
     """
+    arguments.check({"model": model}, optional=("model",))
     provenance = Provenance.from_dataset(product.canonical(ds))
-    if not 0 <= i < provenance.n:
-        raise InvalidArgument(f"There is no member {i}: the product has members 0 to {provenance.n - 1}.")
+    last = provenance.n - 1
+    i = arguments.whole("i", i, f"the number of a member of the product, 0 to {last}", 0, last)
     found = model_of(provenance, model)
     job = Job.again(provenance, found, image_of(provenance, img))
     out = np.empty(job.frame.shape, job.image.dtype)

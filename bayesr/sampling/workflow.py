@@ -69,7 +69,7 @@ def sample(
         In [0, 2**64). Equal seeds give equal members.
     masks : int, optional
         Dropout masks; divides n. By default the largest divisor of n that is at most 8 and n/2. Member i uses mask
-        ``i % masks``.
+        ``i % masks``. `aleatoric` and `epistemic` need two masks or more with two latents each, so n = 4 or more.
     level : float
         Of the interval [`lower`, `upper`], in (0, 1).
     keep_samples : bool, optional
@@ -130,6 +130,10 @@ def sample(
 
     Warns
     -----
+    VarianceNotSplit
+        When `masks` is not given, and n, such as 5 or 7, has no divisor that would split the variance: ``aleatoric``
+        and ``epistemic`` are NaN. The message names the nearest n that works. With n = 2 or 3 they are always NaN,
+        without a warning.
     TilesDiffer
         When the network sees all of an image, for instance by attention, and the image is drawn in tiles.
     UnfamiliarInput
@@ -145,15 +149,23 @@ def sample(
     >>> ds["mean"].sizes["x"]
     32
     """
-    arguments.check_options(n, masks, seed, level, tile)
-    arguments.check_store_options(store, cluster, keepbits)
-    chosen = choose_variables(variables, keep_samples, in_memory=store is None)
+    checked = arguments.check_options(
+        n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
+        overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
+        device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
+    )  # fmt: skip
+    # Plain values from here on: NumPy's scalars cannot be written as JSON.
+    n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
+    dims, nodata, value_range, variables = (checked[k] for k in ("dims", "nodata", "value_range", "variables"))
+    overwrite, resume, progress, cluster = (checked[k] for k in ("overwrite", "resume", "progress", "cluster"))
+    chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
     loaded = load(model)
-    device = devices.resolve(device)
+    device = devices.resolve(checked["device"])
+    arguments.warn_unsplit(loaded, n, masks, chosen)
     masks = arguments.choose_masks(loaded, n, masks)
     array = images.source(img, dims)
     arguments.check_image(loaded, array, n, level)
-    plan = Plan(int(n), masks, int(seed), arguments.choose_tile(array, tile))
+    plan = Plan(n, masks, seed, arguments.choose_tile(array, tile))
     if store is None:
         sink: Sink = MemorySink()
     else:

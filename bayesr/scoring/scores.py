@@ -19,6 +19,7 @@ from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, StoreFai
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.observe import from_description
+from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.products import members_of, open_product
 from bayesr.sampling.replaying import image_of, model_of
@@ -100,7 +101,7 @@ def score(
         When `ds` is not a complete product, or lacks members and `img` is missing, or the reference lies on another
         grid.
     InvalidArgument
-        When the reference has another size, or a level lies outside (0, 1).
+        When the reference has another size, a level lies outside (0, 1), or an argument is of another kind.
     BandMismatch
         When the reference has another number of bands.
 
@@ -119,8 +120,9 @@ def score(
     >>> scores["crps"].dims, scores["rank_histogram"].sizes["rank"]
     (('band', 'y', 'x'), 5)
     """
-    if not all(0 < level < 1 for level in levels):
-        raise InvalidArgument(f"levels must lie between 0 and 1 (0.9 for 90% intervals), not {tuple(levels)!r}.")
+    given = {"levels": levels, "dims": dims, "model": model, "seed": seed, "progress": progress}
+    checked = arguments.check(given, optional=("model",))
+    levels, dims, seed, progress = (checked[name] for name in ("levels", "dims", "seed", "progress"))
     whole = _product(ds)
     truth = read_reference(whole, reference, dims)
     case = case_of(whole, truth)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
 from bayesr.model.model import Model
+from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.products import members_of, open_product, product_of
 from bayesr.segmentation.adapters import Segment, adapt
@@ -119,7 +120,7 @@ def segment(
     Raises
     ------
     InvalidArgument
-        If level, threshold or overlap are out of range, or the segmenter is of another kind.
+        If level, threshold or overlap are out of range, or the segmenter or an argument is of another kind.
     SegmenterFailed
         If the segmenter fails, or returns another size, NaN, or no probabilities. The message names the member.
     InvalidProduct
@@ -142,9 +143,15 @@ def segment(
     >>> result["probability"].sizes["x"], int(result["count"])
     (64, 1)
     """
-    for argument, value in (("level", level), ("threshold", threshold), ("overlap", overlap)):
-        if not 0 < value < 1:
-            raise InvalidArgument(f"{argument} must lie between 0 and 1, not {value!r}.")
+    options = arguments.check(options)
+    level, threshold, overlap = (
+        arguments.fraction(argument, value)
+        for argument, value in (("level", level), ("threshold", threshold), ("overlap", overlap))
+    )
+    smallest = arguments.whole("smallest", smallest, "a whole number of pixels, 0 or more", 0)
+    logits, keep_members = arguments.flag("logits", logits), arguments.flag("keep_members", keep_members)
+    given = {"store": store, "overwrite": overwrite, "resume": resume, "model": model, "progress": progress}
+    arguments.check(given, optional=("model",))
     call, name, inputs, bands = adapt(segmenter, threshold=threshold, smallest=smallest, logits=logits)
     if bands is not None:
         _check_bands(name, bands, ds_or_img, options)

@@ -19,6 +19,7 @@ from bayesr.calibration.intervals import LAMBDAS, images_for, missed_curve
 from bayesr.errors import InvalidArgument, NotStochastic
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
+from bayesr.product import arguments
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.training.held_out import HeldOut, checksum, read_pairs
@@ -79,8 +80,12 @@ def calibrate(
     BayesrError
         One of its subclasses, if an input cannot be read as an image.
     """
+    checked = arguments.check(
+        {"model": model, "levels": levels, "seed": seed, "dims": dims, "value_range": value_range, "progress": progress}
+    )
+    levels, seed, dims, value_range = (checked[name] for name in ("levels", "seed", "dims", "value_range"))
     model = load(model)
-    _check(model, levels)
+    _check(model)
     given = list(pairs)
     _check_number(len(given), levels)
     held_out = read_pairs(model, given, dims, value_range)
@@ -116,15 +121,13 @@ def calibrate(
     return replace(model, calibration=calibration, inputs=inputs)
 
 
-def _check(model: Model, levels: Sequence[float]) -> None:
-    """Refuse point estimators and impossible levels."""
+def _check(model: Model) -> None:
+    """Refuse point estimators."""
     if not model.generator.stochastic:
         raise NotStochastic(
             f"{model.name} is a point estimator: it has no spread that could be calibrated. Calibrate a model whose "
             "recipe draws members."
         )
-    if any(not 0 < level < 1 for level in levels):
-        raise InvalidArgument(f"Levels lie between 0 and 1 (0.9 for a 90% interval), not {list(levels)!r}.")
 
 
 def _check_number(count: int, levels: Sequence[float]) -> None:

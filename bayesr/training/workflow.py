@@ -17,6 +17,7 @@ from bayesr.errors import TrainingFailed
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
+from bayesr.product import arguments
 from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, load_images
@@ -110,6 +111,8 @@ def train(
 
     Raises
     ------
+    InvalidArgument
+        If an argument is of another kind, or outside its range.
     TrainingFailed
         If there are no usable images, a checkpoint does not fit, the loss is not finite, or the disk is full.
 
@@ -117,7 +120,10 @@ def train(
     -----
     Processes started by ``torchrun`` share every batch, with the result of a single process.
     """
-    files = _Files(Path(out))
+    checked = arguments.check({"resume": resume, "seed": seed, "device": device, "progress": progress})
+    seed, device = checked["seed"], checked["device"]
+    _check_counts(bands, held_out, every, patience, time_limit)
+    files = _Files(arguments.path("out", out))
     degradation = degradation or Degradation()
     operator = observation or bicubic(4)
     _check(files, resume, held_out, patience, effective_operator(operator, degradation))
@@ -191,6 +197,15 @@ class _Images:
             return make_pairs(self.held_out, self.operator)
         random = torch.Generator().manual_seed(0)
         return [self.degradation.pair(image, self.operator, random) for image in self.held_out.images]
+
+
+def _check_counts(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any) -> None:
+    arguments.whole("bands", bands, "a whole number of bands, at least 1", 1)
+    arguments.whole("held_out", held_out, "a whole number of images, 0 or more", 0)
+    arguments.whole("every", every, "a whole number of steps, at least 1", 1)
+    if patience is not None:
+        arguments.whole("patience", patience, "a whole number of steps, at least 1", 1)
+    arguments.number("time_limit", time_limit, "a number of seconds, 0 or more", lambda real: real >= 0)
 
 
 def _check(files: _Files, resume: bool, held_out: int, patience: int | None, operator: ForwardOperator) -> None:

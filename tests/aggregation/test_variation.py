@@ -165,7 +165,7 @@ def test_missing_pixels_are_left_out(model):
     xr.testing.assert_allclose(found["components"].fillna(0), whole["components"], atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [0, 8, -1, 2.5])
+@pytest.mark.parametrize("k", [0, 8, -1, 2.5, "2", True, None])
 def test_invalid_numbers_of_components(ds, model, photo, k):
     with pytest.raises(InvalidArgument, match="between 1 and n - 1 = 7"):
         bayesr.components(ds, k)
