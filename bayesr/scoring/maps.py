@@ -29,8 +29,9 @@ def score_mean(case: Case) -> dict[str, Any]:
     zscore[np.isinf(zscore)] = np.nan  # one infinite value would make every average infinite
     similarity, margin = math.nan, 5
     if min(case.valid.shape) > 2 * margin:
+        low = case.value_range[0]  # 0 for 8 bits; squares of large values would lose all digits
         _, local = structural_similarity(
-            mean, case.truth, channel_axis=0, data_range=case.peak, gaussian_weights=True, sigma=1.5,
+            mean - low, case.truth - low, channel_axis=0, data_range=case.peak, gaussian_weights=True, sigma=1.5,
             use_sample_covariance=False, full=True,
         )  # fmt: skip
         local = local[:, margin:-margin, margin:-margin]
