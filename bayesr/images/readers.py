@@ -28,8 +28,9 @@ class Reader:
         image's package: `by_suffix` and `by_type` make such functions.
     read : callable
         Takes the same and returns a DataArray, lazy where the format can be read by window
-        (`bayesr.images.lazy.windowed`), with axes named only where the source names them. Any exception of a reader of
-        paths becomes a `NotAnImage` that names the file.
+        (`bayesr.images.lazy.windowed`), with axes named only where the source names them. Attributes and encoding say
+        what the source states of its values (`bayesr.images.values`) and of its place (`bayesr.images.georeference`).
+        Any exception of a reader of paths becomes a `NotAnImage` that names the file.
     """
 
     name: str
