@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from bayesr import errors
 from bayesr.cli import plugins
-from bayesr.errors import BayesrError, TilesDiffer, UnfamiliarInput
+from bayesr.cli.spelling import Spelling
 from bayesr.version import __version__
 
 COMMANDS = {
@@ -47,15 +48,21 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            text = str(message) if category in (UnfamiliarInput, TilesDiffer) else f"{category.__name__}: {message}"
+            ours = category.__module__ == errors.__name__
+            text = self._spelled(ctx, str(message)) if ours else f"{category.__name__}: {message}"
             click.echo(f"Warning: {text}", err=True)
 
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = show
                 return super().invoke(ctx)
-        except BayesrError as error:
-            raise click.ClickException(str(error)) from error
+        except errors.BayesrError as error:
+            raise click.ClickException(self._spelled(ctx, str(error))) from error
+
+    def _spelled(self, ctx: click.Context, message: str) -> str:
+        """Return a message of the library in the spelling of the command that was called."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        return message if command is None else Spelling(command, lambda name: self.get_command(ctx, name))(message)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +78,65 @@ parallel = group(
     click.option("--cluster", metavar="ADDRESS", help="A dask.distributed cluster: tcp://host:8786."),
 )
 """Options of commands that distribute tiles; see `cluster_of`."""
+
+
+VALUE_RANGE = "--value-range"
+VALUE_RANGES = ("minmax", "unit", "percentiles")
+"""Words of `bayesr.product.arguments`, which is slow to import."""
+
+
+class ValueRangeCommand(click.Command):
+    """A command whose option ``--value-range`` takes two numbers or one word.
+
+    Click's options take a fixed number of values: a word is given twice to it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_repeat_words(args)))
+
+
+def _repeat_words(args: list[str]) -> Iterator[str]:
+    left = iter(args)
+    for arg in left:
+        if arg == "--":
+            yield from (arg, *left)
+            return
+        name, equals, word = arg.partition("=")
+        if name != VALUE_RANGE:
+            yield arg
+            continue
+        yield name
+        word = word if equals else next(left, "")
+        yield from (word, word) if word in VALUE_RANGES else filter(None, (word,))
+
+
+class _End(click.ParamType[float | str]):
+    """An end of a value range, or a word for all of it."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value in VALUE_RANGES:
+            return str(value)
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number, and none of {', '.join(VALUE_RANGES)}.", param, ctx)
+
+
+def _range(ctx: click.Context, param: click.Parameter, value: tuple[Any, Any] | None) -> Any:
+    words = [end for end in value or () if isinstance(end, str)]
+    if len(words) == 1 or len(set(words)) > 1:
+        raise click.BadParameter(f"give two numbers, or one of {', '.join(VALUE_RANGES)}")
+    return words[0] if words else value
+
+
+value_range = click.option(
+    VALUE_RANGE, type=(_End(), _End()), callback=_range, metavar="LOW HIGH | WORD",
+    help="Input values that are 0 and 1 for the network: two numbers, or minmax, unit (0 and 1) or percentiles "
+    "(0.1 and 99.9).",
+)  # fmt: skip
+"""The option of a `ValueRangeCommand`."""
 
 
 def cluster_of(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import bayesr
 from bayesr.cli import options as shared
 
 
-@click.command()
+@click.command(cls=shared.ValueRangeCommand)
 @click.argument("img", metavar="IN")
 @click.argument("out", metavar="OUT.zarr")
 @shared.drawing
@@ -21,7 +22,7 @@ from bayesr.cli import options as shared
 @click.option("--resume", is_flag=True, help="Complete an unfinished store; finished tiles are kept.")
 @shared.dims
 @click.option("--nodata", type=float, help="Value of missing pixels.")
-@click.option("--value-range", type=(float, float), help="Input values that are 0 and 1 for the network.")
+@shared.value_range
 @click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a shard.")
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")
@@ -81,11 +82,29 @@ def _resumable(command: str) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
+_TAKEN = {
+    "given": "as given",
+    "minmax": "minimum and maximum of the image",
+    "percentiles": "percentiles 0.1 and 99.9 of the image",
+    "type": "of the type of the image",
+    "unit": "unit",
+}
+"""What value ranges are, by the word that a product records."""
+
+
+def _value_range(attrs: Mapping[str, Any]) -> str:
+    """Describe the values that the network saw as 0 and 1, and where they come from, if that is recorded."""
+    low, high = attrs["value_range"]
+    taken = json.loads(attrs.get("input", "{}")).get("value_range")
+    return f"{low:.10g} to {high:.10g}" + (f" ({_TAKEN.get(taken, taken)})" if isinstance(taken, str) else "")
+
+
 def _summarise(ds: Any, out: str) -> None:
     sizes = " x ".join(f"{ds.sizes[dim]} {dim}" for dim in ("band", "y", "x"))
     click.echo(f"{ds.attrs['n']} members of {sizes}, model {ds.attrs['model']}")
     if "std" in ds:
         click.echo(f"mean of std: {float(ds['std'].mean()):.3g}; interval at level {ds.attrs['level']:g}")
+    click.echo(f"value range: {_value_range(ds.attrs)}")
     click.echo(f"the input: {ds.attrs['input_check']}")
     click.echo(f"The product is at {out if '://' in out else Path(out).absolute()}")
     click.echo(f"Open it with: xarray.open_zarr({out!r})")

@@ -83,8 +83,8 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
     done = store.finished()
     if not done.all():
         raise StoreFailed(
-            f"{place} is not finished: {int(done.sum())} of its {done.size} tiles are drawn. Go on with "
-            "sample(..., resume=True), or the same bayesr sample command and --resume."
+            f"{place} is not finished: {int(done.sum())} of its {done.size} tiles are drawn. Finish it "
+            "first, with bayesr.sample(..., resume=True)."
         )
     return ds, store
 

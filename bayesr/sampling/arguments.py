@@ -69,8 +69,8 @@ def warn_unsplit(model: Model, n: int, masks: int | None, variables: Collection[
         return
     if default_masks(n, network.max_masks) == 1:  # n is odd then: the even numbers beside it work
         warn(
-            f"n={n} members cannot be divided among several dropout masks of several latents, so aleatoric and "
-            f"epistemic are NaN. Draw n={n - 1} or n={n + 1} members for both, or leave them out with variables=.",
+            f"{n} members cannot be divided among several dropout masks of several latents, so aleatoric and "
+            f"epistemic are NaN. Draw n={n - 1} or n={n + 1} members, or leave both out with variables=.",
             VarianceNotSplit,
         )
 

@@ -4,8 +4,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from bayesr.cli import main
 from bayesr.cli import options as shared
 from bayesr.errors import StoreExists
+from bayesr.product.arguments import VALUE_RANGES
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,41 @@ def test_groups_keep_the_order_of_their_options():
 
     assert [option.name for option in command.params] == ["seed", "level", "overwrite"]
     assert "{'seed': 5, 'level': 0.9, 'overwrite': False}" in CliRunner().invoke(command, ["--seed", "5"]).output
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", None),
+        ("--value-range 0 255", (0.0, 255.0)),
+        ("--value-range -1 1e3", (-1.0, 1000.0)),
+        ("--value-range=-1 1", (-1.0, 1.0)),
+        ("--value-range unit", "unit"),
+        ("--value-range=minmax", "minmax"),
+        ("--value-range percentiles --tile 8", "percentiles"),
+        ("--tile 8 --value-range unit --nodata -9999", "unit"),
+    ],
+)
+def test_a_value_range_is_two_numbers_or_a_word(line, expected):
+    command = main.get_command(click.Context(main), "sample")
+    assert command.make_context("sample", ["a.png", "a.zarr", *line.split()]).params["value_range"] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--value-range auto 1", "'auto' is no number, and none of minmax, unit, percentiles"),
+        ("--value-range unit unit minmax", "Got unexpected extra argument"),
+        ("--value-range 0 unit", "give two numbers, or one of minmax"),
+        ("--value-range 3", "requires 2 arguments"),
+        ("--value-range", "requires 2 arguments"),
+    ],
+)
+def test_other_value_ranges_are_usage_errors(line, message):
+    found = CliRunner().invoke(main, ["sample", "a.png", "a.zarr", *line.split()])
+    assert found.exit_code == 2 and message in found.output
+
+
+def test_words_are_those_of_the_library():
+    assert shared.VALUE_RANGES == VALUE_RANGES
+    assert list(shared._repeat_words(["--", "--value-range", "unit"])) == ["--", "--value-range", "unit"]

@@ -1,6 +1,8 @@
 import PIL.Image
+import pytest
 import xarray as xr
 
+from bayesr.cli.sampling import _value_range
 from tests.cli.helpers import run
 
 
@@ -11,6 +13,7 @@ def test_sample_writes_a_product(model, photo, tmp_path):
     result = run("sample", tmp_path / "a.png", out, "-n", 4, "--model", file, "--seed", 3, "--keep-samples")
     assert result.exit_code == 0, result.output
     assert str(out) in result.output
+    assert "value range: 0 to 255" in result.output
     ds = xr.open_zarr(out)
     assert ds.attrs["seed"] == 3 and ds.sizes["realization"] == 4
     again = run("sample", tmp_path / "a.png", out, "-n", 4, "--model", file)
@@ -21,3 +24,27 @@ def test_demo(tmp_path):
     result = run("demo", tmp_path / "demo.zarr", "-n", 4)
     assert result.exit_code == 0, result.output
     assert xr.open_zarr(tmp_path / "demo.zarr").attrs["model"] == "natural-x4"
+
+
+@pytest.mark.parametrize(
+    ("attrs", "expected"),
+    [
+        ({"value_range": [0.0, 255.0]}, "0 to 255"),
+        ({"value_range": [0.0, 255.0], "input": '{"dims": null, "nodata": null}'}, "0 to 255"),
+        ({"value_range": [0.0, 255.0], "input": '{"value_range": null}'}, "0 to 255"),
+        ({"value_range": [0.0, 255.0], "input": '{"value_range": "type"}'}, "0 to 255 (of the type of the image)"),
+        ({"value_range": (-1.5, 4000000005.0), "input": '{"value_range": "given"}'}, "-1.5 to 4000000005 (as given)"),
+        ({"value_range": [0, 1], "input": '{"value_range": "unit"}'}, "0 to 1 (unit)"),
+        (
+            {"value_range": [0.25, 0.5], "input": '{"value_range": "minmax"}'},
+            "0.25 to 0.5 (minimum and maximum of the image)",
+        ),
+        (
+            {"value_range": [0.25, 0.5], "input": '{"value_range": "percentiles"}'},
+            "0.25 to 0.5 (percentiles 0.1 and 99.9 of the image)",
+        ),
+        ({"value_range": [0.25, 0.5], "input": '{"value_range": "another"}'}, "0.25 to 0.5 (another)"),
+    ],
+)
+def test_the_summary_says_what_value_range_was_taken(attrs, expected):
+    assert _value_range(attrs) == expected
