@@ -164,6 +164,23 @@ def test_networks_are_built_in_float32_on_the_cpu():
     assert {w.device for w in weights} == {torch.device("cpu")}
 
 
+class Threshold(torch.nn.Module):
+    """A segmenter without weights, which records what it runs under."""
+
+    def forward(self, x):
+        Threshold.seen = torch.is_autocast_enabled("cpu"), x.device.type, x.dtype
+        return (x > 0.5).float()
+
+
+def test_a_module_of_the_caller_runs_under_the_caller_s_settings(plain):
+    expected = bayesr.segment(plain, Threshold(), progress=False)["probability"]
+    assert Threshold.seen == (False, "cpu", torch.float32)
+    with torch.device("meta"), torch.autocast("cpu"), default_dtype(torch.float64):
+        found = bayesr.segment(plain, Threshold(), progress=False)["probability"]
+    assert Threshold.seen == (True, "cpu", torch.float32)
+    xr.testing.assert_equal(found, expected)
+
+
 def test_functions_keep_their_signature_and_their_warnings_place():
     assert list(inspect.signature(bayesr.sample).parameters)[:3] == ["img", "n", "model"]
     assert bayesr.sample.__module__ == "bayesr.sampling.workflow" and bayesr.sample.__doc__.startswith("Draw n")

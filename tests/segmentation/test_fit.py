@@ -85,6 +85,12 @@ def test_training_changes_neither_the_given_network_nor_the_random_state(cases):
         assert torch.equal(a.network.state_dict()[name], b.network.state_dict()[name])
 
 
+def test_a_network_of_another_type_is_trained_in_float32(cases):
+    expected = fit(cases, network(), **QUICK).network.state_dict()
+    found = fit(cases, network().double(), **QUICK).network.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_training_with_several_annotators_and_borders(cases):
     both = [discs(seed, annotators=3) for seed in range(2)]
     segmenter = fit(both, network(outputs=2), loss="tversky", **QUICK)
