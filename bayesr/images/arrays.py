@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayesr.errors import NotAnImage
 from bayesr.images.readers import Reader, by_type, type_name
+from bayesr.images.values import from_masked
 from bayesr.isolation import isolated
 
 
@@ -60,7 +61,12 @@ def from_tensor(tensor: Any) -> xr.DataArray:
             ) from error
 
 
+def from_ndarray(array: np.ndarray[Any, Any]) -> xr.DataArray:
+    """Make a DataArray of a NumPy array; what is masked are missing pixels."""
+    return from_masked(array) if isinstance(array, np.ma.MaskedArray) else xr.DataArray(array)
+
+
 DATA_ARRAY = Reader("DataArray", lambda img: isinstance(img, xr.DataArray), lambda img: img)
-NDARRAY = Reader("ndarray", lambda img: isinstance(img, np.ndarray), xr.DataArray)
+NDARRAY = Reader("ndarray", lambda img: isinstance(img, np.ndarray), from_ndarray)
 TENSOR = Reader("Tensor", is_tensor, from_tensor)
 DASK_ARRAY = Reader("dask array", by_type("dask.array."), xr.DataArray)

@@ -126,16 +126,42 @@ def _numbers(array: xr.DataArray, name: str, default: float) -> NDArray[np.float
     return numbers[:, None, None]
 
 
-def _masked(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | None, markers: Markers) -> xr.DataArray:
-    kind = array.dtype.newbyteorder("=")
-    wide = kind if kind.kind == "f" else _WIDER.get(kind.str[1:])
-    if wide is None:
+def _with_marker(kind: np.dtype[Any]) -> tuple[np.dtype[Any], float]:
+    """Return a type that holds all values of a type and a marker of missing pixels, and the marker.
+
+    Raises
+    ------
+    NotAnImage
+        For 64-bit integers.
+    """
+    if kind.kind == "f":
+        return kind.newbyteorder("="), np.nan
+    if kind.str[1:] not in _WIDER:
         raise NotAnImage(
             f"Pixels of type {kind} with a mask are not supported, since no type holds them and a marker of missing "
             "pixels: convert them to float64, with NaN for missing pixels."
         )
-    wide = np.dtype(wide)
-    marker = np.nan if wide.kind == "f" else -1.0 if kind.kind == "u" else float(np.iinfo(wide).min)
+    wide = np.dtype(_WIDER[kind.str[1:]])
+    return wide, -1.0 if kind.kind == "u" else float(np.iinfo(wide).min)
+
+
+def from_masked(masked: np.ma.MaskedArray[Any, Any]) -> xr.DataArray:
+    """Return a masked array of NumPy, whose axes have no names, with a marker of missing pixels."""
+    kind, absent = masked.dtype.newbyteorder("="), np.ma.getmaskarray(masked)
+    if kind.kind not in "uif" or not absent.any():
+        return xr.DataArray(np.ma.getdata(masked))
+    wide, marker = _with_marker(kind)
+    pixels = np.ma.getdata(masked).astype(wide)
+    pixels[absent] = marker
+    array = xr.DataArray(pixels, attrs={"_FillValue": marker})
+    if kind.kind != "f":
+        array.encoding[PIXEL_TYPE] = str(kind)
+    return array
+
+
+def _masked(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | None, markers: Markers) -> xr.DataArray:
+    kind = array.dtype.newbyteorder("=")
+    wide, marker = _with_marker(kind)
     bands = [band for band in range(array.sizes["band"]) if band != alpha]
     if not bands:
         raise NotAnImage("The only band of the image is an alpha channel: there is nothing to sample.")

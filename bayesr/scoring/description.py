@@ -26,8 +26,8 @@ VARIABLES: dict[str, tuple[tuple[str, ...], int | str, str, str]] = {
     "psnr": ((), "dB", "peak signal-to-noise ratio of the mean", "all bands; peak: the width of value_range"),
     "ssim": (
         (), 0, "structural similarity of the mean",
-        "mean over bands, Gaussian window of sigma 1.5, population covariance; values less the lower end of value_range, "
-        "data range: its width",
+        "mean over bands, Gaussian window of sigma 1.5, population covariance; of values above the lower end of "
+        "value_range; data range: its width",
     ),
     "mae": ((), 1, "mean absolute error of the mean", "all bands"),
     "crps_mean": ((), 1, "mean of crps", _FAIR),

@@ -195,3 +195,15 @@ def test_dask_arrays_stay_lazy():
 
     array = dask.array.zeros((4, 5, 3), chunks=2).map_blocks(fail, dtype=float, meta=np.empty((0, 0, 0)))
     assert images.source(array, "yxb").shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4"])
+def test_masked_arrays_have_missing_pixels(rgb, dtype):
+    mask = np.zeros(rgb.shape, bool)
+    mask[2, 3], mask[4, 5, 1] = True, True
+    image = images.read(np.ma.array(rgb.astype(dtype), mask=mask), per_band=True)
+    np.testing.assert_array_equal(image.missing, mask.transpose(2, 0, 1))
+    np.testing.assert_array_equal(image.values()[~image.missing], rgb.transpose(2, 0, 1)[~image.missing])
+    assert (image.range_source == "type") == (dtype == "u1") and image.bounds == images.bounds_of(np.dtype(dtype))
+    unmasked = np.ma.array(rgb, mask=False)
+    assert images.read(unmasked).sha256 == images.read(rgb).sha256

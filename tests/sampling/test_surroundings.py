@@ -93,7 +93,18 @@ def test_sizes(shape):
     assert ds["mean"].shape == (1, 4 * shape[0], 4 * shape[1]) and np.isfinite(ds["mean"]).all()
 
 
-NAMES = ["a b.png", "ä€日.png", "100%.png", "a#b?c.png", "a[1]{2}.png", "-a.png", "A.PNG", ".a.png", "a.b.c.png", "a'\".png"]
+NAMES = [
+    "a b.png",
+    "ä€日.png",
+    "100%.png",
+    "a#b?c.png",
+    "a[1]{2}.png",
+    "-a.png",
+    "A.PNG",
+    ".a.png",
+    "a.b.c.png",
+    "a'\".png",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

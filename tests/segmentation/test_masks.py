@@ -1,6 +1,7 @@
 import numpy as np
 import PIL.Image
 import pytest
+import rasterio
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +76,23 @@ def test_sizes_must_agree():
     check_sizes("a", np.zeros((3, 4, 5)), np.zeros((2, 4, 5)))
     with pytest.raises(InvalidArgument, match="a: the mask has 5 x 4 pixels"):
         check_sizes("a", np.zeros((3, 4, 5)), np.zeros((2, 5, 4)))
+
+
+def test_masks_are_what_is_seen(tmp_path):
+    """White at 0 and an orientation change what is stored, and not what is seen."""
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[255, 0], [255, 255]], np.uint8), photometric="miniswhite")
+    assert read_mask(tmp_path / "a.tif").tolist() == [[0, 1], [0, 0]]
+    exif = PIL.Image.Exif()
+    exif[274] = 6
+    PIL.Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "a.png", exif=exif)
+    assert read_mask(tmp_path / "a.png").tolist() == np.rot90(LABELS, -1).tolist()
+
+
+def test_labels_of_16_bits_in_three_equal_bands(tmp_path):
+    labels = np.array([[0, 300, 300], [0, 0, 301]], np.uint16)
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(tmp_path / "a.png", "w", "PNG", 3, 2, 3, dtype="uint16") as file,
+    ):
+        file.write(np.stack([labels] * 3))
+    assert read_mask(tmp_path / "a.png").tolist() == labels.tolist()

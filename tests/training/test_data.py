@@ -1,6 +1,7 @@
 import numpy as np
 import PIL.Image
 import pytest
+import rasterio
 
 from bayesr.errors import TrainingFailed
 from bayesr.training.data import ImageSet, load_images
@@ -37,6 +38,39 @@ def test_unusable_data(folder, tmp_path):
     PIL.Image.fromarray(np.zeros((40, 40), np.uint16)).save(folder / "bad.png")
     with pytest.raises(TrainingFailed, match=r"bad\.png is not of 8 bits"):
         load_images([folder], bands=1)
+
+
+@pytest.mark.parametrize("count", [3, 2])
+def test_images_of_16_bits_are_refused_and_not_cut_to_8(folder, count):
+    pixels = np.random.default_rng(0).integers(0, 65536, (count, 40, 40), dtype=np.uint16)
+    pixels[-1] = 65535 if count == 2 else pixels[-1]
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(folder / "deep.png", "w", "PNG", 40, 40, count, dtype="uint16") as file,
+    ):
+        file.write(pixels)
+    with pytest.raises(TrainingFailed, match=r"deep\.png is not of 8 bits"):
+        load_images([folder], bands=1)
+
+
+def test_transparent_images_are_refused(tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    rgba[..., 3] = 255
+    PIL.Image.fromarray(rgba).save(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(load_images([tmp_path]).images[0], rgba[..., :3])
+    rgba[2, 3, 3] = 0
+    PIL.Image.fromarray(rgba).save(tmp_path / "clear.png")
+    with pytest.raises(TrainingFailed, match=r"clear\.png has missing or transparent"):
+        load_images([tmp_path])
+
+
+@pytest.mark.parametrize(("mode", "name"), [("RGB", "a.png"), ("L", "a.png"), ("P", "a.png"), ("CMYK", "a.jpg")])
+def test_luma_is_that_of_pillow(tmp_path, mode, name):
+    colours = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    colours.convert(mode).save(tmp_path / name)
+    with PIL.Image.open(tmp_path / name) as picture:
+        expected = np.asarray(picture.convert("RGB").convert("L"))
+    np.testing.assert_array_equal(load_images([tmp_path], bands=1).images[0][..., 0], expected)
 
 
 def test_grey_images_among_colour_ones(folder, tmp_path):
