@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import images
+from bayesr import product
+from bayesr.aggregation.labels import labels_of
 from bayesr.aggregation.polygons import named_polygons, pixels_inside
 from bayesr.errors import ImageNotFound, InvalidArgument
 from bayesr.grid import Axis
@@ -112,10 +113,12 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
     """
     if isinstance(regions, str | os.PathLike):
         regions = _from_file(Path(regions))
+    elif isinstance(regions, np.ndarray | xr.DataArray | xr.Dataset):
+        regions = labels_of(regions)
     shape = (int(y.size), int(x.size))
     if _is_grid(regions):
         found = _cells(regions, shape)
-    elif isinstance(regions, np.ndarray | xr.DataArray):
+    elif isinstance(regions, xr.DataArray):
         found = _of_labels(regions, y, x, scale)
     else:
         found = _of_polygons(regions, y, x)
@@ -126,12 +129,7 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
 
 def _from_file(path: Path) -> Any:
     if path.suffix.lower() not in (".geojson", ".json"):
-        data = images.read(path).data
-        if data.sizes["band"] != 1:
-            raise InvalidArgument(
-                f"{path} has {data.sizes['band']} bands: labels must be an image of one band of whole numbers."
-            )
-        return data.isel(band=0)
+        return labels_of(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -160,45 +158,23 @@ def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
     return _sorted(labels)
 
 
-def _of_labels(labels: Array | xr.DataArray, y: xr.DataArray, x: xr.DataArray, scale: int | None) -> Regions:
+def _of_labels(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray, scale: int | None) -> Regions:
     shape = (int(y.size), int(x.size))
-    if isinstance(labels, xr.DataArray):
-        if set(labels.dims) != {"y", "x"}:
-            raise InvalidArgument(f"Labels must have the dimensions (y, x), not {tuple(map(str, labels.dims))}.")
-        labels = labels.transpose("y", "x")
-    if labels.dtype.kind not in "iub":
-        raise InvalidArgument(
-            f"Labels must be whole numbers, not {labels.dtype}: use labels.astype(int), with 0 outside of all regions. "
-            "Give a single polygon in a list: [ring]."
-        )
     if labels.shape != shape:
         advice = "label the pixels of the product"
-        if scale and labels.ndim == 2 and tuple(side * scale for side in labels.shape) == shape:
+        if scale and tuple(side * scale for side in labels.shape) == shape:
             advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
         raise InvalidArgument(
             f"Labels have the shape {tuple(labels.shape)} and the product is {shape[0]} x {shape[1]} pixels (y x x): "
-            f"{advice}."
+            f"{advice}. Give a single polygon in a list: [ring]."
         )
-    if isinstance(labels, xr.DataArray):
-        _check_coordinates(labels, y, x)
-        labels = labels.to_numpy()
-    if labels.dtype.kind == "i" and labels.min() < 0:
-        raise InvalidArgument(f"Labels must be 0 (outside) or more; the smallest is {labels.min()}.")
-    return _sorted(labels)
-
-
-def _check_coordinates(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
-    for centres_of in (y, x):
-        dim = str(centres_of.dims[0])
-        if dim not in labels.coords or centres_of.attrs.get("units") == "input pixels":
-            continue
-        theirs, centres = labels[dim].to_numpy().astype(float), centres_of.to_numpy().astype(float)
-        if np.abs(theirs - centres).max() > 0.01 * abs(Axis.of_centres(centres, dim).step):
-            raise InvalidArgument(
-                f"The labels lie on another grid: their {dim} runs from {theirs[0]:g} to {theirs[-1]:g}, the product's "
-                f"from {centres[0]:g} to {centres[-1]:g}. Resample them to the product's grid, "
-                f"labels.sel(y=ds.y, x=ds.x, method='nearest'), or drop their coordinates if these are wrong."
-            )
+    different = product.difference(labels, y, x)
+    if different is not None:
+        raise InvalidArgument(
+            f"The labels lie on another grid: {different}. Resample them to the product's grid, "
+            "labels.sel(y=ds.y, x=ds.x, method='nearest'), or drop their coordinates if these are wrong."
+        )
+    return _sorted(labels.to_numpy())
 
 
 def _sorted(labels: Array) -> Regions:

@@ -59,8 +59,9 @@ def aggregate(
         A product of `bayesr.sample`, a part of it, or the path of its store; or a low-resolution image, which is
         sampled first.
     regions : ndarray, DataArray, path, int, (int, int), mapping or sequence
-        - labels `y x x`, whole numbers in the size of the product, or the path of such an image; 0 is outside of all
-          regions;
+        - labels `y x x`, whole numbers in the size of the product, or the path of such an image; 0 and missing pixels
+          are outside of all regions. Axes may have any order and name that `bayesr.sample` knows, such as (lat, lon) or
+          (row, col), and there may be one band;
         - polygons: a list, or a mapping from names, of rings ``[(x, y), ...]``, of lists of rings (first the outline,
           then holes), or of objects with ``__geo_interface__`` (shapely, geopandas); or GeoJSON as a mapping or a path
           (``.geojson``, ``.json``), whose features are named by ``properties.name`` or ``id`` if these all differ.
@@ -231,5 +232,5 @@ def _grid_of_image(img: Any, options: dict[str, Any], model: str | Path | Model 
 
     array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale
-    coords = product.frame(array, scale).coords
+    coords = xr.Dataset(coords=product.frame(array, scale).coords)  # y and x then hold the reference system
     return coords["y"], coords["x"], scale, 1.0 if array.dtype.kind in "ui" else 0.0

@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 from skimage.measure import label
 from torch import nn
 
-from bayesr.errors import InvalidArgument, SegmenterFailed
+from bayesr.errors import InvalidArgument, ObjectsNotSeparated, SegmenterFailed, warn
 from bayesr.segmentation.registry import CLASSICAL
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
@@ -78,10 +78,42 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
             f"of a trained one, {' or '.join(repr(one) for one in CLASSICAL)}, not {type(given).__name__}."
         )
 
+    done = isinstance(given, Segmenter)  # which numbers its objects
+
     def segment(image: NDArray[np.float32], value_range: tuple[float, float]) -> Segmentation:
-        return checked(call(image, value_range), image.shape[-2:], threshold, smallest, logits)
+        nonlocal done
+        raw = call(image, value_range)
+        found = checked(raw, image.shape[-2:], threshold, smallest, logits)
+        if not done and found.labels is not None:
+            whole = found if smallest <= 1 else checked(raw, image.shape[-2:], threshold, 0, logits)
+            done = warn_unseparated(whole.labels, smallest)  # one member is enough
+        return found
 
     return Adapted(segment, name, inputs, bands)
+
+
+def warn_unseparated(labels: NDArray[np.int32] | None, smallest: int) -> bool:
+    """Warn where the only label, as in a mask of 0 and 1 or of 0 and 255, marks several regions; return whether it did.
+
+    Regions that touch at a corner may be one object, so they are no reason to warn.
+    """
+    if labels is None or (number := int(labels.max(initial=0))) == 0:
+        return False
+    mask = labels == number
+    if (labels[~mask] != 0).any() or _count(label(mask, connectivity=2), smallest) < 2:
+        return False
+    warn(
+        f"The segmenter returned whole numbers with one label, {number}, which are one object. As a mask they would be "
+        f"{_count(_components(mask), smallest)} objects, its connected components: return a boolean mask, labels > 0, "
+        "or number the objects with scipy.ndimage.label(mask)[0].",
+        ObjectsNotSeparated,
+    )
+    return True
+
+
+def _count(components: NDArray[Any], smallest: int) -> int:
+    """Return the number of components with at least `smallest` pixels."""
+    return int((np.bincount(components.ravel())[1:] >= max(smallest, 1)).sum())
 
 
 def checked(

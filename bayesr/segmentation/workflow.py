@@ -117,6 +117,12 @@ def segment(
         interval contains one more member with probability `level`. Images of known truth can conformalise intervals
         (`bayesr.segmentation.conformal`).
 
+    Warns
+    -----
+    ObjectsNotSeparated
+        If the segmenter returns integers with a single label, such as 0 and 255, for several regions: they are one
+        object. Once for a call.
+
     Raises
     ------
     InvalidArgument

@@ -4,6 +4,7 @@ import dask.array
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,8 +118,74 @@ def test_coordinates_of_labels_must_agree_with_the_product():
         find(labels, Y, axis("x", 12, 5.0))
     assert find(labels, Y, axis("x", 12, 5.0, units="input pixels")).counts == [108]
     assert find(labels.drop_vars("x"), Y, axis("x", 12, 5.0)).counts == [108]
-    with pytest.raises(InvalidArgument, match=r"dimensions \(y, x\)"):
-        find(labels.expand_dims("band"), Y, X)
+    for wrong in (np.nan, labels["y"][::-1].values):
+        with pytest.raises(InvalidArgument, match="another grid: its y runs"):
+            find(labels.assign_coords(y=("y", np.broadcast_to(wrong, 9))), Y, X)
+    placed, elsewhere = (xr.DataArray(0, attrs={"crs_wkt": f'LOCAL_CS["{name}"]'}) for name in ("here", "there"))
+    product_y = Y.assign_coords(spatial_ref=placed)
+    assert find(labels.assign_coords(spatial_ref=placed), product_y, X).counts == [108]
+    with pytest.raises(InvalidArgument, match="its reference system is there"):
+        find(labels.assign_coords(spatial_ref=elsewhere), product_y, X)
+
+
+def test_labels_may_have_the_axes_of_any_image():
+    labels = np.zeros(SHAPE, np.int32)
+    labels[:4, 1:3], labels[5, 7:] = 1, 6
+    expected = find(labels, Y, X)
+    plain = xr.DataArray(labels, dims=("y", "x"))
+    for names in (
+        ("lat", "lon"),
+        ("latitude", "longitude"),
+        ("row", "col"),
+        ("northing", "easting"),
+        ("height", "width"),
+    ):
+        named = plain.rename(dict(zip(("y", "x"), names, strict=True)))
+        for form in (named, named.T, named.expand_dims("band"), named.expand_dims(channel=["a"]).T):
+            same(find(form, Y, X), expected)
+    placed = plain.assign_coords(y=Y, x=X).rename(y="lat", x="lon")
+    for form in (
+        labels[None], labels[..., None], labels.astype(float), labels.astype(np.float16), labels.astype(np.uint64),
+        labels.astype(">i2"), np.asfortranarray(labels), placed, placed.T.astype(np.float32), placed.chunk({"lat": 2}),
+        placed.where(placed > 0).assign_attrs(_FillValue=np.nan), placed.to_dataset(name="labels"),
+        plain.where(plain != 0, -1).assign_attrs(_FillValue=-1),
+    ):  # fmt: skip
+        same(find(form, Y, X), expected)
+    with pytest.raises(InvalidArgument, match="another grid"):
+        find(placed, Y + 1, X)
+
+
+def test_booleans_are_one_region():
+    mask = np.zeros(SHAPE, bool)
+    mask[2:4, 5:9] = True
+    for form in (mask, xr.DataArray(mask, dims=("lat", "lon")), xr.DataArray(mask.T, dims=("x", "y")), mask * 1.0):
+        found = find(form, Y, X)
+        assert list(found.names) == [1]
+        np.testing.assert_array_equal(masks(found)[0], mask)
+
+
+def test_label_files_of_any_layout(tmp_path):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:5, 3:6], labels[7, :] = 7, 1
+    expected = find(labels, Y, X)
+    placed = xr.DataArray(labels, dims=("lat", "lon"), coords={"lat": Y.values, "lon": X.values}, name="zones")
+    placed.to_netcdf(tmp_path / "zones.nc")
+    placed.T.to_dataset(name="zones").to_zarr(tmp_path / "zones.zarr", consolidated=False)
+    tifffile.imwrite(tmp_path / "float.tif", labels.astype(np.float32))
+    tifffile.imwrite(tmp_path / "plane.tif", labels[None, :, :, None])
+    for name in ("zones.nc", "zones.zarr", "float.tif", "plane.tif"):
+        same(find(tmp_path / name, Y, X), expected)
+    with pytest.raises(InvalidArgument, match="another grid"):
+        find(tmp_path / "zones.nc", Y, X + 3)
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((7, *SHAPE), np.uint8), photometric="minisblack")
+    with pytest.raises(BayesrError):
+        find(tmp_path / "stack.tif", Y, X)
+
+
+def same(found, expected):
+    np.testing.assert_array_equal(found.names, expected.names)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    np.testing.assert_array_equal(masks(found), masks(expected))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +193,19 @@ def test_coordinates_of_labels_must_agree_with_the_product():
     [
         (np.ones((3, 4), int), r"repeat each label, np.kron\(labels, np.ones\(\(3, 3\)"),
         (np.ones((5, 5), int), "shape \\(5, 5\\) and the product is 9 x 12"),
-        (np.ones(SHAPE), "astype"),
+        (np.full(SHAPE, 1.5), r"one is 1\.5: use labels\.round\(\)"),
+        (np.full(SHAPE, np.nan), r"labels\.fillna\(0\)"),
+        (np.where(np.eye(*SHAPE), np.nan, 1.0), r"labels\.fillna\(0\)"),
+        (np.where(np.eye(*SHAPE), np.inf, 1.0), r"labels\.fillna\(0\)"),
+        (np.full(SHAPE, 2.0**24, np.float32), "float32 must be less than 16777216"),
+        (np.full(SHAPE, 2**63, np.uint64), "uint64 must be less than"),
+        (np.full(SHAPE, "a"), "not <U1"),
+        (np.ones(SHAPE, complex), "not complex128"),
+        (np.ones((2, *SHAPE), int), "2 bands"),
+        (np.ones((4, 2)), r"shape \(4, 2\).*Give a single polygon in a list"),
+        (np.ones(9, int), r"of the sizes \(9,\)"),
+        (xr.DataArray(np.ones(SHAPE, int), dims=("i", "j")), r"have \(i, j\): rename them"),
+        (xr.DataArray(np.ones((2, *SHAPE), int), dims=("time", "y", "x")), r"labels\.isel\(time=0\)"),
         (-np.ones(SHAPE, int), "smallest is -1"),
         (0, "1 high-resolution pixel or more"),
         ((4, -1), "1 high-resolution pixel or more"),

@@ -74,6 +74,19 @@ def test_an_image_is_sampled_first(model, photo, ds, monkeypatch):
         aggregate(y, 16, model=model, n=8)
 
 
+def test_labels_in_another_reference_system_are_refused_before_sampling(grey_model, photo, monkeypatch):
+    here, there = (xr.DataArray(0, attrs={"crs_wkt": f'LOCAL_CS["{name}"]'}) for name in ("here", "there"))
+    coords = {"y": 60.0 - np.arange(6), "x": np.arange(7.0)}
+    low = xr.DataArray(photo[:6, :7, 0], dims=("y", "x"), coords=coords | {"spatial_ref": here})
+    high = {"lat": 60.375 - np.arange(24) / 4, "lon": np.arange(28) / 4 - 0.375}
+    labels = xr.DataArray(np.ones((24, 28), int), dims=("lat", "lon"), coords=high | {"spatial_ref": here})
+    found = aggregate(low, labels, model=grey_model, n=4, level=0.5)
+    assert found["pixels"] == 24 * 28
+    monkeypatch.setattr("bayesr.sampling.workflow.sample", lambda *a, **o: pytest.fail("sampled before the check"))
+    with pytest.raises(InvalidArgument, match="its reference system is there, the product's here"):
+        aggregate(low, labels.assign_coords(spatial_ref=there), model=grey_model, n=4, level=0.5)
+
+
 def test_members_of_a_store_are_drawn_again(model, photo, tmp_path):
     y = photo[:10, :12].astype(np.float32)
     file = model.save(tmp_path / "tiny.safetensors")

@@ -3,8 +3,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.measure import label
 
-from bayesr.errors import InvalidArgument, SegmenterFailed, UnknownModel
+from bayesr.errors import InvalidArgument, ObjectsNotSeparated, SegmenterFailed, UnknownModel
 from bayesr.segmentation.adapters import adapt, checked
 from bayesr.segmentation.segmenter import Segmentation
 
@@ -23,8 +24,8 @@ def run(segmenter, image=SPOTS, threshold=0.5, smallest=0, logits=False, value_r
         lambda image: image[0] > 50,
         lambda image: (image[0] / 100).astype(np.float64),
         lambda image: torch.from_numpy(image[None] / 100),
-        lambda image: (image[0] > 50).astype(np.uint8),
-        lambda image: (image[0] / 100, (image[0] > 50).astype(np.int64)),
+        lambda image: label(image[0] > 50).astype(np.uint8),
+        lambda image: (image[0] / 100, label(image[0] > 50)),
         lambda image: Segmentation(image[0] / 100, None),
         "otsu",
         "watershed",
@@ -43,6 +44,74 @@ def test_connected_components_of_probabilities_are_objects():
     assert np.unique(run(lambda image: image[0] / 100, smallest=40).labels).size == 2  # the smaller one is gone
     assert run(lambda image: image[0] / 300, threshold=0.3).labels.max() == 2
     assert run(lambda image: image[0] / 300, threshold=0.4).labels.max() == 0
+
+
+def spots(image):
+    return image[0] > 50
+
+
+@pytest.mark.parametrize(
+    "segmenter",
+    [
+        lambda image: spots(image).astype(np.uint8),
+        lambda image: spots(image).astype(np.int64) * 255,
+        lambda image: torch.from_numpy(spots(image)).to(torch.uint8)[None],
+        lambda image: (image[0] / 100, spots(image).astype(np.int32)),
+        lambda image: Segmentation(image[0] / 100, spots(image).astype(np.int32)),
+    ],
+)
+def test_one_label_for_several_regions_is_said_once_for_a_call(segmenter):
+    found = adapt(segmenter, threshold=0.5, smallest=0, logits=False)
+    with pytest.warns(ObjectsNotSeparated, match=r"be 2 objects.*boolean mask.*scipy\.ndimage\.label") as warned:
+        labels = [found.segment(SPOTS, (0.0, 100.0)).labels for _ in range(3)]
+    assert len(warned) == 1 and str(labels[0].max()) in str(warned[0].message) and warned[0].filename == __file__
+    assert np.unique(labels[0]).size == 2, "one object, as the segmenter says"
+    with pytest.warns(ObjectsNotSeparated):  # another call
+        run(segmenter)
+
+
+def test_regions_are_counted_as_a_mask_would_count_them():
+    mask = np.zeros((24, 30), np.uint8)
+    mask[::4, ::5] = 255  # 36 pixels
+    mask[1, 1] = 255  # touches one of them at its corner
+    with pytest.warns(ObjectsNotSeparated, match="label, 255, .* be 37 objects"):
+        run(lambda image: mask)
+    assert run(lambda image: mask > 0).labels.max() == 37
+    mask[20, 1] = mask[20, 2] = 255
+    mask[12, 11] = 255
+    with pytest.warns(ObjectsNotSeparated, match="be 2 objects"):
+        run(lambda image: mask, smallest=2)
+
+
+@pytest.mark.parametrize(
+    "segmenter",
+    [
+        lambda image: spots(image),
+        lambda image: spots(image).astype(np.float32),
+        lambda image: label(spots(image)),
+        lambda image: label(spots(image)) * 7,
+        lambda image: np.where(np.arange(30) < 12, spots(image), 0),  # one of the spots
+        lambda image: np.eye(24, 30, dtype=np.uint8),  # pixels that touch at their corners
+        lambda image: np.ones((24, 30), np.uint8),
+        lambda image: np.zeros((24, 30), np.uint8),
+        lambda image: spots(image).astype(np.uint8) + 1,  # two labels
+        lambda image: np.stack([1 - spots(image), spots(image)]).astype(np.float32),
+        "otsu",
+        "watershed",
+    ],
+)
+def test_other_segmentations_need_no_warning(segmenter):
+    run(segmenter)
+
+
+def test_small_regions_are_no_objects():
+    image = SPOTS.copy()
+    image[0, 22, 1] = 100
+    run(lambda given: np.where(np.arange(30) < 12, spots(given), 0), image, smallest=5)
+    # Two labels, of which the one that is left consists of two parts: the segmenter separates objects.
+    several = spots(SPOTS).astype(np.uint8)
+    several[22, 1] = 2
+    assert np.unique(run(lambda given: several, smallest=5).labels).tolist() == [0, 1]
 
 
 def test_logits_are_converted_to_probabilities_on_request():
