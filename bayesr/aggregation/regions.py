@@ -193,7 +193,7 @@ def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
     if not given:
         raise InvalidArgument("There is no region: give one polygon or more.")
     names = [name for name, _ in given]
-    axes = [Axis.of_centres(centres.to_numpy(), str(centres.dims[0])) for centres in (y, x)]
+    axes = [product.axis_of(centres) for centres in (y, x)]
     shape = (axes[0].size, axes[1].size)
     pixels = [pixels_inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
     if not any(p.size for p in pixels):

@@ -222,7 +222,7 @@ def _grid_of_product(ds: xr.Dataset, img: Any) -> _Grid:
     if step is None and img is not None:
         from bayesr.sampling.replaying import image_of  # slow to import: torch, which a complete product does not need
 
-        step = 0.0 if image_of(product.Provenance.from_dataset(ds), img).bounds is None else 1.0
+        step = image_of(product.Provenance.from_dataset(ds), img).quantisation_step
     return ds["y"], ds["x"], None if scale is None else int(scale), float(step or 0)
 
 
@@ -233,4 +233,4 @@ def _grid_of_image(img: Any, options: dict[str, Any], model: str | Path | Model 
     array = images.source(img, options.get("dims"))
     scale = load("natural-x4" if model is None else model).scale
     coords = xr.Dataset(coords=product.frame(array, scale).coords)  # y and x then hold the reference system
-    return coords["y"], coords["x"], scale, 1.0 if array.dtype.kind in "ui" else 0.0
+    return coords["y"], coords["x"], scale, images.quantisation_step(array)

@@ -5,5 +5,6 @@ from bayesr.images.image import Image
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import source
 from bayesr.images.survey import bounds_of, loaded, read, survey
+from bayesr.images.values import quantisation_step
 
-__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "loaded", "read", "source", "survey"]
+__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "loaded", "quantisation_step", "read", "source", "survey"]

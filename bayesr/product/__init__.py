@@ -2,6 +2,7 @@
 
 from bayesr.product.form import canonical, part_of_product
 from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
+from bayesr.product.georeference import axis_of
 from bayesr.product.placement import covers, difference, half_placed
 from bayesr.product.provenance import Provenance, extended_history, history_entry
 from bayesr.product.variables import (
@@ -26,6 +27,7 @@ __all__ = [
     "Frame",
     "Provenance",
     "attribute",
+    "axis_of",
     "bytes_per_pixel",
     "canonical",
     "choose_variables",

@@ -100,6 +100,17 @@ def high_resolution(image: xr.DataArray, scale: int) -> tuple[Axis, Axis, dict[s
     return axes[0], axes[1], coords
 
 
+def axis_of(centres: xr.DataArray) -> Axis:
+    """Return the axis of a product's coordinate, also where only one of its pixels is left.
+
+    The size of a single pixel is that of the transform, else 1.
+    """
+    dim, reference = str(centres.dims[0]), centres.coords.get(REFERENCE)
+    transform = None if reference is None else transform_of(reference.attrs)
+    step = None if transform is None or transform.rotated else (transform.y_row if dim == "y" else transform.x_column)
+    return Axis.of_centres(centres.to_numpy(), dim, step or 1.0)
+
+
 def _refined(attrs: dict[str, Any], transform: Transform | None, y: Axis, x: Axis, scale: int) -> dict[str, Any]:
     """Return the attributes of a grid mapping for the high-resolution grid."""
     kept = {key: value for key, value in attrs.items() if key not in ("GeoTransform", "gcps")}

@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 
 from bayesr.errors import NotAnImage
-from bayesr.product.georeference import Transform, high_resolution, storable, transform_of
+from bayesr.grid import Axis
+from bayesr.product.georeference import Transform, axis_of, high_resolution, storable, transform_of
 
 TURNED = Transform(500.0, 8.0, 6.0, 900.0, 6.0, -8.0)
 
@@ -103,3 +104,10 @@ def test_attributes_become_what_stores_hold():
     assert found["names"] == ["a", "b"] and found["mixed"] == ["a", "1"] and found["3"] == "x" and "none" not in found
     assert json.loads(found["nested"]) == {"a": "2026-01-02 03:04:00"} and found["nan"] == "nan"
     json.dumps(found, allow_nan=False)
+
+
+def test_a_single_row_of_a_product_has_the_size_of_its_pixels():
+    *_, coords = high_resolution(image({"GeoTransform": "500 10 0 900 0 -20"}), 2)
+    ds = xr.Dataset(coords=coords)
+    assert axis_of(ds["y"]) == Axis(900.0, 820.0, 8)
+    assert axis_of(ds.isel(y=[2])["y"]).step == -10 and axis_of(ds.isel(x=[2])["x"]).start == 510
