@@ -217,7 +217,8 @@ def _transparent(alpha: NDArray[Any]) -> NDArray[np.bool_]:
     if not (absent | np.isin(alpha, opaque)).all():
         raise InvalidPixels(
             "The image has partly transparent pixels, which are mixtures with an unknown background: flatten it, or "
-            "make every pixel opaque or transparent."
+            "make every pixel opaque or transparent. If its last channel is data, and no alpha channel as the file "
+            "says, give the pixels as an array."
         )
     return absent
 
