@@ -42,8 +42,8 @@ def labels_of(given: Any) -> xr.DataArray:
         raise InvalidArgument(f"{_axes(given)} {_RING}") from error
     if array.sizes["band"] != 1:
         raise InvalidArgument(
-            f"{given if isinstance(given, Path) else 'The image of labels'} has {array.sizes['band']} bands: labels are "
-            "one band of whole numbers, as in labels.isel(band=0)."
+            f"{given if isinstance(given, Path) else 'The image of labels'} has {array.sizes['band']} bands: labels "
+            "are one band of whole numbers, as in labels.isel(band=0)."
         )
     plane = array.isel(band=0)
     values, marker = plane.to_numpy(), array.attrs.get("_FillValue")
