@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr import images
-from bayesr.errors import AmbiguousDimensions, InvalidArgument, InvalidPixels
+from bayesr.errors import AmbiguousDimensions, InvalidArgument
 
 _RING = "Give a single polygon in a list: [ring]."
 
@@ -37,22 +37,19 @@ def labels_of(given: Any) -> xr.DataArray:
             raise InvalidArgument(f"Labels must be whole numbers, not {given.dtype}, with 0 outside of all regions.")
         given = given.astype(np.uint8) if given.dtype.kind == "b" else given
     try:
-        image = images.read(given, value_range=(0, 1))
+        array = images.loaded(images.source(given))
     except AmbiguousDimensions as error:
         raise InvalidArgument(f"{_axes(given)} {_RING}") from error
-    except InvalidPixels as error:
+    if array.sizes["band"] != 1:
         raise InvalidArgument(
-            "Labels must be whole numbers, with 0 outside of all regions, and some are NaN or infinite, or all are "
-            f"missing: use labels.fillna(0). {_RING}"
-        ) from error
-    if image.data.sizes["band"] != 1:
-        raise InvalidArgument(
-            f"{given if isinstance(given, Path) else 'The image of labels'} has {image.data.sizes['band']} bands: "
-            "labels are one band of whole numbers, as in labels.isel(band=0)."
+            f"{given if isinstance(given, Path) else 'The image of labels'} has {array.sizes['band']} bands: labels "
+            "are one band of whole numbers, as in labels.isel(band=0)."
         )
-    values = image.data.isel(band=0).to_numpy()
-    missing = image.missing
-    return image.data.isel(band=0).copy(data=_whole(values if missing is None else np.where(missing, 0, values)))
+    plane = array.isel(band=0)
+    values, marker = plane.to_numpy(), array.attrs.get("_FillValue")
+    if marker is not None:
+        values = np.where((values == marker) | (np.isnan(values) & np.isnan(marker)), values.dtype.type(0), values)
+    return plane.copy(data=_whole(values))
 
 
 def _axes(given: Any) -> str:
@@ -69,6 +66,11 @@ def _whole(values: NDArray[Any]) -> NDArray[Any]:
     """Return labels as whole numbers that are at least 0 and that their type tells apart."""
     limit = 2 ** (np.finfo(values.dtype).nmant + 1) if values.dtype.kind == "f" else 2**63
     if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise InvalidArgument(
+                "Labels must be whole numbers, with 0 outside of all regions, and some are NaN or infinite: use "
+                f"labels.fillna(0). {_RING}"
+            )
         broken = values[values != np.rint(values)]
         if broken.size:
             raise InvalidArgument(
