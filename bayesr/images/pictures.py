@@ -28,8 +28,8 @@ def from_picture(path: Path) -> xr.DataArray:
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # the first image of an MPO file is the photograph
             raise NotAnImage(
-                f"{path} contains {frames} images: give the one you mean, as in picture = PIL.Image.open(path); "
-                "picture.seek(0); bayesr.sample(picture.copy())."
+                f"{path} contains {frames} images: save the one you mean as a file, or give it as a PIL image "
+                "(picture.seek(0), then picture.copy())."
             )
         if rasters.sidecars(path):
             if _orientation(picture) != 1:
