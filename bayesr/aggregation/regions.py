@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayesr import images
 from bayesr.aggregation.polygons import named_polygons, pixels_inside
-from bayesr.errors import ImageNotFound, InvalidArgument
+from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
 from bayesr.grid import Axis
 
 Array = NDArray[Any]
@@ -25,6 +25,8 @@ Pixels = NDArray[np.int64]
 
 _BLOCK = 2048
 """Longest side of a block that is read at once, unless a chunk is longer."""
+_FARTHEST = 2.0**40
+"""Distance in pixels at which corners of polygons may lie, so that edges are computed to a thousandth of a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +112,9 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
     ImageNotFound
         When a file does not exist.
     """
-    if isinstance(regions, str | os.PathLike):
-        regions = _from_file(Path(regions))
     shape = (int(y.size), int(x.size))
+    if isinstance(regions, str | os.PathLike):
+        regions = _from_file(Path(regions), shape, scale)
     if _is_grid(regions):
         found = _cells(regions, shape)
     elif isinstance(regions, np.ndarray | xr.DataArray):
@@ -124,18 +126,21 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
     return found
 
 
-def _from_file(path: Path) -> Any:
+def _from_file(path: Path, shape: tuple[int, int], scale: int | None) -> Any:
     if path.suffix.lower() not in (".geojson", ".json"):
-        data = images.read(path).data
+        data = images.source(path)
         if data.sizes["band"] != 1:
             raise InvalidArgument(
                 f"{path} has {data.sizes['band']} bands: labels must be an image of one band of whole numbers."
             )
-        return data.isel(band=0)
+        _check_shape(data.shape[1:], shape, scale)  # before pixels are read
+        return images.survey(images.loaded(data)).data.isel(band=0)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ImageNotFound(f"There is no file {path} (the working directory is {Path.cwd()}).") from None
+        return json.loads(images.existing(path).read_text(encoding="utf-8"))
+    except (ImageNotFound, NotAnImage):
+        raise
+    except RecursionError:
+        raise InvalidArgument(f"{path} cannot be read as GeoJSON: it is nested too deeply.") from None
     except (OSError, ValueError) as error:
         raise InvalidArgument(f"{path} cannot be read as GeoJSON ({error}).") from error
 
@@ -155,6 +160,7 @@ def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
         raise InvalidArgument(
             f"The cells of a grid must have a side of 1 high-resolution pixel or more, not {sides!r}."
         )
+    height, width = min(int(height), shape[0]), min(int(width), shape[1])
     across = -(-shape[1] // width)
     labels = (np.arange(shape[0]) // height * across)[:, None] + np.arange(shape[1]) // width + 1
     return _sorted(labels)
@@ -171,20 +177,26 @@ def _of_labels(labels: Array | xr.DataArray, y: xr.DataArray, x: xr.DataArray, s
             f"Labels must be whole numbers, not {labels.dtype}: use labels.astype(int), with 0 outside of all regions. "
             "Give a single polygon in a list: [ring]."
         )
-    if labels.shape != shape:
-        advice = "label the pixels of the product"
-        if scale and labels.ndim == 2 and tuple(side * scale for side in labels.shape) == shape:
-            advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
-        raise InvalidArgument(
-            f"Labels have the shape {tuple(labels.shape)} and the product is {shape[0]} x {shape[1]} pixels (y x x): "
-            f"{advice}."
-        )
+    _check_shape(labels.shape, shape, scale)
     if isinstance(labels, xr.DataArray):
         _check_coordinates(labels, y, x)
         labels = labels.to_numpy()
     if labels.dtype.kind == "i" and labels.min() < 0:
         raise InvalidArgument(f"Labels must be 0 (outside) or more; the smallest is {labels.min()}.")
+    if labels.dtype.kind == "u" and labels.max() > np.iinfo(np.int64).max:
+        raise InvalidArgument(f"Labels must be less than 2**63; the largest is {labels.max()}. Number regions from 1 on.")
     return _sorted(labels)
+
+
+def _check_shape(theirs: tuple[int, ...], shape: tuple[int, int], scale: int | None) -> None:
+    if theirs == shape:
+        return
+    advice = "label the pixels of the product"
+    if scale and len(theirs) == 2 and tuple(side * scale for side in theirs) == shape:
+        advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
+    raise InvalidArgument(
+        f"Labels have the shape {tuple(theirs)} and the product is {shape[0]} x {shape[1]} pixels (y x x): {advice}."
+    )
 
 
 def _check_coordinates(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> None:
@@ -239,4 +251,12 @@ def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
 
 def _to_pixels(ring: NDArray[np.float64], y: Axis, x: Axis) -> NDArray[np.float64]:
     """Convert corners to (column, row), where pixel centres lie at whole numbers."""
-    return (ring - (x.start, y.start)) / (x.step, y.step) - 0.5
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners: NDArray[np.float64] = (ring - (x.start, y.start)) / (x.step, y.step) - 0.5
+    far = ~(np.abs(corners) < _FARTHEST).all(1)
+    if far.any():
+        raise InvalidArgument(
+            f"A polygon has the corner ({ring[far][0, 0]:g}, {ring[far][0, 1]:g}), too far from the product for numbers "
+            "in double precision: give corners as (x, y) in the product's coordinates."
+        )
+    return corners

@@ -2,8 +2,9 @@
 
 from bayesr.images.axes import DIMS
 from bayesr.images.image import Image
+from bayesr.images.limits import existing
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import source
 from bayesr.images.survey import bounds_of, loaded, read, survey
 
-__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "loaded", "read", "source", "survey"]
+__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "existing", "loaded", "read", "source", "survey"]

@@ -35,7 +35,7 @@ def check_pages(path: Path, file: tifffile.TiffFile) -> None:
     ------
     NotAnImage, TooLarge
     """
-    pages = tags = values = 0
+    pages, tags, values = 0, 0, 0.0
     for number, counts in _directories(path, file):
         pages, tags, values = pages + 1, tags + number, values + counts
         if pages > MOST_PAGES or tags > _MOST_TAGS or values > _MOST_VALUES:
