@@ -15,10 +15,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import product
+from bayesr import images, product
 from bayesr.aggregation.labels import labels_of
 from bayesr.aggregation.polygons import named_polygons, pixels_inside
-from bayesr.errors import ImageNotFound, InvalidArgument
+from bayesr.errors import ImageNotFound, InvalidArgument, NotAnImage
 from bayesr.grid import Axis
 
 Array = NDArray[Any]
@@ -26,6 +26,8 @@ Pixels = NDArray[np.int64]
 
 _BLOCK = 2048
 """Longest side of a block that is read at once, unless a chunk is longer."""
+_FARTHEST = 2.0**40
+"""Distance in pixels at which corners of polygons may lie, so that edges are computed to a thousandth of a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +133,11 @@ def _from_file(path: Path) -> Any:
     if path.suffix.lower() not in (".geojson", ".json"):
         return labels_of(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ImageNotFound(f"There is no file {path} (the working directory is {Path.cwd()}).") from None
+        return json.loads(images.existing(path).read_text(encoding="utf-8"))
+    except (ImageNotFound, NotAnImage):
+        raise
+    except RecursionError:
+        raise InvalidArgument(f"{path} cannot be read as GeoJSON: it is nested too deeply.") from None
     except (OSError, ValueError) as error:
         raise InvalidArgument(f"{path} cannot be read as GeoJSON ({error}).") from error
 
@@ -153,6 +157,7 @@ def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
         raise InvalidArgument(
             f"The cells of a grid must have a side of 1 high-resolution pixel or more, not {sides!r}."
         )
+    height, width = min(int(height), shape[0]), min(int(width), shape[1])
     across = -(-shape[1] // width)
     labels = (np.arange(shape[0]) // height * across)[:, None] + np.arange(shape[1]) // width + 1
     return _sorted(labels)
@@ -215,4 +220,12 @@ def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
 
 def _to_pixels(ring: NDArray[np.float64], y: Axis, x: Axis) -> NDArray[np.float64]:
     """Convert corners to (column, row), where pixel centres lie at whole numbers."""
-    return (ring - (x.start, y.start)) / (x.step, y.step) - 0.5
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners: NDArray[np.float64] = (ring - (x.start, y.start)) / (x.step, y.step) - 0.5
+    far = ~(np.abs(corners) < _FARTHEST).all(1)
+    if far.any():
+        raise InvalidArgument(
+            f"A polygon has the corner ({ring[far][0, 0]:g}, {ring[far][0, 1]:g}), too far from the product for numbers "
+            "in double precision: give corners as (x, y) in the product's coordinates."
+        )
+    return corners

@@ -2,9 +2,21 @@
 
 from bayesr.images.axes import DIMS
 from bayesr.images.image import Image
+from bayesr.images.limits import existing
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import source
 from bayesr.images.survey import bounds_of, loaded, read, survey
 from bayesr.images.values import quantisation_step
 
-__all__ = ["DIMS", "Image", "ValueRange", "bounds_of", "loaded", "quantisation_step", "read", "source", "survey"]
+__all__ = [
+    "DIMS",
+    "Image",
+    "ValueRange",
+    "bounds_of",
+    "existing",
+    "loaded",
+    "quantisation_step",
+    "read",
+    "source",
+    "survey",
+]

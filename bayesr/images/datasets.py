@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesr.errors import ImageNotFound, NotAnImage
-from bayesr.images import lazy, microscopy
+from bayesr.images import lazy, limits, microscopy
 from bayesr.images.georeference import placed
 from bayesr.images.readers import Reader, by_suffix, by_type
 
@@ -38,7 +39,7 @@ def from_netcdf(path: Path) -> xr.DataArray:
 
 def from_folder(path: Path) -> xr.DataArray:
     """Open a Zarr store in a folder."""
-    if not any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
+    if not any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
         raise NotAnImage(f"{path} is a folder but not a Zarr store: give one image at a time.")
     return _from_zarr(str(path))
 
@@ -81,7 +82,7 @@ def _marker(array: zarr.Array[Any]) -> dict[str, Any]:
 def _from_zarr(place: str) -> xr.DataArray:
     import zarr  # start-up time
 
-    node = zarr.open(place, mode="r")
+    node = zarr.open(_store(place), mode="r")
     if isinstance(node, zarr.Array):
         return from_zarr_array(node, place)
     images = microscopy.multiscales(node.attrs.asdict())
@@ -113,14 +114,33 @@ def _zarr_dataset(node: zarr.Group, place: str) -> xr.Dataset:
             for name, array in node.arrays()
             if not (_marker(array) or {"_FillValue", "missing_value", "_Unsigned"} & {*array.attrs})
         }
+    _check_coordinates(node, place)
     ds: xr.Dataset = xr.open_dataset(
-        place, engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all",
+        _store(place), engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all",
         mask_and_scale={str(name): name not in unmasked for name, _ in node.arrays()},
     )  # fmt: skip
     for name in unmasked:
         if name in ds.variables:
             ds[name].attrs.pop("_FillValue", None)
+    ds.encoding["source"] = place
     return ds
+
+
+def _store(place: str) -> Any:
+    """Return what Zarr and xarray open: a URL, or a folder in which only regular files are read."""
+    if "://" in place:
+        return place
+    from bayesr.images.zarr_store import RegularStore  # start-up time: it imports zarr
+
+    return RegularStore(place)
+
+
+def _check_coordinates(node: zarr.Group, place: str) -> None:
+    """Refuse coordinates that fill the memory: xarray reads them as it opens a group."""
+    for name, array in node.arrays():
+        if array.ndim <= 1:
+            size = float(array.dtype.itemsize) * math.prod(array.shape)
+            limits.check_part(size, f"The coordinate {name} of {place}", "Remove it from the store.")
 
 
 def _is_zarr_array(img: Any) -> bool:

@@ -17,11 +17,14 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from bayesr.errors import BayesrError, NotAnImage
+from bayesr.images.quiet import quiet
 
 BLOCK = 1024
 """Side in pixels of the blocks in which whole images are read."""
 _REGION = 2**27
 """Most bytes to read at once so that no chunk is decoded twice."""
+_LARGE_REGION = 2**30
+"""Most bytes to read at once where chunks are large."""
 _THREADS = 4
 """Most threads that read."""
 
@@ -52,7 +55,8 @@ class _Windows(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        return np.asarray(self.array[key])
+        with quiet():
+            return np.asarray(self.array[key])
 
 
 def windowed(
@@ -271,7 +275,7 @@ def _regions(array: xr.DataArray) -> Iterator[tuple[slice, slice]]:
     chunks = array.encoding.get("preferred_chunks", {})
     high, wide = min(int(chunks.get("y", 1)), height), min(int(chunks.get("x", 1)), width)
     block_bytes, chunk_bytes = (size * bands * array.dtype.itemsize for size in (BLOCK**2, high * wide))
-    most = max(_REGION, 4 * chunk_bytes) // block_bytes
+    most = max(_REGION, min(4 * chunk_bytes, _LARGE_REGION)) // block_bytes
     down = 1 if BLOCK % high == 0 else -(-high // BLOCK)
     across = 1 if BLOCK % wide == 0 else max(1, min(-(-width // BLOCK), most // down))
     if BLOCK % high:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.errors import NotAnImage
-from bayesr.images import photometry, rasters
+from bayesr.errors import NotAnImage, TooLarge
+from bayesr.images import limits, photometry, rasters
 from bayesr.images.readers import Reader, by_type
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 _EIGHT_BITS = ("JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TGA", "PCX", "ICO", "PNG", "PPM", "AVIF", "TIFF")
 """Formats whose colours have 8 bits, or whose depth is checked here."""
 _COLOURS = ("RGB", "RGBA", "LA")
 _CONVERTED = {"P": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 _ORIENTATION = 274
+_PROGRAMS = ("EPS", "WMF", "EMF")
+"""Formats that Pillow gives to an interpreter, such as Ghostscript."""
+_BYTES = {"1": 1, "L": 1, "P": 4, "LA": 2, "I;16": 2, "I;16B": 2}
+"""Bytes of a decoded pixel by mode; 4 for others."""
 
 
 def from_picture(path: Path) -> xr.DataArray:
     """Decode a file with Pillow; one with a world file, a mask or georeferenced notes beside it with GDAL."""
     import PIL.Image  # start-up time
 
-    with PIL.Image.open(path) as picture:
+    with _opened(path) as picture:
+        _check(path, picture)
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # the first image of an MPO file is the photograph
             raise NotAnImage(
@@ -39,6 +47,29 @@ def from_picture(path: Path) -> xr.DataArray:
             return photometry.turned(deep, _orientation(picture))
         picture.load()
         return from_pillow(picture)
+
+
+def _opened(path: Path) -> PIL.Image.Image:
+    import PIL.Image  # start-up time
+
+    try:
+        return PIL.Image.open(path)
+    except PIL.Image.DecompressionBombError as error:
+        raise TooLarge(
+            f"{path} has more pixels than Pillow decodes ({error}): convert it to a tiled TIFF or to Zarr, which are "
+            "read by window. If you trust the file, set PIL.Image.MAX_IMAGE_PIXELS, and give its pixels, "
+            "np.asarray(PIL.Image.open(path))."
+        ) from error
+
+
+def _check(path: Path, picture: PIL.Image.Image) -> None:
+    """Refuse a picture that another program decodes, or that is too large to be decoded as a whole."""
+    if picture.format in _PROGRAMS:
+        raise NotAnImage(f"{path} is of the format {picture.format}, a program that draws: save it as TIFF or PNG.")
+    width, height = picture.size
+    size = width * height * _BYTES.get(picture.mode, 4)
+    advice = "Convert it to a tiled TIFF or to Zarr; or, if you trust it, give np.asarray(PIL.Image.open(path))."
+    limits.check_part(size, str(path), advice)
 
 
 def from_pillow(picture: Any) -> xr.DataArray:

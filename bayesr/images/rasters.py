@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayesr.errors import NotAnImage, NotUsed, warn
-from bayesr.images import lazy, photometry
+from bayesr.images import lazy, limits, photometry
 from bayesr.images.readers import Reader, by_suffix
 
 _GDAL_CACHE = 2**24
@@ -24,6 +23,13 @@ _GDAL = Lock()
 
 _STATEMENTS = ("<SRS", "<GeoTransform", "<GCPList", "<NoDataValue", "<Scale>", "<Offset>", "<UnitType")
 """What an ``.aux.xml`` file may state beside statistics, which every program that shows an image writes."""
+
+
+_LONGEST_NOTES = 2**26
+"""Bytes of an ``.aux.xml`` file."""
+
+_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+"""The first bytes of a JPEG 2000 file, and of a stream without a container."""
 
 
 @contextmanager
@@ -61,7 +67,7 @@ class _Mask:
         import rasterio  # optional
 
         (top, bottom, _), (left, right, _) = (k.indices(n) for k, n in zip(key, self.shape, strict=True))
-        with _small_cache(), _quiet(), rasterio.open(self.path) as file:
+        with _small_cache(), rasterio.open(self.path) as file:
             return file.read_masks(1, window=((top, bottom), (left, right)))
 
 
@@ -74,15 +80,6 @@ class _Elsewhere:
 
     def __getitem__(self, key: Any, /) -> Any:
         return self.indices[key].to_numpy() != self.nodata
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from rasterio.errors import NotGeoreferencedWarning  # optional
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 def sidecars(path: Path) -> list[Path]:
@@ -100,6 +97,8 @@ def sidecars(path: Path) -> list[Path]:
         if (folder / name).is_file()
     ]
     notes = folder / f"{path.name}.aux.xml"
+    if notes.is_file() and notes.stat().st_size > _LONGEST_NOTES:
+        raise NotAnImage(f"{notes} is too long for notes on an image: move it away.")
     if notes.is_file() and any(one in notes.read_text(encoding="utf-8", errors="replace") for one in _STATEMENTS):
         found.append(notes)
     return sorted(found)
@@ -125,11 +124,11 @@ def from_raster(path: Path) -> xr.DataArray:
             f"{path} is a GeoTIFF, or another raster with a place on Earth or a mask; reading it needs rioxarray: "
             "pip install 'bayesr[geo]'."
         ) from error
-    with _quiet():
-        with rasterio.open(path) as file:
-            _check(path, file)
-            facts = _facts(file)
-        array = rioxarray.open_rasterio(path, cache=False)
+    _check_neighbours(path)
+    with rasterio.open(path) as file:
+        _check(path, file)
+        facts = _facts(file)
+    array = rioxarray.open_rasterio(path, cache=False)
     if not isinstance(array, xr.DataArray):
         raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
     array = lazy.through(array, _Raster(array.variable))
@@ -144,6 +143,29 @@ def from_raster(path: Path) -> xr.DataArray:
     if facts["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
         warn(f"{path} has a world file that GDAL does not read, so the product is not georeferenced.", NotUsed)
     return _shown(path, array, facts)
+
+
+def _check_neighbours(path: Path) -> None:
+    """Check that GDAL, which looks for files beside an image, finds none that would block it."""
+    for entry in path.parent.glob(f"{_escaped(path.stem)}*"):
+        if not entry.is_dir() and entry.exists():
+            limits.existing(entry)
+
+
+def from_jpeg2000(path: Path) -> xr.DataArray:
+    """Open a JPEG 2000 file with GDAL.
+
+    Raises
+    ------
+    NotAnImage
+        When it is none: GDAL recognises files by their content, and in other formats they refer to further files and
+        addresses.
+    """
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if not start.startswith(_JPEG_2000):
+        raise NotAnImage(f"{path} is no JPEG 2000 file, although it is named like one: check that the file is whole.")
+    return from_raster(path)
 
 
 def _check(path: Path, file: Any) -> None:
@@ -206,4 +228,4 @@ def _shown(path: Path, array: xr.DataArray, facts: dict[str, Any]) -> xr.DataArr
     return array
 
 
-RASTER = Reader("JPEG 2000 file", by_suffix(".jp2", ".j2k", ".jpx", ".j2c"), from_raster)
+RASTER = Reader("JPEG 2000 file", by_suffix(".jp2", ".j2k", ".jpx", ".j2c"), from_jpeg2000)

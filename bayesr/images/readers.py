@@ -10,8 +10,9 @@ from typing import Any
 
 import xarray as xr
 
-from bayesr.errors import BayesrError, ImageNotFound, NotAnImage
-from bayesr.images import lazy
+from bayesr.errors import BayesrError, NotAnImage
+from bayesr.images import lazy, limits
+from bayesr.images.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ def opened(img: Any) -> xr.DataArray:
     ImageNotFound
         When there is no such file or store.
     NotAnImage
-        When no reader recognises the image, or it cannot be read.
+        When no reader recognises the image, it cannot be read, or it is no regular file.
+    TooLarge
+        When the file can only be decoded as a whole, and is too large for it; see `bayesr.images.limits`.
     """
     if isinstance(img, os.PathLike) or (isinstance(img, str) and "://" not in img):
-        img = Path(img)
-        if not img.exists():
-            raise ImageNotFound(f"There is no file {img}: check the path (the working directory is {Path.cwd()}).")
+        img = limits.existing(Path(img))
     reader = next((reader for reader in registered() if reader.recognises(img)), None)
     if reader is None:
         raise NotAnImage(
@@ -95,7 +96,10 @@ def opened(img: Any) -> xr.DataArray:
             f"an xarray.DataArray.{_conversion(img)}"
         )
     try:
-        return reader.read(img)
+        with quiet():
+            array = reader.read(img)
+        limits.check_chunks(array)
+        return array
     except BayesrError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidPixels
-from bayesr.images import lazy, ranges, values
+from bayesr.images import lazy, limits, ranges, values
 from bayesr.images.image import Image
 from bayesr.images.nodata import equals, is_missing
 from bayesr.images.ranges import ValueRange
@@ -218,7 +218,10 @@ def loaded(array: xr.DataArray) -> xr.DataArray:
 
     Raises
     ------
+    TooLarge
+        If it takes more than the memory that is free.
     NotAnImage
         If the file turns out to be damaged.
     """
+    limits.check_memory(array)
     return array.copy(data=lazy.pixels(array))

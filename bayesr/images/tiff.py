@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayesr.errors import NotAnImage
-from bayesr.images import lazy, microscopy, photometry, rasters
+from bayesr.images import lazy, limits, microscopy, photometry, rasters, tiff_limits
 from bayesr.images.axes import renamed
 from bayesr.images.readers import Reader, by_suffix
 
@@ -73,11 +73,14 @@ def from_tiff(path: Path) -> xr.DataArray:
     file = tifffile.TiffFile(path)
     kept_open = False
     try:
+        tiff_limits.check_pages(path, file)
         if _needs_gdal(file) or rasters.sidecars(path):
             if file.pages.first.tags.valueof(_ORIENTATION, 1) != 1:
                 raise NotAnImage(f"{path} is a GeoTIFF with an orientation, which GDAL ignores: remove the tag 274.")
             return rasters.from_raster(path)
+        tiff_limits.check_metadata(path, file)
         series = _full_resolution(path, file)
+        tiff_limits.check_series(path, series)
         array, kept_open = _opened(path, file, series)
         return _described(path, file, series, array)
     except ValueError as error:
@@ -130,7 +133,8 @@ def _opened(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries
     import zarr  # start-up time
 
     chunks = zarr.open_array(series.aszarr(level=0), mode="r")
-    if _MUCH_SMALLER * math.prod(chunks.chunks) > math.prod(chunks.shape):
+    size = math.prod(chunks.shape)
+    if _MUCH_SMALLER * math.prod(chunks.chunks) > size and size * chunks.dtype.itemsize <= limits.LARGEST:
         return xr.DataArray(series.asarray()), False
     return lazy.windowed(_DecodedChunks(file, chunks), None, chunks.chunks, str(path)), True
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, read_names, stored_names
 
 Arrays = dict[str, NDArray[Any]]
+
+_LARGEST, _DENSEST = 2**29, 20
+"""Bytes of an archive's arrays that are read in any case, and the number of times that larger archives may expand."""
 
 
 def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -52,12 +55,34 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     TrainingFailed
         When there is no checkpoint, or it is damaged.
     """
+    arrays = arrays_of(path, "is no checkpoint that can be resumed")
+    try:
+        return arrays, dict(json.loads(str(arrays.pop("facts"))))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TrainingFailed(f"{path} is no checkpoint that can be resumed ({error}).") from error
+
+
+def arrays_of(path: Path, otherwise: str) -> Arrays:
+    """Return all arrays of a NumPy archive.
+
+    Raises
+    ------
+    TrainingFailed
+        When there is no such archive, it is damaged, or its arrays do not fit into memory. The message begins with the
+        path and `otherwise`.
+    """
+    if path.exists() and not path.is_file():
+        raise TrainingFailed(f"{path} {otherwise}: it is no regular file.")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return arrays, dict(json.loads(str(arrays.pop("facts"))))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise TrainingFailed(f"{path} is no checkpoint that can be resumed ({error}).") from error
+            size, free = sum(part.file_size for part in archive.zip.infolist()), psutil.virtual_memory().available
+            if size > min(free, max(_LARGEST, _DENSEST * path.stat().st_size)):
+                raise TrainingFailed(f"{path} {otherwise}: it claims to hold {size / 2**30:.1f} GiB.")
+            return {name: archive[name] for name in archive.files}
+    except TrainingFailed:
+        raise
+    except Exception as error:  # of zipfile, zlib and NumPy, which raise nearly anything on damaged files
+        raise TrainingFailed(f"{path} {otherwise}, or is damaged ({error}).") from error
 
 
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
@@ -74,7 +99,7 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
     try:
         with OwnRandomNumbers():  # initial weights, which are replaced
             network = build(**read_architecture(facts["network"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     weights = part("average", arrays)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in network.state_dict().items()}:

@@ -120,8 +120,11 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
     return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None
 
 
-Drawing = tuple[list[int], Callable[[int], Array], bool]
-"""Numbers of the available members, a function that returns one, and whether it draws them again."""
+Drawing = tuple[list[int], Callable[[int, View], Array], bool]
+"""Numbers of the available members, a function that returns one in a view, and whether it draws them again.
+
+The view comes last, because the page may become coarser than was planned, so that its maps fit the budget.
+"""
 
 
 def _members(
@@ -131,7 +134,7 @@ def _members(
         samples = ds["samples"].transpose("realization", *product.DIMS)
         numbers = [int(i) for i in samples["realization"]] if "realization" in samples.coords else range(len(samples))
         place = {number: i for i, number in enumerate(numbers)}
-        return list(place), lambda i: panels.downsampled(samples[place[i], : panels.BANDS], view), False
+        return list(place), lambda i, shown: panels.downsampled(samples[place[i], : panels.BANDS], shown), False
     if not redraw:
         return None
     n = int(ds.attrs["n"])
@@ -143,15 +146,15 @@ def _members(
         raise InvalidArgument("Members are drawn again only at full resolution: give a smaller window=.")
     job = None if store is None else replaying.job_of(store, model, None, n)
 
-    def draw(i: int) -> Array:
+    def draw(i: int, shown: View) -> Array:
         if job is None:
-            return panels.downsampled(replay(ds, i, low.data, model=model)[: panels.BANDS], view)
+            return panels.downsampled(replay(ds, i, low.data, model=model)[: panels.BANDS], shown)
         out = np.empty((min(len(low.data), panels.BANDS), ds.sizes["y"], ds.sizes["x"]), job.image.dtype)
         for tile in job.tiles():
             rows, columns = tile.high(job.model.scale)
-            if all(a.start < b.stop and b.start < a.stop for a, b in ((rows, view.rows), (columns, view.columns))):
+            if all(a.start < b.stop and b.start < a.stop for a, b in ((rows, shown.rows), (columns, shown.columns))):
                 out[:, rows, columns] = job.member(i, tile)[: panels.BANDS]
-        return out[:, view.rows, view.columns]
+        return panels.downsampled(xr.DataArray(out), shown)
 
     return list(range(min(redraw, n))), draw, True
 
@@ -178,13 +181,13 @@ def _assemble(
     if drawing is not None:
         spent = sum(3 * len(plane["data"]) // 4 for plane in shown["planes"].values())
         numbers, draw, _ = drawing
-        drawn = encode_members(draw, numbers, *_range(ds, maps), panels.BYTES - spent)
+        drawn = encode_members(lambda i: draw(i, view), numbers, *_range(ds, maps), panels.BYTES - spent)
         drawn |= {"of": int(ds.attrs["n"]), "redrawn": drawing[2]}
     advance(1)
     attrs = ds.attrs
     return {
         "title": title,
-        "bands": [str(b) for b in ds["band"].to_numpy()[: panels.BANDS]] if "band" in ds.coords else ["0"],
+        "bands": panels.names_of_bands(ds),
         "of_bands": ds.sizes["band"],
         "units": str(ds["mean"].attrs.get("units", "")),
         "size": [ds.sizes["y"], ds.sizes["x"]],

@@ -19,6 +19,8 @@ Maps = dict[str, Array]
 
 PIXELS = 1024**2
 """Largest number of pixels that are shown at full resolution, not as block means."""
+SIDE = 16383
+"""Largest number of pixels that are shown along a side: WebP, in which members are stored, holds no more."""
 BYTES = 5_500_000
 """Budget of maps and members together, before base 64 adds a third: a page stays below 8 MB."""
 BANDS = 12
@@ -45,12 +47,21 @@ class View:
 
 
 def view_of(ds: xr.Dataset, window: tuple[slice, slice] | None = None, least: int = 1) -> View:
-    """Return a view within `PIXELS` of a product, or of a window, with the smallest blocks from the side `least` on."""
+    """Return a view of a product, or of a window, within `PIXELS` and `SIDE`; its blocks have the side `least` or more.
+
+    They are the smallest that are possible.
+    """
     rows, columns = window or (slice(0, ds.sizes["y"]), slice(0, ds.sizes["x"]))
-    factor = least
-    while math.prod(View(rows, columns, factor).shape) > PIXELS:
-        factor += 1
-    return View(rows, columns, factor)
+    view = View(rows, columns, least)
+    while math.prod(view.shape) > PIXELS or max(view.shape) > SIDE:
+        view = View(rows, columns, view.factor + 1)
+    return view
+
+
+def names_of_bands(ds: xr.Dataset) -> list[str]:
+    """Return the names of the bands that are shown, or their numbers."""
+    names = ds["band"].to_numpy() if "band" in ds.coords else range(ds.sizes["band"])
+    return [str(name) for name in names[:BANDS]]
 
 
 def downsampled(array: xr.DataArray, view: View) -> Array:

@@ -37,7 +37,7 @@ def encode_members(
             break
         spent += len(picture)
         images.append(base64.b64encode(picture).decode("ascii"))
-        errors.append(float(np.mean((decode_picture(picture, len(codes)).astype(float) - codes) ** 2)))
+        errors.append(float(np.mean((decode_picture(picture, codes.shape).astype(float) - codes) ** 2)))
     return {
         "numbers": wanted[: len(images)],
         "low": low,
@@ -54,16 +54,25 @@ def to_codes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
 
 
 def encode_picture(codes: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode three bands as one colour picture, others as grey pictures one below the other."""
-    pixels = np.moveaxis(codes, 0, -1) if len(codes) == 3 else codes.reshape(-1, codes.shape[-1])
+    """Encode three bands as one colour picture, others as grey pictures one after the other along their shorter side.
+
+    Along the shorter side, because WebP holds no more than 16383 pixels along either.
+    """
+    bands, height, width = codes.shape
+    if bands == 3:
+        pixels = np.moveaxis(codes, 0, -1)
+    else:
+        pixels = codes.reshape(-1, width) if height <= width else np.concatenate(codes, 1)
     out = io.BytesIO()
     PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
     return out.getvalue()
 
 
-def decode_picture(picture: bytes, bands: int) -> Array:
-    """Decode the result of `encode_picture` to codes, `band x y x x`."""
+def decode_picture(picture: bytes, shape: tuple[int, ...]) -> Array:
+    """Decode the result of `encode_picture` to codes `band x y x x` of this shape."""
     pixels = np.asarray(PIL.Image.open(io.BytesIO(picture)).convert("RGB"))
+    bands, height, width = shape
     if bands == 3:
         return np.moveaxis(pixels, -1, 0)
-    return pixels[..., 0].reshape(bands, -1, pixels.shape[1])
+    grey = pixels[..., 0]
+    return grey.reshape(shape) if height <= width else grey.reshape(height, bands, width).swapaxes(0, 1)

@@ -64,11 +64,8 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
         When its coordinates differ from the product's.
     """
     value_range = product.value_range_of(ds)
-    try:
-        truth = images.read(reference, dims=dims, value_range=value_range)
-    except InvalidPixels:  # scoring treats NaN as missing without asking for nodata=
-        truth = images.read(reference, dims=dims, nodata=math.nan, value_range=value_range)
-    theirs, ours = truth.data.sizes, ds["mean"].sizes
+    array = images.source(reference, dims)
+    theirs, ours = array.sizes, ds["mean"].sizes  # compared before pixels are read
     if (theirs["y"], theirs["x"]) != (ours["y"], ours["x"]):
         raise InvalidArgument(
             f"The reference is {theirs['y']} x {theirs['x']} pixels (y x x) and the product {ours['y']} x {ours['x']}. "
@@ -78,6 +75,11 @@ def read_reference(ds: xr.Dataset, reference: Any, dims: Sequence[str] | None) -
         raise BandMismatch(
             f"The reference has {theirs['band']} bands and the product {ours['band']}: give the same ones."
         )
+    array = images.loaded(array)
+    try:
+        truth = images.survey(array, value_range=value_range)
+    except InvalidPixels:  # scoring treats NaN as missing without asking for nodata=
+        truth = images.survey(array, nodata=math.nan, value_range=value_range)
     _check_place(ds, truth.data)
     return truth
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import BayesrError, TrainingFailed
 from bayesr.files import IMAGE_SUFFIXES
+from bayesr.model import checkpoint
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,14 @@ def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _packed(path: Path) -> ImageSet:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = tuple(archive["names"].tolist())
-            images = tuple(archive[f"image{i}"] for i in range(len(names)))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged ({error}).") from error
+    archive = checkpoint.arrays_of(path, "was not written by ImageSet.pack")
+    names = tuple(map(str, np.ravel(archive.get("names", np.array([])))))
+    lacking = [f"image{i}" for i in range(len(names)) if f"image{i}" not in archive]
+    if lacking:
+        raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged: it lacks {lacking[0]}.")
+    images = tuple(archive[f"image{i}"] for i in range(len(names)))
     if not images:
         raise TrainingFailed(f"No images in {path}: pack at least one.")
-    if any(image.ndim != 3 or image.dtype != np.uint8 for image in images):
+    if any(image.ndim != 3 or image.dtype != np.uint8 or not image.size for image in images):
         raise TrainingFailed(f"{path} holds images that are not 8-bit arrays (y, x, band): pack them again.")
     return ImageSet(names, images)

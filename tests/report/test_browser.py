@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -10,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 import bayesr
 from bayesr import report
+from bayesr.report.panels import View, downsampled
 from tests.browser import browser
 
 READY = "return document.documentElement.dataset.ready === 'true'"
@@ -269,3 +272,40 @@ def test_no_width_makes_the_page_scroll_sideways(opened, width):
 def test_the_page_had_no_errors(opened):
     assert opened.errors() == []
     assert not [url for url in opened.requested() if not url.startswith(("file:", "data:", "blob:"))]
+
+
+# The root mean square of the difference between what the page shows, band after band, and numbers; and their deviation.
+DIFFERENCE = """
+const [kind, number, packed] = arguments, bands = bayesr.data.bands.length, size = bayesr.size;
+const expected = new Float32Array(Uint8Array.from(atob(packed), (c) => c.charCodeAt(0)).buffer);
+const member = kind === "member" ? await bayesr.members.codes(number) : null;
+const mean = expected.reduce((a, b) => a + b) / expected.length;
+let error = 0, spread = 0;
+for (let band = 0; band < bands; band++) {
+  const shown = member ? bayesr.members.values(member, band) : bayesr.layer(kind, band);
+  for (let i = 0; i < size; i++) {
+    error += (shown[i] - expected[band * size + i]) ** 2;
+    spread += (mean - expected[band * size + i]) ** 2;
+  }
+}
+return [Math.sqrt(error / expected.length), Math.sqrt(spread / expected.length)];"""
+
+
+@pytest.mark.parametrize(("height", "width", "bands"), [(256, 256, 3), (272, 248, 2)])
+def test_a_large_page_shows_the_product(web, model, grey_model, tmp_path, height, width, bands):
+    low = np.random.default_rng(0).integers(0, 256, (height, width, bands), dtype=np.uint8)
+    ds = bayesr.sample(low, n=2, model=model if bands == 3 else grey_model, dims="yxb", progress=False)
+    path = report.write(ds, tmp_path / "large.html", img=low, progress=False)
+    web.open(path, READY)
+    factor, shape = web.run("return [bayesr.data.factor, bayesr.data.shape]")
+    assert factor == 2 and shape == [2 * height, 2 * width]  # maps of noise are too large for a page as they are
+    view = View(slice(0, 4 * height), slice(0, 4 * width), factor)
+    shown = [("mean", 0, ds["mean"]), ("std", 0, ds["std"]), ("lower", 0, ds["lower"])]
+    shown += [("member", i, ds["samples"][i]) for i in (0, 1)]
+    stated = web.run("return bayesr.data.members.error")  # members are lossy pictures
+    for kind, number, array in shown:
+        packed = base64.b64encode(downsampled(array, view).astype("<f4").tobytes()).decode()
+        error, spread = web.run(DIFFERENCE, kind, number, packed)
+        assert error < (1.1 * stated if kind == "member" else 0.1 * spread), kind
+        assert error < 0.6 * spread, kind  # of unrelated images it is 1.4 times the deviation
+    assert web.errors() == []

@@ -81,3 +81,9 @@ def test_a_page_of_a_million_pixels_stays_below_8_mb(tmp_path):
     found = data_of(out)
     assert found["factor"] > 1 or found["averaged"]  # which the page says
     assert found["members"]["numbers"]
+
+
+def test_no_side_is_longer_than_that_of_a_picture():
+    ds = xr.Dataset({"mean": (("band", "y", "x"), np.broadcast_to(np.float32(0), (1, 40, 20000)))})
+    assert panels.view_of(ds) == panels.View(slice(0, 40), slice(0, 20000), 2)
+    assert panels.names_of_bands(ds) == ["0"]

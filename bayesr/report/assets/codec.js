@@ -39,15 +39,20 @@ const bayesr = { data: JSON.parse(document.getElementById("data").textContent) }
     return { bands, height, width, root: plane.root, step: plane.step, t };
   }
 
-  /* A member's codes, band after band, 0 to 255; three bands are one colour picture, others are grey pictures one below the other. */
+  /* A member's codes, band after band, 0 to 255; three bands are one colour picture, others are grey pictures one after the other along their shorter side. */
   async function picture(text, bands, height, width) {
     const bitmap = await createImageBitmap(new Blob([bytes(text)], { type: "image/webp" }));
     const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
     const rgba = context.getImageData(0, 0, bitmap.width, bitmap.height).data, size = height * width;
+    if (bitmap.width * bitmap.height !== (bands === 3 ? size : bands * size)) throw new Error(`a member has ${bitmap.width} x ${bitmap.height} pixels`);
     const codes = new Uint8Array(bands * size);
-    for (let i = 0; i < codes.length; i++) codes[i] = bands === 3 ? rgba[4 * (i % size) + Math.floor(i / size)] : rgba[4 * i];
+    for (let i = 0; i < codes.length; i++) {
+      const band = Math.floor(i / size), at = i % size, x = at % width;
+      if (bands === 3) codes[i] = rgba[4 * at + band];
+      else codes[i] = rgba[4 * (height <= width ? i : ((at - x) / width) * bands * width + band * width + x)];
+    }
     return codes;
   }
 
