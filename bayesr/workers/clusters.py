@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 from distributed.deploy.cluster import Cluster
+from distributed.utils import silence_logging_cmgr
 
 from bayesr.errors import InvalidArgument, WorkersFailed
 
@@ -68,34 +71,57 @@ def _client(cluster: str | Cluster) -> Iterator[Client]:
 class _Processes:
     """A scheduler in this process, and worker processes with one thread each on this machine.
 
+    A scheduler runs the code that its clients send. They are therefore admitted by a certificate, which is made for
+    this cluster and exists only in the memory of its processes.
+
     Workers are commands: `multiprocessing` would run the user's script again in each, and fail for scripts without
     ``if __name__ == "__main__"``. Each holds one end of a pipe, and ends when this process ends in any way.
     """
 
+    scheduler: LocalCluster
+
     def __init__(self, count: int) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="bayesr-"))
-        with dask.config.set({"temporary-directory": str(self._folder)}):
-            self.scheduler = LocalCluster(
-                n_workers=0,
-                processes=True,  # TCP, on the loopback interface only
-                host="127.0.0.1",
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any free port
-                silence_logs=logging.CRITICAL,  # errors report workers that died
-            )
         self._workers: list[_Process] = []
         self._count, self._deaths, self._done = count, 0, 0
 
     def __enter__(self) -> _Processes:
-        self._workers = [self._start() for _ in range(self._count)]
+        with ExitStack() as stack:
+            self._folder = Path(tempfile.mkdtemp(prefix="bayesr-"))
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            # Errors report workers that died. The cluster's own `silence_logs` ends before its last messages.
+            stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+            self._security = Security.temporary()
+            self.scheduler = self._scheduler()
+            stack.callback(self.scheduler.close)
+            stack.callback(self._end)
+            for _ in range(self._count):
+                self._workers.append(self._start())
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._exit.close()
+
+    def _end(self) -> None:
         for worker in self._workers:
             worker.release()
         for worker in self._workers:
             worker.end()
-        self.scheduler.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _scheduler(self) -> LocalCluster:
+        settings = {
+            "temporary-directory": str(self._folder),
+            "distributed.scheduler.http.routes": [],  # dask shows these pages without a certificate
+        }
+        with dask.config.set(settings):
+            return LocalCluster(
+                n_workers=0,
+                processes=True,  # TLS over TCP, on the loopback interface only
+                host="127.0.0.1",
+                security=self._security,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any free port
+                silence_logs=False,
+            )
 
     def tend(self, done: int) -> None:
         """Replace dead worker processes, unless they die repeatedly without finishing a tile."""
@@ -114,11 +140,11 @@ class _Processes:
             self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Process:
-        return _Process(self.scheduler.scheduler_address, self._folder)
+        return _Process(self.scheduler.scheduler_address, self._folder, self._security)
 
 
 class _Process:
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(self, address: str, folder: Path, security: Security) -> None:
         search_path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
         environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": search_path}
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".log", delete=False) as log:
@@ -132,6 +158,15 @@ class _Process:
                 start_new_session=True,  # Ctrl-C reaches this process only, which stops the others
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
+        # Through the pipe: other users can read the arguments of a process.
+        with suppress(BrokenPipeError):  # it has died already, which `exit_code` tells
+            self._stdin.write(json.dumps(security.get_tls_config_for_role("worker")).encode() + b"\n")
+            self._stdin.flush()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
 
     @property
     def exit_code(self) -> int | None:
@@ -145,8 +180,8 @@ class _Process:
 
     def release(self) -> None:
         """Close the pipe, so that the process ends."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._stdin.close()
 
     def end(self) -> None:
         self.release()

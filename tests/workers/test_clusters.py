@@ -1,13 +1,17 @@
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
-from distributed import Client
+from distributed import Client, Security
 
 from bayesr import workers
 from bayesr.errors import InvalidArgument, WorkersFailed
@@ -61,6 +65,47 @@ def test_processes_that_do_nothing_but_die_are_given_up(path, monkeypatch):
     monkeypatch.setattr(clusters, "MAX_DEATHS", 1)
     with pytest.raises(WorkersFailed, match=r"exit code 7 \(my last words\).*resume"):
         workers.run(Suicidal(path), TILES, TOTAL, lambda amount: None, 1)
+
+
+def listening(process):
+    """Return the ports at which a process takes connections."""
+    return {c.laddr.port for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+
+
+def without_certificate(port):
+    """Speak TLS, and show no certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as connection:
+        connection.recv(1)
+
+
+def page(port):
+    """Return the status of dask's page of the workers; nothing where HTTP is not spoken."""
+    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(b"GET /info/main/workers.html HTTP/1.0\r\n\r\n")
+        return b"".join(connection.makefile("rb").readline().split()[1:2])
+    return b""
+
+
+def test_only_who_has_the_certificate_reaches_the_processes_that_bayesr_starts():
+    """Dask runs whatever code a client sends, so none may connect but the one that started the cluster."""
+    before = listening(psutil.Process())
+    with clusters.connected(1) as (client, _):
+        client.wait_for_workers(1)
+        assert client.submit(sum, [1, 2]).result() == 3
+        [worker] = client.scheduler_info()["workers"]
+        for address in (client.scheduler.address, worker):
+            assert address.startswith("tls://127.0.0.1:")
+            for scheme, security in (("tcp", None), ("tls", Security.temporary())):
+                with pytest.raises(OSError):
+                    Client(f"{scheme}{address[3:]}", timeout=0.5, security=security, set_as_default=False)
+            with pytest.raises(OSError):
+                without_certificate(int(address.rpartition(":")[2]))
+        [child] = [p for p in psutil.Process().children() if "bayesr.workers" in p.cmdline()]
+        assert not any("PRIVATE KEY" in part for part in [*child.cmdline(), *child.environ().values()])
+        for port in listening(child) | listening(psutil.Process()) - before:
+            assert page(port) in (b"", b"404")
 
 
 SCRIPT = """
