@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct, NotAnImage
 from bayesr.grid import Axis
+from bayesr.product import schema
 from bayesr.product.georeference import INPUT_PIXELS
 from bayesr.product.variables import DIMS, MAPS, SAMPLES, VARIABLES
 
@@ -34,7 +35,8 @@ def canonical(ds: Any) -> xr.Dataset:
     ------
     InvalidProduct
         When dimensions or coordinates are missing, renamed, duplicated or additional, when the pixels are no unbroken
-        part of the product, or when it is no Dataset of a product at all. The message says what to do.
+        part of the product, when an attribute is damaged, or when it is no Dataset of a product at all. The message
+        says what to do.
     """
     if not isinstance(ds, xr.Dataset):
         raise InvalidProduct(_not_a_dataset(ds))
@@ -44,6 +46,7 @@ def canonical(ds: Any) -> xr.Dataset:
             f"The Dataset holds none of the variables of a product ({', '.join(_KNOWN)}): give a product of "
             "bayesr.sample, with the names that its variables had."
         )
+    schema.checked(ds.attrs)
     ds = _with_roles(ds, names)
     ordered = {name: _ordered(ds, name) for name in names}
     if any(array.dims != ds[name].dims for name, array in ordered.items()):

@@ -13,7 +13,14 @@ import numpy as np
 import xarray as xr
 
 from bayesr.errors import InvalidProduct
+from bayesr.product import schema
 from bayesr.version import __version__
+
+_DESCRIPTIVE = ("calibration_source", "input_check", "history", "bayesr_version")
+_REQUIRED = (
+    "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "observation",
+    "engine", "input",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,37 +141,15 @@ class Provenance:
         InvalidProduct
             When an attribute is missing or damaged.
         """
-        try:
-            low, high = attrs["value_range"]
-            return cls(
-                model=str(attrs["model"]),
-                model_sha256=str(attrs["model_sha256"]),
-                input_sha256=str(attrs["input_sha256"]),
-                scale=int(attrs["scale"]),
-                n=int(attrs["n"]),
-                masks=int(attrs["masks"]),
-                seed=int(attrs["seed"]),
-                level=float(attrs["level"]),
-                value_range=(float(low), float(high)),
-                quantisation_step=float(attrs.get("quantum", math.nan)),
-                observation=json.loads(attrs["observation"]),
-                engine=json.loads(attrs["engine"]),
-                calibration_source=str(attrs.get("calibration_source", "")),
-                input=json.loads(attrs["input"]),
-                input_check=str(attrs.get("input_check", "")),
-                history=str(attrs.get("history", "")),
-                bayesr_version=str(attrs.get("bayesr_version", "")),
-            )
-        except KeyError as error:
+        found = schema.checked(attrs)
+        lacking = [name for name in _REQUIRED if name not in found]
+        if lacking:
             raise InvalidProduct(
-                f"The Dataset lacks the attribute {error}, so it is no (unchanged) product of bayesr.sample. "
+                f"The Dataset lacks the attribute {lacking[0]!r}, so it is no (unchanged) product of bayesr.sample. "
                 "Keep attributes in computations with xr.set_options(keep_attrs=True)."
-            ) from None
-        except (TypeError, ValueError) as error:
-            raise InvalidProduct(
-                f"The attributes of the Dataset are not those that bayesr.sample writes ({error}). "
-                "Open the product again from its store."
-            ) from error
+            )
+        described = {name: found.get(name, "") for name in _DESCRIPTIVE}
+        return cls(quantisation_step=found.get("quantum", math.nan), **{k: found[k] for k in _REQUIRED}, **described)
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Provenance:

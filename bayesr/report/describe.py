@@ -23,8 +23,9 @@ from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
 from bayesr.sampling.replaying import replay
-from bayesr.store.layout import NEXT, PROGRESS, Store
-from bayesr.store.places import place_of
+from bayesr.store.journal import Journal
+from bayesr.store.layout import Store
+from bayesr.store.places import PROGRESS, names, place_of
 
 _NEEDED = ("mean", "std", "lower", "upper")
 _KEEP = "sample it with keep_samples=True (--keep-samples)"
@@ -70,16 +71,17 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
         return product.canonical(given), None
     ds = open_product(given)
     place, store = place_of(given), Store(place_of(given))
-    if ds is None or PROGRESS in store.root:
-        if not Path(place).exists() and "://" not in place:
-            raise StoreFailed(f"There is no store {place}: check the path (the working directory is {Path.cwd()}).")
+    if "://" not in place and not Path(place).exists():
+        raise StoreFailed(f"There is no store {place}: check the path (the working directory is {Path.cwd()}).")
+    whole = ds is not None and PROGRESS not in names(place)
+    if not whole:
         store.require()
     if ds is None:
         raise InvalidProduct(f"{place} holds no product: give a store that bayesr.sample wrote.")
-    if PROGRESS not in store.root or "done" not in store.progress:
+    if whole:
         return ds, None
-    if NEXT in store.metadata:
-        raise StoreFailed(f"{place} is being extended to {store.metadata[NEXT]} members: finish bayesr.extend first.")
+    if more := Journal(store).members:
+        raise StoreFailed(f"{place} is being extended to {more} members: finish bayesr.extend first.")
     done = store.finished()
     if not done.all():
         raise StoreFailed(

@@ -20,10 +20,11 @@ from bayesr.progress import progress as show_progress
 from bayesr.sampling.job import Job
 from bayesr.sampling.moments import MOMENT_VARIABLES, moments_of
 from bayesr.sampling.replaying import job_of
+from bayesr.store import integrity
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
-from bayesr.store.locking import lock
 from bayesr.store.places import place_of
+from bayesr.store.replacing import recover, writing
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,7 +47,7 @@ class Extending:
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays | None:
         """Return the variables of all members; None where an interrupted replacement is pending."""
-        if Journal(self.store).pending(tile):
+        if Journal(self.store).pending(self.store.at(tile), self.job.plan.n):
             advance(self.cost)
             return None
         plan = self.job.plan
@@ -77,7 +78,8 @@ def extend(
     With ``m``, ``S`` the mean and the sum of squared deviations of a mask's L members, and ``m'``, ``S'`` of its L' new
     ones: ``S + S' + L L' / (L + L') (m' - m)^2`` is the sum of all. The product is that of
     ``sample(..., n=n, masks=...)`` with the store's masks, to 1e-5 of the value range. The attribute ``n`` changes at
-    the end. An interrupted extension continues when it is called again.
+    the end. An interrupted extension continues when it is called again. Before anything changes, the store is compared
+    with its checksums (see `bayesr.check`).
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def extend(
     InvalidArgument
         When `n` is too small, or no multiple of the masks; or when an argument is of another kind.
     InvalidProduct
-        When the store lacks variables, or the model is another one.
+        When the store is damaged or lacks variables, or the model is another one.
     StoreFailed
         When the store is not finished, another process writes to it, or writing fails; finished tiles stay.
 
@@ -116,27 +118,15 @@ def extend(
     n, device, cluster, progress = (checked[name] for name in ("n", "device", "cluster", "progress"))
     place = place_of(arguments.place("store", store))
     target = Store(place)
+    recover(place)
     target.require()
-    with lock(place):
-        attributes, journal = target.attributes, Journal(target)
-        masks, present, begun = int(attributes["masks"]), int(attributes["n"]), journal.members
-        if begun not in (None, n):
-            raise InvalidArgument(f"{place} is being extended to {begun} members: finish that first, with n={begun}.")
-        if begun is None and n <= present:
-            raise InvalidArgument(f"{place} has {present} members: n must be more, and is {n}.")
-        if n % masks:
-            raise InvalidArgument(f"n={n} must be a multiple of the {masks} masks of the store.")
-        lacking = {*MAPS, *((MASK_MEANS,) if masks > 1 else ())} - set(target.variables)
-        if lacking:
-            raise InvalidProduct(
-                f"{place} was written without {', '.join(sorted(lacking))}, which more members cannot be added to: "
-                "sample again, without variables=."
-            )
-        done = target.done()
-        unfinished = int((done == 0).sum())
-        if unfinished:
-            raise StoreFailed(f"{place} lacks {unfinished} tiles: finish it first, with sample(..., resume=True).")
+    with writing(place):
+        if _closed(target, n):
+            return target.finish()
+        masks, done = _check(target, n), target.done()
+        integrity.require_sound(target, progress)
         job = job_of(target, model, device, n, first=int(done.min()))
+        journal = Journal(target)
         journal.open(n, masks)
         tiles = [tile for tile in job.tiles() if done[target.at(tile)] < n]
         with show_progress("extending", job.cost * done.size, progress) as advance:
@@ -145,3 +135,32 @@ def extend(
                 workers.run(Extending(job, target), tiles, job.cost * len(tiles), advance, cluster)
         journal.close(n)
         return target.finish()
+
+
+def _closed(target: Store, n: int) -> bool:
+    """Whether an extension to `n` members ended just before the metadata were consolidated."""
+    whole = Journal(target).members is None and bool(target.finished().all())
+    return whole and target.provenance.n == n and not target.consolidated
+
+
+def _check(target: Store, n: int) -> int:
+    """Check that a store can have `n` members in the end; return its number of dropout masks."""
+    place, masks, present = target.place, target.provenance.masks, target.provenance.n
+    begun = Journal(target).members
+    if begun not in (None, n):
+        raise InvalidArgument(f"{place} is being extended to {begun} members: finish that first, with n={begun}.")
+    if begun is None and n <= present:
+        raise InvalidArgument(f"{place} has {present} members: n must be more, and is {n}.")
+    if n % masks:
+        raise InvalidArgument(f"n={n} must be a multiple of the {masks} masks of the store.")
+    lacking = {*MAPS, *((MASK_MEANS,) if masks > 1 else ())} - set(target.variables)
+    if lacking:
+        raise InvalidProduct(
+            f"{place} was written without {', '.join(sorted(lacking))}, which more members cannot be added to: "
+            "sample again, without variables=."
+        )
+    unfinished = int((~target.finished()).sum())
+    if unfinished:
+        finish = "sample(..., resume=True)" if begun is None else "check(store, repair=True)"
+        raise StoreFailed(f"{place} lacks {unfinished} tiles: finish it first, with {finish}.")
+    return masks

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesr import product
-from bayesr.errors import InvalidArgument, InvalidProduct
+from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct
 from bayesr.product import MAPS, SAMPLES
-from bayesr.store.places import files, place_of
+from bayesr.store.access import opened
+from bayesr.store.places import PROGRESS, files, place_of
+from bayesr.store.replacing import recover
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -26,17 +28,21 @@ def open_product(given: Any) -> xr.Dataset | None:
     Raises
     ------
     InvalidProduct
-        When it is a Dataset of a product that lost its form, or a single variable of one.
+        When it is a Dataset of a product that lost its form, a single variable of one, or a damaged store.
     """
     if isinstance(given, str | os.PathLike):
         place = place_of(given)
         system, path = files(place)
+        if "://" not in place:
+            recover(place)
         if not system.exists(f"{path}/zarr.json"):
             return None
         try:
-            given = xr.open_zarr(place, consolidated=False)
-        except Exception:  # zarr raises its own kinds for what is no group; it may be an image
-            return None
+            given = opened(place, consolidated=False)
+        except BayesrError:
+            if system.exists(f"{path}/{PROGRESS}"):
+                raise
+            return None  # it may be an image
     known = isinstance(given, xr.Dataset) and (
         "model_sha256" in given.attrs
         or not {SAMPLES, "std"}.isdisjoint(given.variables)

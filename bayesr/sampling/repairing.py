@@ -7,19 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesr import images, workers
-from bayesr.errors import InvalidProduct, StoreFailed
+from bayesr.errors import InvalidProduct
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
-from bayesr.product import Provenance, arguments
+from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.replaying import image_of, job_of
 from bayesr.store.integrity import IntegrityReport, inspect
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
-from bayesr.store.locking import lock
 from bayesr.store.places import place_of
+from bayesr.store.replacing import recover, writing
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,14 +39,16 @@ def check(
     cluster: int | str | Client | Cluster | None = None,
     progress: bool | None = None,
 ) -> IntegrityReport:
-    """Compare every shard of a store with its checksum, and draw damaged tiles again on request.
+    """Compare every shard of a store with its checksum, and draw damaged and lacking tiles again on request.
+
+    A store may be checked and repaired at any time, also while members are added or after an interrupt.
 
     Parameters
     ----------
     store : path or URL
         As written by `bayesr.sample`.
     repair : bool
-        Draw the damaged tiles again, and no others.
+        Draw the tiles again that are damaged, and those that are not drawn yet, and no others.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
         The image that was sampled; only needed to repair its copy in the store.
     model, device, cluster, progress
@@ -53,41 +57,73 @@ def check(
     Returns
     -------
     IntegrityReport
-        The state before any repair: ``sound``, ``damaged``, ``unfinished``, ``repaired``. ``print`` shows it as text.
+        The state before any repair: ``sound``, ``damaged``, ``unfinished``, ``image``, ``metadata``, ``repaired``.
+        ``print`` shows it as text.
 
     Raises
     ------
     InvalidArgument
         When an argument is of another kind.
     InvalidProduct
-        When the damage cannot be repaired without the image or with this model.
+        When the damage cannot be repaired: without the image, with this model, or because attributes are damaged.
     StoreFailed
-        When there is no such store, it is being extended, or another process writes to it.
+        When there is no such store, its creation was interrupted, or, for repairs, another process writes to it.
     """
     given = {"model": model, "device": device, "cluster": cluster, "progress": progress}
     checked = arguments.check(given, optional=("model", "device"))
     device, cluster, progress = (checked[name] for name in ("device", "cluster", "progress"))
     repair = arguments.flag("repair", repair)
     place = place_of(arguments.place("store", store))
-    target = Store(place)
-    target.require()
-    if members := Journal(target).members:
-        raise StoreFailed(f"{place} is being extended: finish that first, with bayesr.extend({place!r}, {members}).")
-    report = inspect(target, progress)
-    if not repair or not (report.damaged or report.image):
-        return report
-    with lock(place):
-        provenance = Provenance.from_attrs(target.attributes)
+    recover(place)
+    if not repair:
+        return _inspect(Store(place), progress)
+    Store(place).require()
+    with writing(place):
+        target = Store(place)
+        report = _inspect(target, progress)
+        if report.metadata:
+            raise InvalidProduct(report.metadata)
         if report.image:
-            if img is None:
-                raise InvalidProduct(f"The store's copy of the image {report.image}: give the image as img=.")
-            original = image_of(provenance, img)
-            target.undo_input()
-            images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
-        job = job_of(target, model, device, provenance.n)
-        tiles = [tile for tile in job.tiles() if target.at(tile) in report.damaged]
-        for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
-            target.undo(tile)
-        with show_progress("repairing", job.cost * len(tiles), progress) as advance:
-            workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)
-    return replace(report, repaired=len(tiles))
+            _restore_image(target, report.image, img)
+        counts = _members(target, report)
+        with show_progress("repairing", sum(counts.values()), progress) as advance:
+            for n in sorted(set(counts.values())):
+                job = job_of(target, model, device, n)
+                tiles = [tile for tile in job.tiles() if counts.get(target.at(tile)) == n]
+                for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
+                    target.undo(tile)
+                workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)
+        if not (target.consolidated or Journal(target).members):  # tiles were lacking
+            target.consolidate()
+    return replace(report, repaired=len(counts))
+
+
+def _inspect(target: Store, progress: bool | None) -> IntegrityReport:
+    try:
+        target.require()
+    except InvalidProduct as error:
+        return IntegrityReport(target.place, 0, 0, metadata=str(error))
+    return inspect(target, progress)
+
+
+def _restore_image(target: Store, found: str, img: Any) -> None:
+    """Write the store's copy of the image again."""
+    if img is None:
+        raise InvalidProduct(f"The store's copy of the image {found}: give the image as img=.")
+    original = image_of(target.provenance, img)
+    target.undo_input()
+    images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
+
+
+def _members(target: Store, report: IntegrityReport) -> dict[tuple[int, int], int]:
+    """Return the number of members to draw of every tile that is damaged or lacking.
+
+    While members are added, a tile that has them all is drawn with them, and others are drawn as they were.
+    """
+    n, more = target.provenance.n, Journal(target).members
+    lacking = [(int(row), int(column)) for row, column in np.argwhere(~target.finished())]
+    counts = dict.fromkeys([*report.damaged, *lacking], n)
+    for at, found in report.damaged.items():
+        if more and "done" not in found and target.members(at) == more:
+            counts[at] = more
+    return counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -103,11 +102,11 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
     InvalidProduct
         When the model is another one.
     """
-    provenance = Provenance.from_attrs(store.attributes)
+    provenance = store.provenance
     found, data = model_of(provenance, model), store.input()
     bounds, step = provenance.bounds(data.dtype), provenance.quantisation_step
     image = images.Image(
-        data, provenance.value_range, bounds, json.loads(store.metadata["nodata"]), provenance.input_sha256,
+        data, provenance.value_range, bounds, store.settings["nodata"], provenance.input_sha256,
         per_band=provenance.per_band,
         quantisation_step=step if math.isfinite(step) else float(bounds is not None),
         range_source=str(provenance.input.get("value_range", "given")),

@@ -2,7 +2,7 @@
 
 `bayesr.sample` calls `Sink.check`, `Sink.read` for the image, and `Sink.begin` for the job, writes tiles to
 `Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside, and is cleared when
-it could not be begun.
+it could not be begun. A product that is overwritten stays in its place until the new one is complete.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from bayesr.product import MASK_MEANS, Arrays
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Target
 from bayesr.sampling.job import Job
-from bayesr.store import creation, places
+from bayesr.store import creation, places, replacing
 from bayesr.store.layout import Store
-from bayesr.store.locking import lock
 
 Reading = Mapping[str, Any]
 """The arguments ``nodata``, ``value_range`` and ``per_band`` of `bayesr.images.survey`."""
@@ -154,10 +153,11 @@ class StoreSink(Sink):
         places.check(self.place, needed, overwrite=self.overwrite, resume=self.resume)
 
     def __enter__(self) -> Sink:
-        self._exit.enter_context(lock(self.place))
+        self._exit.enter_context(replacing.writing(self.place))
         try:
-            if self.resume:
-                self._store.tidy()
+            # Until the new product is complete, an older one stays in its place.
+            if replacing.begun(self.place) or (self.overwrite and places.names(self.place)):
+                self._store = Store(replacing.beside(self.place))
             self._goes_on = self.resume and self._store.declared
         except BaseException:
             self._exit.close()
@@ -169,7 +169,7 @@ class StoreSink(Sink):
     ) -> None:
         with self._exit:
             if error is not None and self._begun:
-                self._store.clear()
+                replacing.drop(self._store.place)
 
     @property
     def target(self) -> Target:
@@ -208,7 +208,9 @@ class StoreSink(Sink):
         return [tile for tile in job.tiles() if not done[self._store.at(tile)]]
 
     def finish(self) -> xr.Dataset:
-        return self._store.finish()
+        self._store.consolidate()
+        replacing.commit(self.place)
+        return Store(self.place).product()
 
     def _survey(self, array: xr.DataArray, reading: Reading, keep: Any) -> images.Image:
         with show_progress("reading", array.size, self.progress) as advance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bayesr.segmentation.objects import Objects
 from bayesr.segmentation.reduction import Agreement
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places
+from bayesr.store.places import place_of
 
 Frame = Callable[[int], NDArray[np.float32]]
 """Returns the i-th image to segment, `band x y x x`."""
@@ -162,12 +164,13 @@ def segment(
     if bands is not None:
         _check_bands(name, bands, ds_or_img, options)
     if store is not None:
-        places.check(str(store), 0, overwrite=overwrite, resume=resume)
-        if isinstance(ds_or_img, str | os.PathLike) and places.same(ds_or_img, str(store)):
+        places.check(place_of(store), 0, overwrite=overwrite, resume=resume)
+        if isinstance(ds_or_img, str | os.PathLike) and places.same(ds_or_img, place_of(store)):
             raise InvalidArgument(f"{store} is the product to segment: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         ds = product_of(ds_or_img, Path(folder), model, progress, options)
         frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
         product.require(ds, "mean")
@@ -176,13 +179,14 @@ def segment(
         if store is not None:
             identity = {key: ds.attrs.get(key) for key in ("model_sha256", "input_sha256", "seed", "masks")}
             identity |= dict(segmenter=name, n=n, sizes=[ds.sizes[dim] for dim in product.DIMS], **settings)
-            cache = SegmentationCache(Path(store), n, identity, overwrite=overwrite, resume=resume, public=keep_members)
+            how: dict[str, Any] = dict(overwrite=overwrite, resume=resume, public=keep_members)
+            cache = stack.enter_context(SegmentationCache(place_of(store), n, identity, **how))
             if cache.finished:
-                return cache.read()
+                return cache.close()
         low, high = product.value_range_of(ds)
         variables = _reduce(frame, n, ds.sizes["band"], call, (low, high), cache, keep_members, settings, progress)
         result = dataset(ds, variables, members, name, settings)
-    return result if cache is None else cache.finish(result)
+        return result if cache is None else cache.finish(result)
 
 
 def _check_bands(name: str, takes: int, given: Any, options: dict[str, Any]) -> None:
@@ -260,7 +264,7 @@ def _segment_member(
     """Segment a member, with NaN in pixels without data. Errors name it and say what has been stored."""
     advice = "Give store= to keep finished members."
     if cache is not None:
-        advice = f"Finished members are in {cache.path}: resume=True." if cache.begun else "Nothing was written yet."
+        advice = f"Finished members are in {cache.place}: resume=True." if cache.begun else "Nothing was written yet."
     nodata = np.isnan(image).any(0)
     filled = np.where(nodata, image.dtype.type(value_range[0]), image) if nodata.any() else image.view()
     filled.flags.writeable = False

@@ -10,10 +10,14 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from bayesr.errors import StoreFailed
+from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS
-from bayesr.store.layout import NEXT, PROGRESS, Store, codec
+from bayesr.store import structure
+from bayesr.store.groups import NEXT
+from bayesr.store.integrity import image_damage
+from bayesr.store.layout import Store, codec
+from bayesr.store.places import PROGRESS
 
 # Attributes that a store must share to be resumed.
 _IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
@@ -107,13 +111,16 @@ def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, chu
 
 
 def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any], variables: list[str]) -> None:
-    """Check that a store was begun with the same model, image and settings.
+    """Check that a store was begun with the same model, image and settings, so that it can be resumed.
 
     Raises
     ------
     StoreFailed
-        The message names the first difference.
+        When it was begun with others; the message names the first difference.
+    InvalidProduct
+        When the store is damaged.
     """
+    structure.require(store)
     known = store.attributes | {"variables": sorted(store.variables)} | store.metadata
     asked = {name: attributes[name] for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
     if NEXT in known:
@@ -124,3 +131,8 @@ def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, 
                 f"{store.place} was begun with another {name}: {known.get(name)!r}, not {new!r}. "
                 "Use overwrite=True, or another store."
             )
+    repair = f"bayesr.check({store.place!r}, repair=True)"
+    if wrong := image_damage(store):
+        raise InvalidProduct(f"The copy of the image in {store.place} {wrong}. {repair}, with img=, restores it.")
+    if not np.isin(store.done(), [0, attributes["n"]]).all():
+        raise InvalidProduct(f"The map of finished tiles in {store.place} is damaged. {repair} draws them again.")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from bayesr import images
-from bayesr.errors import BayesrError
-from bayesr.product import SAMPLES, Provenance
+from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
 from bayesr.progress import progress as show_progress
+from bayesr.store import structure
+from bayesr.store.groups import NEXT
+from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
 
 
@@ -33,6 +34,8 @@ class IntegrityReport:
         What is wrong with the store's copy of the image; empty where nothing is.
     repaired : int
         Number of tiles drawn again.
+    metadata : str
+        What is wrong with attributes, or with the shapes of arrays; empty where nothing is. Nothing else is read then.
     """
 
     place: str
@@ -41,11 +44,12 @@ class IntegrityReport:
     damaged: Mapping[tuple[int, int], Mapping[str, str]] = field(default_factory=dict)
     image: str = ""
     repaired: int = 0
+    metadata: str = ""
 
     @property
     def sound(self) -> bool:
         """Whether all tiles are present and unchanged since they were written."""
-        return not (self.unfinished or self.damaged or self.image)
+        return not (self.unfinished or self.damaged or self.image or self.metadata)
 
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
@@ -55,53 +59,93 @@ class IntegrityReport:
             for name, reason in variables.items()
         ]
         lines += [f"the copy of the image: {self.image}"] if self.image else []
+        lines += [f"the metadata: {self.metadata}"] if self.metadata else []
         lines += [f"{self.repaired} tiles were drawn again"] if self.repaired else []
         return "\n".join(lines)
 
 
 def inspect(store: Store, progress: bool | None) -> IntegrityReport:
-    """Compare all finished tiles and the copy of the image with their checksums."""
+    """Compare all finished tiles and the copy of the image with their checksums.
+
+    Raises
+    ------
+    StoreFailed
+        When the disk or the network fails.
+    """
+    if broken := structure.damage(store):
+        return IntegrityReport(store.place, 0, 0, metadata=broken)
     finished = store.finished()
     tiles = [(int(row), int(column)) for row, column in np.argwhere(finished)]
     damaged = {}
+    look = partial(damage, store, counts=Counts.of(store))
     with show_progress("checking", len(tiles), progress) as advance, ThreadPoolExecutor() as threads:
-        for tile, found in zip(tiles, threads.map(lambda at: damage(store, at), tiles), strict=True):
+        for tile, found in zip(tiles, threads.map(look, tiles), strict=True):
             if found:
                 damaged[tile] = found
             advance(1)
-    return IntegrityReport(store.place, finished.size, int((~finished).sum()), damaged, _image_damage(store))
+    return IntegrityReport(store.place, finished.size, int((~finished).sum()), damaged, image_damage(store))
 
 
-def damage(store: Store, at: tuple[int, int]) -> dict[str, str]:
+def require_sound(store: Store, progress: bool | None) -> None:
+    """Check that nothing of a store is damaged, before anything is computed from it.
+
+    Raises
+    ------
+    InvalidProduct
+        When something is; the message says what, and how to repair it.
+    """
+    report = inspect(store, progress)
+    if report.metadata:
+        raise InvalidProduct(report.metadata)
+    if report.damaged or report.image:
+        raise InvalidProduct(
+            f"The store is damaged, and nothing was changed: bayesr.check({store.place!r}, repair=True) draws damaged "
+            f"tiles again. {report}"
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of members that a finished tile may have: `n`, and `more` while members are added."""
+
+    n: int
+    more: int | None
+
+    @classmethod
+    def of(cls, store: Store) -> Counts:
+        return cls(store.provenance.n, store.settings.get(NEXT))
+
+
+def damage(store: Store, at: tuple[int, int], counts: Counts) -> dict[str, str]:
     """Return the damaged variables of a finished tile, and what is wrong with each."""
-    found = {}
-    for name, checksum in store.checksums(at).items():
+    found: dict[str, str] = {}
+    try:
+        members = store.members(at)
+        if members not in (counts.n, counts.more):
+            return {"done": f"holds {members} members, where the product has {counts.more or counts.n}"}
+        if counts.more and members != counts.more and Journal(store).pending(at, counts.more):
+            return Journal(store).damage(at, counts.more)
+        checksums = store.checksums(at)
+    except InvalidProduct as error:
+        return {"done": f"cannot be read ({error})"}
+    for name, checksum in checksums.items():
         try:
-            if stored_checksum(store, name, at) != checksum:
+            if store.checksum_of(name, at, members) != checksum:
                 found[name] = "does not have its recorded checksum"
-        except Exception as error:  # codecs raise nearly anything on damaged bytes
-            found[name] = f"cannot be read ({type(error).__name__}: {error})"
+        except InvalidProduct as error:
+            found[name] = f"cannot be read ({error})"
     return found
 
 
-def stored_checksum(store: Store, name: str, at: tuple[int, int]) -> int:
-    """Return the CRC-32 of a variable's stored values on a tile."""
-    array, crc = store.array(name), 0
-    rows, columns = (slice(store.side * place, store.side * (place + 1)) for place in at)
-    leading = range(array.shape[0]) if name == SAMPLES else [slice(None)]
-    for lead in leading:  # one by one, because all may fill the memory
-        values = np.array(array[lead, ..., rows, columns], array.dtype.newbyteorder("<"), order="C")
-        crc = zlib.crc32(values.data, crc)
-    return crc
-
-
-def _image_damage(store: Store) -> str:
+def image_damage(store: Store) -> str:
     """Return what is wrong with the copy of the image, if anything."""
-    provenance, nodata = Provenance.from_attrs(store.attributes), json.loads(store.metadata["nodata"])
+    provenance, nodata = store.provenance, store.settings["nodata"]
     try:
         image = images.survey(store.input(), nodata=nodata, value_range=provenance.value_range)
+    except StoreFailed:
+        raise
+    except InvalidProduct as error:
+        return f"cannot be read ({error})"
     except BayesrError:
         return "holds other values than it did"
-    except Exception as error:  # as in `damage`
-        return f"cannot be read ({type(error).__name__}: {error})"
     return "" if image.sha256 == provenance.input_sha256 else "does not have its recorded checksum"

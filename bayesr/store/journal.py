@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import zarr
 
 from bayesr import product
+from bayesr.errors import InvalidProduct
 from bayesr.grid import Tile
 from bayesr.product import DIMS, MASK_MEANS, SAMPLES, Arrays
-from bayesr.store.integrity import stored_checksum
-from bayesr.store.layout import NEXT, Store
+from bayesr.store import places
+from bayesr.store.groups import NEXT, NEXT_SUMS
+from bayesr.store.layout import Store
+from bayesr.store.places import PROGRESS
 
 
 @dataclass(frozen=True)
 class Journal:
     """Tiles that are about to replace those of a store, and are written beside them first.
 
-    The old tile is needed until the new one is complete: at no moment the store lacks both.
+    The old tile is needed until the new one is complete: at no moment the store lacks both. A new tile is complete when
+    the journal holds its checksums, which are written last.
     """
 
     store: Store
@@ -27,78 +29,129 @@ class Journal:
     @property
     def members(self) -> int | None:
         """Members in the end; None where none are being added."""
-        found = self.store.metadata.get(NEXT)
-        return None if found is None else int(found)
+        found: int | None = self.store.settings.get(NEXT)
+        return found
 
     def open(self, n: int, masks: int) -> None:
-        """Prepare the store for `n` members."""
-        if self.members is not None:
-            return
+        """Prepare the store for `n` members. What an interrupted call left undone is done again."""
         store = self.store
         try:
-            shape, maps = store.array("mean").shape, sum(self._maps().values())
+            # First, so that a store is being extended as soon as anything differs.
+            store.progress.update_attributes({NEXT: n})
+            self._create_arrays()
+            if SAMPLES in store.variables:
+                shape = (n, *store.array("mean").shape)
+                if store.array(SAMPLES).shape != shape:
+                    store.array(SAMPLES).resize(shape)
+                for name, values in product.realizations(n, masks).items():
+                    if store.array(name).shape != values.shape:
+                        store.array(name).resize(values.shape)
+                    store.array(name)[:] = values.to_numpy()
+        except OSError as error:
+            raise store.failed(error) from error
+
+    def _create_arrays(self) -> None:
+        store, maps = self.store, sum(self._maps().values())
+        shape, grid = store.array("mean").shape, store.array("done").shape
+        sums = len(store.variables) + 1
+        # Each is kept if it is whole; else tiles that were in it are drawn again, or known as damaged.
+        if not self._has(NEXT, (maps, *shape)):
+            places.remove(f"{store.place}/{PROGRESS}/{NEXT_SUMS}")
             store.progress.create_array(
                 NEXT, shape=(maps, *shape), chunks=(maps, shape[0], store.side, store.side), dtype=store.dtype,
                 fill_value=np.nan, dimension_names=("map", *DIMS), compressors=None, overwrite=True,
             )  # fmt: skip
-            if SAMPLES in store.variables:
-                store.array(SAMPLES).resize((n, *shape))
-                for name, values in product.realizations(n, masks).items():
-                    store.array(name).resize(values.shape)
-                    store.array(name)[:] = values.to_numpy()
-            store.progress.attrs[NEXT] = n
-        except OSError as error:
-            raise store.failed(error) from error
+        if not self._has(NEXT_SUMS, (*grid, sums)):
+            store.progress.create_array(
+                NEXT_SUMS, shape=(*grid, sums), chunks=(1, 1, sums), dtype="uint32", fill_value=0, compressors=None,
+                dimension_names=("tile_y", "tile_x", "variable"), overwrite=True,
+            )  # fmt: skip
+        store.forget(NEXT, NEXT_SUMS)
+
+    def _has(self, name: str, shape: tuple[int, ...]) -> bool:
+        try:
+            self.store.forget(name)
+            return self.store.array(name).shape == shape
+        except InvalidProduct:
+            return False
 
     def replace(self, tile: Tile, arrays: Arrays, n: int, first: int) -> None:
         """Write a tile with `n` members; ``samples`` start with the member `first`."""
-        store = self.store
+        store, at = self.store, self.store.at(tile)
         try:
-            crc = store.put_members(tile, arrays, first, store.checksums(store.at(tile)).get(SAMPLES, 0))
-            parts = [arrays[name] if name == MASK_MEANS else arrays[name][None] for name in self._maps()]
-            self._tiles[(..., *store.region(tile))] = np.concatenate(parts)
-            self._finish_tile(tile, arrays, n, crc)
+            crc = store.put_members(tile, arrays, first, store.checksums(at).get(SAMPLES, 0))
+            stored = store.stored_maps(arrays)
+            sums = store.sums(stored, crc)
+            parts = [values if name == MASK_MEANS else values[None] for name, values in stored.items()]
+            store.array(NEXT)[(..., *store.region(tile))] = np.concatenate(parts)
+            store.array(NEXT_SUMS)[at] = np.array([*sums, n], np.uint32)
+            store.put_maps(tile, stored, n, sums)
+            self._forget(tile)
         except OSError as error:
             raise store.failed(error) from error
 
-    def pending(self, tile: Tile) -> bool:
+    def pending(self, at: tuple[int, int], n: int) -> bool:
         """Whether replacing a tile was interrupted after the new tile was in the journal."""
-        return not np.isnan(self._tiles[(..., *self.store.region(tile))]).all()
+        return self._has(NEXT_SUMS, self._sums_shape) and int(self.store.array(NEXT_SUMS)[at][-1]) == n
+
+    def damage(self, at: tuple[int, int], n: int) -> dict[str, str]:
+        """Return the damaged variables of a tile whose replacement is pending, and what is wrong with each."""
+        store, sums = self.store, self._sums(at)
+        rows, columns = (slice(store.side * place, store.side * (place + 1)) for place in at)
+        found = store.sums(self._stored(store.array(NEXT)[..., rows, columns]), 0)
+        if SAMPLES in store.variables:
+            found[store.variables.index(SAMPLES)] = store.checksum_of(SAMPLES, at, n)
+        return {
+            name: "does not have its recorded checksum, and was being replaced"
+            for name, crc, recorded in zip(store.variables, found, sums, strict=True)
+            if crc != recorded
+        }
 
     def resume(self, tile: Tile, n: int) -> None:
-        """Finish a pending replacement."""
-        store, maps = self.store, self._maps()
+        """Finish a pending replacement, whose tile in the journal is undamaged."""
+        store = self.store
         try:
-            stack = np.asarray(self._tiles[(..., *store.region(tile))])
-            parts = dict(zip(maps, np.split(stack, np.cumsum(list(maps.values()))[:-1]), strict=True))
-            arrays = {name: part if name == MASK_MEANS else part[0] for name, part in parts.items()}
-            crc = stored_checksum(store, SAMPLES, store.at(tile)) if SAMPLES in store.variables else 0
-            self._finish_tile(tile, arrays, n, crc)
+            stored = self._stored(store.array(NEXT)[(..., *store.region(tile))])
+            store.put_maps(tile, stored, n, self._sums(store.at(tile)))
+            self._forget(tile)
         except OSError as error:
             raise store.failed(error) from error
 
     def close(self, n: int) -> None:
-        """Record that all tiles describe all members."""
+        """Record that all tiles describe all members. What an interrupted call left undone is done again."""
         store = self.store
         try:
             known = store.attributes
             if known["n"] != n:
                 history = product.extended_history(known, f"extend(n={n})")
                 store.root.update_attributes({"n": n, "history": history})  # one write, unlike `attrs.update`
+            for name in (NEXT, NEXT_SUMS):
+                places.remove(f"{store.place}/{PROGRESS}/{name}")
             metadata = store.metadata
-            del metadata[NEXT]
+            metadata.pop(NEXT, None)
             store.progress.attrs.put(metadata)
-            del store.progress[NEXT]
+            store.forget(NEXT, NEXT_SUMS)
         except OSError as error:
             raise store.failed(error) from error
 
     @property
-    def _tiles(self) -> zarr.Array[Any]:
-        return self.store.array(NEXT)
+    def _sums_shape(self) -> tuple[int, ...]:
+        return (*self.store.array("done").shape, len(self.store.variables) + 1)
 
-    def _finish_tile(self, tile: Tile, arrays: Arrays, n: int, crc: int) -> None:
-        self.store.finish_tile(tile, arrays, n, crc)
-        self._tiles[(..., *self.store.region(tile))] = np.nan  # which removes it
+    def _sums(self, at: tuple[int, int]) -> list[int]:
+        found: list[int] = self.store.array(NEXT_SUMS)[at][:-1].tolist()
+        return found
+
+    def _forget(self, tile: Tile) -> None:
+        """Remove a tile from the journal, beginning with what makes it complete."""
+        self.store.array(NEXT_SUMS)[self.store.at(tile)] = 0
+        self.store.array(NEXT)[(..., *self.store.region(tile))] = np.nan
+
+    def _stored(self, stack: np.ndarray) -> dict[str, np.ndarray]:
+        """Return a tile's maps, which the journal holds one after the other."""
+        maps = self._maps()
+        parts = dict(zip(maps, np.split(stack, np.cumsum(list(maps.values()))[:-1]), strict=True))
+        return self.store.stored_maps({name: part if name == MASK_MEANS else part[0] for name, part in parts.items()})
 
     def _maps(self) -> dict[str, int]:
         """The journal's number of maps per band, by variable."""

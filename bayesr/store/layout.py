@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zlib
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from bayesr.errors import StoreFailed
 from bayesr.grid import Tile
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS, SAMPLES, VARIABLES, Arrays
-from bayesr.store.places import files
+from bayesr.store import places
+from bayesr.store.access import opened, reading
+from bayesr.store.groups import NEXT, NEXT_SUMS, Groups
+from bayesr.store.places import PROGRESS, files
 from bayesr.store.values import plain
-
-PROGRESS = "progress"
-"""The group beside the product, which holds everything else."""
-
-NEXT = "next"
-"""In that group: the attribute with the number of members in the end, and the array of tiles that replace others."""
 
 _MASK_MEANS_BITS = 15
 """Of 23: they keep 1e-5 of a deviation that is itself small, and take a third less space."""
@@ -41,18 +33,11 @@ def codec(dtype: np.dtype[Any]) -> BloscCodec:
     return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize)
 
 
-class Store:
+class Store(Groups):
     """A product on disk or on an object store, which is written tile by tile.
 
     It is pickled as its place, a path or a URL, and opens itself where it is unpickled.
     """
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self._arrays: dict[str, zarr.Array[Any]] = {}  # each read of an array's metadata is a request
-
-    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        return Store, (self.place,)
 
     def keep(self, rows: slice, columns: slice, block: NDArray[Any]) -> None:
         """Copy a block of the image, `band x y x x`, into the store."""
@@ -61,86 +46,14 @@ class Store:
         except OSError as error:
             raise self.not_created(error) from error
 
-    def clear(self) -> None:
-        """Remove everything inside; the directory stays, because it may be locked."""
-        vars(self).pop("root", None)
-        self._arrays.clear()
-        system, path = files(self.place)
-        if system.exists(path):
-            for found in system.ls(path, detail=False):
-                system.rm(found, recursive=True)
-
-    def tidy(self) -> None:
-        """Remove partial files of killed processes; finished shards are moved into place whole."""
-        if "://" not in self.place:
-            for partial in Path(self.place).rglob("*.partial"):
-                partial.unlink(missing_ok=True)
-
-    @cached_property
-    def root(self) -> zarr.Group:
-        try:
-            return zarr.open_group(self.place, mode="r+", use_consolidated=False)
-        except Exception as error:  # zarr raises its own kinds for unsuitable groups
-            raise StoreFailed(f"{self.place} is no store of bayesr that can be continued ({error}).") from error
-
-    @property
-    def progress(self) -> zarr.Group:
-        found = self.root.get(PROGRESS)
-        if not isinstance(found, zarr.Group):
-            raise StoreFailed(f"{self.place} is no store of bayesr that can be continued: it lacks {PROGRESS!r}.")
-        return found
-
-    def array(self, name: str) -> zarr.Array[Any]:
-        """Return a variable, or an array of the group beside the product."""
-        if name not in self._arrays:
-            group = self.progress if name in (MASK_MEANS, "input", "done", "checksum", NEXT) else self.root
-            found = group.get(name)
-            if not isinstance(found, zarr.Array):
-                raise StoreFailed(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
-            self._arrays[name] = found
-        return self._arrays[name]
-
-    @property
-    def declared(self) -> bool:
-        """Whether the template is complete; it is not if creating the store was interrupted.
-
-        Raises
-        ------
-        StoreFailed
-            When there is no store of bayesr.
-        """
-        system, path = files(self.place)
-        try:
-            names = system.ls(path, detail=False)
-        except OSError as error:
-            raise StoreFailed(f"There is no store {self.place}: check the path.") from error
-        begun = {name.rstrip("/").rpartition("/")[2] for name in names} - {"zarr.json"}
-        return bool(begun) and "tile" in self.metadata
-
-    def require(self) -> None:
-        """Check that there is a store with a template.
-
-        Raises
-        ------
-        StoreFailed
-            When there is none.
-        """
-        if not self.declared:
-            raise StoreFailed(f"{self.place} is not complete: finish it with bayesr.sample(..., resume=True).")
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        return self.root.attrs.asdict()
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Attributes of the group beside the product: ``tile``, ``nodata``, ``keepbits``."""
-        return self.progress.attrs.asdict()
-
     @cached_property
     def variables(self) -> list[str]:
         """Names of all arrays written for a tile."""
-        names: list[str] = json.loads(str(self.array("checksum").attrs["variables"]))
+        with reading(self.place, "The list of variables"):
+            names: list[str] = json.loads(self.array("checksum").attrs["variables"])
+            known = {*VARIABLES, SAMPLES, MASK_MEANS}
+            if not names or len({*names}) != len(names) or not known.issuperset(names) or names == [MASK_MEANS]:
+                raise ValueError(f"it holds {names}")
         return names
 
     def input(self) -> xr.DataArray:
@@ -152,7 +65,7 @@ class Store:
 
     def done(self) -> NDArray[np.uint32]:
         """Return every tile's number of members, `tile row x tile column`; 0 where it is not done."""
-        return np.asarray(self.array("done")[:], np.uint32)
+        return self.array("done")[:].astype(np.uint32, copy=False)
 
     def finished(self) -> NDArray[np.bool_]:
         """Return which tiles are done, `tile row x tile column`.
@@ -164,12 +77,18 @@ class Store:
         for name in system.find(f"{path}/{self.array('done').path}/c"):
             place = name.split("/")[-2:]
             if all(part.isdecimal() for part in place):  # killed processes leave half-written files
-                found[int(place[0]), int(place[1])] = True
+                at = int(place[0]), int(place[1])
+                if all(part < size for part, size in zip(at, found.shape, strict=True)):
+                    found[at] = True
         return found
+
+    def members(self, at: tuple[int, int]) -> int:
+        """Return the number of members of a tile; 0 where it is not done."""
+        return int(self.array("done")[at])
 
     def is_done(self, tile: Tile, n: int) -> bool:
         """Whether a tile describes `n` members."""
-        return int(np.asarray(self.array("done")[self.at(tile)])) == n
+        return self.members(self.at(tile)) == n
 
     def at(self, tile: Tile) -> tuple[int, int]:
         """Return a tile's row and column among all tiles."""
@@ -178,41 +97,43 @@ class Store:
     @cached_property
     def side(self) -> int:
         """Side of a tile and its shards, in high-resolution pixels."""
-        return int(self.metadata["tile"]) * self.scale
+        return int(self.settings["tile"]) * self.scale
 
     @cached_property
     def scale(self) -> int:
-        return int(self.attributes["scale"])
+        return self.provenance.scale
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the product's variables, float32 or float64."""
-        found: np.dtype[Any] = self.array(next(name for name in self.variables if name != MASK_MEANS)).dtype
-        return found
+        return self.array(next(name for name in self.variables if name != MASK_MEANS)).dtype
 
     def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.floating]]:
         where = tile.high(self.scale)
-        return {name: np.asarray(self.array(name)[(..., *where)]) for name in names}
+        return {name: self.array(name)[(..., *where)] for name in names}
 
     def undo(self, tile: Tile) -> None:
         """Remove a tile, since damaged shards that the image's border cuts cannot be overwritten."""
-        self.array("done")[self.at(tile)] = 0
+        at = self.at(tile)
+        if NEXT in self.metadata:  # first, so that it is never taken for the one that replaces the new tile
+            self._remove(f"{PROGRESS}/{NEXT_SUMS}/c/{at[0]}/{at[1]}")
+        self._remove(self.array("done").file(*at))
         for name in self.variables:
             target = self.array(name)
             shards = [-(-size // shard) for size, shard in zip(target.shape, target.shards or (), strict=True)]
             for lead in np.ndindex(*shards[:-2]):
-                self._remove(f"{target.path}/{target.metadata.encode_chunk_key((*lead, *self.at(tile)))}")
+                self._remove(target.file(*lead, *at))
+        self._remove(self.array("checksum").file(*at, 0))
 
     def undo_input(self) -> None:
         self._remove(f"{self.array('input').path}/c")
 
     def _remove(self, inside: str) -> None:
-        system, path = files(self.place)
-        with suppress(FileNotFoundError):
-            system.rm(f"{path}/{inside}", recursive=True)
+        places.remove(f"{self.place}/{inside}")
 
     def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
         """Write `arrays`, all variables of a tile with `n` members, then its checksums, and then mark it done."""
+        self.region(tile)
         try:
             self.finish_tile(tile, arrays, n, self.put_members(tile, arrays, 0, 0))
         except OSError as error:
@@ -220,14 +141,22 @@ class Store:
 
     def finish_tile(self, tile: Tile, maps: Arrays, n: int, crc: int) -> None:
         """Write a tile's maps, then the checksums (`crc` for the members), and then mark it done."""
-        sums, where = [], (..., *self.region(tile))
-        for name in self.variables:
-            if name == SAMPLES:
-                sums.append(crc)
-                continue
-            values = self._plain(name, maps[name])
+        stored = self.stored_maps(maps)
+        self.put_maps(tile, stored, n, self.sums(stored, crc))
+
+    def stored_maps(self, maps: Arrays) -> dict[str, NDArray[np.floating]]:
+        """Return the maps of a tile as they are stored, in the order of `variables`."""
+        return {name: self._plain(name, maps[name]) for name in self.variables if name != SAMPLES}
+
+    def sums(self, stored: dict[str, NDArray[np.floating]], crc: int) -> list[int]:
+        """Return the checksums of a tile in the order of `variables`, given `crc` of its members."""
+        return [crc if name == SAMPLES else zlib.crc32(stored[name].data) for name in self.variables]
+
+    def put_maps(self, tile: Tile, stored: dict[str, NDArray[np.floating]], n: int, sums: list[int]) -> None:
+        """Write the maps of a tile, which are as they are stored, then the checksums, and then mark it done."""
+        where = (..., *self.region(tile))
+        for name, values in stored.items():
             self.array(name)[where] = values
-            sums.append(zlib.crc32(values.data))
         self.array("checksum")[self.at(tile)] = np.array(sums, np.uint32)
         self.array("done")[self.at(tile)] = n
 
@@ -242,7 +171,7 @@ class Store:
         return crc
 
     def region(self, tile: Tile) -> tuple[slice, slice]:
-        """Return a tile's rows and columns in every variable."""
+        """Return a tile's rows and columns in every variable, in whole shards."""
         where = tile.high(self.scale)
         assert all(part.start % self.side == 0 for part in where), "a task writes whole shards"
         return where
@@ -254,28 +183,29 @@ class Store:
 
     @cached_property
     def _keepbits(self) -> int | None:
-        bits = self.metadata["keepbits"]
-        return None if bits is None else int(bits)
+        bits: int | None = self.settings["keepbits"]
+        return bits
 
     def checksums(self, at: tuple[int, int]) -> dict[str, int]:
         """Return the checksums written with a tile, by variable."""
-        return dict(zip(self.variables, np.asarray(self.array("checksum")[at]).tolist(), strict=True))
+        return dict(zip(self.variables, self.array("checksum")[at].tolist(), strict=True))
 
-    def failed(self, error: OSError) -> StoreFailed:
-        """Return the error for a tile that cannot be written."""
-        return StoreFailed(
-            f"Writing to {self.place} failed ({error}). What was finished stays: mend the cause (free some space) "
-            "and call again; sample takes resume=True then."
-        )
-
-    def not_created(self, error: OSError) -> StoreFailed:
-        """Return the error for a store that cannot be created."""
-        return StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.")
+    def checksum_of(self, name: str, at: tuple[int, int], members: int) -> int:
+        """Return the CRC-32 of a variable's stored values on a tile, of so many members."""
+        array, crc = self.array(name), 0
+        rows, columns = (slice(self.side * place, self.side * (place + 1)) for place in at)
+        leading = range(members) if name == SAMPLES else [slice(None)]
+        for lead in leading:  # one by one, because all may fill the memory
+            values = np.array(array[lead, ..., rows, columns], array.dtype.newbyteorder("<"), order="C")
+            crc = zlib.crc32(values.data, crc)
+        return crc
 
     def finish(self) -> xr.Dataset:
         """Consolidate the metadata, and return the product, read lazily."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
-            zarr.consolidate_metadata(self.root.store)
-        ds: xr.Dataset = xr.open_zarr(self.place)
+        self.consolidate()
+        return self.product()
+
+    def product(self) -> xr.Dataset:
+        """Return the product, read lazily."""
+        ds = opened(self.place)
         return ds[[name for name in (*VARIABLES, SAMPLES) if name in ds]]

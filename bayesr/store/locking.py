@@ -76,9 +76,13 @@ def _locked(path: Path) -> int | None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
                 path.mkdir()
+            if path.is_symlink() and not path.exists():
+                raise StoreFailed(f"{path} is a link to {path.readlink()}, which does not exist: remove the link.")
             if sys.platform == "win32":
                 return None
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except StoreFailed:
+            raise
         except FileNotFoundError:  # another writer removed the empty directory
             continue
         except OSError as error:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
+
+PROGRESS = "progress"
+"""The group beside a product, which holds everything else."""
+
+BEGUN, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
+"""Folders inside a store, while another product replaces it; see `bayesr.store.replacing`."""
+
+_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
+"""The end of the names of files that zarr is writing, and moves into place whole."""
 
 
 def place_of(store: Any) -> str:
@@ -39,21 +52,23 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     StoreExists
         When something exists there, and neither `overwrite` nor `resume` is set.
     StoreFailed
-        When there is too little space, or what exists there is no Zarr store.
+        When there is too little space, what exists there is no store of bayesr, or links lead elsewhere.
     """
     if overwrite and resume:
         raise InvalidArgument("overwrite and resume contradict each other: choose one.")
     system, path = files(place)
     try:
+        refuse_links(place)
         present = system.exists(path)
-        inside = system.ls(path, detail=False) if present and system.isdir(path) else []
-        ours = present and system.isdir(path) and (not inside or system.exists(f"{path}/zarr.json"))
+        known = present and system.isdir(path) and ours(place)
     except OSError as error:
+        if isinstance(error, StoreFailed):
+            raise
         raise StoreFailed(f"{place} cannot be reached: {error}.") from error
     if present and not (overwrite or resume):
         raise StoreExists(f"{place} is already there: choose another store, overwrite=True, or resume=True.")
-    if present and not ours:
-        raise StoreFailed(f"{place} is no Zarr store, so bayesr does not touch it: choose another name.")
+    if present and not known:
+        raise StoreFailed(f"{place} is no store of bayesr, so bayesr does not touch it: choose another name.")
     if resume and not present:
         raise StoreFailed(f"There is no store {place} to resume: leave resume out.")
     if "://" in place or resume:
@@ -68,6 +83,100 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
             f"The product takes up to {needed / 2**20:,.0f} MiB and only {free / 2**20:,.0f} MiB are free in {parent}: "
             "free some space, choose another place, fewer variables=, a smaller n, or keep_samples=False."
         )
+
+
+def ours(place: str) -> bool:
+    """Whether a folder holds nothing but what bayesr wrote: a store, the beginning of one, or scores.
+
+    A killed process may have written any part of a store. One that removes a store leaves ``progress`` to the end.
+    """
+    system, path = files(place)
+    found = names(place)
+    if not found:
+        return True
+    beside = names(f"{place}/{PROGRESS}") if PROGRESS in found else set()
+    if {BEGUN, COMPLETE, MOVING, OLD} & found or {"input", "done"} & beside:
+        return True
+    attributes = _attributes(system, f"{path}/zarr.json") if "zarr.json" in found else {}
+    if found <= {"zarr.json", PROGRESS} and beside <= {"zarr.json"}:  # a store that was just begun
+        return attributes == {}
+    return attributes is not None and {"bayesr_version", "reference_sha256"} <= attributes.keys()
+
+
+def names(place: str) -> set[str]:
+    """Return what is in a folder, but for files that a killed process was writing."""
+    system, path = files(place)
+    found = {str(name).rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False)}
+    return {name for name in found if not _PARTIAL.search(name)}
+
+
+def _attributes(system: Any, path: str) -> dict[str, Any] | None:
+    """Return the attributes of a group, or None for anything else."""
+    try:
+        found = json.loads(system.cat_file(path))
+        return dict(found.get("attributes", {})) if found["node_type"] == "group" else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def refuse_links(place: str) -> None:
+    """Refuse a store that symbolic links lead out of, since files elsewhere would be changed.
+
+    Raises
+    ------
+    StoreFailed
+        The message names the link.
+    """
+    if "://" in place:
+        return
+    if Path(place).is_symlink() and not Path(place).exists():
+        raise StoreFailed(f"{place} is a link to {Path(place).readlink()}, which does not exist: remove the link.")
+    for link in _links(place):
+        raise StoreFailed(f"{link} is a symbolic link, and files outside of {place} would be changed: remove it first.")
+
+
+def _links(folder: str) -> Iterator[str]:
+    if not Path(folder).is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield entry.path
+            elif entry.is_dir():
+                yield from _links(entry.path)
+
+
+def tidy(place: str) -> None:
+    """Remove the files that a killed process was writing."""
+    if "://" not in place:
+        for partial in Path(place).rglob("*.partial"):
+            if _PARTIAL.search(partial.name):
+                partial.unlink(missing_ok=True)
+
+
+def remove(place: str) -> None:
+    """Remove a file or a folder; nothing happens where there is none."""
+    system, path = files(place)
+    try:
+        system.rm(path, recursive=True)
+    except FileNotFoundError:
+        return
+
+
+def clear(place: str) -> None:
+    """Empty the folder of a store; the folder itself stays, because it may be locked.
+
+    At every moment the rest is known as what is left of a store (`ours`), and is no whole one.
+    """
+    system, path = files(place)
+    if not system.exists(path):
+        return
+    first = [f"{PROGRESS}/zarr.json", f"{PROGRESS}/done"]
+    inside = sorted(names(f"{place}/{PROGRESS}") - {"input"}) if PROGRESS in names(place) else []
+    tidy(place)
+    for name in [*first, *sorted(names(place) - {PROGRESS}), *(f"{PROGRESS}/{name}" for name in inside)]:
+        remove(f"{place}/{name}")
+    remove(f"{place}/{PROGRESS}")
 
 
 def files(place: str) -> tuple[Any, str]:

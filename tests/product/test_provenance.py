@@ -1,5 +1,6 @@
 import json
 from dataclasses import fields
+from math import isfinite
 
 import pytest
 import xarray as xr
@@ -18,11 +19,11 @@ PROVENANCES = st.builds(
     model_sha256=TEXTS,
     input_sha256=TEXTS,
     scale=st.integers(1, 8),
-    n=st.integers(1, 1000),
-    masks=st.integers(1, 64),
+    n=st.integers(1, 100).map(lambda k: 12 * k),
+    masks=st.sampled_from([1, 2, 3, 4, 6, 12]),
     seed=st.integers(0, 2**64 - 1),
     level=st.floats(0.01, 0.99),
-    value_range=st.tuples(NUMBERS, NUMBERS),
+    value_range=st.tuples(NUMBERS, NUMBERS).filter(lambda ends: ends[0] < ends[1] and isfinite(ends[1] - ends[0])),
     quantisation_step=st.sampled_from([0.0, 1.0]),
     observation=st.dictionaries(TEXTS, NUMBERS | TEXTS, max_size=3),
     engine=st.fixed_dictionaries({"tile": st.integers(1, 999), "device": st.sampled_from(["cpu", "cuda"])}),

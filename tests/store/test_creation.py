@@ -5,6 +5,7 @@ import zarr
 
 from bayesr.errors import StoreFailed
 from bayesr.product import MAPS, MASK_MEANS, SAMPLES
+from bayesr.store import replacing
 from bayesr.store.creation import begin, compare
 from bayesr.store.layout import Store
 from tests.store.helpers import (
@@ -34,7 +35,7 @@ def test_an_interrupted_creation_begins_again(model, photo, tmp_path, monkeypatc
                 raise KeyboardInterrupt
 
             patch.setattr(xr.Dataset, "to_zarr", killed)
-            patch.setattr(Store, "clear", lambda store: None)
+            patch.setattr(replacing, "drop", lambda place: None)
             with pytest.raises(KeyboardInterrupt):
                 model.sample(photo, 2, store=path, overwrite=True)
         assert (path / "progress" / "done").exists()

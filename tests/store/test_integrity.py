@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from bayesr.product import MAPS, SAMPLES
-from bayesr.store.integrity import IntegrityReport, damage, inspect, stored_checksum
+from bayesr.store.integrity import Counts, IntegrityReport, damage, inspect
 from bayesr.store.layout import Store
 from tests.store.helpers import TILES, VARIABLES, declared, part, values, written
+
+COUNTS = Counts(4, None)
 
 
 @pytest.fixture
@@ -20,18 +22,18 @@ def test_checksums_are_those_of_the_values(path):
     store, arrays = written(path), values(4)
     for tile in TILES:
         recorded = store.checksums(store.at(tile))
-        assert set(recorded) == set(VARIABLES) and damage(store, store.at(tile)) == {}
+        assert set(recorded) == set(VARIABLES) and damage(store, store.at(tile), COUNTS) == {}
         for name in (*MAPS, SAMPLES):
             expected = zlib.crc32(np.ascontiguousarray(part(arrays, tile)[name]).data)
-            assert recorded[name] == stored_checksum(store, name, store.at(tile)) == expected
+            assert recorded[name] == store.checksum_of(name, store.at(tile), 4) == expected
 
 
 @pytest.mark.parametrize("name", ["mean", SAMPLES])
 def test_other_values_and_broken_shards_are_found_where_they_are(path, name):
     store = written(path)
     store.array(name)[..., :8, :8] = 7
-    assert damage(store, (0, 0)) == {name: "does not have its recorded checksum"}
-    assert damage(store, (0, 1)) == damage(store, (1, 0)) == {}
+    assert damage(store, (0, 0), COUNTS) == {name: "does not have its recorded checksum"}
+    assert damage(store, (0, 1), COUNTS) == damage(store, (1, 0), COUNTS) == {}
     for shard in (path / name / "c").rglob("1/0"):
         if shard.is_file():
             shard.write_bytes(b"nothing")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from bayesr.product import MASK_MEANS, SAMPLES
-from bayesr.store.integrity import damage, inspect
+from bayesr.store.groups import NEXT
+from bayesr.store.integrity import Counts, damage, inspect
 from bayesr.store.journal import Journal
-from bayesr.store.layout import NEXT, Store
+from bayesr.store.layout import Store
 from tests.store.helpers import SCALE, TILES, VARIABLES, attributes_after_each_write, part, values, written
 
 N, MORE = 4, 6
@@ -31,7 +32,7 @@ def test_tiles_are_replaced_and_members_are_added(path):
     assert journal.members == MORE and Store(str(path)).array(SAMPLES).shape[0] == MORE
     for tile in TILES:
         journal.replace(tile, later(tile), MORE, N)
-        assert not journal.pending(tile)
+        assert not journal.pending(journal.store.at(tile), MORE)
     journal.close(MORE)
     store = Store(str(path))
     assert journal.members is None and not (path / "progress" / NEXT).exists()
@@ -57,7 +58,7 @@ def test_an_extension_is_recorded_whole_or_not_at_all(path, monkeypatch):
     assert all((found["n"] == MORE) == ("extend" in found["history"]) for found in seen)
 
 
-@pytest.mark.parametrize("stop", ["finish_tile", "put_members"])
+@pytest.mark.parametrize("stop", ["put_maps", "put_members"])
 def test_an_interrupted_replacement_is_finished_or_begun_again(path, monkeypatch, stop):
     """Before the journal holds the tile the old one is whole; afterwards the journal is."""
     tile = TILES[1]
@@ -72,12 +73,14 @@ def test_an_interrupted_replacement_is_finished_or_begun_again(path, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             journal.replace(tile, later(tile), MORE, N)
     journal = Journal(Store(str(path)))
-    assert journal.pending(tile) == (stop == "finish_tile") and not journal.store.is_done(tile, MORE)
-    if journal.pending(tile):
+    assert journal.pending(journal.store.at(tile), MORE) == (stop == "put_maps") and not journal.store.is_done(
+        tile, MORE
+    )
+    if journal.pending(journal.store.at(tile), MORE):
         journal.resume(tile, MORE)
     else:
         journal.replace(tile, later(tile), MORE, N)
-    assert not journal.pending(tile) and journal.store.is_done(tile, MORE)
+    assert not journal.pending(journal.store.at(tile), MORE) and journal.store.is_done(tile, MORE)
     where = tile.high(SCALE)
     np.testing.assert_array_equal(Store(str(path)).array("std")[(..., *where)], later(tile)["std"])
-    assert damage(journal.store, journal.store.at(tile)) == {}
+    assert damage(journal.store, journal.store.at(tile), Counts(N, MORE)) == {}

@@ -69,7 +69,7 @@ def test_a_place_is_checked_before_any_work(tmp_path):
     (tmp_path / "file").touch()
     for place, options, error, message in (
         (tmp_path, {}, StoreExists, "already there"),
-        (tmp_path / "file", {"overwrite": True}, StoreFailed, "no Zarr store"),
+        (tmp_path / "file", {"overwrite": True}, StoreFailed, "no store of bayesr"),
         (tmp_path / "new.zarr", {"resume": True}, StoreFailed, "leave resume out"),
         (tmp_path / "new.zarr", {"resume": True, "overwrite": True}, InvalidArgument, "contradict"),
     ):

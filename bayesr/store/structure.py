@@ -1,0 +1,77 @@
+"""The structure of a store: whether attributes and arrays fit together, before any values are read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bayesr.errors import InvalidProduct
+from bayesr.product import DIMS, MASK_MEANS, leading_shape
+from bayesr.store.groups import NEXT
+from bayesr.store.layout import Store
+
+_TILES = 2**28
+"""More tiles than any store has; a map of them fits into memory."""
+
+
+def damage(store: Store) -> str:
+    """Return what is wrong with attributes, shapes and types; empty where nothing is."""
+    try:
+        require(store)
+    except InvalidProduct as error:
+        return str(error)
+    return ""
+
+
+def require(store: Store) -> None:
+    """Check that attributes and arrays of a store fit together, so that its tiles can be read and written.
+
+    Raises
+    ------
+    InvalidProduct
+        The message names the first attribute or array that is missing or does not fit.
+    StoreFailed
+        When the disk or the network fails.
+    """
+    provenance, settings = store.provenance, store.settings
+    if settings["tile"] != provenance.tile:
+        raise _unlike(store, "tile", settings["tile"], provenance.tile)
+    image = store.array("input")
+    if len(image.shape) != len(DIMS) or image.dtype.kind not in "buif" or 0 in image.shape:
+        raise _unlike(store, "input", f"{image.dtype} {image.shape}", "an image, (band, y, x)")
+    bands, *pixels = image.shape
+    size = (bands, *(edge * provenance.scale for edge in pixels))
+    grid = tuple(-(-edge // store.side) for edge in size[1:])
+    if math.prod(grid) > _TILES:
+        raise _unlike(store, "the number of tiles", grid, f"fewer than {_TILES} tiles")
+    _check_tiles(store, grid)
+    for name in store.variables:
+        _check_variable(store, name, size)
+
+
+def _check_tiles(store: Store, grid: tuple[int, ...]) -> None:
+    for name, shape in (("done", grid), ("checksum", (*grid, len(store.variables)))):
+        array = store.array(name)
+        if array.shape != shape or array.dtype != np.uint32 or array.chunks != (1, 1, *shape[2:]):
+            raise _unlike(store, name, f"{array.dtype} {array.shape}", f"uint32 {shape}")
+
+
+def _check_variable(store: Store, name: str, size: tuple[int, ...]) -> None:
+    array, provenance = store.array(name), store.provenance
+    counts = {provenance.n, store.settings.get(NEXT, provenance.n)}  # members are being added
+    shapes = [(*leading_shape(name, n, provenance.masks), *size) for n in sorted(counts)]
+    if array.shape not in shapes:
+        raise _unlike(store, name, array.shape, shapes[0])
+    kinds = ("float32",) if name == MASK_MEANS else ("float32", "float64")
+    if array.dtype.name not in kinds or (name != MASK_MEANS and array.dtype != store.dtype):
+        raise _unlike(store, name, array.dtype, " or ".join(kinds))
+    if array.shards is None or array.shards[-2:] != (store.side, store.side):
+        raise _unlike(store, f"the shards of {name}", array.shards, f"{store.side} x {store.side} pixels")
+
+
+def _unlike(store: Store, name: str, found: object, expected: object) -> InvalidProduct:
+    return InvalidProduct(
+        f"{store.place} is damaged: {name} is {found}, where its other parts need {expected}. Restore it from a copy, "
+        "or sample again with overwrite=True."
+    )
