@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import TrainingFailed
+from bayesr.errors import StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.networks.generator import Generator
@@ -37,11 +37,8 @@ def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     np.savez(packed, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
     try:
         write_atomically(path, packed.getbuffer())
-    except OSError as error:
-        raise TrainingFailed(
-            f"The checkpoint {path} could not be written ({error}); the one before it is kept. Free some space "
-            "and resume."
-        ) from error
+    except StoreFailed as error:
+        raise TrainingFailed(f"The checkpoint before is kept. {error} Then resume.") from error
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from bayesr.errors import InvalidModel, StoreFailed
+from bayesr.errors import InvalidModel
 from bayesr.files import write_atomically
 
 FORMAT = 1
@@ -72,7 +72,4 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     head["__metadata__"]["bayesr"] = json.dumps(header)
     text = json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # weights begin at a multiple of eight bytes
-    try:
-        write_atomically(path, len(text).to_bytes(8, "little") + text + content[end:])
-    except OSError as error:
-        raise StoreFailed(f"The card cannot be written to {path} ({error}); the file is unchanged.") from error
+    write_atomically(path, len(text).to_bytes(8, "little") + text + content[end:])
