@@ -201,8 +201,9 @@ def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") ->
     bundled = folder / f"{name_or_path}.safetensors"
     if path.suffix == "" and bundled.is_file():
         return bundled
-    if path.is_file():
-        return path
+    with suppress(OSError):  # a name that is too long
+        if path.is_file():
+            return path
     near = nearest(str(name_or_path), (p.stem for p in sorted(folder.glob("*.safetensors"))))
     raise UnknownModel(
         f"No {kind} {str(name_or_path)!r}: neither a bundled name nor a file. "

@@ -7,19 +7,20 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import StoreFailed, TrainingFailed
+from bayesr.errors import InvalidModel, StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
+from bayesr.model.sections import check_architecture
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import NoHead
 from bayesr.networks.registry import build
+from bayesr.networks.sketch import Weight, sketch
 from bayesr.networks.stored import read_architecture, read_names, stored_names
 
 Arrays = dict[str, NDArray[Any]]
@@ -53,7 +54,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return arrays, dict(json.loads(str(arrays.pop("facts"))))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except Exception as error:  # damaged archives raise errors of many kinds
         raise TrainingFailed(f"{path} is no checkpoint that can be resumed ({error}).") from error
 
 
@@ -68,12 +69,15 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
         When there is no checkpoint, or its network cannot be built.
     """
     arrays, facts = read(path)
-    try:
-        with OwnRandomNumbers():  # initial weights, which are replaced
-            network = build(**read_architecture(facts["network"]))
-    except (KeyError, TypeError) as error:
-        raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     weights = part("average", arrays)
+    try:
+        architecture = read_architecture(check_architecture(facts["network"]))
+        stored = {name: Weight(tuple(value.shape), value.is_floating_point()) for name, value in weights.items()}
+        sketch(lambda: build(**architecture), stored)  # which is not larger than the weights
+        with OwnRandomNumbers():  # initial weights, which are replaced
+            network = build(**architecture)
+    except (KeyError, TypeError, InvalidModel) as error:
+        raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in network.state_dict().items()}:
         network.head = NoHead()
         weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
