@@ -56,7 +56,7 @@ class StoreExists(BayesrError, FileExistsError):
 
 
 class StoreFailed(BayesrError, OSError):
-    """The store could not be written or read."""
+    """A store or another file could not be written or read."""
 
 
 class StoreBusy(StoreFailed):

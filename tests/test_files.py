@@ -1,9 +1,21 @@
+import errno
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bayesr.errors import UnknownModel
-from bayesr.files import locate, nearest, write_atomically
+from bayesr.errors import StoreExists, StoreFailed, UnknownModel
+from bayesr.files import (
+    append_atomically,
+    locate,
+    make_folder,
+    nearest,
+    write_atomically,
+    write_folder_atomically,
+)
 
 
 @pytest.mark.parametrize("content", [b"new", bytearray(b"new"), memoryview(b"new"), "new"])
@@ -25,11 +37,151 @@ def test_a_failure_keeps_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreFailed, match=r"a\.txt could not be written \(No space.*as it was before.*Free some space"):
         write_atomically(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StoreFailed, match=r"there is no folder .*absent. Make it first"):
         write_atomically(tmp_path / "absent" / "a.txt", "new")
+
+
+def test_files_of_similar_names_are_kept(tmp_path):
+    """Of a name with another suffix, such as .partial, and of a model that is called so."""
+    names = ["thesis.partial", "thesis.safetensors.partial", "thesis.tmp", "thesis.safetensors~"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    write_atomically(tmp_path / "thesis.safetensors", "model")
+    write_atomically(tmp_path / "thesis.safetensors.partial", "another model")
+    assert {p.name for p in tmp_path.iterdir()} == {*names, "thesis.safetensors"}
+    assert (tmp_path / "thesis.partial").read_text() == "thesis.partial"
+    assert (tmp_path / "thesis.safetensors").read_text() == "model"
+
+
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    """Even if somebody guessed the temporary name, nothing that exists is opened, and it is not removed either."""
+    monkeypatch.setattr("secrets.token_hex", lambda size: "guessed")
+    victim, link = tmp_path / "victim", tmp_path / ".bayesr-guessed.partial"
+    victim.write_text("mine")
+    link.symlink_to(victim)
+    with pytest.raises(StoreFailed, match="File exists"):
+        write_atomically(tmp_path / "a.txt", "new")
+    assert victim.read_text() == "mine" and link.is_symlink() and not (tmp_path / "a.txt").exists()
+
+
+def test_a_link_at_the_final_name_is_replaced(tmp_path):
+    victim, link, nowhere = tmp_path / "victim", tmp_path / "a.txt", tmp_path / "b.txt"
+    victim.write_text("mine")
+    link.symlink_to(victim)
+    nowhere.symlink_to(tmp_path / "missing")
+    for path in (link, nowhere):
+        write_atomically(path, "new")
+        assert path.read_text() == "new" and not path.is_symlink()
+    assert victim.read_text() == "mine" and not (tmp_path / "missing").exists()
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/full")
+    for name in ("pipe", "folder", "device"):
+        for write in (write_atomically, append_atomically):
+            with pytest.raises(StoreFailed, match="no regular file"):
+                write(tmp_path / name, "new")
+    assert {p.name for p in tmp_path.iterdir()} == {"pipe", "folder", "device"}
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_modes_and_long_names(tmp_path):
+    secret, long = tmp_path / "secret", tmp_path / ("x" * 255)
+    secret.touch(0o600)
+    write_atomically(secret, "new")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    write_atomically(long, "new")
+    assert long.read_text() == "new"
+    with pytest.raises(StoreFailed, match="name too long"):
+        write_atomically(tmp_path / ("x" * 256), "new")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from bayesr.errors import StoreFailed
+from bayesr.files import append_atomically, write_atomically, write_folder_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+folder = Path(sys.argv[1])
+def two(place):
+    (place / "small").write_text("x")
+    (place / "large").write_text("x" * 2000)
+for attempt in (
+    lambda: write_atomically(folder / "a.txt", "x" * 2000),
+    lambda: append_atomically(folder / "a.txt", "x" * 2000),
+    lambda: write_folder_atomically(folder / "new", two),
+    lambda: write_folder_atomically(folder / "old", two, overwrite=True),
+):
+    try:
+        attempt()
+    except StoreFailed as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
+    """The limit of the size of files is that of a process, so another process meets it."""
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "kept").write_text("kept")
+    ran = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True)
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 4 and all("File too large" in line and "Free some space" in line for line in lines)
+    assert (tmp_path / "a.txt").read_text() == "old" and (tmp_path / "old" / "kept").read_text() == "kept"
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")} == {"a.txt", "old", "old/kept"}
+
+
+def test_text_is_appended(tmp_path):
+    path = tmp_path / "a.txt"
+    append_atomically(path, "one\n")
+    append_atomically(path, "zwölf\n")
+    assert path.read_text(encoding="utf-8") == "one\nzwölf\n"
+
+
+def test_folders_appear_when_they_are_complete(tmp_path):
+    path = tmp_path / "deep" / "a"
+
+    def write(text):
+        def into(folder):
+            assert folder.is_dir() and folder.parent == path.parent and folder != path
+            (folder / "file").write_text(text)
+
+        return into
+
+    write_folder_atomically(path, write("old"))
+    with pytest.raises(StoreExists, match="choose another name"):
+        write_folder_atomically(path, write("new"))
+    assert (path / "file").read_text() == "old"
+    write_folder_atomically(path, write("new"), overwrite=True)
+    assert (path / "file").read_text() == "new" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_survives_a_failure_of_its_replacement(tmp_path):
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "file").write_text("old")
+
+    def interrupted(folder):
+        (folder / "file").write_text("new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_folder_atomically(path, interrupted, overwrite=True)
+    assert (path / "file").read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_cannot_be_made_in_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreFailed, match=os.strerror(errno.ENOTDIR)):
+        make_folder(tmp_path / "file" / "inside")
+    make_folder(tmp_path / "one" / "two")
+    make_folder(tmp_path / "one" / "two")
+    assert (tmp_path / "one" / "two").is_dir()
 
 
 def test_the_nearest_names():

@@ -13,12 +13,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.calibration.coverage import DEFAULT_LEVELS, RELATIVE_UNITS, coverage_comment, coverage_variables
+from bayesr.calibration.coverage import (
+    DEFAULT_LEVELS,
+    RELATIVE_UNITS,
+    check_tables,
+    coverage_comment,
+    coverage_variables,
+)
 from bayesr.calibration.factor import interpolate_factor
-from bayesr.calibration.intervals import gaussian_half_width, images_for, largest_level, smallest_lambda
-from bayesr.errors import InvalidArgument
+from bayesr.calibration.intervals import LAMBDAS, gaussian_half_width, images_for, largest_level, smallest_lambda
+from bayesr.calibration.plain import mapping, numbers, text, whole
+from bayesr.errors import InvalidArgument, InvalidModel
 
 Array = NDArray[np.floating]
+
+_LARGEST = 1e9
+"""Largest standard deviation, over the value range, and largest factor in a file."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +155,41 @@ class Calibration:
 
     @classmethod
     def from_description(cls, plain: Mapping[str, Any]) -> Calibration:
-        """Return the calibration that `describe` described."""
-        return cls(
-            np.asarray(plain["spread"], float),
-            np.asarray(plain["factor"], float),
-            {int(n): np.asarray(curve, float) for n, curve in plain["missed"].items()},
-            int(plain["images"]),
-            plain["source"],
-            plain.get("provenance", {}),  # model files of version 0.1.0 have neither
-            plain.get("coverage", {}),
-        )
+        """Return the calibration that `describe` described.
+
+        Raises
+        ------
+        InvalidModel
+            For values that no calibration has; the message names them.
+        """
+        for name in ("spread", "factor", "missed", "images", "source"):
+            if name not in mapping("calibration", plain):
+                raise InvalidModel(f"calibration lacks {name}.")
+        spread = numbers("calibration.spread", plain["spread"], None, 0, _LARGEST)
+        factor = numbers("calibration.factor", plain["factor"], len(spread), 0, _LARGEST)
+        if not (np.all(spread > 0) and np.all(np.diff(spread) >= 0) and np.all(factor > 0)):
+            raise InvalidModel("calibration.spread must increase, and its values and those of factor exceed 0.")
+        missed = {
+            whole("the number of members in calibration.missed", _count(n), 1): _missed(n, curve)
+            for n, curve in mapping("calibration.missed", plain["missed"]).items()
+        }
+        images = whole("calibration.images", plain["images"], int(bool(missed)))
+        # Files of version 0.1.0 have neither of these.
+        provenance = mapping("calibration.provenance", plain.get("provenance", {}))
+        if not isinstance(provenance.get("members", []), list):
+            raise InvalidModel("calibration.provenance.members must be a list.")
+        coverage = mapping("calibration.coverage", plain.get("coverage", {}))
+        check_tables("calibration.coverage", coverage)
+        return cls(spread, factor, missed, images, text("calibration.source", plain["source"]), provenance, coverage)
+
+
+def _count(text: str) -> Any:
+    return int(text) if text.isdecimal() and len(text) <= 12 else text
+
+
+def _missed(n: str, values: Any) -> Array:
+    name = f"calibration.missed[{n}]"
+    curve = numbers(name, values, len(LAMBDAS), 0, 1)
+    if np.any(np.diff(curve) > 0):
+        raise InvalidModel(f"{name}, the fraction of pixels outside of wider and wider intervals, must not increase.")
+    return curve

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from bayesr.calibration.factor import SPREADS, spread_bin
 from bayesr.calibration.intervals import LAMBDAS, largest_level, least_half_width, smallest_lambda
+from bayesr.calibration.plain import known, numbers, whole
+from bayesr.errors import InvalidModel
 
 Array = NDArray[np.floating]
 
@@ -171,6 +173,35 @@ def coverage_comment(tables: Mapping[str, Any]) -> str:
         f"{tables['n']} members; by level and border, every image with the lambda of all the others; by spread, images "
         "that did not fit the factor"
     )
+
+
+def check_tables(name: str, tables: Mapping[str, Any]) -> None:
+    """Check the tables of `CoverageRecord.tables` in a file, which may be empty.
+
+    Raises
+    ------
+    InvalidModel
+        For other values; the message names them, with `name` before.
+    """
+    if not tables:
+        return
+    for key in ("n", "level", *_BY_LEVEL, "border", "std", "rmse", "pixels"):
+        if key not in tables:
+            raise InvalidModel(f"{name} lacks {key}.")
+    whole(f"{name}.n", tables["n"], 1)
+    levels = numbers(f"{name}.level", tables["level"], low=0, high=1)
+    if np.any(np.diff(levels) <= 0):
+        raise InvalidModel(f"{name}.level must increase.")
+    for key in _BY_LEVEL:
+        known(f"{name}.{key}", tables[key], len(levels), 0)
+    rows = tables["border"]
+    if not isinstance(rows, list) or len(rows) != len(levels):
+        raise InvalidModel(f"{name}.border must have a row for every level.")
+    for row in rows:
+        known(f"{name}.border", row, len(BORDER), 0)
+    groups = numbers(f"{name}.pixels", tables["pixels"], low=0)
+    for key in ("std", "rmse"):
+        known(f"{name}.{key}", tables[key], len(groups), 0)
 
 
 def _digits(value: float) -> float | None:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.errors import UnfamiliarInput, warn
+from bayesr.calibration.plain import mapping, numbers, whole
+from bayesr.errors import InvalidModel, UnfamiliarInput, warn
 from bayesr.images.image_statistics import (
     BLOCKS,
     COLOUR,
@@ -37,6 +38,9 @@ Array = NDArray[np.floating]
 
 _VERSION = 1
 """Version of the statistics; rules of another version are not used."""
+
+_LARGEST, _LARGEST_LOG = 1e9, 100.0
+"""Largest numbers in a file, far beyond those of any image, so that products and exponentials stay finite."""
 
 RULES = {
     "blurred": POWER + WHITENESS,
@@ -201,18 +205,40 @@ class InputStatistics:
 
     @classmethod
     def from_description(cls, plain: Mapping[str, Any] | None) -> InputStatistics | None:
-        """Return the statistics that `describe` described; None for None and for another version."""
-        if not plain or plain["version"] != _VERSION:
+        """Return the statistics that `describe` described; None for None and for another version.
+
+        Raises
+        ------
+        InvalidModel
+            For values that no statistics have; the message names them.
+        """
+        if plain is None:
             return None
-        bands, (low, high, width) = int(plain["bands"]), map(float, plain["scale"])
+        for name in ("version", "bands", "images", "typical", "rules", "whitening", "scale"):
+            if name not in mapping("inputs", plain):
+                raise InvalidModel(f"inputs lacks {name}.")
+        if whole("inputs.version", plain["version"]) != _VERSION:
+            return None
+        order = names(bands := whole("inputs.bands", plain["bands"], 1))
+        typical = numbers("inputs.typical", plain["typical"], len(order), -_LARGEST_LOG, _LARGEST_LOG)
+        whitening = numbers("inputs.whitening", plain["whitening"], None, -_LARGEST, _LARGEST)
+        if not whitening.size or whitening.size % len(TEXTURE):
+            raise InvalidModel(f"inputs.whitening must have a multiple of {len(TEXTURE)} values, not {whitening.size}.")
+        low, high, width = numbers("inputs.scale", plain["scale"], 3, -_LARGEST, _LARGEST)
         return cls(
             bands=bands,
-            images=int(plain["images"]),
-            typical=dict(zip(names(bands), map(float, plain["typical"]), strict=True)),
-            rules={kind: np.asarray(rule, float) for kind, rule in plain["rules"].items()},
-            whitening=np.asarray(plain["whitening"], float).reshape(-1, len(TEXTURE)),
-            scale=(low, high, width),
+            images=whole("inputs.images", plain["images"]),
+            typical=dict(zip(order, typical.tolist(), strict=True)),
+            rules={kind: _rule(kind, rule, order) for kind, rule in mapping("inputs.rules", plain["rules"]).items()},
+            whitening=whitening.reshape(-1, len(TEXTURE)),
+            scale=(float(low), float(high), float(width)),
         )
+
+
+def _rule(kind: str, values: Any, order: Sequence[str]) -> Array:
+    if kind not in RULES or not set(RULES[kind]) <= set(order):
+        raise InvalidModel(f"inputs.rules has an unknown rule {kind!r}: known are {', '.join(RULES)}.")
+    return numbers(f"inputs.rules[{kind}]", values, len(RULES[kind]) + 1, -_LARGEST, _LARGEST)
 
 
 def _plain(values: Sequence[float] | Array) -> list[float]:

@@ -11,6 +11,7 @@ import click
 
 import bayesr
 from bayesr.cli import options as shared
+from bayesr.files import write_atomically
 
 
 @click.command()
@@ -59,7 +60,7 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
     if out is None:
         click.echo(content, nl=False)
         return
-    out.write_text(content)
+    write_atomically(out, content)
     click.echo(f"The card is at {out.absolute()}")
 
 

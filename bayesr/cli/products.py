@@ -10,6 +10,7 @@ import click
 
 import bayesr
 from bayesr.cli import options as shared
+from bayesr.files import write_atomically, write_folder_atomically
 
 
 @click.command()
@@ -141,13 +142,16 @@ def aggregate(
     if out is None:
         return
     if out.suffix == ".csv":
-        table.to_csv(out)
+        write_atomically(out, table.to_csv())
     else:
         _to_zarr(ds, out)
     click.echo(f"The table is at {out.absolute()}")
 
 
 def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
-        ds.to_zarr(out, mode="w" if overwrite else "w-", zarr_format=3)
+    def write(folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
+            ds.to_zarr(folder, mode="w", zarr_format=3)
+
+    write_folder_atomically(out, write, overwrite=overwrite)

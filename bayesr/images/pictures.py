@@ -29,7 +29,6 @@ _BYTES = {"1": 1, "L": 1, "P": 4, "LA": 2, "I;16": 2, "I;16B": 2}
 
 def from_picture(path: Path) -> xr.DataArray:
     """Decode a file with Pillow; one with a world file, a mask or georeferenced notes beside it with GDAL."""
-    import PIL.Image  # start-up time
 
     with _opened(path) as picture:
         _check(path, picture)

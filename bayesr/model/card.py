@@ -12,6 +12,7 @@ from typing import Any
 from bayesr.errors import InvalidArgument
 from bayesr.model.catalogue import locate, models
 from bayesr.model.header import read_header, write_card
+from bayesr.model.sections import read_sections
 
 MISSING = "*not recorded*"
 TEXTS = ("use", "limits", "domain", "licence", "hardware")
@@ -36,9 +37,9 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
         Level of the first heading.
     """
     path = locate(name_or_path)
-    header = read_header(path)
+    sections = read_sections(path)
+    header, architecture = sections.header, sections.architecture
     card: Mapping[str, Any] = header["card"]
-    architecture = header["architecture"]
     parts = [
         ("", f"**Intended use.** {_text(card.get('use'))}\n\n**Limits.** {_text(card.get('limits'))}"),
         (
@@ -54,7 +55,7 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
                     "parameters": _number(card.get("parameters")),
                     "file": f"{path.stat().st_size / 2**20:.2f} MiB, weights as fp16",
                     "checksum of the weights": f"`{header['sha256']}`",
-                    "range of influence of a pixel": f"at most {header['halo']} low-resolution pixels",
+                    "range of influence of a pixel": f"at most {sections.halo} low-resolution pixels",
                 }
             ),
         ),

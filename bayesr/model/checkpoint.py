@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import TrainingFailed
+from bayesr.errors import StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
+from bayesr.model.sections import check_architecture
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import NoHead
 from bayesr.networks.registry import build
+from bayesr.networks.sketch import Weight, sketch
 from bayesr.networks.stored import read_architecture, read_names, stored_names
 
 Arrays = dict[str, NDArray[Any]]
@@ -40,11 +42,8 @@ def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     np.savez(packed, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
     try:
         write_atomically(path, packed.getbuffer())
-    except OSError as error:
-        raise TrainingFailed(
-            f"The checkpoint {path} could not be written ({error}); the one before it is kept. Free some space "
-            "and resume."
-        ) from error
+    except StoreFailed as error:
+        raise TrainingFailed(f"The checkpoint before is kept. {error} Then resume.") from error
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -96,12 +95,15 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
         When there is no checkpoint, or its network cannot be built.
     """
     arrays, facts = read(path)
+    weights = part("average", arrays)
     try:
+        architecture = read_architecture(check_architecture(facts["network"]))
+        stored = {name: Weight(tuple(value.shape), value.is_floating_point()) for name, value in weights.items()}
+        sketch(lambda: build(**architecture), stored)  # which is not larger than the weights
         with OwnRandomNumbers():  # initial weights, which are replaced
-            network = build(**read_architecture(facts["network"]))
+            network = build(**architecture)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise TrainingFailed(f"{path} holds a network that this version cannot build ({error}).") from error
-    weights = part("average", arrays)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in network.state_dict().items()}:
         network.head = NoHead()
         weights = {k: v for k, v in weights.items() if not k.startswith("head.")}

@@ -17,19 +17,15 @@ from safetensors import SafetensorError
 
 from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
-from bayesr.errors import InvalidModel
+from bayesr.errors import InvalidModel, InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.catalogue import locate
-from bayesr.model.file import read_weights, write
-from bayesr.model.header import read_header
+from bayesr.model.file import load_network, write
+from bayesr.model.sections import read_sections, unusable
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
-from bayesr.networks.stored import read_architecture, read_names, stored_architecture
+from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
-
-_LARGEST_HALO = 1024
-"""Low-resolution pixels, far beyond the reach of any network that can be tiled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,25 +153,26 @@ def load(name_or_path: str | Path | Model) -> Model:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, modified: int) -> Model:
-    header = read_header(path)
+    sections = read_sections(path)
+    architecture = read_architecture(sections.architecture)
     try:
-        weights = read_weights(path, header)
-        with OwnRandomNumbers():  # initial weights, which are replaced
-            generator = build(**read_architecture(header["architecture"]))
-        generator.load_state_dict(read_names(weights))  # converts fp16 to float32
-        model = Model(
+        observation = from_description(sections.observation)
+        if observation.scale != architecture["scale"]:
+            raise InvalidModel(
+                f"its forward operator has the scale {observation.scale}, and its network {architecture['scale']}"
+            )
+        return Model(
             name=path.stem,
-            generator=generator.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-            observation=from_description(header["observation"]),
-            calibration=Calibration.from_description(header["calibration"]),
-            card=header["card"],
-            sha256=header["sha256"],
-            inputs=InputStatistics.from_description(header.get("inputs")),
-            declared_halo=_declared_halo(path, header),
+            generator=load_network(path, sections.header, lambda: build(**architecture)),
+            observation=observation,
+            calibration=sections.calibration,
+            card=sections.header["card"],
+            sha256=sections.header["sha256"],
+            inputs=sections.inputs,
+            declared_halo=sections.halo,
         )
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise InvalidModel(f"The model file {path} cannot be used: {error}.") from error
-    return model
+    except (SafetensorError, InvalidModel, InvalidObservation, TypeError, RuntimeError) as error:
+        raise unusable(path, error) from error
 
 
 def _computable(model: Model) -> Model:
@@ -189,10 +186,3 @@ def _computable(model: Model) -> Model:
             "generator.float()."
         )
     return model
-
-
-def _declared_halo(path: Path, header: Mapping[str, Any]) -> int:
-    halo = header["halo"]
-    if not isinstance(halo, int) or not 0 <= halo <= _LARGEST_HALO:
-        raise InvalidModel(f"The model file {path} declares a halo of {halo!r}: the file is damaged, copy it again.")
-    return halo

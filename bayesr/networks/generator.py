@@ -67,7 +67,8 @@ class Generator(nn.Module):
     @property
     def masked(self) -> bool:
         """Whether members depend on masks."""
-        return bool((self.head.rates() > 1e-12).any())
+        rates = self.head.rates()
+        return rates.numel() > 0 and bool((rates > 1e-12).any())
 
     @property
     def reach(self) -> int:

@@ -7,10 +7,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bayesr.errors import InvalidModel
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import BackboneFeatures, NoHead
 from bayesr.observe import ForwardOperator, from_description
 from bayesr.resampling import resize
+
+KINDS = ("nearest", "bilinear", "bicubic", "lanczos", "pseudo-inverse")
+"""Interpolations by name."""
 
 
 class Interpolation(Generator):
@@ -25,6 +29,11 @@ class Interpolation(Generator):
         Description of the forward operator.
     bands, scale : int
         Bands, and the scale factor.
+
+    Raises
+    ------
+    InvalidModel
+        For another interpolation, and an operator of another scale.
     """
 
     def __init__(self, interpolation: str, observation: dict[str, Any], bands: int = 3, scale: int = 4) -> None:
@@ -33,6 +42,11 @@ class Interpolation(Generator):
         self.scale, self.kind = scale, interpolation
         self.head = NoHead()
         self._operator: ForwardOperator = from_description(observation)
+        if interpolation not in KINDS or self._operator.scale != scale:
+            raise InvalidModel(
+                f"There is no interpolation {interpolation!r} at scale {scale} beside an operator of scale "
+                f"{self._operator.scale}: the scales must agree, and the interpolation be one of {', '.join(KINDS)}."
+            )
 
     @property
     def reach(self) -> int:

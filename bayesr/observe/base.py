@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from bayesr.errors import InvalidObservation
+
+LARGEST_SCALE = 64
+"""Largest scale factor."""
+
+
+def check_scale(scale: Any, largest: int = LARGEST_SCALE) -> None:
+    """Refuse a scale factor that is no whole number from 1 to `largest`, before anything of its size is made."""
+    if isinstance(scale, bool) or not isinstance(scale, Integral) or not 1 <= int(scale) <= largest:
+        raise InvalidObservation(f"The scale must be at least 1 and at most {largest}, a whole number, not {scale!r}.")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse a parameter that is no finite number, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise InvalidObservation(f"{name} must be a finite number, 0 or more, not {value!r}.")
 
 
 class ForwardOperator(ABC):
@@ -111,7 +128,7 @@ class Unconstrained(ForwardOperator):
     Raises
     ------
     InvalidObservation
-        When `of` is unconstrained already.
+        When `of` is unconstrained already, and for a maximum that is negative or not finite.
     """
 
     of: ForwardOperator
@@ -125,6 +142,11 @@ class Unconstrained(ForwardOperator):
             raise InvalidObservation(
                 "The operator is unconstrained already: use operator.unconstrained(noise=...) to change its record."
             )
+        self._record_scale()
+
+    def _record_scale(self) -> None:
+        for name, value in self.recorded.items():
+            check_number(name, value)
         object.__setattr__(self, "scale", self.of.scale)
 
     def observe(self, x: Tensor) -> Tensor:

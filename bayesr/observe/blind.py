@@ -28,7 +28,7 @@ class Blind(Unconstrained):
     """
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", self.of.scale)  # `of` may be unconstrained itself
+        self._record_scale()  # `of` may be unconstrained itself
 
     def invert(self, y: Tensor) -> Tensor:
         """Compute ``U y``."""

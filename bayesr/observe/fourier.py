@@ -19,12 +19,14 @@ from torch import Tensor
 
 from bayesr.errors import InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.observe.base import ForwardOperator
+from bayesr.observe.base import ForwardOperator, check_number, check_scale
 
 Doubles = NDArray[np.float64]
 
 REGULARISATION = 1e-2
 """Default regularisation: it hardly changes ``A A^T`` of well-sampled images, and limits reach to about 20 pixels."""
+_LARGEST_SCALE = 16
+"""Largest scale factor, since the reach is measured in images of 64 low-resolution pixels or more."""
 _TAIL = 1e-5
 """Largest sum of the weights beyond an operator's reach."""
 
@@ -84,13 +86,17 @@ class Fourier(ForwardOperator):
 
     def _check(self) -> None:
         """Refuse invalid parameters."""
-        if self.scale < 1:
-            raise InvalidObservation(f"The scale must be at least 1, not {self.scale}.")
+        check_scale(self.scale, _LARGEST_SCALE)
+        check_number("regularisation", self.regularisation)
         if not 0 < self.regularisation < math.inf:
             raise InvalidObservation(
                 f"The regularisation must be above 0, not {self.regularisation:g}: it is the ratio of the variance of "
                 f"the noise to that of the image, {REGULARISATION:g} by default."
             )
+        with np.errstate(all="ignore"):
+            kernel = self.kernel()
+        if not np.isfinite(kernel).all() or not 0 < kernel.sum() < math.inf:
+            raise InvalidObservation("The point-spread function is not finite: check its parameters and their units.")
         _reach(self)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesr.errors import InvalidObservation
 from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
+from bayesr.observe.base import check_number
 from bayesr.observe.fourier import REGULARISATION, Fourier
 from bayesr.observe.registry import register
 
@@ -54,17 +55,20 @@ class Airy(Fourier):
 
     def __post_init__(self) -> None:
         for name in ("na", "wavelength", "pixel"):
+            check_number(name, getattr(self, name))
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidObservation(
                     f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and give the "
                     "wavelength and the side of a high-resolution pixel in the same unit."
                 )
+        if self.sharp_na is not None:
+            check_number("sharp_na", self.sharp_na)
         if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
             raise InvalidObservation(
                 f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
                 "the two, or omit sharp_na if the high-resolution image is the scene itself."
             )
-        radius = TAPER[1] * self.radius
+        radius = TAPER[1] * self.radius if self.na * self.pixel else math.inf
         if radius > _WIDEST:
             raise InvalidObservation(
                 f"The point-spread function extends {radius:.0f} high-resolution pixels, more than {_WIDEST}: check "
@@ -116,7 +120,7 @@ class Measured(Fourier):
                 f"it to {_LARGEST}x{_LARGEST} about its centre."
             )
         values = np.array(self.psf)
-        if not np.isfinite(values).all() or not values.sum() > 0:
+        if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all() or not values.sum() > 0:
             raise InvalidObservation(
                 "A measured point-spread function must have finite values with a positive sum: subtract no more than "
                 "its background, and fill missing values."

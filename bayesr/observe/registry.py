@@ -52,11 +52,17 @@ def from_description(description: Mapping[str, Any]) -> ForwardOperator:
     Raises
     ------
     InvalidObservation
-        For an unregistered kernel, and for values that its operator refuses.
-    TypeError
-        For values that its operator does not have.
+        For an unregistered kernel, and for values that its operator refuses or does not have.
     """
-    plain = dict(description)
+    try:
+        return _described(dict(description))
+    except InvalidObservation:
+        raise
+    except Exception as error:  # an operator may raise anything for values that it does not understand
+        raise InvalidObservation(f"The description of the forward operator cannot be used: {error}.") from error
+
+
+def _described(plain: dict[str, Any]) -> ForwardOperator:
     kernel = plain.get("kernel", "bicubic")
     if kernel not in _OPERATORS:
         raise InvalidObservation(

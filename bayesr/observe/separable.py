@@ -19,12 +19,14 @@ from torch import Tensor
 
 from bayesr.errors import InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.observe.base import ForwardOperator
+from bayesr.observe.base import ForwardOperator, check_number, check_scale
 from bayesr.observe.registry import register
 from bayesr.resampling import Banded
 
 # Beyond this condition number of R R^T the inverse amplifies float32 rounding past 1e-4.
 _WORST_CONDITION = 1e3
+_WIDEST = 2.0
+"""Standard deviation over the scale from which on no Gaussian has a usable inverse, whatever the size of the image."""
 
 # Measured for all kernels with scale factors 2 to 8: three passes change pixels beyond `reach` by less than 1e-6 of
 # the range, and beyond 8 pixels more by less than 1e-8. Halos in model files include it: it must not change.
@@ -71,13 +73,17 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
     matrix /= matrix.sum(1, keepdims=True)
     gram = matrix @ matrix.T
     if np.linalg.cond(gram) > _WORST_CONDITION:
-        raise InvalidObservation(
-            f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
-            f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
-            f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
-        )
+        raise _not_invertible(kernel, scale, sigma)
     inverse: NDArray[Any] = np.linalg.solve(gram, matrix).T
     return matrix, inverse
+
+
+def _not_invertible(kernel: str, scale: int, sigma: float) -> InvalidObservation:
+    return InvalidObservation(
+        f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
+        f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
+        f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
+    )
 
 
 @register("bicubic", "gaussian", "box")
@@ -114,10 +120,12 @@ class Separable(ForwardOperator):
     def __post_init__(self) -> None:
         if self.kernel not in _KERNELS:
             raise InvalidObservation(f"Unknown kernel {self.kernel!r}: use one of {', '.join(_KERNELS)}.")
-        if self.scale < 1:
-            raise InvalidObservation(f"The scale must be at least 1, not {self.scale}.")
+        check_scale(self.scale)
+        check_number("sigma", self.sigma)
         if self.kernel == "gaussian" and not self.sigma > 0:
             raise InvalidObservation("A gaussian operator needs sigma > 0, in high-resolution pixels.")
+        if self.kernel == "gaussian" and self.sigma > _WIDEST * self.scale:
+            raise _not_invertible(self.kernel, self.scale, self.sigma)
         self.matrices(16)  # refuses an unusable operator before any work
 
     def matrices(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

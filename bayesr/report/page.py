@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from bayesr.errors import StoreFailed
 from bayesr.files import write_atomically
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -59,10 +58,7 @@ def save(text: str, out: Path) -> Path:
     StoreFailed
         When the page cannot be written.
     """
-    try:
-        write_atomically(out, text)
-    except OSError as error:
-        raise StoreFailed(f"{out} could not be written ({error}): choose another place with --out.") from error
+    write_atomically(out, text)
     return out
 
 

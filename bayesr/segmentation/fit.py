@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from bayesr.errors import BandMismatch, InvalidArgument, TrainingFailed
-from bayesr.files import write_atomically
+from bayesr.files import make_folder, write_atomically
 from bayesr.isolation import isolated
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.evaluation import dice, jaccard, precision
@@ -248,7 +248,7 @@ def cross_validate(
     splits = folds(cases, count, seed)
     folder = None if keep is None else Path(keep)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     # Fold by fold, so that losses can be compared early.
     jobs = [(loss, fold) for fold in range(count) for loss in losses]
     run = partial(_run_fold, splits, make_network, seed, folder, options)

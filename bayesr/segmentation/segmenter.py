@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,19 +9,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels, UnknownModel
+from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels
+from bayesr.files import locate
 from bayesr.isolation import isolated
-from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.catalogue import SEGMENTERS
-from bayesr.model.file import read_weights, write
+from bayesr.model.file import load_network, write
 from bayesr.model.header import read_header
+from bayesr.model.sections import check_architecture, segmenter_values, unusable
 from bayesr.segmentation.labels import label_objects
 from bayesr.segmentation.protocol import SegmentationNetwork, as_module
-from bayesr.segmentation.registry import build, bundled
+from bayesr.segmentation.registry import build
 from bayesr.segmentation.scaling import SCALINGS, scaled
 from bayesr.segmentation.windowing import probability_maps
 
@@ -171,17 +170,7 @@ def load(name_or_path: str | Path | Segmenter) -> Segmenter:
     """
     if isinstance(name_or_path, Segmenter):
         return name_or_path
-    path = Path(name_or_path)
-    bundled_path = SEGMENTERS / f"{name_or_path}.safetensors"
-    if path.suffix == "" and bundled_path.is_file():
-        path = bundled_path
-    if not path.is_file():
-        names = bundled()
-        near = difflib.get_close_matches(str(name_or_path), names, n=3, cutoff=0.4) or names
-        raise UnknownModel(
-            f"No segmenter {str(name_or_path)!r}: neither a bundled name nor a file. Nearest: "
-            f"{', '.join(near) or 'none is bundled'}."
-        )
+    path = locate(name_or_path, SEGMENTERS, "segmenter")
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -191,21 +180,8 @@ def _load(path: Path, modified: int) -> Segmenter:
     if "segmenter" not in header:
         raise InvalidModel(f"{path} is a model for sampling, no segmenter: give it as model=, or another file here.")
     try:
-        weights = read_weights(path, header)
-        with OwnRandomNumbers():  # initial weights, which are replaced
-            network = build(header["segmenter"])
-        module = as_module(network)
-        module.load_state_dict(weights)  # converts fp16 to float32
-        module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Segmenter(
-            path.stem,
-            network,
-            tuple(header["inputs"]),
-            header["scaling"],
-            header["threshold"],
-            header["smallest"],
-            header["card"],
-            header["sha256"],
-        )
-    except (SafetensorError, KeyError, TypeError, RuntimeError, InvalidArgument) as error:
-        raise InvalidModel(f"The segmenter's file {path} cannot be used: {error}.") from error
+        architecture, values = check_architecture(header["segmenter"]), segmenter_values(header)
+        network: Any = load_network(path, header, lambda: as_module(build(architecture)))
+        return Segmenter(path.stem, network, **values)
+    except (SafetensorError, InvalidModel, InvalidArgument, TypeError, RuntimeError) as error:
+        raise unusable(path, error) from error

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+from bayesr.errors import InvalidArgument
+from bayesr.files import write_atomically
 from bayesr.training.history import Record
 
 SCORES = {
@@ -27,7 +31,14 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
     runs : mapping of str to sequence of dict
         Histories by name of training.
     path : path
-        Image file, whose suffix determines the format.
+        Image file, whose suffix determines the format; PNG without one.
+
+    Raises
+    ------
+    InvalidArgument
+        If Matplotlib does not know the format.
+    StoreFailed
+        If the file cannot be written.
     """
     from matplotlib.figure import Figure  # optional: the extra `report`
 
@@ -58,8 +69,17 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
         for step in changes:
             panel.axvline(step, color="0.6", linewidth=0.8)
     panels[-1].set(xlabel="step")
-    figure.savefig(path, dpi=120)
-    return Path(path)
+    return _save(figure, Path(path))
+
+
+def _save(figure: Any, path: Path) -> Path:
+    kind, known = path.suffix.removeprefix(".").lower() or "png", figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(known))}.")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format=kind)
+    write_atomically(path, drawn.getbuffer())
+    return path
 
 
 def _series(records: Sequence[Record], name: str) -> tuple[list[int], list[float]]:

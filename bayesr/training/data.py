@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesr.errors import BayesrError, TrainingFailed
-from bayesr.files import IMAGE_SUFFIXES
+from bayesr.files import IMAGE_SUFFIXES, write_atomically
 from bayesr.model import checkpoint
 
 
@@ -85,7 +86,10 @@ class ImageSet:
     def pack(self, path: str | Path) -> None:
         """Write one NumPy archive, for machines with only torch and numpy."""
         arrays: dict[str, Any] = {f"image{i}": image for i, image in enumerate(self.images)}
-        np.savez(path, names=np.array(self.names), **arrays)
+        packed = io.BytesIO()
+        np.savez(packed, names=np.array(self.names), **arrays)
+        path = Path(path)  # as np.savez names it
+        write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), packed.getbuffer())
 
 
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:

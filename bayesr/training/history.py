@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bayesr.errors import TrainingFailed
-from bayesr.files import write_atomically
+from bayesr.errors import StoreFailed, TrainingFailed
+from bayesr.files import append_atomically, write_atomically
 
 Record = dict[str, Any]
 Report = Callable[[Record], None]
@@ -41,24 +40,15 @@ class History:
         self.path = path
         try:
             write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
-        except OSError as error:
-            raise self._failed(error) from error
+        except StoreFailed as error:
+            raise TrainingFailed(f"The history of the training: {error}") from error
 
     def append(self, record: Record) -> None:
         """Append one record, and flush it."""
         try:
-            with open(self.path, "a") as file:
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> TrainingFailed:
-        return TrainingFailed(
-            f"The history {self.path} could not be written ({error}); the checkpoint is kept. Free some space and "
-            "resume."
-        )
+            append_atomically(self.path, json.dumps(record) + "\n")
+        except StoreFailed as error:
+            raise TrainingFailed(f"The checkpoint is kept. {error} Then resume.") from error
 
 
 def read(path: str | Path) -> list[Record]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bayesr.calibration.intervals import largest_level
-from bayesr.errors import TrainingFailed
+from bayesr.errors import InvalidObservation, StoreFailed, TrainingFailed
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
@@ -152,11 +152,8 @@ def train(
         if not done:
             return None
         _save(trainer, files, images, card, progress)
-    except OSError as error:
-        raise TrainingFailed(
-            f"The trained model could not be written to {files.model.parent} ({error}); the checkpoint is kept. Free "
-            "some space and resume."
-        ) from error
+    except StoreFailed as error:
+        raise TrainingFailed(f"The checkpoint is kept. {error} Then resume.") from error
     return load(files.model)
 
 
@@ -222,7 +219,7 @@ def _check(files: _Files, resume: bool, held_out: int, patience: int | None, ope
         raise TrainingFailed("Patience needs scores on held-out images: hold some out, or leave patience out.")
     try:
         same = from_description(operator.describe()) == operator
-    except TypeError:
+    except (TypeError, InvalidObservation):
         same = False
     if not same:
         raise TrainingFailed(f"A model file cannot describe this forward operator yet: {operator.describe()}.")

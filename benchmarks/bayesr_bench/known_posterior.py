@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bayesr.files import make_folder
 from bayesr.model.model import Model, load
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import PairSource
@@ -148,7 +149,7 @@ def load_or_train(
         check_terms(path, {key: known.get(key) for key in terms}, terms)
         return model, known["seconds"]
     model, seconds = train(entry, problem, steps, seed)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     replace(model, card=dict(model.card) | {"posterior": terms | {"seconds": seconds}}).save(path)
     return load(path), seconds  # files round weights; new and stored models must give the same table
 

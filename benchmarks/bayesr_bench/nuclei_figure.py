@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesr_bench.record import save_figure
+
 Array = NDArray[Any]
 Diagram = tuple[Array, Array, Array]
 """For each bin, the mean probability, the share of foreground, and the number of pixels."""
@@ -59,8 +61,7 @@ def draw(diagrams: Mapping[str, list[Diagram]], systems: Sequence[str], example:
         last.plot(predicted, share, marker="o", markersize=3, label=system)
     last.set(title="reliability, all images", xlabel="probability", ylabel="share that is nucleus", aspect="equal")
     last.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def pooled(diagrams: Sequence[Diagram]) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ import psutil
 import torch
 
 import bayesr
-from bayesr.files import write_atomically
+from bayesr.files import make_folder, write_atomically
 from bayesr_bench.options import spent
 
 PACKAGES = ("torch", "numpy", "xarray", "zarr", "scoringrules")
@@ -82,10 +82,18 @@ def write(name: str, rows: Sequence[Row], facts: Mapping[str, Any], out: Path) -
     table = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
     text = "\n".join([f"# {name}", "", *table, "", *(f"- {key}: {_cell(value)}" for key, value in facts.items()), ""])
     print(text, flush=True)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_atomically(out / f"{name}.json", json.dumps({"rows": plain, "facts": dict(facts)}, indent=1) + "\n")
     write_atomically(out / f"{name}.csv", as_csv(plain))
     write_atomically(out / f"{name}.md", text)
+
+
+def save_figure(figure: Any, path: Path, dpi: int) -> None:
+    """Write a figure of Matplotlib as PNG, in a folder that is made if it does not exist."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi, format="png")
+    make_folder(path.parent)
+    write_atomically(path, drawn.getbuffer())
 
 
 def as_csv(rows: Sequence[Row]) -> str:

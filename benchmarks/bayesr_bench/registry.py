@@ -22,6 +22,7 @@ from urllib.parse import quote
 import pooch
 
 from bayesr.errors import DataDiffers, DataNotFound, UnknownData
+from bayesr.files import make_folder
 
 PATH = Path(__file__).with_name("registry.json")
 _TIMEOUT = 60
@@ -229,7 +230,7 @@ def fetch(data: DataSet, root: Path, advance: Callable[[int], object] = lambda f
         raise DataNotFound(f"{data.name}: {_remedy(data)}. If you have its files, name their folder with --data.")
     wanted = (*state.missing, *state.differing)
     advance(data.count - len(wanted))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with tempfile.TemporaryDirectory(dir=root) as partial_folder:  # on the same disk, so that moving a file is atomic
         for name in wanted:
             _one(data, name, folder / name, Path(partial_folder))
@@ -256,5 +257,5 @@ def _one(data: DataSet, name: str, target: Path, partial_folder: Path) -> None:
             "deleted: a proxy answered in place of the source, or the source has changed. Try another network, or "
             "get the files from elsewhere and name their folder with --data."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     came.replace(target)

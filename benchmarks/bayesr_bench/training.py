@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.errors import InvalidArgument
+from bayesr.files import write_atomically
 from bayesr.model.header import read_header
 from bayesr.observe import bicubic
 from bayesr.training.data import ImageSet, load_images
@@ -188,7 +189,7 @@ def train_and_calibrate(task: Task) -> None:
             model = bayesr.calibrate(model, kept, levels=[LEVEL], seed=task.seed, progress=False)
         for suffix in (".jsonl", ".png"):
             if out.with_suffix(suffix).exists():
-                task.model.with_suffix(suffix).write_bytes(out.with_suffix(suffix).read_bytes())
+                write_atomically(task.model.with_suffix(suffix), out.with_suffix(suffix).read_bytes())
         model.save(task.model)
 
 

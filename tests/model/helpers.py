@@ -11,5 +11,6 @@ def rewritten(file, change):
     with safe_open(file, framework="np") as opened:
         header = json.loads(opened.metadata()["bayesr"])
     change(header)
+    header.pop("header_sha256", None)  # as in files of before
     save_file(load_file(file), file, metadata={"bayesr": json.dumps(header)})
     return file

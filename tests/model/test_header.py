@@ -38,6 +38,7 @@ def test_the_card_changes_and_nothing_else(file):
     write_card(file, {"domain": "ice"})
     after = read_header(file)
     assert after.pop("card") == {"domain": "ice"} and before.pop("card") != {"domain": "ice"}
+    assert after.pop("header_sha256") != before.pop("header_sha256")
     assert after == before and weights(file) == old
     assert bayesr.load(file).sha256 == sha256 and bayesr.load(file).card["domain"] == "ice"
     assert [p.name for p in file.parent.iterdir()] == [file.name]

@@ -137,5 +137,5 @@ def test_an_operator_of_your_own(monkeypatch, tmp_path):
 def test_an_unknown_kernel_is_refused():
     with pytest.raises(InvalidObservation, match=r"Unknown kernel 'sinc'.*bicubic.*register"):
         observe.from_description({"kernel": "sinc", "scale": 4})
-    with pytest.raises(TypeError):
+    with pytest.raises(InvalidObservation, match="size"):
         observe.from_description({"kernel": "box", "size": 4})

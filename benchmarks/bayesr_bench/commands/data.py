@@ -57,6 +57,7 @@ def fetch(names: tuple[str, ...], to: Path | None) -> None:
 
     Sets are written to the folders bench and train of a cache folder, where tables look for them, or of --to.
     """
+    from bayesr.files import make_folder  # start-up time
     from bayesr.progress import progress  # start-up time
     from bayesr_bench import registry  # start-up time
     from bayesr_bench.options import cache  # start-up time
@@ -65,7 +66,7 @@ def fetch(names: tuple[str, ...], to: Path | None) -> None:
     chosen = [registry.find(name, sets) for name in dict.fromkeys(names)]
     chosen = chosen or [one for one in sets.values() if one.addresses]
     root = cache() if to is None else to
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     for one in chosen:
         with progress(f"fetching {one.name}", one.count, None) as advance:
             place = registry.fetch(one, root, advance)

@@ -135,16 +135,20 @@ def _summarise(path: Path) -> None:
 
 def _show(rows: Sequence[Row], out: Path) -> None:
     import csv  # start-up time
+    import io  # start-up time
 
     from rich.console import Console  # start-up time
     from rich.table import Table  # start-up time
+
+    from bayesr.files import write_atomically  # start-up time
 
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(f"{cell:#.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
     Console().print(table)
-    with open(out, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(out, text.getvalue())
     click.echo(f"Written to {out}")

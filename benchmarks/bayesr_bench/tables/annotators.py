@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bayesr.files import make_folder
 from bayesr.segmentation.agreement import correlation
 from bayesr.segmentation.cases import Case
 from bayesr.segmentation.fit import folds
@@ -132,7 +133,7 @@ def command(
 ) -> Result:
     """Return one row per system."""
     cases, terms = retina(data), Terms(steps, further, batch, patch, seed, keep)
-    keep.mkdir(parents=True, exist_ok=True)
+    make_folder(keep)
     figures: list[Row] = []
     for k, fold in enumerate(folds(cases, count, seed)):
         with torch.random.fork_rng(devices=[]):

@@ -24,6 +24,7 @@ from bayesr_bench.harness import Result, table
 from bayesr_bench.known_posterior import Entry, describe_training, scored, train
 from bayesr_bench.options import Members, Seed
 from bayesr_bench.problems import DEVIATION, MIDDLE, GaussianField
+from bayesr_bench.record import save_figure
 
 SCENES = (64, 256, 1024, 4096)
 """Numbers of training scenes; the last row has scenes that never repeat."""
@@ -84,8 +85,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         panel.set_yscale("symlog", linthresh=1e-3)
         panel.set_ylim(bottom=-1e-3)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 @table(

@@ -27,6 +27,7 @@ import bayesr
 from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.intervals import images_for
 from bayesr.errors import InvalidArgument
+from bayesr.files import make_folder
 from bayesr.model.catalogue import locate
 from bayesr.model.header import read_header
 from bayesr.training.data import ImageSet
@@ -241,7 +242,7 @@ def command(
     small = budget.name == "small"
     with tempfile.TemporaryDirectory() as scratch:
         keep = models or Path(scratch)
-        keep.mkdir(parents=True, exist_ok=True)
+        make_folder(keep)
         archives = _archives(folders, held_out, small, Path(scratch))
         task = Task("", "natural", archives, data, keep, budget.seconds, n, seed, limit)
         chosen = {name: _system(name, task, keep, small) for name in names}

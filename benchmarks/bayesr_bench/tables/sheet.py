@@ -10,6 +10,7 @@ Colour images are shown unchanged. The contrast of grey images is stretched, equ
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.errors import InvalidArgument
+from bayesr.files import make_folder, write_atomically
 from bayesr_bench.sets import SET_FOLDERS, Picture, answer, read_folder, read_set
 
 CROPS = (
@@ -165,10 +167,12 @@ def command(
         rows = [(f"{kind}\n{image}", sets[kind][image], (top, left)) for kind, image, top, left in CROPS]
     drawn = [row_of(network, title, picture, corner, n, seed) for title, picture, corner in rows]
     target = out or Path("docs") / f"{network.name}.png"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     title = (
         f"{network.name} ({network.sha256[:12]}), x{network.scale}; mean and std of {n} members, seed {seed}; "
         "crops enlarged twice"
     )
-    draw(drawn, title).save(target, optimize=True)
+    encoded = io.BytesIO()
+    draw(drawn, title).save(encoded, "PNG", optimize=True)
+    write_atomically(target, encoded.getbuffer())
     click.echo(f"Contact sheet written to {target} ({target.stat().st_size / 2**20:.2f} MiB)")

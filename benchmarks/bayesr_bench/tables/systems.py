@@ -22,6 +22,7 @@ import numpy as np
 import bayesr
 from bayesr.calibration.intervals import images_for
 from bayesr.errors import InvalidArgument
+from bayesr.files import make_folder
 from bayesr.training.recipes import names, recipe
 from bayesr_bench.compact import BATCH, PATCH
 from bayesr_bench.evaluation import Outcome, distance, evaluate
@@ -170,7 +171,7 @@ def command(
     _check(data, folders, systems, limit)
     with tempfile.TemporaryDirectory() as scratch:
         keep = models or Path(scratch)
-        keep.mkdir(parents=True, exist_ok=True)
+        make_folder(keep)
         facts, tasks = {}, []
         for name, sources in folders.items():
             archives = pack(*prepared(name, sources, held_out), sources, Path(scratch) / name)
