@@ -51,6 +51,60 @@ class PatchDiscriminator(nn.Module):
         return self.verdict(f), features
 
 
+class PairedDiscriminator(nn.Module):
+    """Patch discriminator of two resolutions, for losses that compare a truth and its members place by place.
+
+    It sees the detail, ``10 (x - A+ y)``, and what the input fixes, ``2 A+ y - 1``, folded to half resolution. There is
+    no normalisation, which gradient penalties do not admit. `penalty_weight` is part of its state, because
+    `bayesr.training.adversarial.PAIRED` steers it.
+
+    Parameters
+    ----------
+    bands, scale : int
+        Bands; the scale factor is unused.
+    width : int
+        Channels of the first layer.
+
+    References
+    ----------
+    Y. Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, arXiv:2501.05441.
+    """
+
+    penalty_weight: Tensor
+
+    def __init__(self, bands: int, scale: int = 1, width: int = 64) -> None:
+        super().__init__()
+        w = width
+        self.first = nn.Conv2d(8 * bands, w, 3, padding=1)
+        self.down_fine = nn.Conv2d(w, 2 * w, 4, stride=2, padding=1)
+        self.fine = nn.ModuleList([nn.Conv2d(2 * w, 2 * w, 3, padding=1)])
+        self.down_coarse = nn.Conv2d(2 * w, 4 * w, 4, stride=2, padding=1)
+        self.coarse = nn.ModuleList(nn.Conv2d(4 * w, 4 * w, 3, padding=1) for _ in range(2))
+        self.verdicts = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1) for channels in (2 * w, 4 * w))
+        self.register_buffer("penalty_weight", torch.tensor(0.1, dtype=torch.float32))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=_SLOPE)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for verdict in self.verdicts:
+            nn.init.normal_(verdict.weight, std=0.01)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return logits of patches at a quarter and an eighth of the resolution, and the features of both.
+
+        Images and context, ``A+ y``, are `n x bands x H x W`, with sides that are multiples of 8.
+        """
+        folded = F.pixel_unshuffle(torch.cat([(x - context) * 10, context * 2 - 1], 1), 2)
+        f = F.leaky_relu(self.first(folded.contiguous(memory_format=torch.channels_last)), _SLOPE)
+        features = []
+        for down, layers in ((self.down_fine, self.fine), (self.down_coarse, self.coarse)):
+            f = F.leaky_relu(down(f), _SLOPE)
+            for layer in layers:
+                f = f + F.leaky_relu(layer(f), _SLOPE)
+            features.append(f)
+        return [verdict(f) for verdict, f in zip(self.verdicts, features, strict=True)], features
+
+
 class ImageDiscriminator(nn.Module):
     """SRGAN's discriminator: eight convolutions, every second with stride 2, two dense layers, one logit per image.
 

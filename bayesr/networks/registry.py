@@ -24,8 +24,14 @@ from bayesr.networks.backbones.rrdb import RRDBBackbone
 from bayesr.networks.backbones.srresnet import SRResNetBackbone
 from bayesr.networks.backbones.swin import SwinBackbone
 from bayesr.networks.backbones.unet import UNetBackbone
-from bayesr.networks.discriminators import AttentionDiscriminator, ImageDiscriminator, PatchDiscriminator
+from bayesr.networks.discriminators import (
+    AttentionDiscriminator,
+    ImageDiscriminator,
+    PairedDiscriminator,
+    PatchDiscriminator,
+)
 from bayesr.networks.ensemble import Ensemble
+from bayesr.networks.features.efficientnet import EfficientNetLite0
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import Head, HeadOptions
 from bayesr.networks.heads.marginal import GaussianHead, QuantileHead
@@ -55,8 +61,12 @@ HEADS: dict[str, Callable[[HeadOptions], Head]] = {
 OUTPUTS: dict[str, Callable[[int, int, int], nn.Module]] = {"sub-pixel": SubPixelOutput, "staged": StagedOutput}
 """Output heads, made as ``Output(width, bands, scale)``; see `bayesr.networks.outputs`."""
 
+FEATURES: dict[str, Callable[[], nn.Module]] = {"efficientnet-lite0": EfficientNetLite0.bundled}
+"""Feature networks with bundled weights, whose method ``features`` returns the features of images."""
+
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "patch": PatchDiscriminator,
+    "paired": PairedDiscriminator,
     "image": ImageDiscriminator,
     "attention": AttentionDiscriminator,
 }

@@ -15,7 +15,10 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps the logits of real and of fake images to a scalar."""
 
-Network = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
+Logits = Tensor | list[Tensor]
+"""Logits of one resolution, or of several, whose losses are added."""
+
+Network = Callable[[Tensor, Tensor], tuple[Logits, list[Tensor]]]
 """A discriminator: maps images and their context to logits and a list of features."""
 
 Penalty = Callable[[Network, Tensor, Tensor, Tensor], Tensor]
@@ -38,6 +41,9 @@ class AdversarialLoss:
         Steps from one penalty to the next. A larger number saves most of the cost; the weight stays the same.
     relative : bool
         Whether the generator's loss depends on real images too.
+    steer : callable, optional
+        Called at every step of the discriminator with itself, and the logits of real and fake images by resolution, to
+        change its own weight of the penalty.
     """
 
     discriminator: Loss
@@ -46,6 +52,7 @@ class AdversarialLoss:
     weight: float = 0.0
     every: int = 1
     relative: bool = False
+    steer: Callable[[Network, list[Tensor], list[Tensor]], None] | None = None
 
 
 def discriminator_step_loss(
@@ -61,10 +68,14 @@ def discriminator_step_loss(
         Earlier steps of the discriminator.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
-    loss = adversarial_loss.discriminator(discriminator(real, context)[0], discriminator(fake, context)[0])
-    if adversarial_loss.penalty is None or step % adversarial_loss.every:
-        return loss
-    return loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
+    on_real, on_fake = (_by_resolution(discriminator(x, context)[0]) for x in (real, fake))
+    loss = _added(adversarial_loss.discriminator, on_real, on_fake)
+    if adversarial_loss.penalty is not None and step % adversarial_loss.every == 0:
+        loss = loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
+    if adversarial_loss.steer is not None:
+        with torch.no_grad():
+            adversarial_loss.steer(discriminator, on_real, on_fake)
+    return loss
 
 
 def generator_step_loss(
@@ -77,11 +88,20 @@ def generator_step_loss(
     real, fake, context : Tensor
         Images `b x band x y x x`. Only `fake` receives a gradient.
     """
-    on_real = on_fake = discriminator(fake, context)[0]
+    on_real = on_fake = _by_resolution(discriminator(fake, context)[0])
     if adversarial_loss.relative:
         with torch.no_grad():
-            on_real = discriminator(real, context)[0]
-    return adversarial_loss.generator(on_real, on_fake)
+            on_real = _by_resolution(discriminator(real, context)[0])
+    return _added(adversarial_loss.generator, on_real, on_fake)
+
+
+def _by_resolution(logits: Logits) -> list[Tensor]:
+    return [part.float() for part in (logits if isinstance(logits, list) else [logits])]
+
+
+def _added(loss: Loss, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Return the sum of a loss over resolutions."""
+    return torch.stack([loss(r, f) for r, f in zip(real, fake, strict=True)]).sum()
 
 
 def _logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -98,6 +118,14 @@ def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return _relativistic_discriminator(fake, real)
+
+
+def _paired_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(fake - real).mean()
+
+
+def _paired_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(real - fake).mean()
 
 
 def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -123,9 +151,43 @@ def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
 def _gradient(discriminator: Network, x: Tensor, context: Tensor) -> Tensor:
     """Return the gradient of each image's mean logit, of the shape of `x`."""
     x = x.detach().requires_grad_()
-    logits = discriminator(x, context)[0].flatten(1).mean(1)
+    logits = torch.stack([part.flatten(1).mean(1) for part in _by_resolution(discriminator(x, context)[0])])
     gradient: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
     return gradient
+
+
+_STEERED = 0.7
+"""Share of places at which the discriminator of `PAIRED` is to be right."""
+_WEIGHTS = (1e-4, 5.0)
+"""Bounds of its penalty's weight: above, members get worse."""
+
+
+def _steer(discriminator: Network, real: list[Tensor], fake: list[Tensor]) -> None:
+    """Raise the weight of the penalty while the discriminator is right too often, and lower it otherwise."""
+    right = torch.stack([(r > f).float().mean() for r, f in zip(real, fake, strict=True)]).mean()
+    weight: Tensor = discriminator.penalty_weight  # type: ignore[attr-defined]
+    weight.mul_(torch.exp(0.02 * (right - _STEERED))).clamp_(*_WEIGHTS)
+
+
+def paired_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
+    """Compute the penalties R1 and R2, ``mean |d/dx sum_p D_p(x)|^2``, at real and at fake images.
+
+    The sums are over places p; the penalties of both resolutions are added, and multiplied by the discriminator's own
+    ``penalty_weight``.
+
+    References
+    ----------
+    K. Roth et al., "Stabilizing training of generative adversarial networks through regularization", 2017,
+    arXiv:1705.09367.
+    """
+    images = [x.detach().requires_grad_() for x in (real, fake)]
+    on_images = [_by_resolution(discriminator(x, context)[0]) for x in images]
+    total = torch.zeros((), device=real.device)
+    for parts in zip(*on_images, strict=True):
+        gradients = torch.autograd.grad([part.sum() for part in parts], images, create_graph=True)
+        total = total + torch.stack([gradient.pow(2).mean() for gradient in gradients]).sum()
+    weight: Tensor = discriminator.penalty_weight  # type: ignore[attr-defined]
+    return weight.clone() * total
 
 
 def r1_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: Tensor) -> Tensor:
@@ -182,6 +244,20 @@ References
 ----------
 A. Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", 2018,
 arXiv:1807.00734. X. Wang et al., "ESRGAN", 2018, arXiv:1809.00219.
+"""
+
+PAIRED = AdversarialLoss(
+    _paired_discriminator, _paired_generator, penalty=paired_penalty, weight=0.04, every=4, relative=True, steer=_steer
+)
+"""The paired relativistic loss, with the penalties R1 and R2 at every fourth step.
+
+Discriminator: ``softplus(f - r)`` at every place of every resolution, of a truth and a member of the same scene.
+Generator: ``softplus(r - f)``. The discriminator compares two images that agree in all that the input fixes. The weight
+of the penalties is steered so that it is right at 70% of places. It takes `PairedDiscriminator`.
+
+References
+----------
+Y. Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, arXiv:2501.05441.
 """
 
 HINGE = AdversarialLoss(_hinge_discriminator, _minus_fake)

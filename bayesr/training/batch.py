@@ -69,6 +69,13 @@ class TrainingBatch:
         return self.draw(low, count, z)
 
 
+def truth_and_members(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs of a discriminator that compares the truth with each of two members of the same scene."""
+    fake = batch.x[:, :2].transpose(0, 1).flatten(0, 1)
+    copies = len(fake) // len(batch.truth)
+    return batch.truth.repeat(copies, 1, 1, 1), fake, batch.base.repeat(copies, 1, 1, 1)
+
+
 def truth_and_member(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return a conditional discriminator's inputs: the truth, one member, and ``A+ y`` as context."""
     return batch.truth, batch.x[:, 0], batch.base

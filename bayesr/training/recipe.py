@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from bayesr.errors import TrainingFailed
 from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
 from bayesr.training.batch import TrainingBatch, truth_and_member
@@ -22,6 +24,16 @@ Value = TypeVar("Value")
 
 def _frozen(values: Mapping[Key, Value] | None = None) -> Mapping[Key, Value]:
     return MappingProxyType(dict(values or {}))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda share: max(0.01, 0.5 * (1 + math.cos(math.pi * share))),
+    "constant": lambda share: max(0.1, min(1.0, (1 - share) / 0.15)),
+}
+"""Learning rates over a stage, relative to its own: a cosine, or constant with a linear fall over the last 15%.
+
+With a discriminator, both rates should be constant: if the generator's alone falls, the discriminator wins.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,16 @@ class Stage:
         Weights of further losses, see `Term`.
     warmup : int
         First steps, in which discriminators are trained but do not contribute to the generator's loss.
+    balanced : bool
+        Combine the gradients of members by their norms: `features` and `adversarial` are then the norms of the
+        gradients of these losses over that of the scores. No weight needs tuning, and the adversarial one rises
+        linearly over as many steps as the warm-up.
+    fixed_dropout : bool
+        Keep dropout rates as they are: adversarial losses reward wider masks.
+    schedule : str
+        Of both learning rates, one of `SCHEDULES`.
+    discriminator_rate : float, optional
+        Learning rate of discriminators, by default `rate`.
     """
 
     name: str
@@ -68,11 +90,21 @@ class Stage:
     adversarial: float = 0.0
     terms: Mapping[Term, float] = field(default_factory=_frozen)
     warmup: int = 150
+    balanced: bool = False
+    fixed_dropout: bool = False
+    schedule: str = "cosine"
+    discriminator_rate: float | None = None
 
     @property
     def discriminator(self) -> bool:
         """Whether the stage trains discriminators."""
         return self.features > 0 or self.adversarial > 0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise TrainingFailed(f"Stage {self.name}: no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}.")
+        if self.balanced and not self.members:
+            raise TrainingFailed(f"Stage {self.name}: balanced gradients are those of members: draw 2 or more.")
 
 
 @dataclass(frozen=True)
@@ -114,10 +146,12 @@ class Recipe:
     consistent : bool
         Whether members are data-consistent, ``x = A+ y + P g``. Otherwise ``x = A+ y + g``.
     discriminators : mapping of str to Adversary
-        By name. The energy score of features uses the first.
+        By name. The energy score of features uses the first, unless there is a feature network.
     helpers : mapping of str to callable
         Further networks by name, each made by a function of (bands, scale, classes of the training images). The
         generator's optimiser trains the weights that the terms depend on.
+    feature_network : str, optional
+        One of `bayesr.networks.registry.FEATURES`, for the energy score of features.
     unpaired : bool
         Whether high- and low-resolution patches show different scenes. Networks then do not use the forward operator:
         ``x = U y + g`` with bicubic interpolation U (`bayesr.observe.Blind`).
@@ -132,4 +166,5 @@ class Recipe:
         default_factory=lambda: MappingProxyType({"critic": Adversary(patch_discriminator)})
     )
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
+    feature_network: str | None = None
     unpaired: bool = False

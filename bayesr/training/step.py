@@ -1,10 +1,10 @@
-"""One step of training: a batch, its members, their losses, and the steps of both optimisers."""
+"""One step of training: a batch, its members, and the steps of both optimisers. Losses are those of `objective`."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,17 +12,14 @@ from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
-from bayesr.networks.heads.marginal import MARGINAL_LOSSES
-from bayesr.networks.layers import sub_pixels
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
-from bayesr.training import losses
-from bayesr.training.adversarial import discriminator_step_loss, generator_step_loss
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.history import Record
+from bayesr.training.objective import Objective
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Adversary, Recipe, Stage
+from bayesr.training.recipe import SCHEDULES, Recipe, Stage
 
 _DECAY = 0.999
 """Decay per step of the running average of weights."""
@@ -30,7 +27,7 @@ _DROPOUT_RATE = 20.0
 """Learning rate of dropout rates, over that of weights."""
 
 
-class Stepper:
+class Stepper(Objective):
     """The networks of a recipe and their optimisers, step by step; base class of `Trainer`, with its parameters."""
 
     def __init__(
@@ -46,6 +43,7 @@ class Stepper:
         self.operator = Blind(of=pairs.operator) if recipe.unpaired else operator
         self.processes = processes or Processes(device=torch.device(device))
         self.device = self.processes.device
+        self.features = self._feature_network()
         for stage in recipe.stages:
             self.processes.part(stage.batch)
         bands, scale = pairs.bands, self.operator.scale
@@ -90,15 +88,15 @@ class Stepper:
         stage, _ = self.position()
         dropout = self.generator.head.dropout_parameters()
         weights = [p for p in self._trained() if all(p is not rate for rate in dropout)]
+        if stage.fixed_dropout:
+            dropout = []
         groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
         if dropout:  # logarithms of variances have a longer way to go than weights
             groups.append({"params": dropout, "share": _DROPOUT_RATE})
         self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
         discriminators: list[dict[str, Any]] = [{"params": [p for d in self._discriminators() for p in d.parameters()]}]
-        self.discriminator_optimiser = torch.optim.Adam(discriminators, stage.rate, betas=(0.5, 0.99))
-
-    def _discriminators(self) -> list[nn.Module]:
-        return [self.networks[name] for name in self.recipe.discriminators]
+        rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
+        self.discriminator_optimiser = torch.optim.Adam(discriminators, rate, betas=(0.5, 0.99))
 
     def _trained(self) -> list[nn.Parameter]:
         """Parameters that the generator's optimiser changes."""
@@ -114,15 +112,7 @@ class Stepper:
             self._start_stage()
         self._set_rates(stage, done)
         batch = self._batch(stage)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            record: Record = dict(self._losses(stage, done, batch))
-        loss = sum(record.values(), torch.zeros((), device=self.device))
-        divergence = self.generator.head.dropout_divergence()
-        if divergence is not None and stage.members:
-            record["dropout"] = loss.detach() * self._dropout_cost(divergence)
-            loss = loss + record["dropout"]
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        record = self._backward(stage, done, batch)
         self.processes.average_gradients(self._trained())
         norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
         values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()])).tolist()
@@ -134,11 +124,14 @@ class Stepper:
         return dict(zip(record, values, strict=True))
 
     def _set_rates(self, stage: Stage, done: int) -> None:
-        """Set the learning rates of a step: a cosine after a short linear rise."""
+        """Set the learning rates of a step: the stage's schedule after a short linear rise."""
         rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
-        rate = stage.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * done / stage.steps))) * rising
-        for group in (*self.optimiser.param_groups, *self.discriminator_optimiser.param_groups):
-            group["lr"] = rate * group.get("share", 1.0)
+        part = SCHEDULES[stage.schedule](done / stage.steps) * rising
+        for group in self.optimiser.param_groups:
+            group["lr"] = stage.rate * part * group.get("share", 1.0)
+        rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
+        for group in self.discriminator_optimiser.param_groups:
+            group["lr"] = rate * part
 
     def _batch(self, stage: Stage) -> TrainingBatch:
         """Draw this process's share of the next batch."""
@@ -163,8 +156,8 @@ class Stepper:
         decay = min(_DECAY, (1 + self.step) / (10 + self.step))
         for average, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(new, 1 - decay)
-        for average, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            average.copy_(new)
+        for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(buffer)
 
     # -- members --
 
@@ -212,81 +205,3 @@ class Stepper:
         """Draw standard normal values; the first axis of `size` is this process's share of a batch."""
         whole = (size[0] * self.processes.count, *size[1:])
         return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
-
-    # -- losses --
-
-    def _losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """Yield the generator's losses by name; discriminators take their step before the adversarial ones."""
-        if stage.loss in MARGINAL_LOSSES:
-            parts = [self._marginal_loss(part, batch.low, batch.truth) for part in self.generator.parts]
-            yield stage.loss, torch.stack(parts).mean()
-        elif stage.loss is not None:
-            yield stage.loss, losses.PIXEL_LOSSES[stage.loss](batch.x, batch.truth)
-        for size, weight in stage.patches.items():
-            yield f"patch{size}", weight * losses.patch_energy(batch.x, batch.truth, size)
-        for size, weight in stage.bands.items():
-            yield f"band{size}", weight * losses.band_crps(batch.x, batch.truth, size)
-        for term, weight in stage.terms.items():
-            yield term.__name__, weight * term(batch)
-        if stage.discriminator:
-            self._step_discriminators(done, batch)
-            if done >= stage.warmup:
-                yield from self._adversarial_losses(stage, batch)
-
-    def _adversaries(self) -> list[tuple[Any, Adversary]]:
-        return [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
-
-    def _step_discriminators(self, done: int, batch: TrainingBatch) -> None:
-        discriminator_losses = [
-            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch), done)
-            for discriminator, adversary in self._adversaries()
-        ]
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        torch.stack(discriminator_losses).sum().backward()
-        weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
-        self.processes.average_gradients(weights)
-        norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        self._must_be_finite([float(norm)], "The discriminator's loss")
-        self.discriminator_optimiser.step()
-
-    def _adversarial_losses(self, stage: Stage, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """Yield the generator's losses that depend on discriminators, whose weights are constants here."""
-        adversaries = self._adversaries()
-        for discriminator, _ in adversaries:
-            discriminator.requires_grad_(False)
-        if stage.features:
-            energy = losses.feature_energy(adversaries[0][0], batch.x, batch.truth, batch.base, self.processes.mean)
-            yield "features", stage.features * energy
-        if stage.adversarial:
-            generator_losses = [
-                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch))
-                for discriminator, adversary in adversaries
-            ]
-            yield "adversarial", stage.adversarial * torch.stack(generator_losses).sum()
-        for discriminator, _ in adversaries:
-            discriminator.requires_grad_(True)
-
-    def _dropout_cost(self, divergence: Tensor) -> Tensor:
-        """Return the cost of masks relative to the score, ``P / (2 N) mean(alpha - 1 - log(alpha))``.
-
-        alpha is the variance of the masks, P the number of weights, and N the number of values of the training images
-        beyond their low-resolution images. The mean is `Head.dropout_divergence`. Near the optimum a relative excess of
-        the score equals the excess of the log-likelihood, so masks cost P / (2 N), as P weights estimated from N values
-        do.
-        """
-        weights = sum(p.numel() for p in self.generator.parameters())
-        beyond = max(1, self.operator.scale**2 - 1)
-        values = self.pairs.low_pixels * self.pairs.bands * beyond
-        cost: Tensor = weights / (2 * values) * divergence
-        return cost
-
-    def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
-        """Return the head's loss of the marginal distributions of projected members.
-
-        Projection reduces standard deviations, by a factor that assumes equal ones nearby.
-        """
-        shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
-        detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
-        error = truth - self.operator.invert(low) - detail
-        factor = self.operator.null_space_variance(*low.shape[-2:]).sqrt().to(self.device)
-        return network.head.marginal_loss(shared, error, factor, self.operator.scale)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.features import MiniVGG
+from bayesr.networks.features.mini_vgg import MiniVGG
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.losses import rewarded_error
 

@@ -5,15 +5,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesr.networks.discriminators import PatchDiscriminator
+from bayesr.networks.discriminators import PairedDiscriminator, PatchDiscriminator
 from bayesr.training.adversarial import (
     HINGE,
     LOGISTIC,
+    PAIRED,
     PLAIN,
     RELATIVISTIC,
     WASSERSTEIN,
     discriminator_step_loss,
+    generator_step_loss,
     gradient_penalty,
+    paired_penalty,
     r1_penalty,
 )
 
@@ -144,3 +147,57 @@ def test_discriminators_learn_to_separate_real_and_fake(adversarial_loss):
     real, fake, context = draw()
     with torch.no_grad():
         assert discriminator(real, context)[0].mean() > discriminator(fake, context)[0].mean()
+
+
+def scene():
+    torch.manual_seed(0)
+    network = PairedDiscriminator(1, width=4)
+    for verdict in network.verdicts:
+        torch.nn.init.normal_(verdict.weight, std=0.3)
+    return network, *(torch.rand(2, 1, 16, 16) for _ in range(3))
+
+
+def test_the_paired_loss_compares_place_by_place():
+    r, f = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
+    torch.testing.assert_close(PAIRED.discriminator(r, f), torch.log1p(torch.exp(f - r)).mean())
+    torch.testing.assert_close(PAIRED.generator(r, f), PAIRED.discriminator(f, r))
+    torch.testing.assert_close(PAIRED.discriminator(r + 3, f + 3), PAIRED.discriminator(r, f))
+
+
+def test_losses_of_several_resolutions_are_added():
+    network, real, fake, context = scene()
+    on_real, on_fake = network(real, context)[0], network(fake, context)[0]
+    assert [part.shape[-1] for part in on_real] == [4, 2]
+    expected = sum(torch.log1p(torch.exp(f - r)).mean() for r, f in zip(on_real, on_fake, strict=True))
+    before = float(network.penalty_weight)
+    torch.testing.assert_close(discriminator_step_loss(PAIRED, network, real, fake, context, 1), expected)
+    assert float(network.penalty_weight) != before
+    expected = sum(torch.log1p(torch.exp(r - f)).mean() for r, f in zip(on_real, on_fake, strict=True))
+    torch.testing.assert_close(generator_step_loss(PAIRED, network, real, fake, context), expected)
+
+
+def test_the_paired_penalty_is_that_of_its_definition():
+    network, real, fake, context = scene()
+    network.penalty_weight.fill_(2.0)
+    expected = 0.0
+    for images in (real, fake):
+        for place in range(2):
+            x = images.clone().requires_grad_()
+            expected += torch.autograd.grad(network(x, context)[0][place].sum(), x)[0].pow(2).mean()
+    torch.testing.assert_close(paired_penalty(network, real, fake, context), 2 * expected)
+    due = discriminator_step_loss(PAIRED, network, real, fake, context, 4)
+    network.penalty_weight.fill_(2.0)
+    plain = discriminator_step_loss(PAIRED, network, real, fake, context, 5)
+    torch.testing.assert_close(due - plain, 0.04 * 2 * expected)
+
+
+@pytest.mark.parametrize(("right", "grows"), [(1.0, True), (0.0, False)])
+def test_the_weight_of_the_penalty_is_steered_and_bounded(right, grows):
+    network = scene()[0]
+    r, f = [torch.full((2, 1, 4, 4), 2 * right - 1)], [torch.zeros(2, 1, 4, 4)]
+    before = float(network.penalty_weight)
+    PAIRED.steer(network, r, f)
+    assert (float(network.penalty_weight) > before) == grows
+    for _ in range(2000):
+        PAIRED.steer(network, r, f)
+    assert float(network.penalty_weight) == pytest.approx(5.0 if grows else 1e-4)

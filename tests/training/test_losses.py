@@ -42,10 +42,13 @@ def test_scores_are_proper(score):
 def test_feature_energy_rewards_the_true_distribution():
     torch.manual_seed(0)
     discriminator, truth = PatchDiscriminator(1, width=8), torch.randn(64, 1, 16, 16)
-    context = torch.zeros_like(truth)
-    right = losses.feature_energy(discriminator, torch.randn(64, 2, 1, 16, 16), truth, context)
+
+    def features_of(x):
+        return discriminator(x, torch.zeros_like(x))[1]
+
+    right = losses.feature_energy(features_of, torch.randn(64, 2, 1, 16, 16), truth)
     same = torch.randn(64, 1, 1, 16, 16).expand(-1, 2, -1, -1, -1)
-    assert losses.feature_energy(discriminator, same, truth, context) > right
+    assert losses.feature_energy(features_of, same, truth) > right
 
 
 def test_band_crps_is_that_of_cosine_coefficients():
@@ -81,3 +84,22 @@ def test_noise_alone_is_best_ignored():
     truth, members = torch.randn(2000, 1, 2, 2, generator=random), torch.randn(2000, 2, 1, 2, 2, generator=random)
     values = [float(losses.absolute_error(s * members, truth)) for s in (0.0, 0.3, 1.0)]
     assert values == sorted(values)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("side", [32, 24])
+def test_all_fair_scores_at_once_are_the_single_ones(count, side):
+    torch.manual_seed(0)
+    truth, members = torch.rand(3, 3, side, side), torch.rand(3, count, 3, side, side, requires_grad=True)
+    found = losses.fair_scores(members, truth, {4: 0.5, 16: 0.25}, {8: 2.0})
+    expected = {
+        "crps": losses.fair_crps(members, truth),
+        "patch4": 0.5 * losses.patch_energy(members, truth, 4),
+        "patch16": 0.25 * losses.patch_energy(members, truth, 16),
+        "band8": 2 * losses.band_crps(members, truth, 8),
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad(sum(scores.values()), members)[0] for scores in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)

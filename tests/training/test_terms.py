@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import TrainingFailed
-from bayesr.networks.features import MiniVGG
+from bayesr.networks.features.mini_vgg import MiniVGG
 from bayesr.training import losses
 from bayesr.training.terms import SpreadReward, classification, content, rewarded, structure
 

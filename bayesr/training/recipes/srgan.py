@@ -10,7 +10,7 @@ arXiv:1609.04802.
 """
 
 from bayesr.networks.discriminators import ImageDiscriminator
-from bayesr.networks.features import MiniVGG
+from bayesr.networks.features.mini_vgg import MiniVGG
 from bayesr.training.adversarial import PLAIN
 from bayesr.training.recipe import Adversary, Recipe, Stage
 from bayesr.training.recipes.srresnet import NETWORK

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bayesr.networks.features import MiniVGG
+from bayesr.networks.features.mini_vgg import MiniVGG
 
 
 def textures(count, random, size=24):

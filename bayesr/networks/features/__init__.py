@@ -1,0 +1,1 @@
+"""Feature networks, in whose features losses compare images."""

@@ -1,0 +1,179 @@
+"""The losses of a training step, and how their gradients are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesr.networks.generator import Generator
+from bayesr.networks.heads.marginal import MARGINAL_LOSSES
+from bayesr.networks.layers import sub_pixels
+from bayesr.networks.registry import FEATURES
+from bayesr.observe import ForwardOperator
+from bayesr.training import losses
+from bayesr.training.adversarial import discriminator_step_loss, generator_step_loss
+from bayesr.training.batch import TrainingBatch
+from bayesr.training.history import Record
+from bayesr.training.pairs import PairSource
+from bayesr.training.processes import Processes
+from bayesr.training.recipe import Adversary, Recipe, Stage
+
+
+class Objective:
+    """The losses of a recipe's networks on a batch; base class of `bayesr.training.step.Stepper`, which has them."""
+
+    recipe: Recipe
+    pairs: PairSource
+    operator: ForwardOperator
+    generator: Generator
+    networks: dict[str, nn.Module]
+    features: Any
+    processes: Processes
+    device: torch.device
+    optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    _must_be_finite: Callable[[list[float], str], None]
+
+    def _feature_network(self) -> Any:
+        """Return the recipe's feature network, whose weights are constants; None if it names none."""
+        name = self.recipe.feature_network
+        if name is None:
+            return None
+        return FEATURES[name]().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _backward(self, stage: Stage, done: int, batch: TrainingBatch) -> Record:
+        """Compute the gradients of the generator's weights, and return the losses by name.
+
+        Discriminators take their step before the losses that depend on them.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            members = batch.x if stage.balanced else None
+            if members is not None:
+                batch.x = members.detach().requires_grad_()  # gradients are combined where all losses meet
+            record: Record = dict(self._losses(stage, batch))
+            if stage.discriminator:
+                self._step_discriminators(done, batch)
+            joined: Record = dict(self._adversarial_losses(stage, done, batch))
+        loss = sum((record | joined).values(), torch.zeros((), device=self.device))
+        if members is not None:
+            gradient = self._balanced(batch.x, record, joined, min(1.0, (done - stage.warmup) / max(1, stage.warmup)))
+            self.optimiser.zero_grad(set_to_none=True)
+            members.backward(gradient)
+            return record | joined
+        divergence = None if stage.fixed_dropout else self.generator.head.dropout_divergence()
+        if divergence is not None and stage.members:
+            joined["dropout"] = loss.detach() * self._dropout_cost(divergence)
+            loss = loss + joined["dropout"]
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        return record | joined
+
+    def _balanced(self, x: Tensor, scores: Record, joined: Record, share: float) -> Tensor:
+        """Return the gradient of members, ``g + sum_i w_i |g| g_i / |g_i|``, with g that of the scores.
+
+        The weights w_i are those of the stage, which multiply the other losses; `share` multiplies the adversarial one,
+        which thus joins gradually. Norms are over the batches of all processes.
+        """
+        (total,) = torch.autograd.grad(sum(scores.values(), torch.zeros((), device=self.device)), x)
+        unit = self._norm(total)
+        for name, loss in joined.items():
+            (other,) = torch.autograd.grad(loss, x)
+            weight = self._weight(name) * (share if name == "adversarial" else 1.0)
+            total = total + other * (weight * unit / (self._norm(other) + 1e-12))
+        return total
+
+    def _weight(self, name: str) -> float:
+        stage, _ = self.position()
+        return {"features": stage.features, "adversarial": stage.adversarial}[name]
+
+    def _norm(self, gradient: Tensor) -> Tensor:
+        return self.processes.mean(gradient.float().square().sum()).sqrt()
+
+    def position(self) -> tuple[Stage, int]:
+        """Return the stage of the current step, and the number of its steps that are done."""
+        raise NotImplementedError
+
+    def _discriminators(self) -> list[nn.Module]:
+        return [self.networks[name] for name in self.recipe.discriminators]
+
+    def _losses(self, stage: Stage, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
+        """Yield the losses by name that need no discriminator."""
+        if stage.loss in MARGINAL_LOSSES:
+            parts = [self._marginal_loss(part, batch.low, batch.truth) for part in self.generator.parts]
+            yield stage.loss, torch.stack(parts).mean()
+        elif stage.loss is not None and stage.loss != "crps":
+            yield stage.loss, losses.PIXEL_LOSSES[stage.loss](batch.x, batch.truth)
+        if stage.loss == "crps" or stage.patches or stage.bands:
+            scores = losses.fair_scores(batch.x, batch.truth, stage.patches, stage.bands)
+            yield from ((name, score) for name, score in scores.items() if name != "crps" or stage.loss == "crps")
+        for term, weight in stage.terms.items():
+            yield term.__name__, weight * term(batch)
+
+    def _adversaries(self) -> list[tuple[Any, Adversary]]:
+        return [(self.networks[name], adversary) for name, adversary in self.recipe.discriminators.items()]
+
+    def _step_discriminators(self, done: int, batch: TrainingBatch) -> None:
+        discriminator_losses = [
+            discriminator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch), done)
+            for discriminator, adversary in self._adversaries()
+        ]
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        torch.stack(discriminator_losses).sum().backward()
+        weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
+        self.processes.average_gradients(weights)
+        norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
+        self._must_be_finite([float(norm)], "The discriminator's loss")
+        self.discriminator_optimiser.step()
+
+    def _features_of(self, batch: TrainingBatch) -> Callable[[Tensor], list[Tensor]]:
+        """Return the features that the energy score compares: of the feature network, or of the first discriminator."""
+        network = self.features
+        if network is not None:
+            return lambda x: network.features(x)
+        discriminator, _ = self._adversaries()[0]
+        return lambda x: discriminator(x, batch.base.repeat(len(x) // len(batch.base), 1, 1, 1))[1]
+
+    def _adversarial_losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
+        """Yield the generator's losses by name that depend on networks whose weights are constants here."""
+        adversaries = self._adversaries()
+        for discriminator, _ in adversaries:
+            discriminator.requires_grad_(False)
+        if stage.features and (done >= stage.warmup or self.features is not None):
+            energy = losses.feature_energy(self._features_of(batch), batch.x, batch.truth, self.processes.mean)
+            yield "features", stage.features * energy
+        if stage.adversarial and done >= stage.warmup:
+            generator_losses = [
+                generator_step_loss(adversary.adversarial_loss, discriminator, *adversary.inputs(batch))
+                for discriminator, adversary in adversaries
+            ]
+            yield "adversarial", stage.adversarial * torch.stack(generator_losses).sum()
+        for discriminator, _ in adversaries:
+            discriminator.requires_grad_(True)
+
+    def _dropout_cost(self, divergence: Tensor) -> Tensor:
+        """Return the cost of masks relative to the score, ``P / (2 N) mean(alpha - 1 - log(alpha))``.
+
+        alpha is the variance of the masks, P the number of weights, and N the number of values of the training images
+        beyond their low-resolution images. The mean is `Head.dropout_divergence`. Near the optimum a relative excess of
+        the score equals the excess of the log-likelihood, so masks cost P / (2 N), as P weights estimated from N values
+        do.
+        """
+        weights = sum(p.numel() for p in self.generator.parameters())
+        beyond = max(1, self.operator.scale**2 - 1)
+        values = self.pairs.low_pixels * self.pairs.bands * beyond
+        cost: Tensor = weights / (2 * values) * divergence
+        return cost
+
+    def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:
+        """Return the head's loss of the marginal distributions of projected members.
+
+        Projection reduces standard deviations, by a factor that assumes equal ones nearby.
+        """
+        shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
+        detail = self.operator.project(sub_pixels(shared.detail, self.operator.scale).float())
+        error = truth - self.operator.invert(low) - detail
+        factor = self.operator.null_space_variance(*low.shape[-2:]).sqrt().to(self.device)
+        return network.head.marginal_loss(shared, error, factor, self.operator.scale)
