@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bayesr.errors import InvalidModel
-from bayesr.isolation.modes import OwnMode, OwnRandomNumbers
+from bayesr.isolation.modes import INITIALISATIONS, OwnMode, OwnRandomNumbers
 
 _LARGEST = 2**29
 """Most values of all weights of a network, 2 GiB in memory."""
@@ -40,6 +41,8 @@ _MAKERS = frozenset(
     }
 )
 """Functions that make tensors."""
+_COMPILED = frozenset({torch.mv, F.normalize})
+"""Functions for which torch loads its compiler where there are no values, which takes a second and leaves traces."""
 
 
 class Weight(NamedTuple):
@@ -50,7 +53,7 @@ class Weight(NamedTuple):
 
 
 class _Limited(OwnMode):
-    """Make tensors on a device, and only so many of them."""
+    """Make tensors on a device, and only so many of them. On the device 'meta', they are not filled."""
 
     def __init__(self, device: str, tensors: int, values: int) -> None:
         super().__init__()
@@ -64,6 +67,11 @@ class _Limited(OwnMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
+        if self._device == "meta":
+            if func in INITIALISATIONS:
+                return next(iter((*args, *given.values())))
+            if func in _COMPILED:
+                raise NotImplementedError(f"{func.__name__} without values")
         if func not in _MAKERS:
             return func(*args, **given)
         if given.get("device") is None:
