@@ -10,7 +10,8 @@ import sys
 
 STATE = """
 import json, locale, logging, os, random, signal, sys, tempfile, threading, warnings
-import dask, dask.array, distributed, fsspec, numpy as np, PIL.Image, safetensors.torch, scipy.ndimage, scipy.optimize, scipy.special
+import dask, dask.array, distributed, fsspec, numpy as np, PIL.Image, safetensors.torch
+import scipy.ndimage, scipy.optimize, scipy.special
 import skimage.measure, skimage.segmentation, tifffile, torch, xarray as xr, zarr
 import rich.progress, scoringrules, psutil
 
