@@ -43,14 +43,16 @@ SIZES = {
         "bands": (10**6, 0, -1, 2, "1", None, 1.0, True), "scale": (10**9, 1e9, 0, -4, 3, "4", None, 4.0),
         "tail_width": (20000, HUGE, 0, -1, "4"), "tail_blocks": (HUGE, 4000, 0, -1, 2),
         "latent": (HUGE, 4000, -1, 3, "2"), "networks": (10**9, 4000, 1, 0, -1, 2, "2"),
-        "trunk": ("none", "swin", "unet", "rrdb", "attention", 5, ["swin"]), "tail": ("none", "gaussian", "quantile", 5),
+        "trunk": ("none", "swin", "unet", "rrdb", "attention", 5, ["swin"]),
+        "tail": ("none", "gaussian", "quantile", 5),
         "trunk_options": ({"heads": 0}, {"window": 10**9}, {"depth": HUGE}, [1], 5, {"a": {"b": 1}}, {"a": deep}),
         "output": ("staged", "none", 1), "mix": (HUGE, 5, -1), "dropout": (2.0, -1, "a", NAN), "unknown": (1,),
         "interpolation": ("bicubic", "none", 5, None), "direct": (True,),
     },
     ("observation",): {
         "kernel": ("none", 5, None, ["bicubic"], "airy", "measured", "blind", "gaussian"),
-        "scale": (10**9, 1e9, 0, -4, 3, "4", None, 4.0, True, HUGE), "noise": ("a", NAN, -1, INF, None), "unknown": (1,),
+        "scale": (10**9, 1e9, 0, -4, 3, "4", None, 4.0, True, HUGE), "noise": ("a", NAN, -1, INF, None),
+        "unknown": (1,),
     },
     ("calibration",): {
         "spread": (["a"], [], [NAN, 1], [2, 1], [-1, 1], [0, 1], [1, 2, 3], 5, None, [INF, INF], [True, 2], "ab"),
@@ -66,9 +68,9 @@ SIZES = {
     },
     ("card",): {
         "parameters": ("a", -1, 1.5, [], {}), "images": ("a", -1), "seconds": ("a", -1, INF, []),
-        "steps": ("a", {"a": "b"}, {"a": -1}, [1]), "scores": (5, [], {"a": 5}, {"a": {"PSNR": []}}), "processes": ("2",),
-        "start": ({"steps": "a"}, {"seconds": "a"}, {"sha256": 5}, {"start": {"steps": "a"}}), "use": (5, {}),
-        "note": (deep,),
+        "steps": ("a", {"a": "b"}, {"a": -1}, [1]), "scores": (5, [], {"a": 5}, {"a": {"PSNR": []}}),
+        "processes": ("2",), "use": (5, {}), "note": (deep,),
+        "start": ({"steps": "a"}, {"seconds": "a"}, {"sha256": 5}, {"start": {"steps": "a"}}),
     },
 }  # fmt: skip
 """Values of the entries of each section. Some are valid, and then the model does what it should."""
@@ -78,13 +80,17 @@ OPERATORS = [
 ] + [
     {"kernel": "airy", "scale": 4, "na": 0.5, "wavelength": 0.5, "pixel": 0.1} | change
     for change in (
-        {"scale": 64}, {"scale": HUGE}, {"na": 0}, {"na": "a"}, {"na": 1e-320}, {"wavelength": 1e308}, {"pixel": 1e-320},
+        {"scale": 64}, {"scale": HUGE}, {"na": 0}, {"na": "a"}, {"na": 1e-320}, {"wavelength": 1e308},
+        {"pixel": 1e-320},
         {"wavelength": 1e-320}, {"regularisation": NAN}, {"regularisation": 1e-300}, {"regularisation": "a"},
         {"sharp_na": 0.1}, {"sharp_na": "a"}, {"sharp_na": INF}, {"extra": 1},
     )
 ] + [
     {"kernel": "measured", "scale": 4, "regularisation": 0.01, "psf": psf}
-    for psf in (5, [], [[]], [5], [["a"]], [[NAN]], [[0]], [[1, 1]], [[1] * 67] * 67, [[1e308] * 3] * 3, [[[1]]], [[None]], deep)
+    for psf in (
+        5, [], [[]], [5], [["a"]], [[NAN]], [[0]], [[1, 1]], [[1] * 67] * 67, [[1e308] * 3] * 3, [[[1]]],
+        [[None]], deep,
+    )
 ] + [
     {"kernel": "blind"}, {"kernel": "blind", "of": 5}, {"kernel": "blind", "of": {"kernel": "bicubic", "scale": HUGE}},
 ]  # fmt: skip
@@ -158,11 +164,11 @@ def segmenter(tmp_path_factory):
 
 def outcome(use, path):
     """Return the message of a refusal; empty where the file is usable."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         use(path)
     except InvalidModel as error:
-        assert time.perf_counter() - begun < 2, "a refusal takes little time"
+        assert time.process_time() - begun < 2, "a refusal takes little time"
         return str(error)
     return ""
 
@@ -177,7 +183,7 @@ def test_the_valid_files_are_valid(valid, segmenter):
 def test_changed_metadata_are_refused_with_the_name_of_what_is_wrong(valid):
     """One test for all, so that the valid file is made once."""
     image = (np.arange(64).reshape(8, 8) * 3).astype(np.uint8)
-    refused, usable = {}, []
+    refused = {}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, change in CHANGES.items():
         path = changed(valid, change)
@@ -187,17 +193,13 @@ def test_changed_metadata_are_refused_with_the_name_of_what_is_wrong(valid):
             assert str(path) in message and len(message) < 700, name
             outcome(markdown, path)
             continue
-        usable.append(name)
         assert markdown(path)
-        if "dataset" not in usable:
-            bayesr.load(path).calibration.dataset()
         ds = bayesr.load(path).sample(image, 2, level=0.5, progress=False)
         assert np.isfinite(ds["mean"]).all() and np.isfinite(ds["upper"]).all(), name
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) < 400 * 1024, "KiB"
     assert len(refused) >= 190, len(refused)
     unnamed = [name for name, message in refused.items() if not any(part in message for part in words(name))]
     assert not unnamed, {name: refused[name] for name in unnamed}
-    return usable
 
 
 def words(name):
@@ -205,8 +207,9 @@ def words(name):
     section, _, rest = name.partition(".")
     found = {section.split("=")[0].removeprefix("without "), rest.split("=")[0]}
     told = {
-        "architecture": {"architecture", "weights", "scale", "Unknown"}, "observation": {"operator", "kernel", "scale"},
-        "format": {"version", "metadata"}, "a list": {"metadata"}, "a deep header": {"nested"},
+        "architecture": {"architecture", "weights", "scale", "Unknown", "multiple"},
+        "observation": {"operator", "kernel", "scale"},
+        "sha256": {"checksum"}, "format": {"version", "metadata"}, "a list": {"metadata"}, "a deep header": {"nested"},
     }  # fmt: skip
     operators = {"operator", "scale", "must", "pseudo-inverse", "point-spread", "regularisation"}
     deep_words = {"nested"}
@@ -238,7 +241,7 @@ def test_changed_segmenters_are_refused(segmenter):
 
 def test_weights_that_do_not_fit_are_refused(valid):
     weights = load_file(valid)
-    first, *others = weights
+    first, *others = sorted(weights, key=lambda name: -weights[name].dim())
     damaged = {
         "nan": {first: torch.full_like(weights[first], NAN)},
         "infinite": {first: torch.full_like(weights[first], INF)},
@@ -299,7 +302,7 @@ def test_a_changed_digit_of_the_calibration_is_seen(valid, tmp_path):
     assert bayesr.load(older).calibration.factor[1] == 3
 
 
-def test_no_file_takes_much_memory():
+def test_no_file_takes_much_memory(tmp_path):
     """In a process whose address space is limited, where a network of the described size would not fit."""
     code = """
 import resource, sys
@@ -311,12 +314,9 @@ resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
 for name, value in {"blocks": 10**8, "width": 4096, "width ": 20000, "networks": 10**9, "bands": 4000, "scale": 64,
                     "tail_width": 4096, "latent": 4096, "tail_blocks": 4000, "mix": 4096}.items():
     assert outcome(bayesr.load, changed(model, entry("architecture", name.strip(), value))), name
-for operator in OPERATORS:
-    outcome(bayesr.load, changed(model, whole("observation", operator)))
+for operator in ({"kernel": "bicubic", "scale": 10**9}, {"kernel": "gaussian", "scale": 4, "sigma": 3e5}):
+    assert outcome(bayesr.load, changed(model, whole("observation", operator))), operator
 print("done")
 """
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        ran = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert ran.stdout == "done\n", ran.stderr
