@@ -66,15 +66,8 @@ _PRODUCTS = frozenset(
 )
 """Products of matrices."""
 
-_RANDOM = frozenset(
+INITIALISATIONS = frozenset(
     {
-        torch.bernoulli,
-        torch.multinomial,
-        torch.normal,
-        torch.rand,
-        torch.randint,
-        torch.randn,
-        torch.randperm,
         Tensor.bernoulli_,
         Tensor.exponential_,
         Tensor.normal_,
@@ -90,6 +83,17 @@ _RANDOM = frozenset(
         init.xavier_uniform_,
     }
 )
+"""Functions that fill a tensor, their first argument, with random numbers, and take a generator of them."""
+
+_RANDOM = INITIALISATIONS | {
+    torch.bernoulli,
+    torch.multinomial,
+    torch.normal,
+    torch.rand,
+    torch.randint,
+    torch.randn,
+    torch.randperm,
+}
 """Functions that draw random numbers and take a generator of them."""
 
 

@@ -117,8 +117,8 @@ def _check_option(name: str, value: Any) -> None:
             raise InvalidModel(f"{name} has {len(value)} entries, and at most {_MOST_OPTIONS} are read.")
         inner = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, one in inner:
-            if isinstance(one, Mapping | list):
-                raise InvalidModel(f"{name}.{key} must be a single value.")
+            if isinstance(one, Mapping):
+                raise InvalidModel(f"{name}.{key} must be a value or a list.")
             _check_option(f"{name}.{key}", one)
     elif type(value) is int:
         whole(name, value, 0, _LARGEST_OPTION)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bayesr.errors import InvalidModel
-from bayesr.isolation.modes import OwnMode, OwnRandomNumbers
+from bayesr.isolation.modes import INITIALISATIONS, OwnMode, OwnRandomNumbers
 
 _LARGEST = 2**29
 """Most values of all weights of a network, 2 GiB in memory."""
@@ -19,27 +20,26 @@ _SPARE_TENSORS, _SPARE_VALUES = 1000, 2**22
 _FACTOR = 4
 """Tensors that are made for each that is kept."""
 
-_MAKERS = frozenset(
+_WEIGHTS = frozenset({torch.empty, torch.empty_permuted, torch.empty_strided, torch.rand, torch.randn})
+"""Functions that make weights, which are filled later."""
+_TABLES = frozenset(
     {
         torch.arange,
-        torch.empty,
-        torch.empty_permuted,
-        torch.empty_strided,
         torch.eye,
         torch.full,
         torch.linspace,
         torch.logspace,
         torch.ones,
-        torch.rand,
         torch.randint,
-        torch.randn,
         torch.randperm,
         torch.scalar_tensor,
         torch.tensor,
         torch.zeros,
     }
 )
-"""Functions that make tensors."""
+"""Functions that make tensors with values, such as tables of indices, which other parts are built from."""
+_COMPILED = frozenset({torch.mv, F.normalize})
+"""Functions for which torch loads its compiler where there are no values, which takes a second and leaves traces."""
 
 
 class Weight(NamedTuple):
@@ -50,7 +50,7 @@ class Weight(NamedTuple):
 
 
 class _Limited(OwnMode):
-    """Make tensors on a device, and only so many of them."""
+    """Make weights on a device, and only so many of them. On the device 'meta' they have no values."""
 
     def __init__(self, device: str, tensors: int, values: int) -> None:
         super().__init__()
@@ -64,10 +64,15 @@ class _Limited(OwnMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        if func not in _MAKERS:
+        if self._device == "meta":
+            if func in INITIALISATIONS:
+                return next(iter((*args, *given.values())))
+            if func in _COMPILED:
+                raise NotImplementedError(f"{func.__name__} without values")
+        if func not in _WEIGHTS | _TABLES:
             return func(*args, **given)
         if given.get("device") is None:
-            given["device"] = self._device
+            given["device"] = self._device if func in _WEIGHTS else "cpu"
         made = func(*args, **given)
         self._tensors -= 1
         self._values -= made.numel()

@@ -12,7 +12,7 @@ from bayesr.networks.segmenters.mobile_unet import MobileUNet
 def unet(**options: object) -> MobileUNet:
     """A small U-Net in evaluation mode whose batch normalisations have random statistics, unlike a fresh network's."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(2)  # whose probabilities of noise lie on both sides of a half
         network = MobileUNet(**({"width": 0.25, "depth": 2} | options)).eval()
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):

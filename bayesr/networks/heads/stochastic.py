@@ -97,7 +97,7 @@ class StochasticHead(Head):
         if self.mix is not None:
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
-        rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks)
+        rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks, device="cpu")
         # Unlike minus infinity, a large negative number survives rounding and averaging of weights.
         self.dropout_logit = nn.Parameter(rates.logit().clamp(min=-40), requires_grad=latent > 0 and dropout > 0)
         self.typical: Tensor

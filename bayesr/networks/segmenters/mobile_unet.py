@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bayesr.errors import InvalidArgument, InvalidModel
-from bayesr.networks.vision import torchvision
+from bayesr.networks.segmenters.mobile_net import blocks
 from bayesr.resampling import extend
 
 PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Loss of logits, a target and the weights of pixels: their mean over values."""
 
 _STAGES = (2, 4, 7, 14, 18)
-"""Number of MobileNetV2's blocks in torchvision's list after which the size is halved once, ..., five times."""
+"""Number of MobileNetV2's blocks after which the size is halved once, ..., five times."""
 _DECODER = (12, 16, 24, 48, 96)
 """Channels of the decoder at full size, half the size, a quarter, and so on."""
 _CENTRE = 0.5
@@ -103,15 +103,9 @@ class MobileUNet(nn.Module):
             "decoder": list(channels),
         }
         self.multiple = 2**depth
-        torchvision()
-        from torchvision.models import mobilenet_v2  # slow to import, and only possible after the line above
-
-        blocks = list(mobilenet_v2(weights=None, width_mult=width).features)[: _STAGES[depth - 1]]
-        if bands != 3:
-            blocks[0][0] = nn.Conv2d(bands, blocks[0][0].out_channels, 3, stride=2, padding=1, bias=False)
-            nn.init.kaiming_normal_(blocks[0][0].weight, mode="fan_out")
+        made = blocks(bands, width, _STAGES[depth - 1])
         self.encoder = nn.ModuleList(
-            nn.Sequential(*blocks[first:last]) for first, last in pairwise((0, *_STAGES[:depth]))
+            nn.Sequential(*made[first:last]) for first, last in pairwise((0, *_STAGES[:depth]))
         )
         skipped = [bands, *(_outputs(stage) for stage in self.encoder)]
         below = [*channels[1:], skipped[-1]]
