@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import bayesr
+from bayesr.cli import cells
 from bayesr.cli import options as shared
 
 
@@ -140,6 +141,8 @@ def aggregate(
     click.echo(table.to_string(max_rows=40, float_format="{:.4g}".format))
     if out is None:
         return
+    named = table.reset_index().map(lambda value: cells.cell(value) if isinstance(value, str) else value)
+    table = named.set_index(list(table.index.names))
     if out.suffix == ".csv":
         table.to_csv(out)
     else:
