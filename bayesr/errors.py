@@ -126,6 +126,10 @@ class NotUsed(UserWarning):
     """The image states something that the product cannot hold, such as two-dimensional coordinates."""
 
 
+class LinesLeftOut(UserWarning):
+    """Lines of a file are cut short or damaged, and are not used."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning at the line that called into bayesr."""
     level, frame = 1, sys._getframe()

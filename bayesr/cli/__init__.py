@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -52,6 +54,9 @@ class _Group(click.Group):
             text = self._spelled(ctx, str(message)) if ours else f"{category.__name__}: {message}"
             click.echo(f"Warning: {text}", err=True)
 
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # names of files need not be UTF-8
+                stream.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = show

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import bayesr
+from bayesr.cli import cells
 from bayesr.cli import options as shared
 from bayesr.files import write_atomically, write_folder_atomically
 
@@ -141,6 +142,8 @@ def aggregate(
     click.echo(table.to_string(max_rows=40, float_format="{:.4g}".format))
     if out is None:
         return
+    named = table.reset_index().map(lambda value: cells.cell(value) if isinstance(value, str) else value)
+    table = named.set_index(list(table.index.names))
     if out.suffix == ".csv":
         write_atomically(out, table.to_csv())
     else:

@@ -3,6 +3,8 @@
 import numpy as np
 import PIL.Image
 import pytest
+from rating_helpers import folders as folders
+from rating_helpers import study as study
 
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.training.data import ImageSet

@@ -1,6 +1,11 @@
+import csv
+import json
+
+import numpy as np
 import PIL.Image
 import xarray as xr
 
+from bayesr.cli.cells import text
 from tests.cli.helpers import run
 
 
@@ -16,3 +21,18 @@ def test_components(model, photo, tmp_path):
     for args in (["a.zarr"], ["c.zarr"], ["a.png", "--model", file, "--out", tmp_path / "c.zarr"]):
         result = run("components", tmp_path / args[0], *args[1:])
         assert result.exit_code == 1 and result.output.startswith("Error: ")
+
+
+def test_names_of_regions_are_no_formulas_in_a_table(grey_model, tmp_path):
+    grey_model.sample(np.zeros((8, 8), np.uint8), 4, store=tmp_path / "a.zarr", keep_samples=True)
+    square = [[[0, 0], [16, 0], [16, 16], [0, 16], [0, 0]]]
+    names = ["=HYPERLINK(0)", "plain", "a\nb"]
+    features = [{"properties": {"name": n}, "geometry": {"type": "Polygon", "coordinates": square}} for n in names]
+    described = {"type": "FeatureCollection", "features": [{"type": "Feature"} | feature for feature in features]}
+    (tmp_path / "r.geojson").write_text(json.dumps(described))
+    given = ["aggregate", tmp_path / "a.zarr", tmp_path / "r.geojson", "--raw", "--level", 0.5]
+    result = run(*given, "--out", tmp_path / "r.csv")
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "r.csv", newline="") as file:
+        written = [row[0] for row in csv.reader(file)][1:]
+    assert written == ["'=HYPERLINK(0)", "plain", "a\\nb"] and [text(name) for name in written] == names

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -69,27 +72,49 @@ def rate(
     if out is None:
         raise InvalidArgument("Name the file for the ratings: --out ratings.csv.")
     from bayesr_bench.rating.ratings import RatingFile  # start-up time
-    from bayesr_bench.rating.server import RatingServer, Session  # start-up time
+    from bayesr_bench.rating.server import RatingServer  # start-up time
+    from bayesr_bench.rating.session import Session  # start-up time
     from bayesr_bench.rating.study import gather  # start-up time
 
     pictures = gather(_folders(systems))
     session = Session(pictures, RatingFile(out, pictures, rater, seed), reference, scale, zoom)
-    with RatingServer(session, port) as server:
+    with RatingServer(session, port) as server, ExitStack() as stack:
         state = session.state()
         click.echo(f"{state['total']} images to rate, {state['done']} of them rated by {rater}; ratings go to {out}")
         click.echo(f"Rate at {server.url} (Ctrl-C ends; the same command continues)")
-        if not no_open:
-            import webbrowser  # start-up time
-
-            webbrowser.open(server.url)
         # A process that a script starts in the background ignores SIGINT, and SIGTERM should end it as cleanly.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
+            if not no_open:
+                _open(server.url, stack)
             server.serve_forever()
         except KeyboardInterrupt:
             state = session.state()
             click.echo(f"\n{state['done']} of {state['total']} are rated. For the results: bayesr rate --summary {out}")
+
+
+def _open(url: str, stack: ExitStack) -> None:
+    """Open a browser, or say why not; `stack` removes what it needed."""
+    import webbrowser  # start-up time
+
+    try:
+        webbrowser.open(stack.enter_context(_redirect(url)))
+    except OSError as error:
+        click.echo(f"No browser could be opened ({error}): open the address yourself.")
+
+
+@contextmanager
+def _redirect(url: str) -> Iterator[str]:
+    """Write a file that leads a browser to `url`, which only its owner can read; yield its address.
+
+    `url` contains the key of the page, and all users of a machine can read the arguments of a browser's process.
+    """
+    with tempfile.TemporaryDirectory(prefix="bayesr-rate-") as folder:
+        path = Path(folder) / "rate.html"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><title>Rate</title><meta http-equiv="refresh" content="0; url={url}">\n')
+        yield path.as_uri()
 
 
 def _folders(systems: Sequence[str]) -> dict[str, Path]:
@@ -107,20 +132,21 @@ def _folders(systems: Sequence[str]) -> dict[str, Path]:
 
 
 def _summarise(path: Path) -> None:
+    from bayesr.cli.cells import cell  # start-up time
     from bayesr_bench.rating.opinion import differences, opinions  # start-up time
     from bayesr_bench.rating.ratings import read  # start-up time
 
     ratings = read(path)
     scores: list[Row] = [
         {
-            "system": o.system, "MOS": o.mos, "from": o.low, "to": o.high,
+            "system": cell(o.system), "MOS": o.mos, "from": o.low, "to": o.high,
             "ratings": o.ratings, "raters": o.raters, "images": o.images,
         } | {str(score): count for score, count in enumerate(o.counts, 1)}
         for o in opinions(ratings)
     ]  # fmt: skip
     pairs: list[Row] = [
         {
-            "first": c.first, "second": c.second, "images": c.images, "difference": c.difference,
+            "first": cell(c.first), "second": cell(c.second), "images": c.images, "difference": c.difference,
             "from": c.low, "to": c.high, "effect": c.effect, "p": c.p, "p, Holm": c.p_holm,
         }
         for c in differences(ratings)

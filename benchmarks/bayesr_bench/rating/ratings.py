@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayesr.errors import DataNotFound, InvalidArgument
+from bayesr.cli import cells
+from bayesr.errors import DataNotFound, InvalidArgument, LinesLeftOut, warn
+from bayesr_bench.rating.lines import Lines, opened
 from bayesr_bench.rating.study import Picture
 
 SCORES = range(1, 6)
 COLUMNS = ("rater", "system", "image", "score", "time", "seed", "pixels")
-"""Each row is a rating; `time` is UTC. A row without a score withdraws an earlier rating."""
+"""Each row is a rating; `time` is UTC. A row without a score withdraws an earlier rating. Names are `cells`."""
+HEADER = ",".join(COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Rating:
 def read(path: Path) -> list[Rating]:
     """Read the valid ratings, in the order in which they were given.
 
-    Only the last row of each rater, system and image counts; if it has no score, the rating was withdrawn. A last line
-    without a line end, as after a crash, is ignored.
+    Only the last row of each rater, system and image counts; if it has no score, the rating was withdrawn. Lines that
+    are cut short or damaged are left out, and a warning names them.
 
     Raises
     ------
@@ -43,25 +45,12 @@ def read(path: Path) -> list[Rating]:
         If it holds something else than ratings.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path, append=False) as lines:
+            return _valid(path, lines)
     except FileNotFoundError as error:
         raise DataNotFound(f"There is no file {path}: give the CSV that `bayesr rate --out` wrote.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InvalidArgument(f"{path} does not hold ratings ({error}).") from error
-    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))
-    if tuple(next(lines, ())) != COLUMNS:
-        raise InvalidArgument(f"{path} does not hold ratings: its first line is not {','.join(COLUMNS)}.")
-    valid: dict[tuple[str, str, str], Rating] = {}
-    for row in lines:
-        if len(row) != len(COLUMNS) or row[3] not in ("", *map(str, SCORES)):
-            raise InvalidArgument(
-                f"{path}, line {lines.line_num}: {','.join(row)!r} is not a rating with a score of 1 to 5."
-            )
-        rater, system, image, score, _, _, pixels = row
-        valid.pop((rater, system, image), None)
-        if score:
-            valid[rater, system, image] = Rating(rater, system, image, int(score), pixels)
-    return list(valid.values())
 
 
 class RatingFile:
@@ -88,21 +77,16 @@ class RatingFile:
             raise InvalidArgument(f"A rater needs a name, not {rater!r}.")
         self.path, self.rater, self.seed = path, rater, seed
         known = {(picture.system, picture.image): picture for picture in pictures}
-        self.rated: list[Picture] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with opened(path, append=True) as lines:
+                valid = _valid(path, lines)
+                _check(path, valid, known.values())
+                self._begin(lines)
+        except OSError as error:
+            raise InvalidArgument(f"{path} cannot be written ({error}): choose another --out.") from error
+        self.rated = [known[rating.system, rating.image] for rating in valid if rating.rater == rater]
         """Images that the rater has rated, in the order of the ratings."""
-        if path.exists() and path.stat().st_size:
-            valid = read(path)
-            _check(path, valid, known.values())
-            self.rated = [known[rating.system, rating.image] for rating in valid if rating.rater == rater]
-            end = path.read_bytes().rfind(b"\n") + 1
-            if end < path.stat().st_size:  # an incomplete line
-                os.truncate(path, end)
-        else:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-            except OSError as error:
-                raise InvalidArgument(f"{path} cannot be written ({error}): choose another --out.") from error
 
     def append(self, picture: Picture, score: int) -> None:
         """Append a rating, and flush it to the disk.
@@ -124,13 +108,72 @@ class RatingFile:
 
     def _write(self, picture: Picture, score: str) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        line = io.StringIO()
-        cells = (self.rater, picture.system, picture.image, score, now, self.seed, picture.pixels)
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        with open(self.path, "a", encoding="utf-8", newline="") as file:
-            file.write(line.getvalue())  # in one call, since others may append to the same file
-            file.flush()
-            os.fsync(file.fileno())
+        names = (cells.cell(name) for name in (self.rater, picture.system, picture.image))
+        with opened(self.path, append=True) as lines:
+            _check_header(self.path, lines)
+            self._begin(lines)
+            lines.append(_line((*names, score, now, self.seed, picture.pixels)))
+
+    @staticmethod
+    def _begin(lines: Lines) -> None:
+        """Make the file end with a whole line, and begin with the header."""
+        lines.drop_rest()
+        if not lines.whole:
+            lines.append(HEADER)
+
+
+def _line(row: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(row)
+    return line.getvalue()
+
+
+def _check_header(path: Path, lines: Lines) -> None:
+    first = lines.whole[0].rstrip(b"\r") if lines.whole else lines.rest
+    if first != HEADER.encode() and (lines.whole or not HEADER.encode().startswith(first)):
+        raise InvalidArgument(f"{path} does not hold ratings: its first line is not {HEADER}.")
+
+
+def _valid(path: Path, lines: Lines) -> list[Rating]:
+    """Return the ratings that count; see `read`."""
+    _check_header(path, lines)
+    valid: dict[tuple[str, str, str], Rating] = {}
+    left_out = {}
+    for number, line in enumerate(lines.whole[1:], 2):
+        row = _row(line)
+        if row is None:
+            left_out[number] = line
+            continue
+        rater, system, image, score, _, _, pixels = row
+        valid.pop((rater, system, image), None)
+        if score:
+            valid[rater, system, image] = Rating(rater, system, image, int(score), pixels)
+    if lines.rest and lines.whole:
+        left_out[len(lines.whole) + 1] = lines.rest
+    if left_out:
+        _warn(path, left_out)
+    return list(valid.values())
+
+
+def _row(line: bytes) -> list[str] | None:
+    """Return the cells of a line, or None if it is not a whole rating."""
+    try:
+        [row] = csv.reader([line.decode()], strict=True)
+    except (ValueError, csv.Error):
+        return None
+    if len(row) != len(COLUMNS) or row[3] not in ("", *map(str, SCORES)):
+        return None
+    return [*map(cells.text, row[:3]), *row[3:]]
+
+
+def _warn(path: Path, left_out: Mapping[int, bytes]) -> None:
+    shown = [f"line {n} ({line[:80].decode(errors='replace')!a})" for n, line in list(left_out.items())[:3]]
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    warn(
+        f"{path} has lines that are no whole ratings, as a full disk or a crash leaves them: {', '.join(shown)}{more}. "
+        "They are left out, and their images are shown again to their raters.",
+        LinesLeftOut,
+    )
 
 
 def _check(path: Path, valid: Iterable[Rating], pictures: Iterable[Picture]) -> None:

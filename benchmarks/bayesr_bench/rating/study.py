@@ -80,7 +80,7 @@ def gather(systems: Mapping[str, Path]) -> list[Picture]:
                     f"{name} has {'x'.join(map(str, shown.size))} pixels by {system!r} and "
                     f"{'x'.join(map(str, sizes[name]))} by {first!r}: the size would identify the system. Crop them."
                 )
-            pictures.append(Picture(system, name, path, _checksum(shown)))
+            pictures.append(Picture(system, name, path, checksum(shown)))
     return pictures
 
 
@@ -140,7 +140,8 @@ def nearest(image: Image.Image, scale: int) -> Image.Image:
     return large.crop((0, 0, *image.size))
 
 
-def _checksum(image: Image.Image) -> str:
+def checksum(image: Image.Image) -> str:
+    """Return `Picture.pixels` of a decoded image."""
     return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()[:12]
 
 

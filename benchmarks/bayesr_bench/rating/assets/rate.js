@@ -43,7 +43,8 @@
     try {
       await image.decode();
     } catch {
-      return fail("The image could not be fetched.");
+      loaded.delete(name); // it may be there again
+      return fail(await reason(image.src));
     }
     if (name !== shownName()) return;
     fit(image);
@@ -51,6 +52,14 @@
     part("stage").scrollTo(0, 0);
     ready = true;
     load(calibration[step + 1] ? calibration[step + 1].id : anchor() ? state.next[0] : state.next[1]);
+  }
+
+  async function reason(address) {
+    try {
+      return (await (await fetch(address)).json()).error;
+    } catch {
+      return "The image could not be fetched.";
+    }
   }
 
   function say(text) {
