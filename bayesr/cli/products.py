@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +147,6 @@ def aggregate(
 
 
 def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
-        ds.to_zarr(out, mode="w" if overwrite else "w-", zarr_format=3)
+    from bayesr.store import results  # slow to import
+
+    results.write(ds, str(out), overwrite=overwrite)
