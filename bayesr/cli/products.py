@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 import bayesr
 from bayesr.cli import cells
 from bayesr.cli import options as shared
-from bayesr.files import write_atomically, write_folder_atomically
+from bayesr.files import write_atomically
 
 
 @click.command()
@@ -152,9 +151,6 @@ def aggregate(
 
 
 def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:
-    def write(folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
-            ds.to_zarr(folder, mode="w", zarr_format=3)
+    from bayesr.store import results  # slow to import
 
-    write_folder_atomically(out, write, overwrite=overwrite)
+    results.write(ds, str(out), overwrite=overwrite)

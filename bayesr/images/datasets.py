@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def from_zarr_array(array: zarr.Array[Any], place: str | None = None) -> xr.Data
     """Open a Zarr array outside a group of xarray; its axes are named if the array names all of them."""
     names: Sequence[Any] = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS", ())  # type: ignore[assignment]
     dims = [str(name) for name in names] if len(names) == array.ndim and all(names) else None
-    attrs = {name: value for name, value in array.attrs.items() if name != "_ARRAY_DIMENSIONS"}
+    attrs = {name: value for name, value in _decoded(array).items() if name != "_ARRAY_DIMENSIONS"}
     return lazy.windowed(array, dims, array.chunks, place).assign_attrs(_marker(array) | attrs)
 
 
@@ -77,6 +78,20 @@ def _marker(array: zarr.Array[Any]) -> dict[str, Any]:
     """
     fill = array.fill_value if array.metadata.zarr_format == 2 else None
     return {} if fill is None or not fill else {"_FillValue": fill}
+
+
+def _decoded(array: zarr.Array[Any]) -> dict[str, Any]:
+    """Return the attributes of an array; xarray writes ``_FillValue`` into Zarr v3 as base64."""
+    from xarray.backends.zarr import FillValueCoder  # start-up time
+
+    attrs = array.attrs.asdict()
+    fill = attrs.get("_FillValue")
+    if isinstance(fill, str):
+        try:
+            attrs["_FillValue"] = FillValueCoder.decode(fill, array.dtype)
+        except (ValueError, TypeError, struct.error) as error:
+            raise NotAnImage(f"The attribute _FillValue of {array.path} is {fill!r}, no number: correct it.") from error
+    return attrs
 
 
 def _from_zarr(place: str) -> xr.DataArray:

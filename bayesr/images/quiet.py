@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-_MODULES = r"(PIL|tifffile|imagecodecs|zarr|numcodecs|xarray|rioxarray|rasterio|netCDF4|h5netcdf|numpy|bayesr\.images)(\.|$)"
+_MODULES = (
+    r"(PIL|tifffile|imagecodecs|zarr|numcodecs|xarray|rioxarray|rasterio|netCDF4|h5netcdf|numpy|bayesr\.images)(\.|$)"
+)
 """Modules whose warnings are not shown. Warnings of bayesr itself are issued at the line of the caller."""
 
 _LOGGERS = ("tifffile", "rasterio", "rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "PIL", "xarray")

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayesr import images, workers
 from bayesr.errors import InvalidProduct
 from bayesr.isolation import isolated
@@ -85,17 +83,17 @@ def check(
             raise InvalidProduct(report.metadata)
         if report.image:
             _restore_image(target, report.image, img)
-        counts = _members(target, report)
-        with show_progress("repairing", sum(counts.values()), progress) as advance:
-            for n in sorted(set(counts.values())):
-                job = job_of(target, model, device, n)
-                tiles = [tile for tile in job.tiles() if counts.get(target.at(tile)) == n]
-                for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
-                    target.undo(tile)
-                workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)
-        if not (target.consolidated or Journal(target).members):  # tiles were lacking
+        # While members are added, as few as before: `extend` then adds the others, as to all tiles.
+        job = job_of(target, model, device, target.provenance.n)
+        lacking = ~target.finished()
+        tiles = [tile for tile in job.tiles() if target.at(tile) in report.damaged or lacking[target.at(tile)]]
+        for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
+            target.undo(tile)
+        with show_progress("repairing", job.cost * len(tiles), progress) as advance:
+            workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)
+        if not (Journal(target).members or target.consolidated):  # tiles were lacking
             target.consolidate()
-    return replace(report, repaired=len(counts))
+    return replace(report, repaired=len(tiles))
 
 
 def _inspect(target: Store, progress: bool | None) -> IntegrityReport:
@@ -113,17 +111,3 @@ def _restore_image(target: Store, found: str, img: Any) -> None:
     original = image_of(target.provenance, img)
     target.undo_input()
     images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
-
-
-def _members(target: Store, report: IntegrityReport) -> dict[tuple[int, int], int]:
-    """Return the number of members to draw of every tile that is damaged or lacking.
-
-    While members are added, a tile that has them all is drawn with them, and others are drawn as they were.
-    """
-    n, more = target.provenance.n, Journal(target).members
-    lacking = [(int(row), int(column)) for row, column in np.argwhere(~target.finished())]
-    counts = dict.fromkeys([*report.damaged, *lacking], n)
-    for at, found in report.damaged.items():
-        if more and "done" not in found and target.members(at) == more:
-            counts[at] = more
-    return counts

@@ -178,7 +178,18 @@ class Groups:
 
     @property
     def consolidated(self) -> bool:
-        """Whether `consolidate` was the last to write the metadata, as it is when a call ends."""
+        """Whether the metadata that `consolidate` gathered are those of the arrays and groups."""
         system, path = files(self.place)
+
+        def read(inside: str) -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(system.cat_file(f"{path}{inside}/zarr.json"))
+            return found
+
         with reading(self.place, "The metadata"):
-            return bool(json.loads(system.cat_file(f"{path}/zarr.json")).get("consolidated_metadata"))
+            gathered = (read("").get("consolidated_metadata") or {"metadata": {}})["metadata"]
+            parts = ("shape", "attributes")
+            return bool(gathered) and all(
+                [known.get(part) for part in parts] == [read(f"/{name}").get(part) for part in parts]
+                for name, known in gathered.items()
+                if system.exists(f"{path}/{name}/zarr.json")
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import sys
@@ -40,7 +41,8 @@ def lock(place: str) -> Iterator[None]:
     The kernel locks a directory on a local disk, and unlocks it when the process ends in any way. Object stores,
     network file systems without locks, and Windows have no such lock. There, a small object beside the store names the
     writer, which renews it every 10 seconds. A lease not renewed for 60 seconds, or of a process known to be dead, is
-    taken over. The clocks of machines that share a store must agree to the minute.
+    taken over. Where neither can be told, the message says what to remove. The clocks of machines that share a store
+    must agree to the minute.
 
     Parameters
     ----------
@@ -119,10 +121,10 @@ def _holder(directory: os.stat_result) -> str:
     return "another process"
 
 
-def _busy(place: str, holder: str) -> StoreBusy:
+def _busy(place: str, holder: str, advice: str = "") -> StoreBusy:
     return StoreBusy(
         f"{holder[0].upper()}{holder[1:]} is writing to {place}: wait until it has finished or end it, then call again "
-        "(with resume=True, if it was ended), or choose another store."
+        f"(with resume=True, if it was ended), or choose another store.{advice}"
     )
 
 
@@ -182,9 +184,25 @@ class _Lease:
     def _refuse(self) -> dict[str, Any] | None:
         """Return the current lease, if any; raise if another writer holds it."""
         current = self._read()
-        if current is not None and current["id"] != self._me["id"] and _alive(current):
-            raise _busy(self._place, f"process {current['pid']} on {current['host']}")
+        if current is not None and current["id"] != self._me["id"] and (advice := self._held(current)) is not None:
+            raise _busy(self._place, f"process {current['pid']} on {current['host']}", advice)
         return current
+
+    def _held(self, lease: dict[str, Any]) -> str | None:
+        """Return None where a lease holds no longer, and else what to do where that cannot be told for certain."""
+        here = lease["host"] == socket.gethostname()
+        alive = _alive(lease["pid"], lease["started"]) if here else None
+        if alive is not None and not alive:
+            return None
+        age = time.time() - lease["time"] if _is_number(lease["time"]) else math.nan
+        if age > _VALID:
+            return None
+        if alive and age >= -_VALID:
+            return ""
+        if age >= -_VALID and not here:
+            return ""
+        # A clock is wrong, or the object was damaged: it would never run out.
+        return f" If none is, the lease {self._path} is a leftover: remove it."
 
     def _renew(self) -> None:
         while not self._over.wait(_RENEWED):
@@ -199,7 +217,7 @@ class _Lease:
         try:
             current = json.loads(self._files.cat_file(self._path))
             return current if isinstance(current, dict) and current.keys() >= {*self._me, "time"} else None
-        except (FileNotFoundError, ValueError):  # ValueError: a full disk cut the object short
+        except (FileNotFoundError, ValueError, RecursionError):  # a full disk cut the object short
             return None
 
     def _write(self, **how: str) -> None:
@@ -208,12 +226,17 @@ class _Lease:
         self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
 
 
-def _alive(lease: dict[str, Any]) -> bool:
-    if time.time() - lease["time"] > _VALID:
-        return False
-    if lease["host"] != socket.gethostname():
-        return True
+def _alive(number: Any, started: Any) -> bool | None:
+    """Whether a process of this machine is alive; None where that cannot be told."""
+    if isinstance(number, bool) or not isinstance(number, int) or not _is_number(started):
+        return None
     try:
-        return bool(psutil.Process(lease["pid"]).create_time() == lease["started"])
+        return bool(psutil.Process(number).create_time() == started)
     except psutil.NoSuchProcess:
         return False
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15  # also no NaN

@@ -191,6 +191,52 @@ def test_only_a_lease_that_is_old_or_of_a_dead_process_is_taken_over(url, change
         assert lease(url)["id"] == "other"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "elsewhere", "time": time.time() + 10**6},
+        {"host": "elsewhere", "time": "now"},
+        {"host": "elsewhere", "time": None},
+        {"host": "elsewhere", "time": float("nan")},
+        {"host": "elsewhere", "time": 1e300},
+        {"host": ["a"], "pid": {}, "time": True},
+        {"pid": "x", "time": "x"},
+        {"pid": -1, "time": None},
+        {"time": time.time() + 10**6},  # this process lives, and its clock was set back
+        {"started": "x", "time": []},
+    ],
+)
+def test_in_doubt_the_message_says_how_to_go_on(url, changes):
+    leave(url, **changes)
+    with pytest.raises(StoreBusy, match=f"/bucket/a.zarr{LEASE} is a leftover: remove it"), lock(url):
+        pass
+    fsspec.filesystem("memory").rm(f"/bucket/a.zarr{LEASE}")
+    with lock(url):
+        assert lease(url)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pid": "x", "time": 0},
+        {"pid": 2**22 + 1, "time": "x"},
+        {"pid": 2**70, "time": None},
+        {"started": 0.0, "time": 9e9},
+    ],
+)
+def test_a_lease_with_wrong_fields_is_taken_over_where_the_others_tell(url, changes):
+    leave(url, **changes)
+    with lock(url):
+        assert lease(url)["id"] != "other"
+
+
+def test_a_link_to_nothing_is_refused_at_once(tmp_path):
+    (tmp_path / "a.zarr").symlink_to(tmp_path / "nothing")
+    with pytest.raises(StoreFailed, match="does not exist: remove the link"), lock(str(tmp_path / "a.zarr")):
+        pass
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_a_damaged_lease_is_none(url):
     files, path = fsspec.core.url_to_fs(url)
     files.pipe_file(f"{path}{LEASE}", b'{"id": "oth')

@@ -1,0 +1,105 @@
+"""A process that runs each operation in a fork of itself, killed at one of its file operations.
+
+It has run all operations once, so that a fork has little to load. It reads requests, one a line of JSON, and answers
+each with the exit code and the number of file operations::
+
+    {"operation": "sample", "part": "run", "folder": "/tmp/x", "kill": 17, "limit": null}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+
+from bayesr.errors import BayesrError
+from tests.faults.operations import OPERATIONS, STORE, Operation, logged
+
+KILLED, REFUSED, CRASHED = 77, 3, 4
+_CHANGING = {"os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def watch(folder: str, kill: int | None, count: Any) -> None:
+    """Count the file operations below a folder, and end the process before number `kill` of them."""
+    lock, inside, seen = Lock(), f"{folder}/{STORE}", [0]
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, flags, where = args[0], args[2], -1
+            if not isinstance(flags, int) or not flags & _WRITING:
+                return
+        elif event in _CHANGING:
+            path, where = args[0], args[-1] if event in ("os.remove", "os.rmdir") else -1
+        else:
+            return
+        if isinstance(path, int):
+            return
+        path = os.fspath(path)
+        if isinstance(where, int) and where >= 0:  # a name in an open folder
+            path = f"{Path(f'/proc/self/fd/{where}').readlink()}/{path}"
+        if not path.startswith(inside):
+            return
+        with lock:
+            seen[0] += 1
+            os.pwrite(count, b"%9d" % seen[0], 0)
+            if seen[0] == kill:
+                os._exit(KILLED)
+
+    sys.addaudithook(hook)
+
+
+def child(operation: Operation, part: str, folder: Path, kill: int | None, limit: int | None, count: int) -> int:
+    logged(folder)
+    if part == "run":
+        watch(str(folder), kill, count)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        getattr(operation, part)(folder)
+    except BayesrError as error:
+        (folder / "refused").write_text(f"{type(error).__name__}: {error}"[: limit or None])
+        return REFUSED
+    except BaseException:
+        (folder / "crashed").write_text(traceback.format_exc()[-(limit or 10**6) :])
+        return CRASHED
+    return 0
+
+
+def serve() -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as warm:
+        for name, operation in OPERATIONS.items():
+            folder = Path(warm) / name
+            folder.mkdir()
+            operation.prepare(folder)
+            operation.run(folder)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        given = json.loads(line)
+        with tempfile.TemporaryFile() as count:
+            number = os.fork()
+            if not number:
+                code = 99
+                try:
+                    code = child(
+                        OPERATIONS[given["operation"]], given["part"], Path(given["folder"]), given["kill"],
+                        given["limit"], count.fileno(),
+                    )  # fmt: skip
+                finally:
+                    os._exit(code)
+            code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+            raw = os.pread(count.fileno(), 9, 0)
+        print(json.dumps({"code": code, "count": int(raw or b"0")}), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
