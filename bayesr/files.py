@@ -1,4 +1,4 @@
-"""Write a file or a folder whole or not at all, find a file by name, and know images by suffixes."""
+"""Write a file whole or not at all, find a file by name, and know images by suffixes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import difflib
 import errno
 import os
 import secrets
-import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bayesr.errors import BayesrError, StoreExists, StoreFailed, UnknownModel
+from bayesr.errors import BayesrError, StoreFailed, UnknownModel
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 """Suffixes of images in folders."""
@@ -32,9 +31,7 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
     data = content.encode() if isinstance(content, str) else content
     with failures_of(path), ExitStack() as stack:
         before, partial = _regular(path), _new_name(path.parent)
-        file = stack.enter_context(
-            open(partial, "xb")
-        )  # a file or a link of that name is never followed or overwritten
+        file = stack.enter_context(open(partial, "xb"))  # which never follows or overwrites a file or a link
         stack.callback(partial.unlink, missing_ok=True)
         stack.callback(file.close)
         file.write(data)
@@ -82,44 +79,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_folder_atomically(path: Path, write: Callable[[Path], object], *, overwrite: bool = False) -> None:
-    """Write a folder, such as a Zarr store, which appears under its name when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        The folder to make.
-    write : callable
-        Writes the content of the folder that it is called with, which exists.
-    overwrite : bool
-        Replace a folder that exists, after the new one is complete.
-
-    Raises
-    ------
-    StoreExists
-        When something is there already, and is not to be replaced.
-    StoreFailed
-        When the folder cannot be written. Nothing is left behind, and a folder that existed is unchanged.
-    """
-    if not overwrite and os.path.lexists(path):
-        raise StoreExists(f"{path} is already there: choose another name.")
-    with failures_of(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial, replaced = (_new_name(path.parent) for _ in range(2))
-        partial.mkdir()
-        try:
-            write(partial)
-            if os.path.lexists(path):
-                path.replace(replaced)
-            partial.replace(path)
-            _flush_folder(path.parent)
-        finally:
-            if os.path.lexists(replaced) and not os.path.lexists(path):
-                replaced.replace(path)
-            for rest in (partial, replaced):
-                _remove(rest)
-
-
 @contextmanager
 def failures_of(path: Path) -> Iterator[None]:
     """Raise failures to write to `path`, which leave it as it was, as `StoreFailed`."""
@@ -152,14 +111,6 @@ def _regular(path: Path) -> os.stat_result | None:
 def _new_name(folder: Path) -> Path:
     """Return a name in a folder that nobody can guess. It is short, whatever the length of the final name."""
     return folder / f".bayesr-{secrets.token_hex(8)}.partial"
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder, or a link, which is not followed."""
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bayesr.errors import StoreExists, StoreFailed, UnknownModel
+from bayesr.errors import StoreFailed, UnknownModel
 from bayesr.files import (
     append_atomically,
     locate,
     make_folder,
     nearest,
     write_atomically,
-    write_folder_atomically,
 )
 
 
@@ -105,17 +104,12 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from bayesr.errors import StoreFailed
-from bayesr.files import append_atomically, write_atomically, write_folder_atomically
+from bayesr.files import append_atomically, write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 folder = Path(sys.argv[1])
-def two(place):
-    (place / "small").write_text("x")
-    (place / "large").write_text("x" * 2000)
 for attempt in (
     lambda: write_atomically(folder / "a.txt", "x" * 2000),
     lambda: append_atomically(folder / "a.txt", "x" * 2000),
-    lambda: write_folder_atomically(folder / "new", two),
-    lambda: write_folder_atomically(folder / "old", two, overwrite=True),
 ):
     try:
         attempt()
@@ -127,13 +121,10 @@ for attempt in (
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     """The limit of the size of files is that of a process, so another process meets it."""
     (tmp_path / "a.txt").write_text("old")
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "kept").write_text("kept")
     ran = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True)
     lines = ran.stdout.splitlines()
-    assert len(lines) == 4 and all("File too large" in line and "Free some space" in line for line in lines)
-    assert (tmp_path / "a.txt").read_text() == "old" and (tmp_path / "old" / "kept").read_text() == "kept"
-    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")} == {"a.txt", "old", "old/kept"}
+    assert len(lines) == 2 and all("File too large" in line and "Free some space" in line for line in lines)
+    assert (tmp_path / "a.txt").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_text_is_appended(tmp_path):
@@ -141,38 +132,6 @@ def test_text_is_appended(tmp_path):
     append_atomically(path, "one\n")
     append_atomically(path, "zwölf\n")
     assert path.read_text(encoding="utf-8") == "one\nzwölf\n"
-
-
-def test_folders_appear_when_they_are_complete(tmp_path):
-    path = tmp_path / "deep" / "a"
-
-    def write(text):
-        def into(folder):
-            assert folder.is_dir() and folder.parent == path.parent and folder != path
-            (folder / "file").write_text(text)
-
-        return into
-
-    write_folder_atomically(path, write("old"))
-    with pytest.raises(StoreExists, match="choose another name"):
-        write_folder_atomically(path, write("new"))
-    assert (path / "file").read_text() == "old"
-    write_folder_atomically(path, write("new"), overwrite=True)
-    assert (path / "file").read_text() == "new" and list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_survives_a_failure_of_its_replacement(tmp_path):
-    path = tmp_path / "a"
-    path.mkdir()
-    (path / "file").write_text("old")
-
-    def interrupted(folder):
-        (folder / "file").write_text("new")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_folder_atomically(path, interrupted, overwrite=True)
-    assert (path / "file").read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_cannot_be_made_in_a_file(tmp_path):
