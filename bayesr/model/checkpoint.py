@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,9 @@ def arrays_of(path: Path, otherwise: str) -> Arrays:
             size, free = sum(part.file_size for part in archive.zip.infolist()), psutil.virtual_memory().available
             if size > min(free, max(_LARGEST, _DENSEST * path.stat().st_size)):
                 raise TrainingFailed(f"{path} {otherwise}: it claims to hold {size / 2**30:.1f} GiB.")
+            file.seek(-22, os.SEEK_END)  # where the directory of an archive without a comment ends
+            if struct.unpack("<4s6xH10x", file.read(22)) != (b"PK\5\6", len(archive.files)):
+                raise ValueError("its directory lacks arrays")
             return {name: archive[name] for name in archive.files}
     except TrainingFailed:
         raise

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayesr.aggregation import polygons
 from bayesr.aggregation.polygons import pixels_inside
 from bayesr.aggregation.regions import find
+from bayesr.errors import BayesrError
 from tests.aggregation.helpers import SHAPE, X, Y, axis, masks
 
 
@@ -72,3 +74,54 @@ def test_polygons_may_overlap_and_be_empty():
     assert list(found.names) == ["whole", "same", "tiny", "far"]
     assert list(found.counts) == [16, 16, 0, 0]
     assert np.isnan(found.centroids()[0][2])
+
+
+NESTED = [[1, 1], [5, 1], [5, 5]]
+for _ in range(900):
+    NESTED = [NESTED]
+COLLECTION = {"type": "Polygon", "coordinates": [[[1, 1], [5, 1], [5, 5]]]}
+for _ in range(100):
+    COLLECTION = {"type": "GeometryCollection", "geometries": [COLLECTION]}
+RING = {"type": "Polygon", "coordinates": [[[1, 1], [5, 1], [5, 5]]]}
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        ({"type": "FeatureCollection", "features": None}, "list of objects as its 'features'"),
+        ({"type": "FeatureCollection"}, "list of objects as its 'features'"),
+        ({"type": "FeatureCollection", "features": 5}, "list of objects as its 'features'"),
+        ({"type": "FeatureCollection", "features": [RING, "x"]}, "list of objects as its 'features'"),
+        ({"type": "GeometryCollection", "geometries": None}, "list of objects as its 'geometries'"),
+        ({"type": "Feature", "properties": "x", "geometry": RING}, "'properties' of a feature"),
+        ({"type": "Feature", "properties": [1], "geometry": RING}, "'properties' of a feature"),
+        ({"type": "Feature", "properties": {}, "geometry": None}, "ring of at least three corners"),
+        ({"type": None}, "must be a Polygon"),
+        ({"type": {}}, "must be a Polygon"),
+        ([[(0, 0), (1e308, 1e308), (-1e308, 5)]], "too far"),
+        ([[(0, 0), (1e30, 5), (5, 5)]], "too far"),
+        ([[(0, 0), (10**400, 5), (5, 5)]], "at least three corners"),
+        ([[(0, 0), ("x", 5), (5, 5)]], "at least three corners"),
+        ([NESTED], "nested more than 16 levels"),
+        (COLLECTION, "nested more than 16 levels"),
+        ([{"a": 1}], "must be a Polygon"),
+        ("x", "There is no file|list or a mapping"),
+        (None, "not NoneType"),
+        (5.5, "not float"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_damaged_regions_are_refused(regions, said):
+    y, x = axis("y", 9, -0.5), axis("x", 12, -0.5)
+    with pytest.raises(BayesrError, match=said):
+        find(regions, y, x)
+
+
+def test_long_polygons_are_computed_piece_by_piece(monkeypatch):
+    y, x = axis("y", 9, -0.5), axis("x", 12, -0.5)
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    ring = np.stack([6 + 5 * np.cos(angles), 4 + 4 * np.sin(angles)], 1)
+    whole = masks(find([ring], y, x))
+    monkeypatch.setattr(polygons, "_CROSSINGS", 5)
+    np.testing.assert_array_equal(masks(find([ring], y, x)), whole)
+    assert whole.sum() > 40

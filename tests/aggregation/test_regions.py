@@ -1,4 +1,5 @@
 import json
+import os
 
 import dask.array
 import numpy as np
@@ -6,13 +7,14 @@ import PIL.Image
 import pytest
 import tifffile
 import xarray as xr
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bayesr.aggregation import regions
 from bayesr.aggregation.regions import find
-from bayesr.errors import BayesrError, ImageNotFound, InvalidArgument
+from bayesr.errors import BayesrError, ImageNotFound, InvalidArgument, NotAnImage
 from tests.aggregation.helpers import SHAPE, X, Y, axis, masks
 
 
@@ -232,3 +234,33 @@ def test_invalid_files(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InvalidArgument, match="GeoJSON"):
         find(tmp_path / "broken.json", Y, X)
+
+
+def test_labels_that_no_signed_integer_holds_are_refused():
+    labels = np.zeros(SHAPE, np.uint64)
+    labels[0, 0] = 2**63
+    with pytest.raises(InvalidArgument, match=r"less than 2\*\*63; the largest is 9223372036854775808"):
+        find(labels, Y, X)
+    labels[0, 0] = 2**63 - 1
+    assert find(labels, Y, X).names.tolist() == [2**63 - 1]
+
+
+def test_cells_larger_than_any_image_are_one_cell():
+    assert find(10**30, Y, X).counts.tolist() == [Y.size * X.size]
+
+
+def test_files_of_regions_are_checked_before_they_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.geojson")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("pipe.geojson", "pipe.png"):
+        with pytest.raises(NotAnImage, match="named pipe"):
+            find(tmp_path / name, Y, X)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(InvalidArgument, match="nested too deeply"):
+        find(tmp_path / "deep.json", Y, X)
+    (tmp_path / "digits.json").write_text("1" * 5000)
+    with pytest.raises(InvalidArgument, match="cannot be read as GeoJSON"):
+        find(tmp_path / "digits.json", Y, X)
+    zarr.create_array(tmp_path / "huge.zarr", shape=(10**7, 10**7), chunks=(1000, 1000), dtype="uint8")
+    with pytest.raises(InvalidArgument, match=r"shape \(10000000, 10000000\) and the product is 9 x 12"):
+        find(tmp_path / "huge.zarr", Y, X)

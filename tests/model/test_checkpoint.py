@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,43 @@ def test_checkpoints_without_newer_facts_are_read(trainer, folder, tmp_path):
     again.load(tmp_path / "first.npz")
     assert again.step == 5
     assert again.advance() == trainer.advance()
+
+
+def test_damaged_archives_are_refused_whatever_byte_is_wrong(tmp_path):
+    path = tmp_path / "a.npz"
+    checkpoint.write(path, {"average/w": np.arange(6.0)}, {"step": 3})
+    whole = path.read_bytes()
+    assert checkpoint.read(path)[1] == {"step": 3}
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            arrays, facts = checkpoint.read(path)
+        except TrainingFailed:
+            refused += 1
+        else:  # the byte tells a date or a version: zip files have such
+            assert facts == {"step": 3} and arrays["average/w"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert refused > len(whole) / 2
+
+
+def test_archives_that_expand_are_refused_before_they_do(tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w") as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (2**29,)})
+        for _ in range(2**3 + 1):
+            file.write(bytes(2**26))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2**20
+    with pytest.raises(TrainingFailed, match=r"claims to hold 0\.5 GiB"):
+        checkpoint.read(tmp_path / "bomb.npz")
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(TrainingFailed, match="no regular file"):
+        checkpoint.read(tmp_path / "pipe.npz")
+    for facts in ("5", "[", "[" * 100_000, "null"):
+        np.savez(tmp_path / "facts.npz", facts=np.array(facts))
+        with pytest.raises(TrainingFailed, match="no checkpoint"):
+            checkpoint.read(tmp_path / "facts.npz")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    with pytest.raises(TrainingFailed, match="no checkpoint"):
+        checkpoint.read(tmp_path / "single.npy")

@@ -91,6 +91,9 @@ def test_damaged_packs_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "floats.npz", names=np.array(["a"]), image0=np.zeros((9, 9, 3)))
     np.savez(tmp_path / "none.npz", names=np.array([], "U1"))
-    for name in ("junk", "other", "floats", "none"):
+    np.savez(tmp_path / "lacking.npz", names=np.array(["a", "b"]), image0=np.zeros((9, 9, 3), np.uint8))
+    np.savez(tmp_path / "empty.npz", names=np.array(["a"]), image0=np.zeros((0, 9, 3), np.uint8))
+    np.savez(tmp_path / "scalar.npz", names=np.array(5), image5=np.zeros((9, 9, 3), np.uint8))
+    for name in ("junk", "other", "floats", "none", "lacking", "empty", "scalar"):
         with pytest.raises(TrainingFailed, match=name):
             load_images([tmp_path / f"{name}.npz"])

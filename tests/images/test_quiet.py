@@ -1,0 +1,56 @@
+import logging
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import tifffile
+
+from bayesr import images
+from bayesr.errors import NotAnImage
+from bayesr.images.quiet import quiet
+
+
+def warned_by(module):
+    warnings.warn_explicit("from there", UserWarning, f"{module}.py", 1, module)
+
+
+def test_only_warnings_of_decoders_are_silent():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with quiet():
+            for module in ("PIL.Image", "tifffile.tifffile", "zarr.core", "bayesr.images.datasets", "numpyro", "mine"):
+                warned_by(module)
+        warned_by("PIL.Image")
+    assert [one.filename for one in seen] == ["numpyro.py", "mine.py", "PIL.Image.py"]
+
+
+def test_threads_that_overlap_leave_the_filters_as_they_were():
+    before, inside, leave = list(warnings.filters), threading.Event(), threading.Event()
+
+    def read():
+        with quiet():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=read)
+    with quiet():
+        thread.start()
+        inside.wait(10)
+    warned_by("tifffile.tifffile")  # the other thread still reads; a warning would be an error here
+    leave.set()
+    thread.join()
+    assert list(warnings.filters) == before
+    with pytest.raises(UserWarning):
+        warned_by("tifffile.tifffile")
+    assert not logging.getLogger("tifffile").filters
+
+
+def test_a_damaged_tiff_is_refused_without_a_word(tmp_path, capfd):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), compression="zlib")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[8:12] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(NotAnImage):
+        images.read(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
