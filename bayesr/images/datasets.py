@@ -100,6 +100,7 @@ def _from_zarr(place: str) -> xr.DataArray:
     node = zarr.open(_store(place), mode="r")
     if isinstance(node, zarr.Array):
         return from_zarr_array(node, place)
+    members = _members(node, place)
     images = microscopy.multiscales(node.attrs.asdict())
     if len(images) > 1:
         raise NotAnImage(f"{place} contains {len(images)} multiscale images: give the array of one of them.")
@@ -108,7 +109,11 @@ def _from_zarr(place: str) -> xr.DataArray:
         if not isinstance(level, zarr.Array):
             raise NotAnImage(f"{place} lacks the full resolution that its metadata name: check that it is whole.")
         return microscopy.scaled(images[0], from_zarr_array(level, place))
-    series = [name for name, group in node.groups() if microscopy.multiscales(group.attrs.asdict())]
+    series = [
+        name
+        for name, member in members.items()
+        if isinstance(member, zarr.Group) and microscopy.multiscales(member.attrs.asdict())
+    ]
     if len(series) == 1:
         return _from_zarr(f"{place}/{series[0]}")
     ome = node.attrs.get("ome")
@@ -117,25 +122,36 @@ def _from_zarr(place: str) -> xr.DataArray:
             f"{place} contains several images ({', '.join(sorted(series)[:5]) or 'a plate'}): give one, as in "
             f"{place}/{sorted(series)[0] if series else 'A/1/0'}."
         )
-    return from_dataset(_zarr_dataset(node, place), place)
+    arrays = {name: member for name, member in members.items() if isinstance(member, zarr.Array)}
+    return from_dataset(_zarr_dataset(node.metadata.zarr_format, arrays, place), place)
 
 
-def _zarr_dataset(node: zarr.Group, place: str) -> xr.Dataset:
+def _members(node: zarr.Group, place: str) -> dict[str, zarr.Array[Any] | zarr.Group]:
+    """Return the arrays and groups in a group.
+
+    In a folder, each is opened by its name: where several are damaged, zarr raises the error of one when it lists them,
+    and Python prints those of the others.
+    """
+    if "://" in place:
+        return dict(node.members())
+    metadata = ("zarr.json",) if node.metadata.zarr_format == 3 else (".zarray", ".zgroup")
+    folders = sorted(path for path in Path(place).iterdir() if any((path / name).exists() for name in metadata))
+    return {path.name: node[path.name] for path in folders}
+
+
+def _zarr_dataset(version: int, arrays: Mapping[str, zarr.Array[Any]], place: str) -> xr.Dataset:
     """Open a group with xarray, which takes any ``fill_value`` of Zarr v2 for that of missing pixels; see `_marker`."""
-    unmasked = {}
-    if node.metadata.zarr_format == 2:
-        unmasked = {
-            name: False
-            for name, array in node.arrays()
-            if not (_marker(array) or {"_FillValue", "missing_value", "_Unsigned"} & {*array.attrs})
-        }
-    _check_coordinates(node, place)
+    _check_coordinates(arrays, place)
+    masked = {
+        name: version == 3 or bool(_marker(array) or {"_FillValue", "missing_value", "_Unsigned"} & {*array.attrs})
+        for name, array in arrays.items()
+    }
     ds: xr.Dataset = xr.open_dataset(
         _store(place), engine="zarr", consolidated=False, cache=False, chunks=None, decode_coords="all",
-        mask_and_scale={str(name): name not in unmasked for name, _ in node.arrays()},
+        mask_and_scale=masked,
     )  # fmt: skip
-    for name in unmasked:
-        if name in ds.variables:
+    for name, kept in masked.items():
+        if not kept and name in ds.variables:
             ds[name].attrs.pop("_FillValue", None)
     ds.encoding["source"] = place
     return ds
@@ -150,9 +166,9 @@ def _store(place: str) -> Any:
     return RegularStore(place)
 
 
-def _check_coordinates(node: zarr.Group, place: str) -> None:
+def _check_coordinates(arrays: Mapping[str, zarr.Array[Any]], place: str) -> None:
     """Refuse coordinates that fill the memory: xarray reads them as it opens a group."""
-    for name, array in node.arrays():
+    for name, array in arrays.items():
         if array.ndim <= 1:
             size = float(array.dtype.itemsize) * math.prod(array.shape)
             limits.check_part(size, f"The coordinate {name} of {place}", "Remove it from the store.")

@@ -10,9 +10,13 @@ from threading import Lock
 from typing import Any
 
 _MODULES = (
-    r"(PIL|tifffile|imagecodecs|zarr|numcodecs|xarray|rioxarray|rasterio|netCDF4|h5netcdf|numpy|bayesr\.images)(\.|$)"
+    r"(PIL|tifffile|imagecodecs|zarr|numcodecs|xarray|rioxarray|rasterio|affine|pyproj|netCDF4|h5netcdf|h5py|numpy"
+    r"|asyncio|concurrent|bayesr\.images)(\.|$)"
 )
-"""Modules whose warnings are not shown. Warnings of bayesr itself are issued at the line of the caller."""
+"""Modules whose warnings are not shown: decoders, what they call, and what zarr runs in.
+
+Warnings of bayesr itself are issued at the line of its caller.
+"""
 
 _LOGGERS = ("tifffile", "rasterio", "rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "PIL", "xarray")
 """Loggers of decoders; filters of a logger do not apply to those below it."""

@@ -34,10 +34,10 @@ _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 @contextmanager
 def _small_cache() -> Iterator[None]:
-    """Limit GDAL's cache: its default takes 5% of the machine's memory."""
-    from rasterio.env import get_gdal_config, set_gdal_config  # optional
+    """Limit GDAL's cache, whose default takes 5% of the machine's memory, and have its messages logged, not printed."""
+    from rasterio.env import Env, get_gdal_config, set_gdal_config  # optional
 
-    with _GDAL:
+    with _GDAL, Env():
         usual = get_gdal_config("GDAL_CACHEMAX")
         set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
         try:
@@ -125,10 +125,11 @@ def from_raster(path: Path) -> xr.DataArray:
             "pip install 'bayesr[geo]'."
         ) from error
     _check_neighbours(path)
-    with rasterio.open(path) as file:
-        _check(path, file)
-        facts = _facts(file)
-    array = rioxarray.open_rasterio(path, cache=False)
+    with rasterio.Env():  # otherwise GDAL prints messages of this thread
+        with rasterio.open(path) as file:
+            _check(path, file)
+            facts = _facts(file)
+        array = rioxarray.open_rasterio(path, cache=False)
     if not isinstance(array, xr.DataArray):
         raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
     array = lazy.through(array, _Raster(array.variable))

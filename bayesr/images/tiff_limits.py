@@ -149,7 +149,7 @@ def _number(text: object) -> float:
 
 
 def check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
-    """Refuse a series with missing planes, for which tifffile would return zeros.
+    """Refuse a series with missing planes, strips or tiles, for which tifffile would return zeros.
 
     Raises
     ------
@@ -157,6 +157,9 @@ def check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
     """
     if series.dataoffset is not None:
         return
+    parts, stated = len(series.keyframe.dataoffsets), math.prod(series.keyframe.chunked)
+    if parts < stated:
+        raise NotAnImage(f"{path} is damaged: it states {stated} strips or tiles, and lists {parts}. Save it again.")
     held = sum(0 if page is None else math.prod(series.keyframe.shape) for page in series.pages)
     if held != math.prod(series.shape):
         raise NotAnImage(
