@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import torch
 import torch.distributed as dist
@@ -114,6 +115,9 @@ def process_group(device: str) -> Iterator[Processes]:
     own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_cuda else torch.device(device)
     if on_cuda:
         torch.cuda.set_device(own_device)
+    # Imported before there is a group, which its default arguments would keep for ever. The first step of an optimiser
+    # imports it too late: then the group's threads outlive it, and may end the process with an error as it exits.
+    import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
         yield Processes(dist.get_rank(), count, own_device)
