@@ -23,6 +23,7 @@ from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
 from bayesr.sampling.replaying import replay
+from bayesr.store import structure
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
 from bayesr.store.places import PROGRESS, names, place_of
@@ -80,6 +81,7 @@ def opened(given: Any) -> tuple[xr.Dataset, Store | None]:
         raise InvalidProduct(f"{place} holds no product: give a store that bayesr.sample wrote.")
     if whole:
         return ds, None
+    structure.require(store)
     if more := Journal(store).members:
         raise StoreFailed(f"{place} is being extended to {more} members: finish bayesr.extend first.")
     done = store.finished()

@@ -86,7 +86,8 @@ def extend(
     store : path or URL
         As written by `bayesr.sample`, with all variables.
     n : int
-        Members in the end: more than the store has, and a multiple of its ``masks``.
+        Members in the end: more than the store has, and a multiple of its ``masks``. A call is repeated without
+        effect.
     model : str, Path or Model, optional
         The model, if it is not found under its recorded name.
     device : str, optional
@@ -121,7 +122,7 @@ def extend(
     recover(place)
     target.require()
     with writing(place):
-        if _closed(target, n):
+        if _extended(target, n):
             return target.finish()
         masks, done = _check(target, n), target.done()
         integrity.require_sound(target, progress)
@@ -137,10 +138,11 @@ def extend(
         return target.finish()
 
 
-def _closed(target: Store, n: int) -> bool:
-    """Whether an extension to `n` members ended just before the metadata were consolidated."""
-    whole = Journal(target).members is None and bool(target.finished().all())
-    return whole and target.provenance.n == n and not target.consolidated
+def _extended(target: Store, n: int) -> bool:
+    """Whether an earlier call, which may have been killed at its end, extended the store to `n` members."""
+    known = target.provenance
+    last = known.history.rpartition("\n")[2]
+    return Journal(target).members is None and known.n == n and last.endswith(f": extend(n={n})")
 
 
 def _check(target: Store, n: int) -> int:

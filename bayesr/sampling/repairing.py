@@ -15,7 +15,7 @@ from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.replaying import image_of, job_of
-from bayesr.store.integrity import IntegrityReport, inspect
+from bayesr.store.integrity import IntegrityReport, image_damage, inspect
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
 from bayesr.store.places import place_of
@@ -111,3 +111,5 @@ def _restore_image(target: Store, found: str, img: Any) -> None:
     original = image_of(target.provenance, img)
     target.undo_input()
     images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
+    if still := image_damage(target):
+        raise InvalidProduct(f"The store's copy of the image {still}, and cannot be restored: use overwrite=True.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,8 +98,10 @@ class _Guarded:
             return self.variable[key].to_numpy()
 
 
-def opened(place: str, *, consolidated: bool | None = None) -> xr.Dataset:
+def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[str] = ()) -> xr.Dataset:
     """Open a Zarr group as a Dataset of lazy dask arrays, which raise our errors when damage is read.
+
+    `leave_out` are names of variables that are not opened.
 
     Raises
     ------
@@ -107,7 +109,9 @@ def opened(place: str, *, consolidated: bool | None = None) -> xr.Dataset:
         See `reading`.
     """
     with reading(place, "The metadata"):
-        ds: xr.Dataset = xr.open_dataset(place, engine="zarr", consolidated=consolidated, cache=False, chunks=None)
+        ds: xr.Dataset = xr.open_dataset(
+            place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
+        )
         guarded = {
             name: lazy.through(array, _Guarded(place, str(name), array.variable)).chunk(
                 array.encoding.get("preferred_chunks", {})

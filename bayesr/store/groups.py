@@ -172,24 +172,15 @@ class Groups:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
             try:
-                zarr.consolidate_metadata(self.root.store)
-            except OSError as error:
-                raise self.failed(error) from error
+                with reading(self.place, "The metadata"):
+                    zarr.consolidate_metadata(self.root.store)
+            except StoreFailed as error:
+                raise (self.failed(error.__cause__) if isinstance(error.__cause__, OSError) else error) from error
 
     @property
     def consolidated(self) -> bool:
-        """Whether the metadata that `consolidate` gathered are those of the arrays and groups."""
+        """Whether all metadata are in one file; a store lacks them until it is finished, or extended anew."""
         system, path = files(self.place)
-
-        def read(inside: str) -> dict[str, Any]:
-            found: dict[str, Any] = json.loads(system.cat_file(f"{path}{inside}/zarr.json"))
-            return found
-
         with reading(self.place, "The metadata"):
-            gathered = (read("").get("consolidated_metadata") or {"metadata": {}})["metadata"]
-            parts = ("shape", "attributes")
-            return bool(gathered) and all(
-                [known.get(part) for part in parts] == [read(f"/{name}").get(part) for part in parts]
-                for name, known in gathered.items()
-                if system.exists(f"{path}/{name}/zarr.json")
-            )
+            gathered = json.loads(system.cat_file(f"{path}/zarr.json")).get("consolidated_metadata")
+            return bool(gathered and gathered["metadata"])

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
+from bayesr import product
 from bayesr.errors import InvalidProduct
-from bayesr.product import DIMS, MASK_MEANS, leading_shape
+from bayesr.product import DIMS, MASK_MEANS, SAMPLES, leading_shape
+from bayesr.store.access import opened
 from bayesr.store.groups import NEXT
 from bayesr.store.layout import Store
 
@@ -48,6 +50,7 @@ def require(store: Store) -> None:
     _check_tiles(store, grid)
     for name in store.variables:
         _check_variable(store, name, size)
+    _check_coordinates(store)
 
 
 def _check_tiles(store: Store, grid: tuple[int, ...]) -> None:
@@ -68,6 +71,19 @@ def _check_variable(store: Store, name: str, size: tuple[int, ...]) -> None:
         raise _unlike(store, name, array.dtype, " or ".join(kinds))
     if array.shards is None or array.shards[-2:] != (store.side, store.side):
         raise _unlike(store, f"the shards of {name}", array.shards, f"{store.side} x {store.side} pixels")
+
+
+def _check_coordinates(store: Store) -> None:
+    """Check that coordinates can be read, and are those of pixels and of members."""
+    provenance, growing = store.provenance, NEXT in store.settings
+    members = product.realizations(provenance.n, provenance.masks)
+    ds = opened(store.place, consolidated=False, leave_out=[SAMPLES, *members] if growing else ())
+    ds = product.canonical(ds)
+    if SAMPLES not in ds:
+        return
+    for name, values in members.items():
+        if name not in ds.coords or not np.array_equal(ds[name], values):
+            raise _unlike(store, name, "changed", f"{provenance.n} members")
 
 
 def _unlike(store: Store, name: str, found: object, expected: object) -> InvalidProduct:
