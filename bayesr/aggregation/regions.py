@@ -225,7 +225,7 @@ def _to_pixels(ring: NDArray[np.float64], y: Axis, x: Axis) -> NDArray[np.float6
     far = ~(np.abs(corners) < _FARTHEST).all(1)
     if far.any():
         raise InvalidArgument(
-            f"A polygon has the corner ({ring[far][0, 0]:g}, {ring[far][0, 1]:g}), too far from the product for numbers "
-            "in double precision: give corners as (x, y) in the product's coordinates."
+            f"A polygon has the corner ({ring[far][0, 0]:g}, {ring[far][0, 1]:g}), too far from the product for "
+            "double precision: give corners as (x, y) in the product's coordinates."
         )
     return corners
