@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bayesr.errors import AmbiguousDimensions, InvalidArgument
 _RING = "Give a single polygon in a list: [ring]."
 
 
-def labels_of(given: Any) -> xr.DataArray:
+def labels_of(given: Any, check: Callable[[tuple[int, ...]], None] | None = None) -> xr.DataArray:
     """Return labels ``(y, x)`` as whole numbers, 0 where they are missing.
 
     Axes are recognised and read as those of an image (see `bayesr.sample`), so they may be called (lat, lon) or (row,
@@ -24,6 +25,8 @@ def labels_of(given: Any) -> xr.DataArray:
     Parameters
     ----------
     given : ndarray, DataArray, Dataset or Path
+    check : callable, optional
+        Raises an error for a wrong shape, before pixels are read.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def labels_of(given: Any) -> xr.DataArray:
             raise InvalidArgument(f"Labels must be whole numbers, not {given.dtype}, with 0 outside of all regions.")
         given = given.astype(np.uint8) if given.dtype.kind == "b" else given
     try:
-        array = images.loaded(images.source(given))
+        array = images.source(given)
     except AmbiguousDimensions as error:
         raise InvalidArgument(f"{_axes(given)} {_RING}") from error
     if array.sizes["band"] != 1:
@@ -45,7 +48,9 @@ def labels_of(given: Any) -> xr.DataArray:
             f"{given if isinstance(given, Path) else 'The image of labels'} has {array.sizes['band']} bands: labels "
             "are one band of whole numbers, as in labels.isel(band=0)."
         )
-    plane = array.isel(band=0)
+    if check is not None:
+        check(array.shape[1:])
+    plane = images.loaded(array).isel(band=0)
     values, marker = plane.to_numpy(), array.attrs.get("_FillValue")
     if marker is not None:
         values = np.where((values == marker) | (np.isnan(values) & np.isnan(marker)), values.dtype.type(0), values)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,15 +113,17 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
     ImageNotFound
         When a file does not exist.
     """
-    if isinstance(regions, str | os.PathLike):
-        regions = _from_file(Path(regions))
-    elif isinstance(regions, np.ndarray | xr.DataArray | xr.Dataset):
-        regions = labels_of(regions)
     shape = (int(y.size), int(x.size))
+    check = partial(_check_shape, shape, scale)
+    if isinstance(regions, str | os.PathLike):
+        path = Path(regions)
+        regions = _geojson(path) if path.suffix.lower() in (".geojson", ".json") else labels_of(path, check)
+    elif isinstance(regions, np.ndarray | xr.DataArray | xr.Dataset):
+        regions = labels_of(regions, check)
     if _is_grid(regions):
         found = _cells(regions, shape)
     elif isinstance(regions, xr.DataArray):
-        found = _of_labels(regions, y, x, scale)
+        found = _of_labels(regions, y, x)
     else:
         found = _of_polygons(regions, y, x)
     if not found.counts.sum():
@@ -129,9 +131,7 @@ def find(regions: Any, y: xr.DataArray, x: xr.DataArray, scale: int | None = Non
     return found
 
 
-def _from_file(path: Path) -> Any:
-    if path.suffix.lower() not in (".geojson", ".json"):
-        return labels_of(path)
+def _geojson(path: Path) -> Any:
     try:
         return json.loads(images.existing(path).read_text(encoding="utf-8"))
     except (ImageNotFound, NotAnImage):
@@ -163,16 +163,19 @@ def _cells(sides: int | Sequence[int], shape: tuple[int, int]) -> Regions:
     return _sorted(labels)
 
 
-def _of_labels(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray, scale: int | None) -> Regions:
-    shape = (int(y.size), int(x.size))
-    if labels.shape != shape:
-        advice = "label the pixels of the product"
-        if scale and tuple(side * scale for side in labels.shape) == shape:
-            advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
-        raise InvalidArgument(
-            f"Labels have the shape {tuple(labels.shape)} and the product is {shape[0]} x {shape[1]} pixels (y x x): "
-            f"{advice}. Give a single polygon in a list: [ring]."
-        )
+def _check_shape(shape: tuple[int, int], scale: int | None, labels: tuple[int, ...]) -> None:
+    if labels == shape:
+        return
+    advice = "label the pixels of the product"
+    if scale and tuple(side * scale for side in labels) == shape:
+        advice = f"repeat each label, np.kron(labels, np.ones(({scale}, {scale}), int))"
+    raise InvalidArgument(
+        f"Labels have the shape {tuple(labels)} and the product is {shape[0]} x {shape[1]} pixels (y x x): {advice}. "
+        "Give a single polygon in a list: [ring]."
+    )
+
+
+def _of_labels(labels: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> Regions:
     different = product.difference(labels, y, x)
     if different is not None:
         raise InvalidArgument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +114,7 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
         recorded = product.Provenance.from_dataset(ds)
-        nodata = json.loads(store.metadata["nodata"])
+        nodata = store.settings["nodata"]
         low = images.Image(
             store.input(), recorded.value_range, None, nodata, recorded.input_sha256, per_band=recorded.per_band
         )

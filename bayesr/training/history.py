@@ -69,7 +69,9 @@ def read(path: str | Path) -> list[Record]:
             record = json.loads(line)
             if not isinstance(record, dict) or "step" not in record:
                 raise ValueError("not a record of a step")
-        except ValueError as error:
+            if wrong := [name for name, value in record.items() if name != "stage" and not _is_number(value)]:
+                raise ValueError(f"{wrong[0]!r} is no number")
+        except (ValueError, RecursionError) as error:
             if i == len(lines) - 1 and i > 0:
                 break
             raise TrainingFailed(f"{path} is not the history of a training: line {i + 1} ({error}).") from error
@@ -77,6 +79,13 @@ def read(path: str | Path) -> list[Record]:
     if not records:
         raise TrainingFailed(f"{path} has no record yet.")
     return records
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that fits into double precision, possibly NaN or infinite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 2**1023
 
 
 def line(record: Record) -> str:

@@ -239,7 +239,7 @@ def test_invalid_files(tmp_path):
 def test_labels_that_no_signed_integer_holds_are_refused():
     labels = np.zeros(SHAPE, np.uint64)
     labels[0, 0] = 2**63
-    with pytest.raises(InvalidArgument, match=r"less than 2\*\*63; the largest is 9223372036854775808"):
+    with pytest.raises(InvalidArgument, match="must be less than 9223372036854775808"):
         find(labels, Y, X)
     labels[0, 0] = 2**63 - 1
     assert find(labels, Y, X).names.tolist() == [2**63 - 1]

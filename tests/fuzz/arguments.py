@@ -38,11 +38,11 @@ def array(r: Random) -> Any:
     kind = r.choice(_TYPES)
     with np.errstate(all="ignore"):
         try:
-            found = (numbers.random(shape) * r.choice([1, 200, 1e6, 1e-30, 1e300, 0])).astype(kind)
+            found = np.asarray(numbers.random(shape) * r.choice([1, 200, 1e6, 1e-30, 1e300, 0])).astype(kind)
         except (TypeError, ValueError):
             found = np.zeros(shape, kind)
     if found.dtype.kind == "f" and found.size and r.random() < 0.3:
-        found.flat[r.randrange(found.size)] = r.choice([np.nan, np.inf, -np.inf, np.finfo(found.dtype).max])
+        found.flat[r.randrange(found.size)] = r.choice([np.nan, np.inf, -np.inf, float(np.finfo(found.dtype).max)])
     if r.random() < 0.1 and found.ndim > 1:
         found = found[::-1].T
     chance = r.random()

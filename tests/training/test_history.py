@@ -35,7 +35,10 @@ def test_lines_come_as_training_goes_and_nothing_comes_twice(trainer, tmp_path):
 
 def test_other_files_than_histories_are_refused(tmp_path):
     path = tmp_path / "c.jsonl"
-    for text in ("", "no\nno\n", "[1]\n[2]\n", '{"loss": 1}\n{"loss": 2}\n'):
+    wrong = ("[1]", '"a"', "true", "null", f"1{'0' * 400}", "{}")
+    damaged = [f'{{"step": 1, "loss": {value}}}\n{{"step": 2}}\n' for value in wrong]
+    damaged += [f'{{"step": {value}}}\n{{"step": 2}}\n' for value in wrong]
+    for text in ("", "no\nno\n", "[1]\n[2]\n", '{"loss": 1}\n{"loss": 2}\n', "[" * 100_000 + "\n[1]\n", *damaged):
         path.write_text(text)
         with pytest.raises(TrainingFailed):
             history.read(path)
