@@ -95,6 +95,8 @@ def failures_of(path: Path) -> Iterator[None]:
             f"{path} could not be written ({error.strerror or error}), and is as it was before. Free some space, or "
             "choose another place."
         ) from error
+    except ValueError as error:  # a null character
+        raise StoreFailed(f"{str(path)!r} is no name of a file ({error}): choose another one.") from error
 
 
 def _regular(path: Path) -> os.stat_result | None:
@@ -148,6 +150,8 @@ def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") ->
     UnknownModel
         When there is no such file. The message lists the nearest names.
     """
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise UnknownModel(f"A {kind} is a name or a path, not {type(name_or_path).__name__}.")
     path = Path(name_or_path)
     bundled = folder / f"{name_or_path}.safetensors"
     if path.suffix == "" and bundled.is_file():

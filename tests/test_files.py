@@ -161,3 +161,11 @@ def test_names_and_paths_are_located(tmp_path):
         locate("natrual", bundled, "model", "See the list.")
     with pytest.raises(UnknownModel, match="none is bundled"):
         locate("natural", tmp_path / "bundled" / "none", "segmenter")
+
+
+def test_names_that_no_system_has_are_refused(tmp_path):
+    with pytest.raises(StoreFailed, match="no name of a file"):
+        write_atomically(tmp_path / "a\0b", "new")
+    for given in ([], None, 5.0, {}):
+        with pytest.raises(UnknownModel, match="a name or a path, not"):
+            locate(given, tmp_path, "model")

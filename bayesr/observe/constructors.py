@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -59,7 +61,16 @@ def airy(
     InvalidObservation
         For an invalid aperture, wavelength or pixel, and for a point-spread function of too many pixels.
     """
-    return Airy(scale, float(na), float(wavelength), float(pixel), sharp_na and float(sharp_na), float(regularisation))
+    given = {"na": na, "wavelength": wavelength, "pixel": pixel, "sharp_na": sharp_na, "regularisation": regularisation}
+    numbers = {name: None if value is None else _number(name, value) for name, value in given.items()}
+    return Airy(scale, *numbers.values())  # type: ignore[arg-type]
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidObservation(f"{name} must be a number, not {reprlib.repr(value)}.") from None
 
 
 def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARISATION) -> Measured:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
 from bayesr.images import lazy
+from bayesr.images.quiet import quiet
 
 
 @contextmanager
@@ -108,7 +109,7 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
     StoreFailed, InvalidProduct
         See `reading`.
     """
-    with reading(place, "The metadata"):
+    with reading(place, "The metadata"), quiet():
         ds: xr.Dataset = xr.open_dataset(
             place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
         )

@@ -38,3 +38,9 @@ def test_a_point_spread_function_may_be_any_array(kind):
 def test_other_arrays_are_refused(psf):
     with pytest.raises(InvalidObservation):
         observe.measured(psf)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3)), "auto", [1.0], {}, 10**400])
+def test_what_is_no_number_is_refused_by_its_name(wrong):
+    with pytest.raises(InvalidObservation, match="wavelength must be a number"):
+        observe.airy(na=0.5, wavelength=wrong, pixel=0.1)
