@@ -100,7 +100,7 @@ def _from_zarr(place: str) -> xr.DataArray:
     node = zarr.open(_store(place), mode="r")
     if isinstance(node, zarr.Array):
         return from_zarr_array(node, place)
-    members = _members(node, place)
+    members = members_of(node, place)
     images = microscopy.multiscales(node.attrs.asdict())
     if len(images) > 1:
         raise NotAnImage(f"{place} contains {len(images)} multiscale images: give the array of one of them.")
@@ -126,7 +126,7 @@ def _from_zarr(place: str) -> xr.DataArray:
     return from_dataset(_zarr_dataset(node.metadata.zarr_format, arrays, place), place)
 
 
-def _members(node: zarr.Group, place: str) -> dict[str, zarr.Array[Any] | zarr.Group]:
+def members_of(node: zarr.Group, place: str) -> dict[str, zarr.Array[Any] | zarr.Group]:
     """Return the arrays and groups in a group.
 
     In a folder, each is opened by its name: where several are damaged, zarr raises the error of one when it lists them,

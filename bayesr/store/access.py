@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
-from bayesr.images import lazy
+from bayesr.images import datasets, lazy
 from bayesr.images.quiet import quiet
 
 
@@ -110,6 +110,7 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
         See `reading`.
     """
     with reading(place, "The metadata"), quiet():
+        datasets.members_of(zarr.open_group(place, mode="r", use_consolidated=False), place)  # raises errors of damage
         ds: xr.Dataset = xr.open_dataset(
             place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
         )

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bayesr.errors import InvalidArgument
 from bayesr.files import write_atomically
 from bayesr.training.history import Record
@@ -77,7 +79,8 @@ def _save(figure: Any, path: Path) -> Path:
     if kind not in known:
         raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(known))}.")
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=120, format=kind)
+    with np.errstate(over="ignore", invalid="ignore"):  # losses near the end of double precision
+        figure.savefig(drawn, dpi=120, format=kind)
     write_atomically(path, drawn.getbuffer())
     return path
 

@@ -60,7 +60,7 @@ def judged(kinds: dict[str, tuple[Kind, int]], seed: int, index: int, place: Pla
         ("left", end == "refused" and kind in _READERS and bool(new), str(sorted(new)[:3])),
         ("left", any(".partial" in path for path in new), str(sorted(new)[:3])),
         ("left", any(place.temporary.iterdir()), f"temporary files {_names(place.temporary)}"),
-        ("left", bool(outside), f"outside: {outside}"),
+        ("left", end == "refused" and bool(outside), f"outside: {outside}"),
     ]
     if end in ("ok", "refused"):
         end, detail = next(((name, f"{detail} {said}") for name, failed, said in wrong if failed), (end, detail))
