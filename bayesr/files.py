@@ -5,10 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 import secrets
-from collections.abc import Iterable
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from bayesr.errors import UnknownModel
+
+if sys.platform != "win32":
+    import fcntl
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 """Suffixes of images in folders."""
@@ -18,7 +25,7 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
     """Write a file, replacing an existing one. After a failure or a power cut the old file is unchanged.
 
     The content goes to a temporary file in the same folder, is flushed to the disk, and then renamed. The folder
-    must exist. A string is encoded as UTF-8.
+    must exist. A string is encoded as UTF-8. Temporary files that killed processes left in the folder are removed.
 
     Raises
     ------
@@ -26,15 +33,60 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
         When the file cannot be written. The temporary file is removed.
     """
     data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or the new name may reach the disk before the data
+    remove_leftovers(path.parent)
+    with _temporary(path.parent) as (partial, file):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # or the new name may reach the disk before the data
+        if sys.platform == "win32":  # where open files cannot be renamed
+            file.close()
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create a file of a new name, locked until it is closed; remove it in the end, unless it was renamed."""
+    while True:
+        partial = folder / f".bayesr-{secrets.token_hex(8)}.partial"
+        with open(partial, "xb") as file:
+            with suppress(OSError):  # some file systems have no locks
+                if not _locked(file.fileno()) or not partial.exists():
+                    continue  # another process removed it before it was locked
+            try:
+                yield partial, file
+            finally:
+                partial.unlink(missing_ok=True)
+            return
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder. Those of running processes are locked."""
+    if sys.platform == "win32":
+        return
+    for partial in folder.glob(".bayesr-*.partial"):
+        with suppress(OSError):  # another process may remove it too
+            descriptor = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _locked(descriptor):
+                    partial.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
+
+    Raises
+    ------
+    OSError
+        If the file system has no locks.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.4) -> list[str]:
