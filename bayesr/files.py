@@ -7,11 +7,16 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from bayesr.errors import BayesrError, StoreFailed, UnknownModel
+
+if sys.platform != "win32":
+    import fcntl
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 """Suffixes of images in folders."""
@@ -22,6 +27,7 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
 
     The content goes to a new file in the same folder, whose name no other file has, is flushed to the disk, and is then
     renamed. So a link is replaced, and not what it points to. The folder must exist. A string is encoded as UTF-8.
+    Temporary files that killed processes left in the folder are removed.
 
     Raises
     ------
@@ -29,20 +35,66 @@ def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) 
         When the file cannot be written, or something other than a file has its name. Nothing is left behind.
     """
     data = content.encode() if isinstance(content, str) else content
-    with failures_of(path), ExitStack() as stack:
-        before, partial = _regular(path), _new_name(path.parent)
-        file = stack.enter_context(open(partial, "xb"))  # which never follows or overwrites a file or a link
-        stack.callback(partial.unlink, missing_ok=True)
-        stack.callback(file.close)
-        file.write(data)
-        file.flush()
-        if before is not None:
-            with suppress(OSError):  # some file systems have no modes
-                partial.chmod(stat.S_IMODE(before.st_mode))
-        os.fsync(file.fileno())  # or the new name may reach the disk before the data
-        file.close()
-        partial.replace(path)
+    with failures_of(path):
+        before = _regular(path)
+        remove_leftovers(path.parent)
+        with _temporary(path.parent) as (partial, file):
+            file.write(data)
+            file.flush()
+            if before is not None:
+                with suppress(OSError):  # some file systems have no modes
+                    partial.chmod(stat.S_IMODE(before.st_mode))
+            os.fsync(file.fileno())  # or the new name may reach the disk before the data
+            if sys.platform == "win32":  # where open files cannot be renamed
+                file.close()
+            partial.replace(path)
         _flush_folder(path.parent)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create a file of a new name, locked until it is closed; remove it in the end, unless it was renamed."""
+    while True:
+        partial = folder / f".bayesr-{secrets.token_hex(8)}.partial"  # which nobody can guess
+        with open(partial, "xb") as file:
+            with suppress(OSError):  # some file systems have no locks
+                if not _locked(file.fileno()) or not partial.exists():
+                    continue  # another process removed it before it was locked
+            try:
+                yield partial, file
+            finally:
+                partial.unlink(missing_ok=True)
+            return
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder. Those of running processes are locked."""
+    if sys.platform == "win32":
+        return
+    for partial in folder.glob(".bayesr-*.partial"):
+        with suppress(OSError):  # another process may remove it too
+            descriptor = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and _locked(descriptor):
+                    partial.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
+
+    Raises
+    ------
+    OSError
+        If the file system has no locks.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def append_atomically(path: Path, content: str) -> None:
@@ -108,11 +160,6 @@ def _regular(path: Path) -> os.stat_result | None:
     if not stat.S_ISREG(found.st_mode):
         raise StoreFailed(f"{path} is no regular file, so it is not replaced: choose another name.")
     return found
-
-
-def _new_name(folder: Path) -> Path:
-    """Return a name in a folder that nobody can guess. It is short, whatever the length of the final name."""
-    return folder / f".bayesr-{secrets.token_hex(8)}.partial"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,9 +1,12 @@
 import errno
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -169,3 +172,35 @@ def test_names_that_no_system_has_are_refused(tmp_path):
     for given in ([], None, 5.0, {}):
         with pytest.raises(UnknownModel, match="a name or a path, not"):
             locate(given, tmp_path, "model")
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    """A file that is being written is locked; other names are those of the user."""
+    leftover, written = (tmp_path / f".bayesr-{n * 16}.partial" for n in "ab")
+    kept = [tmp_path / "thesis.partial", tmp_path / "a.partial", tmp_path / ".bayesr-c.partial.txt", written]
+    for path in (leftover, *kept):
+        path.touch()
+    (tmp_path / ".bayesr-d.partial").mkdir()
+    (tmp_path / ".bayesr-e.partial").symlink_to(kept[0])
+    os.mkfifo(tmp_path / ".bayesr-f.partial")
+    before = set(tmp_path.iterdir())
+    with open(written, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "a.txt", "new")
+    assert set(tmp_path.iterdir()) == before - {leftover} | {tmp_path / "a.txt"}
+
+
+def test_writers_at_the_same_time_remove_nothing_of_each_other(tmp_path):
+    def write(k):
+        for i in range(60):
+            write_atomically(tmp_path / f"{k % 2}.txt", f"{k} {i}" * 99)
+
+    threads = [Thread(target=write, args=(k,)) for k in range(4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", lambda failed: failures.append(failed))
+        failures = []
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failures and sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "1.txt"]

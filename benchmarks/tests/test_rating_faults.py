@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from rating_helpers import ask, rate, state
+from rating_helpers import SYSTEMS, ask, rate, state
 
 from bayesr.cli import main
 from bayesr.errors import InvalidArgument, LinesLeftOut
 from bayesr_bench.rating.lines import opened
 from bayesr_bench.rating.ratings import HEADER, RatingFile, read
 from bayesr_bench.rating.study import gather
+from tests.faults.kills import cuts
 
 PROCESSES = multiprocessing.get_context("spawn")
 
@@ -149,6 +150,27 @@ def test_what_is_no_file_is_refused_and_does_not_wait(folders, tmp_path, kind):
         RatingFile(path, gather(folders), "ann", 0)
     with pytest.raises(InvalidArgument, match="not a regular file"):
         read(path)
+
+
+def sit(folder):
+    """Rate all images that are left, one sitting."""
+    pictures = gather({system: folder.parent / system for system in SYSTEMS})
+    file = RatingFile(folder / "out" / "ratings.csv", pictures, "ann", 0)
+    for picture in pictures:
+        if picture not in file.rated:
+            file.append(picture, 4)
+
+
+def test_a_rating_that_is_killed_anywhere_is_given_in_the_next_sitting(folders, tmp_path):
+    (tmp_path / "sitting").mkdir()
+    given = []
+    for folder in cuts(sit, tmp_path / "sitting"):
+        path = folder / "out" / "ratings.csv"
+        given.append(len(read(path)) if path.exists() else 0)
+        sit(folder)
+        assert [file.name for file in path.parent.iterdir()] == ["ratings.csv"]
+        assert len(path.read_text().splitlines()) == 1 + 6 and scores(path) == [4] * 6
+    assert sorted(set(given)) == [0, 1, 2, 3, 4, 5]
 
 
 # -- several raters --

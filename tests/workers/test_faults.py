@@ -4,7 +4,6 @@ Finished tiles stay, and the product is the one of an undisturbed run. There are
 worker processes, and of a driver whose workers live on.
 """
 
-import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -23,9 +22,7 @@ from distributed import LocalCluster
 import bayesr
 from bayesr.errors import StoreBusy, StoreFailed
 from tests.conftest import make_model
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])  # so that a driver starts in no time
+from tests.faults.kills import PROCESSES
 
 SETTINGS = dict(n=4, tile=8, variables=["mean", "std"], seed=3)
 TILES = 8 * 10
