@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tests.faults.operations import LOG, OPERATIONS, STORE, contents, copied, folders
-from tests.faults.server import KILLED
+from tests.faults.server import KILLED, REFUSED
 
 SAMPLED = 4
 """Cuts of every operation in the default run."""
@@ -103,3 +103,14 @@ def test_killed_at_some_file_operations(server, name):
 def test_killed_at_every_file_operation(server, name, part):
     for kill in range(1 + part, server.whole(name)[-1] + 1, 4):
         cut(server, name, kill)
+
+
+@pytest.mark.parametrize("name", ["sample", "extend", "overwrite, resumed", "segment"])
+@pytest.mark.parametrize("limit", [100, 700])
+def test_no_file_can_grow_beyond_a_limit(server, name, limit):
+    """As on a full disk, small files can still be written."""
+    before, *_ = server.whole(name)
+    folder = copied(before, server.folder / f"{name}-limit-{limit}")
+    assert server.ask(name, "run", folder, limit=limit)["code"] == REFUSED, told(folder)
+    assert "StoreFailed" in told(folder)
+    goes_on(server, name, folder)
