@@ -15,7 +15,7 @@ import pytest
 from tests.faults.operations import LOG, OPERATIONS, STORE, contents, copied, folders
 from tests.faults.server import KILLED, REFUSED
 
-SAMPLED = 4
+SAMPLED = 2
 """Cuts of every operation in the default run."""
 
 
@@ -55,8 +55,7 @@ def told(folder):
 def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("kills"))
     yield server
-    server.process.stdin.close()
-    server.process.wait()
+    server.process.communicate()
 
 
 def log(folder):
@@ -94,7 +93,6 @@ def test_killed_at_some_file_operations(server, name):
     offset = 1 + sum(name.encode()) % 7
     for kill in range(offset, count + 1, count // SAMPLED):
         cut(server, name, kill)
-    cut(server, name, count)
 
 
 @pytest.mark.slow
@@ -105,8 +103,7 @@ def test_killed_at_every_file_operation(server, name, part):
         cut(server, name, kill)
 
 
-@pytest.mark.parametrize("name", ["sample", "extend", "overwrite, resumed", "segment"])
-@pytest.mark.parametrize("limit", [100, 700])
+@pytest.mark.parametrize(("name", "limit"), [("sample", 100), ("extend", 700), ("segment", 100)])
 def test_no_file_can_grow_beyond_a_limit(server, name, limit):
     """As on a full disk, small files can still be written."""
     before, *_ = server.whole(name)
