@@ -20,7 +20,7 @@ from bayesr.progress import progress as show_progress
 from bayesr.sampling.job import Job
 from bayesr.sampling.moments import MOMENT_VARIABLES, moments_of
 from bayesr.sampling.replaying import job_of
-from bayesr.store import integrity
+from bayesr.store import integrity, structure
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
 from bayesr.store.places import place_of
@@ -124,8 +124,10 @@ def extend(
     with writing(place):
         if _extended(target, n):
             return target.finish()
-        masks, done = _check(target, n), target.done()
+        structure.require(target)
+        masks = _check(target, n)
         integrity.require_sound(target, progress)
+        done = target.done()
         job = job_of(target, model, device, n, first=int(done.min()))
         journal = Journal(target)
         journal.open(n, masks)

@@ -18,12 +18,13 @@ import numpy as np
 import bayesr
 from bayesr.sampling import job
 from bayesr.store.layout import Store
-from bayesr.store.places import BEGUN
+from bayesr.store.places import BEGUN, COMPLETE, MOVING
 from tests.conftest import make_model
 
 STORE, LOG = "a.zarr", "log"
 N, MORE = 4, 8
 HOW = dict(tile=8, seed=3, keep_samples=True)
+_TILES = {"(0, 6, 0, 8)", "(0, 6, 8, 12)"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -89,8 +90,13 @@ def _replace(folder: Path) -> Any:
 
 def _replace_resumed(folder: Path) -> Any:
     """Go on, where the new product was begun."""
-    begun = (folder / STORE / BEGUN).exists() or len(_finished(folder / STORE, N)) == 2
+    begun = any(folder.glob(f"{STORE}/.bayesr-*")) or len(_finished(folder / STORE, N)) == 2
     return _sample(folder, **{"resume" if begun else "overwrite": True})
+
+
+def _replaced(folder: Path) -> set[str]:
+    moving = any((folder / STORE / name).exists() for name in (COMPLETE, MOVING))
+    return _TILES if moving else _finished(folder / STORE / BEGUN, N)
 
 
 def _grown_and_damaged(folder: Path) -> None:
@@ -159,7 +165,7 @@ OPERATIONS = {
     ),
     "overwrite": Operation(_replace, _replace, _other),
     "overwrite, resumed": Operation(
-        _replace, _replace_resumed, _other, lambda folder: _finished(folder / STORE / BEGUN, N)
+        _replace, _replace_resumed, _other, _replaced
     ),
     "segment": Operation(
         _segment, lambda folder: _segment(folder, resume=(folder / STORE).exists()), finished=_segmented

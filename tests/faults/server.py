@@ -1,6 +1,6 @@
 """A process that runs each operation in a fork of itself, killed at one of its file operations.
 
-It has run all operations once, so that a fork has little to load. It reads requests, one a line of JSON, and answers
+It has run some of them once, so that a fork has little to load. It reads requests, one a line of JSON, and answers
 each with the exit code and the number of file operations::
 
     {"operation": "sample", "part": "run", "folder": "/tmp/x", "kill": 17, "limit": null}
@@ -77,11 +77,11 @@ def child(operation: Operation, part: str, folder: Path, kill: int | None, limit
 def serve() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as warm:
-        for name, operation in OPERATIONS.items():
+        for name in ("extend", "segment"):
             folder = Path(warm) / name
             folder.mkdir()
-            operation.prepare(folder)
-            operation.run(folder)
+            OPERATIONS[name].prepare(folder)
+            OPERATIONS[name].run(folder)
     print("ready", flush=True)
     for line in sys.stdin:
         given = json.loads(line)

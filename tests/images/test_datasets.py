@@ -131,3 +131,16 @@ def test_packed_coordinates_and_bytes_without_a_sign(tmp_path):
     np.testing.assert_allclose(image.values()[0], ds["img"])
     np.testing.assert_array_equal(image.data["x"], ds["x"])
     assert image.quantisation_step == 0.5 and image.data.attrs["units"] == "K"
+
+
+def test_a_variable_of_a_product_is_an_image(tmp_path):
+    """Xarray writes the value of missing pixels into Zarr v3 as base64."""
+    ds = xr.Dataset({"mean": (("band", "y", "x"), np.arange(60, dtype=np.float32).reshape(3, 4, 5))})
+    ds.to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False, encoding={"mean": {"_FillValue": 7.0}})
+    assert isinstance(zarr.open_group(tmp_path / "a.zarr")["mean"].attrs["_FillValue"], str)
+    image = images.source(str(tmp_path / "a.zarr" / "mean"))
+    assert image.attrs["_FillValue"] == 7.0
+    np.testing.assert_array_equal(image, ds["mean"])
+    zarr.open_group(tmp_path / "a.zarr")["mean"].attrs["_FillValue"] = "what"
+    with pytest.raises(NotAnImage, match="_FillValue"):
+        images.source(str(tmp_path / "a.zarr" / "mean"))

@@ -7,6 +7,7 @@ import zarr
 
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
+from bayesr.store.layout import Store
 from tests.sampling.helpers import disagreement
 
 
@@ -101,3 +102,103 @@ def test_invalid_extensions_are_refused(model, photo, tmp_path):
         bayesr.extend(tmp_path / "c.zarr", 8, model=model)
     assert not (tmp_path / "c.zarr").exists()
     assert bayesr.check(path).sound
+
+
+def contents(path):
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_damage_is_found_before_anything_changes_and_repaired_at_any_time(model, photo, tmp_path):
+    path, plus = tmp_path / "a.zarr", Store(str(tmp_path / "a.zarr"))
+    model.sample(photo, 4, tile=16, store=path)
+    shard = path / "mean" / "c" / "0" / "0" / "0"
+    whole = shard.read_bytes()
+    for harm in ("flipped", "other values"):
+        if harm == "flipped":
+            shard.write_bytes(whole[:99] + bytes([whole[99] ^ 16]) + whole[100:])
+        else:
+            shard.write_bytes(whole)
+            plus.array("mean")[0, :64, :64] = plus.array("mean")[0, :64, :64] + 50
+        before = contents(path)
+        with pytest.raises(InvalidProduct, match=r"(?s)nothing was changed.*repair=True.*tile 0, 0: mean"):
+            bayesr.extend(path, 8, model=model)
+        assert contents(path) == before
+        assert list(bayesr.check(path, repair=True, model=model).damaged) == [(0, 0)]
+        assert bayesr.check(path).sound
+    close(bayesr.extend(path, 8, model=model), model.sample(photo, 8, masks=2))
+
+
+def test_members_of_another_image_are_not_added(model, photo, tmp_path):
+    """The store's copy of the image is compared with the image that was sampled."""
+    path = tmp_path / "a.zarr"
+    model.sample(photo, 4, tile=16, store=path)
+    Store(str(path)).array("done")[0, 1] = 0
+    Store(str(path)).array("input")[:] = 255 - photo.transpose(2, 0, 1)
+    with pytest.raises(InvalidProduct, match="copy of the image"):
+        model.sample(photo, 4, tile=16, store=path, resume=True)
+    bayesr.check(path, repair=True, model=model, img=photo)
+    Store(str(path)).array("input")[:] = 255 - photo.transpose(2, 0, 1)
+    with pytest.raises(InvalidProduct, match="copy of the image"):
+        bayesr.extend(path, 8, model=model)
+    bayesr.check(path, repair=True, model=model, img=photo)
+    close(bayesr.extend(path, 8, model=model), model.sample(photo, 8, masks=2))
+
+
+def test_a_store_is_repaired_while_members_are_added(model, photo, tmp_path, monkeypatch):
+    """Tiles with all members, with the first ones, and with one that is being replaced are damaged."""
+    path, whole, writes = tmp_path / "a.zarr", tmp_path / "whole.zarr", []
+    for place in (path, whole):
+        model.sample(photo, 4, tile=16, store=place, keep_samples=True)
+    bayesr.extend(whole, 8, model=model)
+    put = Store.put_maps
+
+    def stopped(*args):
+        writes.append(args)
+        if len(writes) == 3:
+            raise KeyboardInterrupt
+        put(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_maps", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            bayesr.extend(path, 8, model=model)
+    assert bayesr.check(path).sound and Store(str(path)).done().tolist() == [[8, 8], [4, 4]]
+    for victim in ("mean/c/0/0/0", "progress/next/c/0/0/1/0", "samples/c/0/0/1/1"):
+        (path / victim).write_bytes((path / victim).read_bytes()[:-9])
+    with pytest.raises(InvalidProduct, match="nothing was changed"):
+        bayesr.extend(path, 8, model=model)
+    assert set(bayesr.check(path, repair=True, model=model).damaged) == {(0, 0), (1, 0), (1, 1)}
+    assert bayesr.check(path).sound
+    found = bayesr.extend(path, 8, model=model)
+    xr.testing.assert_equal(found.compute(), xr.open_zarr(whole).compute())
+
+
+def test_links_out_of_a_store_are_refused(model, photo, tmp_path):
+    path, elsewhere = tmp_path / "a.zarr", tmp_path / "elsewhere"
+    model.sample(photo, 4, tile=16, store=path)
+    (path / "std" / "c" / "0" / "0" / "0").write_bytes(b"nothing")
+    (path / "mean").rename(elsewhere)
+    (path / "mean").symlink_to(elsewhere)
+    before = contents(elsewhere)
+    for call in (
+        lambda: bayesr.extend(path, 8, model=model),
+        lambda: bayesr.check(path, repair=True, model=model),
+        lambda: model.sample(photo, 4, tile=16, store=path, overwrite=True),
+        lambda: model.sample(photo, 4, tile=16, store=path, resume=True),
+    ):
+        with pytest.raises(StoreFailed, match="symbolic link"):
+            call()
+    assert contents(elsewhere) == before
+    (tmp_path / "b.zarr").symlink_to(tmp_path / "nothing")
+    with pytest.raises(StoreFailed, match="does not exist"):
+        model.sample(photo, 4, store=tmp_path / "b.zarr")
+
+
+def test_an_extension_is_repeated_without_effect(model, photo, tmp_path):
+    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr")
+    bayesr.extend(tmp_path / "a.zarr", 8, model=model)
+    before = contents(tmp_path / "a.zarr")
+    assert bayesr.extend(tmp_path / "a.zarr", 8, model=model).attrs["n"] == 8
+    assert contents(tmp_path / "a.zarr") == before
+    with pytest.raises(InvalidArgument, match="more"):
+        bayesr.extend(tmp_path / "a.zarr", 4, model=model)

@@ -4,7 +4,8 @@ import xarray as xr
 
 import bayesr
 from bayesr import images
-from bayesr.errors import InvalidArgument, InvalidPixels, TooLarge
+from bayesr.errors import InvalidArgument, InvalidPixels, StoreFailed, TooLarge
+from bayesr.sampling import job
 from bayesr.sampling.sinks import MemorySink, StoreSink
 from bayesr.store import creation
 from bayesr.store.layout import Store
@@ -87,3 +88,37 @@ def test_a_stores_missing_tiles_are_those_that_are_not_written(model, photo, tmp
     with StoreSink(str(tmp_path / "a.zarr"), resume=True, **given) as sink:
         sink.read(xr.DataArray(photo.transpose(2, 0, 1), dims=images.DIMS), {"nodata": None, "value_range": None})
         assert sink.missing(sink.begin(job)) == others
+
+
+def test_a_product_stays_until_the_one_that_replaces_it_is_whole(model, photo, tmp_path, monkeypatch):
+    path, drawn, draw = tmp_path / "a.zarr", [], job.draw
+    old = model.sample(photo, 2, store=path).compute()
+
+    def stopped(*args, **options):
+        drawn.append(args[3].core)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return draw(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "draw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            model.sample(photo, 4, tile=16, store=path, overwrite=True)
+        xr.testing.assert_identical(xr.open_zarr(path).compute(), old)
+        assert bayesr.check(path).sound
+        new = model.sample(photo, 4, tile=16, store=path, resume=True)
+    assert len(drawn) == 5 and drawn[3:] not in drawn[:2]
+    xr.testing.assert_equal(new.compute(), model.sample(photo, 4, tile=16, keep_samples=False))
+    assert bayesr.check(path).sound and not list(path.glob(".*"))
+
+
+def test_only_products_of_ours_are_overwritten(model, photo, tmp_path):
+    mine = xr.Dataset({"heights": (("y", "x"), np.ones((4, 4)))}, attrs={"bayesr_version": "1"})
+    mine.to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
+    with pytest.raises(StoreFailed, match="does not touch"):
+        model.sample(photo, 2, store=tmp_path / "a.zarr", overwrite=True)
+    xr.testing.assert_identical(xr.open_zarr(tmp_path / "a.zarr", consolidated=False).compute(), mine)
+    (tmp_path / "empty.zarr").mkdir()
+    assert model.sample(photo, 2, store=tmp_path / "empty.zarr", overwrite=True).attrs["n"] == 2
+    (tmp_path / "empty.zarr" / "zarr.json").write_text("{")  # damaged, and still one of ours
+    assert model.sample(photo, 2, store=tmp_path / "empty.zarr", overwrite=True).attrs["n"] == 2
