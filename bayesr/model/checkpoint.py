@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bayesr.errors import StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
-from bayesr.model.sections import check_architecture
+from bayesr.model.architecture import check_architecture
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import NoHead
 from bayesr.networks.registry import build

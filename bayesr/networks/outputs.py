@@ -14,7 +14,7 @@ from bayesr.networks.layers import convolution
 
 
 class SubPixelOutput(nn.Conv2d):
-    """One 3x3 convolution, whose channels are sub-pixels. Its weights start near zero.
+    """One 3x3 convolution, whose channels are sub-pixels. It starts at zero: its result is added to an image.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SubPixelOutput(nn.Conv2d):
 
     def __init__(self, width: int, bands: int, scale: int) -> None:
         super().__init__(width, bands * scale**2, 3, padding=1)
-        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ class StagedOutput(nn.Module):
 
     For every factor of two: a 3x3 convolution to ``4 width`` channels (``9 width`` for a factor of three), pixel
     shuffle and PReLU. A 9x9 convolution of the high-resolution features follows. Unlike the published one it starts
-    near zero: its result is added to an image.
+    at zero: its result is added to an image, and without batch normalisation features are large.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class StagedOutput(nn.Module):
         self.stages = nn.ModuleList(convolution(width, width * factor**2) for factor in self.factors)
         self.activations = nn.ModuleList(nn.PReLU() for _ in self.factors)
         self.last = nn.Conv2d(width, bands, 9, padding=4)
-        nn.init.normal_(self.last.weight, std=0.003)
+        nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
         # The upper left sub-pixel depends on the farthest pixels above, the lower right on pixels equally far below.
         farthest = 4

@@ -15,10 +15,11 @@ from safetensors import SafetensorError
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidModel, InvalidPixels
 from bayesr.files import locate
 from bayesr.isolation import isolated
+from bayesr.model.architecture import check_architecture
 from bayesr.model.catalogue import SEGMENTERS
 from bayesr.model.file import load_network, write
 from bayesr.model.header import read_header
-from bayesr.model.sections import check_architecture, segmenter_values, unusable
+from bayesr.model.sections import segmenter_values, unusable
 from bayesr.segmentation.labels import label_objects
 from bayesr.segmentation.protocol import SegmentationNetwork, as_module
 from bayesr.segmentation.registry import build

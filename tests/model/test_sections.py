@@ -3,7 +3,7 @@ import pytest
 import bayesr
 from bayesr.errors import InvalidModel
 from bayesr.model.catalogue import SEGMENTERS
-from bayesr.model.sections import check_architecture, read_sections
+from bayesr.model.sections import read_sections
 
 
 def test_sections_are_those_of_the_model(file, model):
@@ -17,16 +17,3 @@ def test_sections_are_those_of_the_model(file, model):
 def test_a_segmenter_is_no_model():
     with pytest.raises(InvalidModel, match=r"nuclei.*give it to bayesr\.segment"):
         read_sections(SEGMENTERS / "nuclei.safetensors")
-
-
-def test_options_of_a_size_that_networks_have():
-    good = {"bands": 3, "scale": 4, "width": 4096, "trunk_options": {"heads": 6, "ratio": 2.0, "list": [1, 2]}}
-    assert check_architecture(good) == good
-    for name, value in {
-        "blocks": 10**8, "bands": 0, "scale": 65, "width": -1, "ratio": float("nan"), "decoder": list(range(65)),
-        "nested": {"a": {"b": 1}}, "inner": {"a": 10**9},
-    }.items():  # fmt: skip
-        with pytest.raises(InvalidModel, match=rf"architecture\.{name}"):
-            check_architecture(good | {name: value})
-    with pytest.raises(InvalidModel, match="architecture must be a mapping"):
-        check_architecture([])

@@ -12,7 +12,8 @@ import torch
 
 import bayesr
 from bayesr.errors import NotStochastic, TilesDiffer, TrainingFailed
-from bayesr.observe import bicubic
+from bayesr.networks.registry import build
+from bayesr.observe import Blind, bicubic
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer, with_steps
@@ -35,6 +36,33 @@ def small(name: str) -> Recipe:
         network["backbone_options"] = OPTIONS[network["backbone"]]
     stages = tuple(replace(s, steps=min(s.steps, 2), batch=2, warmup=0) for s in what.stages)
     return replace(what, network=network, stages=stages, patch=8)
+
+
+def operator_of(what: Recipe):
+    """Return the forward operator that the networks of a recipe see."""
+    if what.unpaired:
+        return Blind(bicubic(4))
+    return bicubic(4) if what.consistent else bicubic(4).unconstrained()
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "interpolation" not in recipe(name).network])
+def test_training_starts_no_worse_than_interpolation(name):
+    """The networks have their full size, since features grow from block to block."""
+    what = recipe(name)
+    y, x = np.mgrid[:64, :64] / 64
+    truth = torch.from_numpy(
+        np.stack([0.5 + 0.3 * np.sin(6 * x + 2 * y), 0.5 + 0.3 * np.cos(5 * y - x), x * y])
+    ).float()
+    low = bicubic(4).observe(truth[None])
+    operator = operator_of(what)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = build(bands=3, scale=4, **what.network).eval().parts[0]
+        detail = network.draw(network.prepare(low), None, [])
+        mean = operator.project_onto_data_(detail, low)
+        interpolated = operator.invert(low)
+    scores = [float(-10 * torch.log10((image - truth).square().mean())) for image in (mean, interpolated)]
+    assert scores[1] > 30 and scores[0] >= scores[1] - 0.5
 
 
 @cache
