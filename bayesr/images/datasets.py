@@ -100,6 +100,8 @@ def _from_zarr(place: str) -> xr.DataArray:
     node = zarr.open(_store(place), mode="r")
     if isinstance(node, zarr.Array):
         return from_zarr_array(node, place)
+    if "://" not in place:  # what was gathered of the metadata can be older than they are
+        node = zarr.open_group(_store(place), mode="r", use_consolidated=False)
     members = members_of(node, place)
     images = microscopy.multiscales(node.attrs.asdict())
     if len(images) > 1:
