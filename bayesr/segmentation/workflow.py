@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.files import temporary_folder
 from bayesr.model.model import Model
 from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
@@ -161,9 +161,9 @@ def segment(
             raise InvalidArgument(f"{store} is the product to segment: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
-    with tempfile.TemporaryDirectory() as folder:
-        ds = product_of(ds_or_img, Path(folder), model, progress, options)
-        frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
+    with temporary_folder() as folder:
+        ds = product_of(ds_or_img, folder, model, progress, options)
+        frame, members = _frames(ds, inputs, img, model, folder, progress)
         product.require(ds, "mean")
         n = 1 if members is None else members.size
         cache = None
