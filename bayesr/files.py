@@ -6,8 +6,11 @@ import difflib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +23,10 @@ if sys.platform != "win32":
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 """Suffixes of images in folders."""
+
+
+_TRIES, _PAUSE = 100, 0.02
+"""How often a folder is removed after an interruption, and seconds between."""
 
 
 def write_atomically(path: Path, content: bytes | bytearray | memoryview | str) -> None:
@@ -132,6 +139,16 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Return a new folder for temporary files, which is removed at the end, also after an interruption."""
+    folder = Path(tempfile.mkdtemp(prefix="bayesr-"))
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+@contextmanager
 def failures_of(path: Path) -> Iterator[None]:
     """Raise failures to write to `path`, which leave it as it was, as `StoreFailed`."""
     try:
@@ -160,6 +177,23 @@ def _regular(path: Path) -> os.stat_result | None:
     if not stat.S_ISREG(found.st_mode):
         raise StoreFailed(f"{path} is no regular file, so it is not replaced: choose another name.")
     return found
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link, which is not followed.
+
+    After an interruption other threads may still write to the folder, and make it again: it is gone when it has been
+    gone for a while.
+    """
+    if path.is_symlink():
+        path.unlink()
+    interrupted, gone = sys.exc_info()[0] is not None, 0
+    for _ in range(_TRIES):
+        gone = 0 if path.exists() else gone + 1
+        shutil.rmtree(path, ignore_errors=True)
+        if not interrupted or gone > 2:
+            return
+        time.sleep(_PAUSE)
 
 
 def _flush_folder(folder: Path) -> None:

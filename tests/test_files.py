@@ -5,6 +5,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -16,6 +18,7 @@ from bayesr.files import (
     locate,
     make_folder,
     nearest,
+    temporary_folder,
     write_atomically,
 )
 
@@ -135,6 +138,29 @@ def test_text_is_appended(tmp_path):
     append_atomically(path, "one\n")
     append_atomically(path, "zwölf\n")
     assert path.read_text(encoding="utf-8") == "one\nzwölf\n"
+
+
+def test_a_temporary_folder_goes_although_a_thread_still_writes_to_it(tmp_path, monkeypatch):
+    """As after an interruption: the other thread does not know of it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = threading.Event()
+
+    def write(folder):
+        for i in range(20):
+            (folder / "deep").mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                (folder / "deep" / str(i)).write_text("x")
+            time.sleep(0.005)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt), temporary_folder() as folder:
+        threading.Thread(target=write, args=(folder,)).start()
+        time.sleep(0.02)
+        raise KeyboardInterrupt
+    assert ended.wait(5) and list(tmp_path.iterdir()) == []
+    with temporary_folder() as folder:
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_cannot_be_made_in_a_file(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
+from bayesr.files import temporary_folder
 from bayesr.product import arguments
 from bayesr.sampling.products import members_of, open_product
 
@@ -113,9 +113,9 @@ def components(
         raise InvalidArgument(f"{', '.join(options)}: options of sample, but the product is drawn already.")
     if window is not None:
         ds = ds.isel(y=window[0], x=window[1])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         k = _check_k(k, ds.sizes.get("realization", ds.attrs.get("n")))
-        members = members_of(ds, img, model, Path(folder), progress)
+        members = members_of(ds, img, model, folder, progress)
         return _dataset(members, k, ds.attrs)
 
 

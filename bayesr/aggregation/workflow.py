@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from bayesr.aggregation.measuring import measure_bands
 from bayesr.aggregation.regions import Regions, find
 from bayesr.aggregation.statistics import resolve_statistic
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
+from bayesr.files import temporary_folder
 from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.products import members_of, open_product, product_of
@@ -157,10 +157,10 @@ def aggregate(
         "statistic": resolved.name, "level": level, "calibrated": int(calibrated), "quantum": float(step)
     }  # fmt: skip
     settings |= {name: float(v) for name, v in (("threshold", threshold), ("exceed", exceed)) if v is not None}
-    with tempfile.TemporaryDirectory() as folder:
-        ds = product_of(ds_or_img, Path(folder), model, progress, options)
+    with temporary_folder() as folder:
+        ds = product_of(ds_or_img, folder, model, progress, options)
         _check_memory(ds.sizes.get("realization", ds.attrs.get("n", 1)) * ds.sizes["band"], pixels)
-        members = members_of(ds, img, model, Path(folder), progress)
+        members = members_of(ds, img, model, folder, progress)
         groups = [[band] for band in range(members.sizes["band"])]
         if all_bands:
             groups = [[band for group in groups for band in group]]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
+from types import FrameType
 from typing import Any
 
 import click
@@ -58,7 +63,7 @@ class _Group(click.Group):
             if isinstance(stream, TextIOWrapper):  # names of files need not be UTF-8
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _orderly_end():
                 warnings.showwarning = show
                 return super().invoke(ctx)
         except errors.BayesrError as error:
@@ -68,6 +73,24 @@ class _Group(click.Group):
         """Return a message of the library in the spelling of the command that was called."""
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         return message if command is None else Spelling(command, lambda name: self.get_command(ctx, name))(message)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """End at SIGTERM as at Ctrl-C, so that temporary files are removed and what is half written is taken back."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it may come again, to the process and to its group
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

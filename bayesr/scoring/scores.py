@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import xarray as xr
 from bayesr import images, product
 from bayesr.calibration.calibration import Calibration
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, StoreFailed
+from bayesr.files import temporary_folder
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.observe import from_description
@@ -129,8 +129,8 @@ def score(
     low = _input(whole, img)
     operator = from_description(json.loads(product.attribute(whole, "observation")))
     half_widths, source = half_widths_of(whole, levels, model)
-    with tempfile.TemporaryDirectory() as folder:
-        members = members_of(whole, img, model, Path(folder), progress)
+    with temporary_folder() as folder:
+        members = members_of(whole, img, model, folder, progress)
         steps = len(windows(members)) + members.shape[0] * members.shape[1]
         with show_progress("scoring", steps, progress) as advance:
             scores = score_members(case, members, seed, advance)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesr import images, product
 from bayesr.errors import BandMismatch, InvalidArgument, InvalidProduct, SegmenterFailed
+from bayesr.files import temporary_folder
 from bayesr.model.model import Model
 from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
@@ -170,9 +170,9 @@ def segment(
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        ds = product_of(ds_or_img, Path(folder), model, progress, options)
-        frame, members = _frames(ds, inputs, img, model, Path(folder), progress)
+        folder = stack.enter_context(temporary_folder())
+        ds = product_of(ds_or_img, folder, model, progress, options)
+        frame, members = _frames(ds, inputs, img, model, folder, progress)
         product.require(ds, "mean")
         n = 1 if members is None else members.size
         cache = None

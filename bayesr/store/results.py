@@ -28,5 +28,8 @@ def write(ds: xr.Dataset, place: str, *, overwrite: bool = False) -> None:
                 ds.to_zarr(inside, mode="w", zarr_format=3)
         except OSError as error:
             places.remove(inside)
-            raise StoreFailed(f"{place} could not be written ({error}); nothing of it is left behind.") from error
+            raise StoreFailed(
+                f"{place} could not be written ({error.strerror or error}); nothing of it is left behind. Free some "
+                "space, or choose another place."
+            ) from error
         replacing.commit(place)

@@ -117,7 +117,7 @@ def process_group(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(own_device)
     # Imported before there is a group, which its default arguments would keep for ever. The first step of an optimiser
     # imports it too late: then the group's threads outlive it, and may end the process with an error as it exits.
-    import_module("torch.distributed.nn.functional")
+    import_module("torch.distributed.nn.functional")  # start-up time
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
         yield Processes(dist.get_rank(), count, own_device)
