@@ -79,7 +79,9 @@ def sample(
         the image. URLs are fsspec's, such as ``"s3://bucket/name.zarr"``. The store holds a copy of the image, so that
         `bayesr.extend` and `bayesr.check` need nothing else.
     overwrite, resume : bool
-        Replace an existing store, or continue an unfinished one, whose finished tiles stay as they are.
+        Replace an existing store, or continue an unfinished one, whose finished tiles stay as they are. A product that
+        is replaced stays in its place until the new one is whole, except on object stores. Nothing but stores of bayesr
+        is replaced.
     dims : sequence of str, optional
         Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
     nodata : float, optional
