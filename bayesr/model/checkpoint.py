@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import InvalidModel, StoreFailed, TrainingFailed
+from bayesr.errors import BayesrError, InvalidModel, StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.architecture import check_architecture
@@ -56,6 +57,17 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         return arrays, dict(json.loads(str(arrays.pop("facts"))))
     except Exception as error:  # damaged archives raise errors of many kinds
         raise TrainingFailed(f"{path} is no checkpoint that can be resumed ({error}).") from error
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Raise what a damaged checkpoint leads to as `TrainingFailed`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+        if isinstance(error, BayesrError):
+            raise
+        raise TrainingFailed(f"{path} is no checkpoint that can be resumed: it is damaged ({error!r}).") from error
 
 
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:

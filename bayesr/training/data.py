@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +176,7 @@ def _packed(path: Path) -> ImageSet:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             names = tuple(archive["names"].tolist())
             images = tuple(archive[f"image{i}"] for i in range(len(names)))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except Exception as error:  # damaged archives raise errors of many kinds
         raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged ({error}).") from error
     if not images:
         raise TrainingFailed(f"No images in {path}: pack at least one.")
