@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import StoreFailed, TrainingFailed
+from bayesr.errors import BayesrError, StoreFailed, TrainingFailed
 from bayesr.files import write_atomically
 from bayesr.isolation.modes import OwnRandomNumbers
 from bayesr.model.architecture import check_architecture
@@ -76,8 +77,8 @@ def arrays_of(path: Path, otherwise: str) -> Arrays:
         raise TrainingFailed(f"{path} {otherwise}: it is no regular file.")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            size, free = sum(part.file_size for part in archive.zip.infolist()), psutil.virtual_memory().available
-            if size > min(free, max(_LARGEST, _DENSEST * path.stat().st_size)):
+            size = sum(part.file_size for part in archive.zip.infolist())
+            if size > min(_free_memory(), max(_LARGEST, _DENSEST * path.stat().st_size)):
                 raise TrainingFailed(f"{path} {otherwise}: it claims to hold {size / 2**30:.1f} GiB.")
             file.seek(-22, os.SEEK_END)  # where the directory of an archive without a comment ends
             if struct.unpack("<4s6xH10x", file.read(22)) != (b"PK\5\6", len(archive.files)):
@@ -87,6 +88,25 @@ def arrays_of(path: Path, otherwise: str) -> Arrays:
         raise
     except Exception as error:  # of zipfile, zlib and NumPy, which raise nearly anything on damaged files
         raise TrainingFailed(f"{path} {otherwise}, or is damaged ({error}).") from error
+
+
+def _free_memory() -> float:
+    try:
+        import psutil  # optional: machines that train on packed images lack it
+    except ImportError:
+        return math.inf
+    return float(psutil.virtual_memory().available)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Raise what a damaged checkpoint leads to as `TrainingFailed`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+        if isinstance(error, BayesrError):
+            raise
+        raise TrainingFailed(f"{path} is no checkpoint that can be resumed: it is damaged ({error!r}).") from error
 
 
 def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:

@@ -70,10 +70,11 @@ class Training:
                     f"{path} belongs to another training: its {key} are {facts.get(key)}, here {value}. Give another "
                     "checkpoint file, or the same settings."
                 )
-        checkpoints.restore(path, as_module(self.network), checkpoints.part("network", arrays))
-        checkpoints.restore_optimiser(self.optimiser, checkpoints.part("optimiser", arrays))
-        self.generator.set_state(torch.from_numpy(arrays["random"]))
-        self.step, self.seconds = facts["step"], facts["seconds"]
+        with checkpoints.restoring(path):
+            checkpoints.restore(path, as_module(self.network), checkpoints.part("network", arrays))
+            checkpoints.restore_optimiser(self.optimiser, checkpoints.part("optimiser", arrays))
+            self.generator.set_state(torch.from_numpy(arrays["random"]))
+            self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
 
 
 def _schedule(step: int, steps: int) -> float:

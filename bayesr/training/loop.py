@@ -212,11 +212,15 @@ class Trainer(Stepper):
         """Resume from a checkpoint of the same network."""
         arrays, facts = checkpoints.read(path)
         expected = stored_architecture(self.generator.architecture)
-        if facts["network"] != expected:
+        if facts.get("network") != expected:
             raise TrainingFailed(
-                f"{path} holds another network, {facts['network']}; this recipe's is {expected}. "
+                f"{path} holds another network, {facts.get('network')}; this recipe's is {expected}. "
                 "Start from it instead of resuming it, or choose its recipe."
             )
+        with checkpoints.restoring(path):
+            self._restore(path, arrays, facts)
+
+    def _restore(self, path: Path, arrays: checkpoints.Arrays, facts: Mapping[str, Any]) -> None:
         self.step = facts["step"]
         for name in _FACTS:
             setattr(self, name, facts.get(name, getattr(self, name)))

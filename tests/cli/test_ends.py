@@ -98,3 +98,15 @@ def test_a_terminated_segmentation_removes_its_temporary_product(place, tmp_path
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, said
     assert "Traceback" not in said and list(temporary.iterdir()) == []
+
+
+def test_a_summary_of_ratings_on_a_full_disk(tmp_path):
+    pytest.importorskip("bayesr_bench", reason="the command comes with bayesr-bench")
+    rows = [f"me,A,image{i},{1 + i % 5},2024-01-01T00:00:00+00:00,0,{'a' * 64}" for i in range(9)]
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("\n".join(["rater,system,image,score,time,seed,pixels", *rows]) + "\n")
+    older = tmp_path / "ratings-mos.csv"
+    older.write_text("older")
+    process = ran(LIMITED, "rate", "--summary", ratings)
+    assert process.returncode == 1 and "could not be written" in process.stderr, process.stderr
+    assert older.read_text() == "older" and {p.name for p in tmp_path.iterdir()} == {ratings.name, older.name}

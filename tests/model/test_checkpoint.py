@@ -173,3 +173,36 @@ def test_archives_that_expand_are_refused_before_they_do(tmp_path):
     np.save(tmp_path / "single.npy", np.zeros(3))
     with pytest.raises(TrainingFailed, match="no checkpoint"):
         checkpoint.read(tmp_path / "single.npy")
+
+
+def test_damaged_checkpoints_are_refused(trainer, tmp_path):
+    """Of every kind of damage: in the archive, in the facts, and in the arrays."""
+    path, damaged = tmp_path / "c.npz", tmp_path / "damaged.npz"
+    trainer.advance()
+    trainer.save(path)
+    content, random_numbers = path.read_bytes(), np.random.default_rng(0)
+    for position in [*random_numbers.integers(0, len(content), 40), *range(len(content) - 60, len(content), 4)]:
+        flipped = bytearray(content)
+        flipped[position] ^= 0x55
+        damaged.write_bytes(flipped)
+        try:
+            trainer.load(damaged)
+        except TrainingFailed as error:
+            assert "damaged.npz" in str(error)
+    arrays, facts = checkpoint.read(path)
+    for change in ({"step": "many"}, {"step": None}, {"ended": 5}, {"network": 5}, {"history": 5, "step": []}):
+        checkpoint.write(damaged, arrays, facts | change)
+        with pytest.raises(TrainingFailed, match=r"damaged\.npz"):
+            trainer.load(damaged)
+    for name in ("random/host", "generator/up.weight"):
+        for value in (None, np.zeros(3), np.array(["a"])):
+            rest = {k: v for k, v in arrays.items() if k != name} | ({} if value is None else {name: value})
+            checkpoint.write(damaged, rest, facts)
+            with pytest.raises(TrainingFailed, match=r"damaged\.npz"):
+                trainer.load(damaged)
+    for network in (5, {"width": 10**9}, {"blocks": 10**8}, facts["network"] | {"width": 4000}):
+        checkpoint.write(damaged, arrays, facts | {"network": network})
+        with pytest.raises(TrainingFailed, match=r"damaged\.npz"):
+            checkpoint.network_of(damaged)
+    trainer.load(path)
+    assert trainer.step == 1
