@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 _WEIGHTS = Path(__file__).parent / "efficientnet-lite0.safetensors"
@@ -43,6 +42,8 @@ class EfficientNetLite0(nn.Module):
     @classmethod
     def bundled(cls) -> EfficientNetLite0:
         """Return the network with its bundled weights."""
+        from safetensors.torch import load_file  # optional: machines that train on packed images lack it
+
         network = cls()
         network.load_state_dict(load_file(_WEIGHTS))
         return network.eval().requires_grad_(False)
