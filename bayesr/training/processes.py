@@ -115,9 +115,9 @@ def process_group(device: str) -> Iterator[Processes]:
     own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_cuda else torch.device(device)
     if on_cuda:
         torch.cuda.set_device(own_device)
-    # Imported before there is a group, which its default arguments would keep for ever. The first step of an optimiser
-    # imports it too late: then the group's threads outlive it, and may end the process with an error as it exits.
-    import_module("torch.distributed.nn.functional")  # start-up time
+    # The first step of an optimiser imports this module, whose default arguments then keep the group for ever. The
+    # group's threads outlive it, and may end the process with an error as it exits.
+    import_module("torch.distributed.nn.functional")  # while there is no group yet
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
         yield Processes(dist.get_rank(), count, own_device)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,6 +31,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 Operation = Callable[[Path], Any]
 """What is killed, given its folder. It can be pickled."""
+Numbers = Callable[[int], Iterable[int]]
+"""Returns some of the numbers from 1 to the given one."""
 
 
 def watch(inside: str, kill: int | None, count: int) -> None:
@@ -77,17 +79,20 @@ def run(operation: Operation, folder: Path, kill: int | None = None) -> int:
     return found
 
 
-def cuts(operation: Operation, folder: Path, most: int | None = None) -> Iterator[Path]:
+def cuts(operation: Operation, folder: Path, at: Numbers = lambda total: range(1, total + 1)) -> Iterator[Path]:
     """Yield copies of `folder`, in which `operation` was killed before its first, second, ... file operation.
 
-    With `most`, only that many, evenly spaced, the last one included. The folder with the suffix ``-whole`` is one in
-    which it was not killed.
+    `at` chooses some of these numbers. The folder with the suffix ``-whole`` is one in which it was not killed.
     """
     whole = shutil.copytree(folder, folder.with_name(f"{folder.name}-whole"))
     total = run(operation, whole)
-    for k in range(1, total + 1):
-        if most is None or k * most // total > (k - 1) * most // total:
-            copy = shutil.copytree(folder, folder.with_name(f"{folder.name}-{k}"))
-            run(operation, copy, k)
-            yield copy
-            shutil.rmtree(copy)
+    for k in at(total):
+        copy = shutil.copytree(folder, folder.with_name(f"{folder.name}-{k}"))
+        run(operation, copy, k)
+        yield copy
+        shutil.rmtree(copy)
+
+
+def spaced(count: int) -> Numbers:
+    """Choose that many numbers, evenly spaced, the last one included."""
+    return lambda total: [k for k in range(1, total + 1) if k * count // total > (k - 1) * count // total]
