@@ -15,52 +15,21 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import torch
 
 from bayesr.errors import BayesrError
+from tests.faults.kills import KILLED as KILLED
+from tests.faults.kills import watch
 from tests.faults.operations import OPERATIONS, STORE, Operation, logged
 
-KILLED, REFUSED, CRASHED = 77, 3, 4
-_CHANGING = {"os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-def watch(folder: str, kill: int | None, count: Any) -> None:
-    """Count the file operations below a folder, and end the process before number `kill` of them."""
-    lock, inside, seen = Lock(), f"{folder}/{STORE}", [0]
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, flags, where = args[0], args[2], -1
-            if not isinstance(flags, int) or not flags & _WRITING:
-                return
-        elif event in _CHANGING:
-            path, where = args[0], args[-1] if event in ("os.remove", "os.rmdir") else -1
-        else:
-            return
-        if isinstance(path, int):
-            return
-        path = os.fspath(path)
-        if isinstance(where, int) and where >= 0:  # a name in an open folder
-            path = f"{Path(f'/proc/self/fd/{where}').readlink()}/{path}"
-        if not path.startswith(inside):
-            return
-        with lock:
-            seen[0] += 1
-            os.pwrite(count, b"%9d" % seen[0], 0)
-            if seen[0] == kill:
-                os._exit(KILLED)
-
-    sys.addaudithook(hook)
+REFUSED, CRASHED = 3, 4
 
 
 def child(operation: Operation, part: str, folder: Path, kill: int | None, limit: int | None, count: int) -> int:
     logged(folder)
     if part == "run":
-        watch(str(folder), kill, count)
+        watch(f"{folder}/{STORE}", kill, count)
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
