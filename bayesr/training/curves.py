@@ -22,6 +22,7 @@ SCORES = {
 NOT_LOSSES = {"step", "stage", "seconds", *SCORES}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # losses near the end of double precision
 def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
     """Plot the curves of trainings, and write them as an image.
 
@@ -79,8 +80,7 @@ def _save(figure: Any, path: Path) -> Path:
     if kind not in known:
         raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(known))}.")
     drawn = io.BytesIO()
-    with np.errstate(over="ignore", invalid="ignore"):  # losses near the end of double precision
-        figure.savefig(drawn, dpi=120, format=kind)
+    figure.savefig(drawn, dpi=120, format=kind)
     write_atomically(path, drawn.getbuffer())
     return path
 

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
+import xarray as xr
 
 from tests.fuzz import seeds
 from tests.fuzz.judging import Verdict, judged
@@ -127,6 +128,7 @@ def _warm_up(place: Place) -> None:
             importlib.import_module(name)
         except ImportError:
             continue
+    xr.decode_cf(xr.Dataset())  # the first time, xarray adds a filter of warnings
 
 
 def _watch(child: int, pipe: Connection, index: int, found: Findings, kinds: str, place: Place) -> int:
