@@ -97,7 +97,8 @@ def flag(name: str, value: Any) -> bool:
 
 def path(name: str, value: Any) -> Path:
     """Check the path of a local file."""
-    if not isinstance(value, str | os.PathLike) or not str(value) or isinstance(os.fspath(value), bytes):
+    given = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
+    if not given or isinstance(given, bytes) or "\0" in given:
         raise refused(name, "the path of a file", value)
     return Path(value)
 
@@ -166,7 +167,8 @@ def _device(name: str, value: Any) -> str:
 
 def place(name: str, value: Any) -> Any:
     """Check the path or the URL of a store."""
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or isinstance(os.fspath(value), bytes):
+    given = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
+    if not given or isinstance(given, bytes) or "\0" in given:
         raise refused(name, "a path or a URL", value)
     return value
 

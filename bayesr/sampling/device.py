@@ -34,9 +34,9 @@ def resolve(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        two = torch.ones(1, dtype=torch.float32, device=device).add(1)
-        if two.is_meta:
+        if torch.device(device).type == "meta":  # whose operations would load torch's compiler
             raise RuntimeError("nothing is computed there")
+        two = torch.ones(1, dtype=torch.float32, device=device).add(1)
         two.item()
         return str(two.device)
     except (RuntimeError, AssertionError, ImportError) as error:  # torch raises each of them for kinds it lacks

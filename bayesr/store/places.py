@@ -189,6 +189,8 @@ def files(place: str) -> tuple[Any, str]:
     """
     try:
         system, path = fsspec.core.url_to_fs(place, use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise StoreFailed(f"{place} cannot be reached ({error}): is the package for such URLs installed?") from error
+    except (ImportError, ValueError, OSError) as error:  # some kinds open what they are in at once, as zip:// does
+        raise StoreFailed(
+            f"{place} cannot be reached ({error}): check the URL, and whether the package for such URLs is installed."
+        ) from error
     return system, path
