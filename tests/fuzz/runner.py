@@ -63,9 +63,10 @@ def run(seconds: float, seed: int, kinds: str = "", most: int | None = None) -> 
     root = Path(tempfile.mkdtemp(prefix="bayesr-fuzz-"))
     place, found = Place(root), Findings(seed)
     end, index = time.monotonic() + seconds, 0
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")  # a fork of this process could wait for threads it lacks
+    context.set_forkserver_preload([__name__])
     try:
-        preparing = context.Process(target=_prepare, args=(place,))  # a child: torch's threads do not survive a fork
+        preparing = context.Process(target=_prepare, args=(place,))
         preparing.start()
         preparing.join()
         if preparing.exitcode:
