@@ -34,10 +34,13 @@ _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 @contextmanager
 def _small_cache() -> Iterator[None]:
-    """Limit GDAL's cache, whose default takes 5% of the machine's memory, and have its messages logged, not printed."""
+    """Limit GDAL's cache, whose default takes 5% of the machine's memory, and have its messages logged, not printed.
+
+    GDAL's own threads, which decode JPEG 2000, print messages in any case.
+    """
     from rasterio.env import Env, get_gdal_config, set_gdal_config  # optional
 
-    with _GDAL, Env():
+    with _GDAL, Env(GDAL_NUM_THREADS=1):
         usual = get_gdal_config("GDAL_CACHEMAX")
         set_gdal_config("GDAL_CACHEMAX", _GDAL_CACHE)
         try:

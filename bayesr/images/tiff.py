@@ -14,7 +14,7 @@ import xarray as xr
 from bayesr.errors import NotAnImage
 from bayesr.images import lazy, limits, microscopy, photometry, rasters, tiff_limits
 from bayesr.images.axes import renamed
-from bayesr.images.readers import Reader, by_suffix
+from bayesr.images.readers import Reader
 
 if TYPE_CHECKING:
     import tifffile
@@ -29,6 +29,9 @@ _GDAL_METADATA, _ORIENTATION = 42112, 274
 
 _AXES = {"Y": "y", "X": "x", "S": "band", "C": "band", "Z": "z", "T": "time", "I": "page"}
 """Names of axes by the letters of tifffile. "Q" is an axis that the file does not name."""
+
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""The first bytes of a TIFF and of a BigTIFF file, in either order of bytes."""
 
 _SLIDES = ("svs", "ndpi", "scn", "bif", "avs", "qpi", "philips", "indica")
 _SLIDE_EXTRAS = ("thumbnail", "label", "macro", "map", "overview")
@@ -162,4 +165,17 @@ def _described(
     return microscopy.sized(file, series, array)
 
 
-TIFF = Reader("TIFF file", by_suffix(".tif", ".tiff"), from_tiff)
+def _is_tiff(img: Any) -> bool:
+    """Whether a file is named, or begins, like a TIFF file: those of slide scanners have other suffixes."""
+    if not isinstance(img, Path) or img.is_dir():
+        return False
+    if img.suffix.lower() in (".tif", ".tiff"):
+        return True
+    try:
+        with open(img, "rb") as file:
+            return file.read(4) in _SIGNATURES
+    except OSError:
+        return False  # the reader of pictures says why
+
+
+TIFF = Reader("TIFF file", _is_tiff, from_tiff)

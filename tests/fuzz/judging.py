@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -51,6 +52,10 @@ def judged(kinds: dict[str, tuple[Kind, int]], seed: int, index: int, place: Pla
     with _printed() as output, warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         end, detail = _outcome(one)
+    for _ in range(20):  # threads may still read what an error has made needless
+        if state == _state():
+            break
+        time.sleep(0.1)
     foreign = [one for one in seen if not one.category.__module__.startswith("bayesr")]
     new, outside = _files(place.work) - before, _names(place.root) - here
     wrong = [

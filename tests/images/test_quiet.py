@@ -54,3 +54,21 @@ def test_a_damaged_tiff_is_refused_without_a_word(tmp_path, capfd):
     with pytest.raises(NotAnImage):
         images.read(tmp_path / "a.tif")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_jpeg_2000_file_is_refused_without_a_word(tmp_path, capfd):
+    rasterio = pytest.importorskip("rasterio")
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 200, 200), dtype=np.uint8)
+    shape = {"width": 200, "height": 200, "count": 3, "dtype": "uint8"}
+    with (
+        warnings.catch_warnings(action="ignore"),
+        rasterio.open(tmp_path / "a.jp2", "w", driver="JP2OpenJPEG", blockxsize=64, blockysize=64, **shape) as file,
+    ):
+        file.write(pixels)
+    data = bytearray((tmp_path / "a.jp2").read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    (tmp_path / "a.jp2").write_bytes(data)
+    capfd.readouterr()
+    with pytest.raises(NotAnImage):
+        images.read(tmp_path / "a.jp2")
+    assert capfd.readouterr() == ("", "")

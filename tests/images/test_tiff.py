@@ -61,3 +61,12 @@ def test_ome_tiff_axes_are_believed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 900, (5, 8, 6), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata={"axes": "CYX"})
     np.testing.assert_array_equal(images.read(tmp_path / "a.ome.tif").data.values, pixels)
+
+
+@pytest.mark.parametrize("name", ["slide.svs", "a.btf", "noending", "a.png"])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"bigtiff": True}])
+def test_a_tiff_is_recognised_by_its_first_bytes(tmp_path, name, options):
+    pixels = np.random.default_rng(0).integers(0, 900, (5, 8, 6), dtype=np.uint16)
+    with tifffile.TiffWriter(tmp_path / name, **options) as file:
+        file.write(pixels, metadata={"axes": "CYX"}, photometric="minisblack")
+    np.testing.assert_array_equal(images.read(tmp_path / name).data.values, pixels)
