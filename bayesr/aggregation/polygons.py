@@ -120,6 +120,8 @@ def pixels_inside(rings: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.i
     Rings are corners ``k x 2`` as (column, row), where pixel centres lie at whole numbers. The last corner is connected
     to the first.
     """
+    if not rings:  # an empty polygon, as of GeoJSON and shapely
+        return np.empty(0, np.int64)
     height, width = shape
     edges = np.concatenate([np.stack([ring, np.roll(ring, -1, 0)], 1) for ring in rings])
     # All edges point downwards, so that an edge of two polygons is rounded alike for both.

@@ -205,7 +205,9 @@ def _of_polygons(regions: Any, y: xr.DataArray, x: xr.DataArray) -> Regions:
     shape = (axes[0].size, axes[1].size)
     pixels = [pixels_inside([_to_pixels(ring, *axes) for ring in rings], shape) for _, rings in given]
     if not any(p.size for p in pixels):
-        corners = np.concatenate([ring for _, rings in given for ring in rings])
+        corners = np.concatenate([np.empty((0, 2)), *(ring for _, rings in given for ring in rings)])
+        if not corners.size:
+            raise InvalidArgument("All polygons are empty: give corners as (x, y) in the product's coordinates.")
         (left, low), (right, high) = corners.min(0), corners.max(0)
         raise InvalidArgument(
             f"No pixel centre lies in a polygon: the polygons reach from x = {left:g} to {right:g} and y = {low:g} to "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesr.aggregation.regions import Regions
 from bayesr.errors import InvalidArgument
+from bayesr.product.arguments import shown
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -96,6 +97,10 @@ def resolve_statistic(statistic: Any, threshold: float | None, all_bands: bool) 
             raise InvalidArgument("threshold goes with statistic='share'; a function must contain its own threshold.")
         name = getattr(statistic, "__name__", type(statistic).__name__)
         return Statistic(name, name, _per_region(statistic, name), all_bands=all_bands)
+    if not isinstance(statistic, str) or statistic not in (*_NAMED, "share"):
+        raise InvalidArgument(
+            f"statistic must be one of {', '.join(map(repr, CELL_METHODS))} or a function, not {shown(statistic)}."
+        )
     if all_bands:
         raise InvalidArgument(f"all_bands goes with a function; {statistic!r} is computed band by band.")
     if statistic == "share":
@@ -109,10 +114,6 @@ def resolve_statistic(statistic: Any, threshold: float | None, all_bands: bool) 
         )
     if threshold is not None:
         raise InvalidArgument(f"threshold goes with statistic='share', not with {statistic!r}.")
-    if statistic not in _NAMED:
-        raise InvalidArgument(
-            f"statistic must be one of {', '.join(map(repr, CELL_METHODS))} or a function, not {statistic!r}."
-        )
     return _NAMED[statistic]
 
 

@@ -18,6 +18,9 @@ from bayesr.images.readers import Reader, by_suffix, by_type
 if TYPE_CHECKING:
     import zarr
 
+_CLASSIC = (b"CDF\x01", b"CDF\x02")
+"""The first bytes of NetCDF files of before HDF5, which scipy reads too."""
+
 
 def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArray:
     """Return a Dataset's only image variable; `where` names the Dataset in messages."""
@@ -35,7 +38,10 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
 
 def from_netcdf(path: Path) -> xr.DataArray:
     """Open a NetCDF file's only image variable."""
-    return from_dataset(xr.open_dataset(path, cache=False, decode_coords="all"), str(path))
+    with open(path, "rb") as file:
+        classic = file.read(4) in _CLASSIC
+    engine = "scipy" if classic else None  # one wrong byte in such a header crashes the library that netCDF4 calls
+    return from_dataset(xr.open_dataset(path, engine=engine, cache=False, decode_coords="all"), str(path))
 
 
 def from_folder(path: Path) -> xr.DataArray:

@@ -189,7 +189,7 @@ def files(place: str) -> tuple[Any, str]:
     """
     try:
         system, path = fsspec.core.url_to_fs(place, use_listings_cache=False)
-    except (ImportError, ValueError, OSError) as error:  # some kinds open what they are in at once, as zip:// does
+    except Exception as error:  # some kinds open what they are in at once, as tar:// does, and raise anything
         raise StoreFailed(
             f"{place} cannot be reached ({error}): check the URL, and whether the package for such URLs is installed."
         ) from error

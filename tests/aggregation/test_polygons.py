@@ -125,3 +125,13 @@ def test_long_polygons_are_computed_piece_by_piece(monkeypatch):
     monkeypatch.setattr(polygons, "_CROSSINGS", 5)
     np.testing.assert_array_equal(masks(find([ring], y, x)), whole)
     assert whole.sum() > 40
+
+
+def test_an_empty_polygon_has_no_pixels():
+    left, right, top, bottom = (float(v) for v in (X[0], X[-1], Y[0], Y[-1]))
+    empty = {"type": "Polygon", "coordinates": []}
+    whole = {"type": "Polygon", "coordinates": [[(left, top), (right, top), (right, bottom), (left, bottom)]]}
+    found = find([empty, whole], Y, X)
+    assert found.counts[0] == 0 < found.counts[1]
+    with pytest.raises(BayesrError, match="empty"):
+        find([empty], Y, X)

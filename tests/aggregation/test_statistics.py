@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayesr.aggregation.statistics import resolve_statistic
 from bayesr.aggregation.workflow import aggregate
 from bayesr.errors import InvalidArgument
 from tests.aggregation.helpers import made, plain
@@ -38,3 +39,10 @@ def test_functions_of_all_bands(ds):
     assert float((stretched["std"] / found["std"]).min()) > 1 and stretched["factor"].dims == ("region",)
     with pytest.raises(InvalidArgument, match="goes with a function"):
         aggregate(ds, 24, "mean", all_bands=True)
+
+
+@pytest.mark.parametrize("statistic", [np.ones(3), ["mean"], None, 5, {}, "nothing"])
+@pytest.mark.parametrize("all_bands", [False, True])
+def test_what_is_no_statistic_is_refused(statistic, all_bands):
+    with pytest.raises(InvalidArgument, match="statistic must be one of"):
+        resolve_statistic(statistic, None, all_bands)

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -144,3 +146,24 @@ def test_a_variable_of_a_product_is_an_image(tmp_path):
     zarr.open_group(tmp_path / "a.zarr")["mean"].attrs["_FillValue"] = "what"
     with pytest.raises(NotAnImage, match="_FillValue"):
         images.source(str(tmp_path / "a.zarr" / "mean"))
+
+
+@pytest.mark.parametrize("format", ["NETCDF3_CLASSIC", "NETCDF3_64BIT", "NETCDF4"])
+def test_formats_of_netcdf_hold_the_same(tmp_path, format):
+    pixels = np.random.default_rng(0).integers(0, 900, (8, 6)).astype(np.int16)
+    xr.DataArray(pixels, dims=("y", "x"), name="a", attrs={"units": "K"}).to_netcdf(tmp_path / "a.nc", format=format)
+    image = images.read(tmp_path / "a.nc")
+    np.testing.assert_array_equal(image.data.values[0], pixels)
+    assert images.source(tmp_path / "a.nc").attrs["units"] == "K"
+
+
+def test_a_wrong_count_in_the_header_of_a_netcdf_file_is_refused(tmp_path):
+    xr.DataArray(np.zeros((8, 6)), dims=("y", "x"), name="a").to_netcdf(tmp_path / "a.nc", format="NETCDF3_CLASSIC")
+    data = bytearray((tmp_path / "a.nc").read_bytes())
+    for place in range(4, 20):
+        (tmp_path / "b.nc").write_bytes(data[:place] + b"\x93" + data[place + 1 :])
+        with contextlib.suppress(NotAnImage):
+            images.read(tmp_path / "b.nc")
+    (tmp_path / "b.nc").write_bytes(data[:12] + b"\x93" + data[13:])
+    with pytest.raises(NotAnImage, match="cannot be read"):
+        images.read(tmp_path / "b.nc")

@@ -79,3 +79,10 @@ def test_a_place_is_checked_before_any_work(tmp_path):
         check(str(tmp_path / "new.zarr"), 2**60, overwrite=False, resume=False)
     with pytest.raises(StoreFailed, match="such URLs"):
         files("nowhere://a/b.zarr")
+
+
+def test_urls_that_open_a_damaged_archive_are_refused(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"no archive" * 100)
+    for url in (f"tar://x::{tmp_path / 'a.tar'}", f"zip://x::{tmp_path / 'a.tar'}"):
+        with pytest.raises(StoreFailed, match="cannot be reached"):
+            places.files(url)
