@@ -47,8 +47,8 @@ def lock(place: str) -> Iterator[None]:
     Parameters
     ----------
     place : str
-        A path, or a URL that fsspec knows. A missing directory is created. While locked, it may be emptied but not
-        replaced.
+        A path, or a URL that fsspec knows. Missing directories are created, and removed if nothing is in them at the
+        end. While locked, the directory may be emptied but not replaced.
 
     Raises
     ------
@@ -58,7 +58,12 @@ def lock(place: str) -> Iterator[None]:
     StoreFailed
         When the place cannot be reached.
     """
-    folder = None if "://" in place else _locked(Path(place))
+    missing = [] if "://" in place else [folder for folder in Path(place).parents if not os.path.exists(folder)]
+    try:
+        folder = None if "://" in place else _locked(Path(place))
+    except StoreFailed:
+        _remove_empty(missing)
+        raise
     if folder is None:
         with _Lease(place):
             yield
@@ -66,9 +71,15 @@ def lock(place: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # only an empty directory is removed
-            Path(place).rmdir()
+        _remove_empty([Path(place), *missing])
         _unlock(folder)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove directories, each inside the next one, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _locked(path: Path) -> int | None:

@@ -61,7 +61,7 @@ def judged(kinds: dict[str, tuple[Kind, int]], seed: int, index: int, place: Pla
     wrong = [
         ("warned", bool(foreign) and kind not in _FREE, str(foreign[0].message)[:200] if foreign else ""),
         ("printed", bool(output) and kind not in {*_FREE, "command"}, "".join(output)[:200]),
-        ("changed", state != _state() and kind not in _FREE, f"{state} to {_state()}"),
+        ("changed", state != _state() and kind not in _FREE, _difference(state, _state())),
         ("left", end == "refused" and kind in _READERS and bool(new), str(sorted(new)[:3])),
         ("left", any(".partial" in path for path in new), str(sorted(new)[:3])),
         ("left", any(place.temporary.iterdir()), f"temporary files {_names(place.temporary)}"),
@@ -103,10 +103,20 @@ def _names(folder: Path) -> set[str]:
 def _state() -> tuple[Any, ...]:
     """Return settings of the process that no case may change."""
     return (
-        torch.get_num_threads(), torch.is_grad_enabled(), torch.random.initial_seed(), len(warnings.filters),
+        torch.get_num_threads(), torch.is_grad_enabled(), torch.random.initial_seed(),
+        tuple(map(str, warnings.filters)),
         hash(np.random.get_state()[1].tobytes()),  # noqa: NPY002, the state of the process is what is meant
         tuple(np.geterr().items()), Path.cwd(),
     )  # fmt: skip
+
+
+def _difference(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
+    """Return the settings that differ; of filters of warnings, those that are new or gone."""
+    found = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    return "; ".join(
+        str(set(a) ^ set(b) or "another order") if isinstance(a, tuple) and isinstance(b, tuple) else f"{a} to {b}"
+        for a, b in found
+    )
 
 
 @contextmanager

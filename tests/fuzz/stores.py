@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -49,7 +51,12 @@ def _opened(target: Any) -> xr.Dataset:
     try:
         return xr.open_zarr(target)
     except Exception as error:
-        raise _NotOpened from error
+        refusal = str(error)
+    tasks = logging.getLogger("asyncio")  # it prints errors of tasks that zarr has left alone, when they are collected
+    tasks.disabled = True
+    gc.collect()
+    tasks.disabled = False
+    raise _NotOpened(refusal)
 
 
 def use_product(product: Any, use: str) -> None:

@@ -85,6 +85,16 @@ def test_a_directory_has_one_writer_and_no_trace_of_it(tmp_path):
             assert not list(Path(place).iterdir())
 
 
+def test_directories_above_are_removed_unless_something_is_in_them(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(KeyError), lock(str(tmp_path / "old" / "new" / "newer" / "a.zarr")):
+        raise KeyError
+    assert not list((tmp_path / "old").iterdir())
+    with lock(str(tmp_path / "new" / "newer" / "a.zarr")):
+        (tmp_path / "new" / "b").touch()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["b"]
+
+
 def test_another_process_is_kept_out_until_it_is_killed(tmp_path, other):
     process = other(tmp_path)
     with pytest.raises(StoreBusy, match=f"rocess {process.pid} "), lock(str(tmp_path)):
