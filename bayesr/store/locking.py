@@ -58,7 +58,7 @@ def lock(place: str) -> Iterator[None]:
     StoreFailed
         When the place cannot be reached.
     """
-    missing = [] if "://" in place else [folder for folder in Path(place).parents if not os.path.exists(folder)]
+    missing = [] if "://" in place else [folder for folder in Path(place).parents if not os.path.exists(folder)]  # noqa: PTH110, which returns False for names that are too long
     try:
         folder = None if "://" in place else _locked(Path(place))
     except StoreFailed:
