@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 _MODULES = (
     r"(PIL|tifffile|imagecodecs|zarr|numcodecs|xarray|rioxarray|rasterio|affine|pyproj|netCDF4|h5netcdf|h5py|numpy"
@@ -22,25 +23,30 @@ _LOGGERS = ("tifffile", "rasterio", "rasterio._env", "rasterio._err", "rasterio.
 """Loggers of decoders; filters of a logger do not apply to those below it."""
 
 
+_IGNORED: Any = ("ignore", None, Warning, re.compile(_MODULES), 0)
+"""A filter of warnings."""
+
+
 class _Quiet:
     """Ignore warnings of decoders as long as one thread reads.
 
-    Filters of warnings belong to the process. If every thread saved and restored them, one could restore what another
-    had set. So the first thread that enters sets them, and the last one that leaves restores them.
+    Filters of warnings belong to the process. A thread that saved and restored all of them, as
+    `warnings.catch_warnings` does, could restore what another had set meanwhile, such as a caller that an error has
+    ended while threads still read. So the first thread that enters adds one filter, and the last one that leaves
+    removes it, also from the list to which it was added, which a caller may restore later.
     """
 
     def __init__(self) -> None:
         self._lock, self._depth = Lock(), 0
-        self._filters: Any = None
+        self._filters: list[Any] = []
 
     def enter(self) -> None:
         with self._lock:
             self._depth += 1
             if self._depth > 1:
                 return
-            self._filters = warnings.catch_warnings()
-            self._filters.__enter__()
-            warnings.filterwarnings("ignore", module=_MODULES)
+            self._filters = cast("list[Any]", warnings.filters)
+            self._filters.insert(0, _IGNORED)
             for name in _LOGGERS:
                 logging.getLogger(name).addFilter(_nothing)
 
@@ -49,7 +55,10 @@ class _Quiet:
             self._depth -= 1
             if self._depth:
                 return
-            self._filters.__exit__(None, None, None)
+            for filters in (self._filters, cast("list[Any]", warnings.filters)):
+                with suppress(ValueError):  # a caller may have restored the list of before
+                    filters.remove(_IGNORED)
+            self._filters = []
             for name in _LOGGERS:
                 logging.getLogger(name).removeFilter(_nothing)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -54,6 +55,7 @@ def _opened(target: Any) -> xr.Dataset:
         refusal = str(error)
     tasks = logging.getLogger("asyncio")  # it prints errors of tasks that zarr has left alone, when they are collected
     tasks.disabled = True
+    time.sleep(0.1)  # some still run
     gc.collect()
     tasks.disabled = False
     raise _NotOpened(refusal)

@@ -46,6 +46,37 @@ def test_threads_that_overlap_leave_the_filters_as_they_were():
     assert not logging.getLogger("tifffile").filters
 
 
+@pytest.mark.parametrize("caller_first", [False, True])
+def test_a_caller_that_restores_filters_while_a_thread_reads_gets_its_own(caller_first):
+    before, inside, leave = list(warnings.filters), threading.Event(), threading.Event()
+
+    def read():
+        with quiet():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=read)
+
+    def start():
+        thread.start()
+        inside.wait(10)
+
+    def stop():
+        leave.set()
+        thread.join()
+
+    if not caller_first:
+        start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        if caller_first:
+            start()
+        else:
+            stop()
+    stop()
+    assert list(warnings.filters) == before
+
+
 def test_a_damaged_tiff_is_refused_without_a_word(tmp_path, capfd):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), compression="zlib")
     data = bytearray((tmp_path / "a.tif").read_bytes())
