@@ -17,7 +17,7 @@ from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.segmentation.description import MAPS
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places, replacing
-from bayesr.store.access import StoredArray, opened, reading
+from bayesr.store.access import StoredArray, check_members, opened, reading
 from bayesr.store.groups import IDENTITY, Groups
 from bayesr.store.places import PROGRESS
 
@@ -163,6 +163,7 @@ class SegmentationCache:
                 kept = {PROGRESS, "zarr.json", *(self._name(part) for part in _PARTS)}
                 for name in places.names(inside) - kept:  # of a call that was interrupted here
                     places.remove(f"{inside}/{name}")
+                check_members(inside, self._groups.root)
                 ds.to_zarr(inside, mode="a", zarr_format=3, consolidated=False)
                 self._groups = Groups(inside)
                 self._groups.progress.update_attributes({_FINISHED: True})

@@ -99,6 +99,22 @@ class _Guarded:
             return self.variable[key].to_numpy()
 
 
+def check_members(place: str, node: zarr.Group) -> None:
+    """Open what is in a group, and in groups inside it, one by one.
+
+    Where several are damaged, zarr raises one error when it lists them all, and Python prints the others.
+
+    Raises
+    ------
+    StoreFailed, InvalidProduct
+        See `reading`.
+    """
+    with reading(place, "The metadata"):
+        for name, member in datasets.members_of(node, place).items():
+            if isinstance(member, zarr.Group):
+                check_members(f"{place}/{name}", member)
+
+
 def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[str] = ()) -> xr.Dataset:
     """Open a Zarr group as a Dataset of lazy dask arrays, which raise our errors when damage is read.
 

@@ -12,7 +12,7 @@ import zarr
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.product import MASK_MEANS, Provenance, schema
 from bayesr.store import places
-from bayesr.store.access import StoredArray, reading
+from bayesr.store.access import StoredArray, check_members, reading
 from bayesr.store.places import PROGRESS, files
 
 NEXT = "next"
@@ -172,6 +172,7 @@ class Groups:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
             try:
+                check_members(self.place, self.root)
                 with reading(self.place, "The metadata"):
                     zarr.consolidate_metadata(self.root.store)
             except StoreFailed as error:
