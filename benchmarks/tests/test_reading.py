@@ -240,7 +240,9 @@ def test_refusals_are_judged(tmp_path):
     refused = Layout("a", ".png", broken, "hand", refused="it is damaged")
     path = refused.written(tmp_path)
     assert outcome(refused, path).startswith("refused: NotAnImage: ")
-    assert outcome(dataclasses.replace(refused, says="bayesr"), path).startswith("DIFFERS: refused without a way out")
+    assert outcome(dataclasses.replace(refused, says="bayesr"), path).startswith(
+        "DIFFERS: refused without saying what to do"
+    )
     must = dataclasses.replace(refused, refused="", read=lambda _: EXPECTED)
     assert must.expected == "equal" and outcome(must, path).startswith("DIFFERS: refused, NotAnImage")
     good = NAMED["PNG: grey"]

@@ -72,7 +72,7 @@ def test_before_the_warm_up_ends_the_adversarial_loss_is_left_out(trainer):
 
 def test_all_parts_learn_and_dropout_rates_stay(trainer):
     before = {name: p.clone() for name, p in trainer.generator.named_parameters()}
-    critic = {name: p.clone() for name, p in trainer.networks["paired"].named_parameters()}
+    discriminator_before = {name: p.clone() for name, p in trainer.networks["paired"].named_parameters()}
     weight = float(trainer.networks["paired"].penalty_weight)
     for _ in range(8):
         trainer.advance()
@@ -80,7 +80,9 @@ def test_all_parts_learn_and_dropout_rates_stay(trainer):
     assert torch.equal(after["head.dropout_logit"], before["head.dropout_logit"])
     assert all(not torch.equal(after[name], p) for name, p in before.items() if name != "head.dropout_logit")
     for name, p in trainer.networks["paired"].named_parameters():  # the loss compares, so a bias of the logits cancels
-        assert torch.equal(p, critic[name]) == (name.startswith("verdicts") and name.endswith("bias")), name
+        assert torch.equal(p, discriminator_before[name]) == (name.startswith("verdicts") and name.endswith("bias")), (
+            name
+        )
     assert float(trainer.networks["paired"].penalty_weight) != weight
 
 

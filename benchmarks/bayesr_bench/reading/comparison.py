@@ -56,7 +56,7 @@ def _refusal(layout: Layout, error: BayesrError) -> str:
     if not layout.refused:
         return f"DIFFERS: refused, {said}"
     if not (_WAY_OUT.search(said) and re.search(layout.says, said)):
-        return f"DIFFERS: refused without a way out, {said}"
+        return f"DIFFERS: refused without saying what to do, {said}"
     return f"refused: {said}"
 
 
