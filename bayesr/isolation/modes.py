@@ -100,10 +100,6 @@ _RANDOM = INITIALISATIONS | {
 class OwnMode(TorchFunctionMode):
     """A mode that `bayesr.isolation.isolation` leaves on."""
 
-
-class Float32Defaults(OwnMode):
-    """Make float32 where torch would make the default type of the process."""
-
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -111,7 +107,17 @@ class Float32Defaults(OwnMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = dict(kwargs or {})
+        return self.called(func, args, dict(kwargs or {}))
+
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
+        """Return what a function of torch returns in this mode; `given` are its arguments by name."""
+        raise NotImplementedError
+
+
+class Float32Defaults(OwnMode):
+    """Make float32 where torch would make the default type of the process."""
+
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
         if "out" in given or given.get("dtype") is not None:
             return func(*args, **given)
         if func in _FLOATING:
@@ -125,14 +131,7 @@ class Float32Defaults(OwnMode):
 class Float32Products(OwnMode):
     """Compute products of float32 matrices in double precision, where torch may reduce theirs."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
         operands = [value for value in _flat((*args, *given.values())) if isinstance(value, Tensor)]
         types_found = {value.dtype for value in operands if value.is_floating_point()}
         if func not in _PRODUCTS or types_found != {torch.float32}:
@@ -158,14 +157,7 @@ class OwnRandomNumbers(OwnMode):
         super().__init__()
         self._generator = torch.Generator().manual_seed(seed)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
         if func in _RANDOM and given.get("generator") is None:
             given["generator"] = self._generator
         return func(*args, **given)

@@ -56,14 +56,7 @@ class _Limited(OwnMode):
         super().__init__()
         self._device, self._tensors, self._values = device, tensors, values
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
         if self._device == "meta":
             if func in INITIALISATIONS:
                 return next(iter((*args, *given.values())))
