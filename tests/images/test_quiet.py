@@ -25,55 +25,54 @@ def test_only_warnings_of_decoders_are_silent():
     assert [one.filename for one in seen] == ["numpyro.py", "mine.py", "PIL.Image.py"]
 
 
-def test_threads_that_overlap_leave_the_filters_as_they_were():
-    before, inside, leave = list(warnings.filters), threading.Event(), threading.Event()
+class Reading:
+    """A thread that reads until it is stopped."""
 
-    def read():
+    def __init__(self):
+        self._inside, self._leave = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def _read(self):
         with quiet():
-            inside.set()
-            leave.wait(10)
+            self._inside.set()
+            self._leave.wait(10)
 
-    thread = threading.Thread(target=read)
+    def start(self):
+        self._thread.start()
+        assert self._inside.wait(10)
+
+    def stop(self):
+        self._leave.set()
+        self._thread.join()
+
+
+def test_threads_that_overlap_leave_the_filters_as_they_were():
+    before, other = list(warnings.filters), Reading()
     with quiet():
-        thread.start()
-        inside.wait(10)
+        other.start()
     warned_by("tifffile.tifffile")  # the other thread still reads; a warning would be an error here
-    leave.set()
-    thread.join()
+    other.stop()
     assert list(warnings.filters) == before
     with pytest.raises(UserWarning):
         warned_by("tifffile.tifffile")
     assert not logging.getLogger("tifffile").filters
 
 
-@pytest.mark.parametrize("caller_first", [False, True])
-def test_a_caller_that_restores_filters_while_a_thread_reads_gets_its_own(caller_first):
-    before, inside, leave = list(warnings.filters), threading.Event(), threading.Event()
-
-    def read():
-        with quiet():
-            inside.set()
-            leave.wait(10)
-
-    thread = threading.Thread(target=read)
-
-    def start():
-        thread.start()
-        inside.wait(10)
-
-    def stop():
-        leave.set()
-        thread.join()
-
-    if not caller_first:
-        start()
+def test_filters_that_a_caller_restores_while_a_thread_reads_stay():
+    before, other = list(warnings.filters), Reading()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        if caller_first:
-            start()
-        else:
-            stop()
-    stop()
+        other.start()
+    other.stop()
+    assert list(warnings.filters) == before
+
+
+def test_filters_that_a_caller_saves_while_a_thread_reads_come_back():
+    before, other = list(warnings.filters), Reading()
+    other.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        other.stop()
     assert list(warnings.filters) == before
 
 
