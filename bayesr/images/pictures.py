@@ -16,7 +16,7 @@ from bayesr.images.readers import Reader, by_type
 if TYPE_CHECKING:
     import PIL.Image
 
-_EIGHT_BITS = ("JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TGA", "PCX", "ICO", "PNG", "PPM", "AVIF", "TIFF")
+_EIGHT_BITS = ("JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TGA", "PCX", "ICO", "PNG", "PPM", "AVIF")
 """Formats whose colours have 8 bits, or whose depth is checked here."""
 _COLOURS = ("RGB", "RGBA", "LA")
 _CONVERTED = {"P": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}

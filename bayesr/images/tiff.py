@@ -30,8 +30,8 @@ _GDAL_METADATA, _ORIENTATION = 42112, 274
 _AXES = {"Y": "y", "X": "x", "S": "band", "C": "band", "Z": "z", "T": "time", "I": "page"}
 """Names of axes by the letters of tifffile. "Q" is an axis that the file does not name."""
 
-_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""The first bytes of a TIFF and of a BigTIFF file, in either order of bytes."""
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
+"""The first bytes of a TIFF and of a BigTIFF file, in either order of bytes. The last two are wrong."""
 
 _SLIDES = ("svs", "ndpi", "scn", "bif", "avs", "qpi", "philips", "indica")
 _SLIDE_EXTRAS = ("thumbnail", "label", "macro", "map", "overview")

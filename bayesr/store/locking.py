@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -64,15 +64,13 @@ def lock(place: str) -> Iterator[None]:
     except StoreFailed:
         _remove_empty(missing)
         raise
-    if folder is None:
-        with _Lease(place):
-            yield
-        return
     try:
-        yield
+        with _Lease(place) if folder is None else nullcontext():
+            yield
     finally:
-        _remove_empty([Path(place), *missing])
-        _unlock(folder)
+        _remove_empty(missing if "://" in place else [Path(place), *missing])
+        if folder is not None:
+            _unlock(folder)
 
 
 def _remove_empty(folders: list[Path]) -> None:
