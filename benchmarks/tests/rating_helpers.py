@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from bayesr_bench.rating.ratings import RatingFile
+from bayesr_bench.rating.ratings import Rating, RatingFile
 from bayesr_bench.rating.server import RatingServer
 from bayesr_bench.rating.session import Session
 from bayesr_bench.rating.study import gather
@@ -77,3 +77,12 @@ def rate(server, score):
     """Rate the image that is due, after it was shown."""
     ask(server, path=f"images/{state(server)['next'][0]}")
     return ask(server, "POST", "rate", {"id": state(server)["next"][0], "score": score})
+
+
+def ratings(scores, systems="abc"):
+    """Return ratings from an array (system, rater, image), where NaN is not rated."""
+    return [
+        Rating(f"rater {r}", systems[s], f"image {i}", int(score), "")
+        for (s, r, i), score in np.ndenumerate(np.asarray(scores, float))
+        if np.isfinite(score)
+    ]
