@@ -176,10 +176,11 @@ class StoreSink(Sink):
         return self._store
 
     def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
-        """Read the image once, and copy it to a new store."""
+        """Read the image, and copy it to a new store."""
         if self._goes_on:
             return self._survey(array, reading, keep=None)
-        if self.overwrite:  # nothing is removed before the image is known to be one
+        if self.overwrite and self._store.place == self.place and places.names(self.place):
+            # An object store holds no second product, and the old one stays until the image is known to be one.
             self._survey(array, reading, keep=None)
         self._begun = True
         creation.begin(self._store, array)

@@ -1,3 +1,5 @@
+import uuid
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -22,6 +24,24 @@ def test_an_invalid_image_neither_leaves_nor_replaces_a_store(model, photo, tmp_
     with pytest.raises(InvalidPixels):
         model.sample(holes, 2, store=path, overwrite=True)
     assert bayesr.check(path).sound
+
+
+def test_an_invalid_image_replaces_no_store_behind_a_url(model, photo):
+    url = f"memory://{uuid.uuid4().hex}.zarr"
+    model.sample(photo, 2, store=url)
+    with pytest.raises(InvalidPixels):
+        model.sample(np.full((20, 20, 3), np.inf, np.float32), 2, store=url, overwrite=True)
+    assert bayesr.check(url).sound
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_image_is_read_once(model, photo, tmp_path, monkeypatch, overwrite):
+    if overwrite:
+        model.sample(photo, 2, store=tmp_path / "a.zarr")
+    read, survey = [], images.survey
+    monkeypatch.setattr(images, "survey", lambda *args, **given: read.append(args) or survey(*args, **given))
+    model.sample(photo, 2, store=tmp_path / "a.zarr", overwrite=overwrite)
+    assert len(read) == 1
 
 
 def test_an_image_is_not_overwritten_by_its_product(model, photo, tmp_path):
