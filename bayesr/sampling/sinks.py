@@ -155,9 +155,7 @@ class StoreSink(Sink):
     def __enter__(self) -> Sink:
         self._exit.enter_context(replacing.writing(self.place))
         try:
-            # Until the new product is complete, an older one stays in its place.
-            if replacing.begun(self.place) or (self.overwrite and places.names(self.place)):
-                self._store = Store(replacing.beside(self.place))
+            self._store = Store(replacing.target(self.place, overwrite=self.overwrite))
             self._goes_on = self.resume and self._store.declared
         except BaseException:
             self._exit.close()

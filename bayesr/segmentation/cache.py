@@ -72,8 +72,7 @@ class SegmentationCache:
         """
         self._exit.enter_context(replacing.writing(self.place))
         try:
-            if replacing.begun(self.place) or (self._overwrite and places.names(self.place)):
-                self._groups = Groups(replacing.beside(self.place))
+            self._groups = Groups(replacing.target(self.place, overwrite=self._overwrite))
             if self._resume:
                 self.begun = self._compare()
         except BaseException:

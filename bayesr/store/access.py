@@ -99,8 +99,8 @@ class _Guarded:
             return self.variable[key].to_numpy()
 
 
-def check_members(place: str, node: zarr.Group) -> None:
-    """Open what is in a group, and in groups inside it, one by one.
+def check_members(place: str, node: zarr.Group, *, nested: bool = True) -> None:
+    """Open what is in a group, and if `nested` in groups inside it, one by one.
 
     Where several are damaged, zarr raises one error when it lists them all, and Python prints the others. Behind URLs,
     nothing is checked, because every member would be requested twice.
@@ -114,7 +114,7 @@ def check_members(place: str, node: zarr.Group) -> None:
         return
     with reading(place, "The metadata"):
         for name, member in datasets.members_of(node, place).items():
-            if isinstance(member, zarr.Group):
+            if nested and isinstance(member, zarr.Group):
                 check_members(f"{place}/{name}", member)
 
 
@@ -129,7 +129,7 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
         See `reading`.
     """
     with reading(place, "The metadata"), quiet():
-        datasets.members_of(zarr.open_group(place, mode="r", use_consolidated=False), place)  # raises errors of damage
+        check_members(place, zarr.open_group(place, mode="r", use_consolidated=False), nested=False)
         ds: xr.Dataset = xr.open_dataset(
             place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
         )

@@ -26,6 +26,11 @@ def beside(place: str) -> str:
     return place if "://" in place else str(Path(place) / BEGUN)
 
 
+def target(place: str, *, overwrite: bool) -> str:
+    """Return where a product is written: beside an older one, which stays until it is whole, or in its place."""
+    return beside(place) if begun(place) or (overwrite and places.names(place)) else place
+
+
 def drop(place: str) -> None:
     """Remove what was begun at a place: the folder beside an older product, or all that is in its own."""
     if Path(place).name == BEGUN:
