@@ -44,7 +44,11 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 def fair_scores(
     members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
 ) -> dict[str, Tensor]:
-    """Compute `fair_crps`, and weighted `patch_energy` and `band_crps` by size, from one set of differences.
+    """Compute `fair_crps`, weighted `patch_energy`, and the weighted fair CRPS of block cosine coefficients.
+
+    For the latter, blocks of `size x size` pixels lie on two grids offset by half a block. The cosine transform runs
+    along rows, columns and bands. Its coefficients are nearly the principal components of a block: a proper score of
+    each fits its variance, and thus the correlation of pixels and bands, to which the energy score is insensitive.
 
     All are means of norms of differences between members, and between members and truth, and the cosine transform is
     linear. So each difference is made once, and transformed once.
@@ -107,29 +111,6 @@ def patch_energy(members: Tensor, truth: Tensor, size: int) -> Tensor:
         return (F.avg_pool2d(squares, size, max(1, size // 2)) + 1e-10).sqrt().mean()
 
     return fair_score(list(members.unbind(1)), truth, distance)
-
-
-def band_crps(members: Tensor, truth: Tensor, size: int) -> Tensor:
-    """Compute the fair CRPS of block cosine coefficients.
-
-    Blocks of `size x size` pixels lie on two grids offset by half a block. The cosine transform runs along rows,
-    columns and bands. Its coefficients are nearly the principal components of a block: a proper score of each fits its
-    variance, and thus the correlation of pixels and bands, to which the energy score is insensitive.
-    """
-    cosines, colours = (cosine_transform(n).to(truth) for n in (size, truth.shape[1]))
-    half = size // 2
-
-    def blocks(x: Tensor) -> Tensor:
-        unfolded: Tensor = x.unfold(-2, size, size).unfold(-2, size, size)
-        return unfolded
-
-    def coefficients(x: Tensor) -> Tensor:
-        x = torch.einsum("kc,ncyx->nkyx", colours, x)
-        shifted = x[..., half:-half, half:-half]
-        return torch.cat([(cosines @ blocks(grid) @ cosines.mT).flatten(-4) for grid in (x, shifted)], -1)
-
-    true, *drawn = (coefficients(x) for x in (truth, *members.unbind(1)))
-    return fair_score(drawn, true, lambda a, b: (a - b).abs().mean())
 
 
 def cosine_transform(size: int) -> Tensor:
