@@ -12,7 +12,7 @@ import zarr
 
 from bayesr import images
 from bayesr.errors import BayesrError, ImageNotFound, NotAnImage, TooLarge
-from bayesr.images import limits
+from bayesr.images import limits, tiff_limits
 
 
 def png(path, width, height):
@@ -113,3 +113,9 @@ def test_what_is_in_memory_already_is_not_bounded():
     limits.check_chunks(array)
     limits.check_memory(array)
     assert issubclass(TooLarge, BayesrError) and issubclass(TooLarge, MemoryError)
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/inputs.md"])
+def test_pages_state_the_limits_that_the_code_has(page):
+    text = " ".join((Path(__file__).parents[2] / page).read_text().split())
+    assert f"{limits.LARGEST // 2**20} MiB" in text and f"{tiff_limits.MOST_PAGES:,} pages" in text
