@@ -7,8 +7,9 @@ import torch
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
 from bayesr.training.data import load_images
-from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
+from bayesr.training.recipe import with_steps
 from tests.conftest import TINY
 from tests.training.helpers import same_checkpoints, weights_of
 
