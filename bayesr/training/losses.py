@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from bayesr.isolation import isolated
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -64,6 +67,13 @@ def fair_scores(
     dict of str to Tensor
         ``crps``, ``patch4``, ``band8``, ...: the scores times their weights.
     """
+    with torch.autocast(members.device.type, enabled=False):  # differences are small
+        return _fair_scores(members.float(), truth.float(), patches, bands)
+
+
+def _fair_scores(
+    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
+) -> dict[str, Tensor]:
     count = members.shape[1]
     pairs = [members[:, i] - members[:, j] for i, j in combinations(range(count), 2)]
     d = torch.cat([members - truth[:, None], *([torch.stack(pairs, 1)] if pairs else [])], 1)
@@ -79,7 +89,7 @@ def fair_scores(
         norms = (F.avg_pool2d(squares, size, max(1, size // 2)) + 1e-10).sqrt()
         scores[f"patch{size}"] = weight * fair(norms)
     if bands:
-        coloured = torch.einsum("kc,nmcyx->nmkyx", cosine_transform(d.shape[2]).to(d), d).flatten(0, 1)
+        coloured = torch.einsum("kc,nmcyx->nmkyx", _cosines(d.shape[2], d.device, d.dtype), d).flatten(0, 1)
     for size, weight in bands.items():
         half = size // 2
         grids = (coloured, coloured[..., half:-half, half:-half])
@@ -92,7 +102,7 @@ def _coefficients(x: Tensor, size: int) -> Tensor:
 
     One product with the Kronecker square of the transform is faster on a GPU than two with the transform.
     """
-    cosines = cosine_transform(size).to(x)
+    cosines = _cosines(size, x.device, x.dtype)
     both = torch.kron(cosines, cosines)
     rows, columns = (side // size for side in x.shape[-2:])
     whole = x[..., : rows * size, : columns * size]
@@ -120,6 +130,12 @@ def cosine_transform(size: int) -> Tensor:
     cosines: Tensor = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
     cosines[0] /= 2**0.5
     return cosines
+
+
+@lru_cache(maxsize=64)
+@isolated  # a copy from the host, which no CUDA graph can hold
+def _cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return cosine_transform(size).to(device, dtype)
 
 
 def feature_energy(

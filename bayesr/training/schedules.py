@@ -24,6 +24,14 @@ arXiv:2404.06395.
 """
 
 
-def warm_up(done: int, steps: int) -> float:
-    """Return the factor by which rates rise over the first steps: a tenth of the stage, at most 100."""
-    return min(1.0, (done + 1) / min(100.0, max(1.0, steps / 10)))
+def warm_up(done: int, share: float) -> float:
+    """Return the factor by which rates rise at first: over 100 steps, or a tenth of a shorter stage.
+
+    Parameters
+    ----------
+    done : int
+        Steps of the stage that are done.
+    share : float
+        Fraction of the stage that is done after the next step.
+    """
+    return min(1.0, max((done + 1) / 100, 10 * share))

@@ -117,7 +117,7 @@ class Stepper(Objective):
 
     def _adam(self, groups: list[tuple[list[nn.Parameter], float]], rate: float, momentum: float) -> torch.optim.Adam:
         """Return an optimiser of groups of parameters, each with its learning rate over that of the stage."""
-        graphs = self.graphs is not None
+        graphs = self.graphs is not None and self.device.type == "cuda"
         made = [
             {"params": parameters, "share": share, "lr": torch.tensor(rate, device=self.device) if graphs else rate}
             for parameters, share in groups
@@ -144,6 +144,7 @@ class Stepper(Objective):
         """
         stage, done = self.position()
         if done == 0:
+            self.check_finite()
             self._start_stage()
         self._set_rates(stage, done)
         if self.graphs is None or not stage.capturable:
@@ -174,7 +175,8 @@ class Stepper(Objective):
 
     def _set_rates(self, stage: Stage, done: int) -> None:
         """Set what changes from step to step: learning rates, the share of the adversarial loss, the average's rate."""
-        part = SCHEDULES[stage.schedule](self._progress(stage, done)) * warm_up(done, stage.steps)
+        rising = warm_up(done, self._progress(stage, done + 1))
+        part = SCHEDULES[stage.schedule](self._progress(stage, done)) * rising
         discriminator_rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
         for optimiser, rate in ((self.optimiser, stage.rate), (self.discriminator_optimiser, discriminator_rate)):
             for group in optimiser.param_groups:

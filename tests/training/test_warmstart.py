@@ -5,9 +5,10 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
+from bayesr.networks.discriminators import PairedDiscriminator
 from bayesr.networks.registry import BACKBONES, build
 from bayesr.training.loop import Trainer
-from bayesr.training.warmstart import transfer_weights
+from bayesr.training.warmstart import transfer_discriminator, transfer_weights
 from tests.conftest import TINY
 
 SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
@@ -127,3 +128,28 @@ def test_every_backbone_starts_from_another_scale_factor_and_other_bands(backbon
             network.eval()
         grey, colour = source.backbone(y), target.backbone(y.expand(-1, 3, -1, -1))
         torch.testing.assert_close(colour, grey, rtol=1e-4, atol=1e-5)
+
+
+def test_a_discriminator_starts_from_that_of_other_bands():
+    """For grey images it returns what it returned for three equal bands."""
+    colour, grey = PairedDiscriminator(3, width=4), PairedDiscriminator(1, width=4)
+    grey.load_state_dict(transfer_discriminator(grey, colour.state_dict()))
+    x, context = torch.rand(2, 2, 1, 16, 16)
+    for ours, theirs in zip(
+        grey(x, context)[0], colour(*(v.expand(-1, 3, -1, -1) for v in (x, context)))[0], strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert transfer_discriminator(PairedDiscriminator(3, width=8), colour.state_dict()) is None
+    assert transfer_discriminator(grey, {}) is None
+
+
+def test_a_trainer_starts_from_discriminators_of_the_same_name(trainer, tmp_path):
+    while trainer.step < 8:
+        trainer.advance()
+    trainer.save(tmp_path / "c.npz")
+    other = Trainer(TINY, trainer.pairs, seed=5)
+    assert other.start_discriminators(tmp_path / "c.npz") == ["critic"] == other.start["discriminators"]
+    for name, value in trainer.networks["critic"].state_dict().items():
+        assert torch.equal(other.networks["critic"].state_dict()[name], value)
+    renamed = dataclasses.replace(TINY, discriminators={"another": TINY.discriminators["critic"]})
+    assert Trainer(renamed, trainer.pairs).start_discriminators(tmp_path / "c.npz") == []
