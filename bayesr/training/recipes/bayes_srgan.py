@@ -6,27 +6,29 @@ minimises each of them. Dropout rates are fixed until the last stage, which lear
 adversarial loss rewards wide masks.
 """
 
+from typing import Any
+
 from bayesr.networks.discriminators import PairedDiscriminator
 from bayesr.training.adversarial import PAIRED
 from bayesr.training.batch import truth_and_members
 from bayesr.training.recipe import Adversary, Recipe, Stage
 
-PATCHES, BANDS = {4: 0.5, 8: 0.5, 16: 0.25}, {8: 1.0}
+SCORES: dict[str, Any] = dict(patches={4: 0.5, 8: 0.5, 16: 0.25}, bands={8: 1.0}, lattice=2.0)
 ADVERSARY = Adversary(PairedDiscriminator, PAIRED, truth_and_members)
 
 RECIPE = Recipe(
     "bayes-srgan",
     network=dict(
         width=64, blocks=16, head_width=32, head_blocks=4, latent=6, dropout=0.02, gaussian_dropout=True, direct=True,
-        mix=64,
+        mix=64, overlap=True,
     ),
     stages=(
         Stage("fidelity", steps=18000, rate=1e-3, batch=32, members=0, loss="fidelity"),
         Stage(
-            "score", steps=10000, rate=5e-4, batch=16, members=3, patches=PATCHES, bands=BANDS, features=0.5,
+            "score", steps=10000, rate=5e-4, batch=16, members=3, **SCORES, features=0.5,
             adversarial=0.5, warmup=500, balanced=True, fixed_dropout=True, schedule="wsd", discriminator_rate=2e-4,
         ),
-        Stage("dropout", steps=500, rate=1e-3, batch=16, members=4, patches=PATCHES, bands=BANDS, trained="dropout"),
+        Stage("dropout", steps=500, rate=1e-3, batch=16, members=4, **SCORES, trained="dropout"),
     ),
     discriminators={"paired": ADVERSARY},
     feature_network="efficientnet-lite0",
