@@ -39,6 +39,8 @@ def require(store: Store) -> None:
     provenance, settings = store.provenance, store.settings
     if settings["tile"] != provenance.tile:
         raise _unlike(store, "tile", settings["tile"], provenance.tile)
+    if settings.get(NEXT, provenance.n) < provenance.n:
+        raise _unlike(store, "the number of members to extend to", settings[NEXT], f"at least {provenance.n}")
     image = store.array("input")
     if len(image.shape) != len(DIMS) or image.dtype.kind not in "buif" or 0 in image.shape:
         raise _unlike(store, "input", f"{image.dtype} {image.shape}", "an image, (band, y, x)")
@@ -79,7 +81,7 @@ def _check_coordinates(store: Store) -> None:
     provenance, growing = store.provenance, NEXT in store.settings
     members = product.realizations(provenance.n, provenance.masks)
     ds = opened(store.place, consolidated=False, leave_out=[SAMPLES, *members] if growing else ())
-    ds = product.canonical(ds)
+    product.canonical(ds)  # refuses what it cannot read, but would number members anew
     if SAMPLES not in ds:
         return
     for name, values in members.items():
