@@ -76,6 +76,34 @@ def segmenters() -> dict[str, dict[str, Any]]:
     return {path.stem: read_header(path) for path in sorted(SEGMENTERS.glob("*.safetensors"))}
 
 
+def recorded(name: str, sha256: str, source: str = "") -> Path | None:
+    """Return the file of the bundled model that a product records.
+
+    A later version may bundle other weights under a name, and the earlier ones under another. So the checksum decides,
+    and the name only among files with the same weights.
+
+    Parameters
+    ----------
+    name : str
+        The recorded name.
+    sha256 : str
+        The recorded checksum of the weights.
+    source : str
+        The recorded images of the calibration. A file of another name must have been calibrated on the same images:
+        a model of the user with bundled weights may have another calibration.
+
+    Returns
+    -------
+    Path or None
+        None where no bundled file holds the model.
+    """
+    headers = {path: read_header(path) for path in sorted(_BUNDLED.glob("*.safetensors"))}
+    same = [path for path, header in headers.items() if header["sha256"] == sha256]
+    named = [path for path in same if path.stem == name]
+    alike = [path for path in same if (headers[path].get("calibration") or {}).get("source", "") == source]
+    return next(iter([*named, *alike]), None)
+
+
 def locate(name_or_path: str | Path) -> Path:
     """Return the file of a model, given the name of a bundled one or a path.
 
