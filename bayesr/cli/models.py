@@ -83,7 +83,10 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.option("--resume", is_flag=True, help="Continue from the checkpoint next to OUT.")
 @click.option("--start", help="A model or a checkpoint to start from; weights that fit are taken over.")
 @click.option("--steps", callback=_steps, help="Number of steps by stage, such as fidelity=12000,score=5000.")
-@click.option("--held-out", default=120, show_default=True, help="Number of images kept for calibration.")
+@click.option(
+    "--held-out", type=shared.HeldOut(), default=120, show_default=True, metavar="NUMBER|FILE",
+    help="Images kept for calibration: their number, or a text file with the file name of one image a line.",
+)  # fmt: skip
 @click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian, box or airy.")
 @click.option("--sigma", default=0.0, help="Standard deviation of the gaussian kernel, in high-resolution pixels.")
 @click.option("--na", type=float, help="Numerical aperture of the airy kernel.")
@@ -168,7 +171,10 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.option(
     "--levels", callback=_levels, default="0.5,0.8,0.9,0.95", show_default=True, help="Levels of intervals to support."
 )
-@click.option("--held-out", type=int, help="Use only the images that train --held-out excludes from training on DATA.")
+@click.option(
+    "--held-out", type=shared.HeldOut(), metavar="NUMBER|FILE",
+    help="Use only the images that train --held-out excludes from training on DATA.",
+)  # fmt: skip
 @click.option("--limit", type=int, help="Largest number of images.")
 @click.option("--source", default="", help="Description of the images, for the model card.")
 @shared.seed

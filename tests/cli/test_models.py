@@ -24,3 +24,13 @@ def test_calibrate(model, tmp_path):
     assert "2 images" in result.output and "+-" in result.output
     assert bayesr.load(out).calibration.images == 2
     assert run("calibrate", file, tmp_path / "images", "--out", out, "--levels", "a").exit_code == 2
+    (tmp_path / "kept.txt").write_text("".join(f"{i}.png\n" for i in (0, 2, 3, 5)))
+    kept = run(
+        "calibrate", file, tmp_path / "images", "--out", out, "--levels", "0.5", "--held-out", tmp_path / "kept.txt"
+    )
+    assert kept.exit_code == 0 and bayesr.load(out).calibration.source == "4 images of images"
+    (tmp_path / "kept.txt").write_text("no.png\n")
+    kept = run(
+        "calibrate", file, tmp_path / "images", "--out", out, "--levels", "0.5", "--held-out", tmp_path / "kept.txt"
+    )
+    assert kept.exit_code == 1 and "no.png" in kept.output

@@ -14,6 +14,7 @@ def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
     """No other package can be imported, as on a bare GPU machine; images are packed."""
     load_images([folder]).pack(tmp_path / "packed.npz")
     (tmp_path / "tiny.py").write_text(FILE)
+    (tmp_path / "kept.txt").write_text("1.png\n4.png\n")
     code = f"""
 import sys
 for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
@@ -28,9 +29,13 @@ tiny = recipe({str(tmp_path / "tiny.py")!r})
 pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
 assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
 from bayesr.training import __main__
-for name, more in (("d", []), ("e", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"])):
-    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r}, "--held-out=2",
-                "--every=1", "--device=cpu", "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
+for name, kept, more in (
+    ("d", {str(tmp_path / "kept.txt")!r}, []),
+    ("e", "2", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"]),
+):
+    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r},
+                "--held-out", kept, "--every=1", "--device=cpu",
+                "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
     __main__.main()
 sys.argv[1] = {str(tmp_path / "missing")!r}
 __main__.main()
