@@ -52,7 +52,7 @@ def models() -> list[ModelInfo]:
         Sorted by name.
     """
     infos = []
-    for path in sorted(_BUNDLED.glob("*.safetensors")):
+    for path in _files():
         header = read_header(path)
         card, architecture = header["card"], header["architecture"]
         infos.append(
@@ -69,6 +69,10 @@ def models() -> list[ModelInfo]:
             )
         )
     return infos
+
+
+def _files() -> list[Path]:
+    return sorted(_BUNDLED.glob("*.safetensors"), key=lambda path: path.stem)
 
 
 def segmenters() -> dict[str, dict[str, Any]]:
@@ -97,7 +101,7 @@ def recorded(name: str, sha256: str, source: str = "") -> Path | None:
     Path or None
         None where no bundled file holds the model.
     """
-    headers = {path: read_header(path) for path in sorted(_BUNDLED.glob("*.safetensors"))}
+    headers = {path: read_header(path) for path in _files()}
     same = [path for path, header in headers.items() if header["sha256"] == sha256]
     named = [path for path in same if path.stem == name]
     alike = [path for path in same if (headers[path].get("calibration") or {}).get("source", "") == source]

@@ -15,6 +15,9 @@ from bayesr.networks.generator import Generator
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
 
+_OF_START = ("recipe", "settings", "steps", "seconds", "hardware", "data", "licence", "attributions", "start")
+"""Entries of a card that go on in the cards of models that started from it."""
+
 
 def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
     """Read the network to start from, and the entry ``start`` of the new model's card.
@@ -36,7 +39,7 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
         }
         return network, metadata | ({"start": facts["start"]} if facts.get("start") else {})
     model = load(source)
-    metadata = {name: model.card[name] for name in ("steps", "seconds", "start") if model.card.get(name)}
+    metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
     return model.generator, {"model": model.name, "sha256": model.sha256} | metadata
 
 
