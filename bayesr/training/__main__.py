@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from bayesr.errors import BayesrError
-from bayesr.model.checkpoint import network_of
+from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.observe import Separable
 from bayesr.training.data import held_out_images, load_images
 from bayesr.training.degradation import Degradation
@@ -67,7 +67,7 @@ def _train(args: argparse.Namespace) -> None:
             trainer.load(args.checkpoint)
         elif args.start:
             network, facts = network_of(args.start)
-            trainer.start_from(network, {"checkpoint": args.start.name, "steps": facts["step"]})
+            trainer.start_from(network, origin_of(args.start, facts))
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
         def report(record: Record) -> None:

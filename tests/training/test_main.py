@@ -1,5 +1,6 @@
 """``python -m bayesr.training``, and the packages that it needs."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -48,7 +49,9 @@ __main__.main()
         with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))
         assert facts["step"] == 2
-    assert facts["start"]["checkpoint"] == "c.npz"
+    start = facts["start"]
+    assert start["checkpoint"] == "c.npz" and start["recipe"] == "tiny" and start["steps"] == 2
+    assert start["sha256"] == hashlib.sha256((tmp_path / "c.npz").read_bytes()).hexdigest() and "seconds" in start
     history = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [record["step"] for record in history] == [1, 2] and "fair_crps" in history[1]
     assert ran.stderr.splitlines()[0].startswith("step=1 stage=fidelity")
