@@ -76,6 +76,15 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
     click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
 
 
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | dict[str, float] | None:
+    try:
+        if value is None or "=" not in value:
+            return None if value is None else float(value)
+        return {name: float(seconds) for name, seconds in (part.split("=") for part in value.split(",") if part)}
+    except ValueError as error:
+        raise click.BadParameter("write it as 600, or as fidelity=110,score=320") from error
+
+
 def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     try:
         return {name: int(count) for name, count in (part.split("=") for part in (value or "").split(",") if part)}
@@ -95,6 +104,19 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 @click.option("--resume", is_flag=True, help="Continue from the checkpoint next to OUT.")
 @click.option("--start", help="A model or a checkpoint to start from; weights that fit are taken over.")
 @click.option("--steps", callback=_steps, help="Number of steps by stage, such as fidelity=12000,score=5000.")
+@click.option(
+    "--duration",
+    callback=_duration,
+    help="Seconds of training, whatever the steps: 600 in all, or by stage, such as fidelity=110,score=320.",
+)
+@click.option("--schedule", type=click.Choice(["cosine", "wsd"]), help="Schedule of learning rates.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of convolutions; auto is bfloat16 on CUDA.",
+)
 @click.option(
     "--held-out", type=shared.HeldOut(), default=120, show_default=True, metavar="NUMBER|FILE",
     help="Images kept for calibration: their number, or a text file with the file name of one image a line.",

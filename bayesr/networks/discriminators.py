@@ -80,12 +80,14 @@ class PairedDiscriminator(nn.Module):
         self.fine = nn.ModuleList([nn.Conv2d(2 * w, 2 * w, 3, padding=1)])
         self.down_coarse = nn.Conv2d(2 * w, 4 * w, 4, stride=2, padding=1)
         self.coarse = nn.ModuleList(nn.Conv2d(4 * w, 4 * w, 3, padding=1) for _ in range(2))
-        self.verdicts = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1) for channels in (2 * w, 4 * w))
+        # Without biases, which would cancel in a loss that compares logits.
+        self.verdicts = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1, bias=False) for channels in (2 * w, 4 * w))
         self.register_buffer("penalty_weight", torch.tensor(0.1, dtype=torch.float32))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=_SLOPE)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for verdict in self.verdicts:
             nn.init.normal_(verdict.weight, std=0.01)  # type: ignore[arg-type]
 

@@ -88,6 +88,13 @@ def fraction(name: str, value: Any, expected: str = "a number between 0 and 1") 
     return number(name, value, expected, lambda real: 0 < real < 1)
 
 
+def choice(name: str, value: Any, options: Collection[str]) -> str:
+    """Check a word that is one of a few."""
+    if not isinstance(value, str) or value not in options:
+        raise refused(name, f"one of {', '.join(map(repr, options))}", value)
+    return value
+
+
 def flag(name: str, value: Any) -> bool:
     """Check that an argument is True or False."""
     if not isinstance(value, bool | np.bool_):

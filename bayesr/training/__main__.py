@@ -18,10 +18,12 @@ from bayesr.observe import Separable
 from bayesr.training.data import held_out_images, load_images
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
-from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
 from bayesr.training.processes import process_group
+from bayesr.training.recipe import with_duration, with_schedule, with_steps
 from bayesr.training.recipes import recipe
+from bayesr.training.schedules import SCHEDULES
 from bayesr.training.validation import Validation
 
 
@@ -37,6 +39,9 @@ def main() -> None:
     parser.add_argument("--patience", type=int, help="steps without a better score after which a stage ends")
     parser.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
     parser.add_argument("--steps", default="", help="fidelity=12000,score=5000,...")
+    parser.add_argument("--duration", default="", help="seconds by stage: fidelity=110,score=320,...")
+    parser.add_argument("--schedule", choices=tuple(SCHEDULES), help="schedule of learning rates")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of convolutions")
     parser.add_argument("--kernel", default="bicubic", help="bicubic, gaussian or box")
     parser.add_argument("--sigma", type=float, default=0.0, help="of the Gaussian kernel, in high-resolution pixels")
     parser.add_argument("--scale", type=int, default=4)
@@ -53,21 +58,28 @@ def main() -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    steps = {name: int(count) for name, _, count in (part.partition("=") for part in args.steps.split(",") if part)}
+    steps, seconds = (
+        {name: float(number) for name, _, number in (part.partition("=") for part in text.split(",") if part)}
+        for text in (args.steps, args.duration)
+    )
     operator = Separable(args.kernel, args.scale, args.sigma)
     degradation = Degradation(tuple(args.blur), tuple(args.noise), tuple(args.photon))
-    chosen = with_steps(recipe(args.recipe), steps)
+    chosen = with_steps(recipe(args.recipe), {name: int(number) for name, number in steps.items()})
+    chosen = with_duration(chosen, seconds)
+    if args.schedule:
+        chosen = with_schedule(chosen, args.schedule)
     kept = held_out_images(int(args.held_out) if args.held_out.isdecimal() else args.held_out)
     training, held_out = load_images(args.data, args.bands).split(kept)
     validate = Validation(held_out, operator, degradation=degradation) if kept else None
     with process_group(args.device) as processes, table(chosen.name, processes.first) as show:
         pairs = pair_source(chosen, training, operator, str(processes.device), degradation)
-        trainer = Trainer(chosen, pairs, args.seed, processes=processes)
+        trainer = Trainer(chosen, pairs, args.seed, processes=processes, precision=args.precision)
         if args.resume:
             trainer.load(args.checkpoint)
         elif args.start:
             network, facts = network_of(args.start)
             trainer.start_from(network, origin_of(args.start, facts))
+            trainer.start_discriminators(args.start)
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
         def report(record: Record) -> None:

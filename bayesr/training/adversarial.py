@@ -63,12 +63,13 @@ def discriminator_step_loss(
     Parameters
     ----------
     real, fake, context : Tensor
-        Images `b x band x y x x`. None receives a gradient.
+        Images `b x band x y x x`. None receives a gradient. There may be several fake images of each real one, one set
+        of `b` after another; the context is that of the fake ones.
     step : int
         Earlier steps of the discriminator.
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
-    on_real, on_fake = (_by_resolution(discriminator(x, context)[0]) for x in (real, fake))
+    on_real, on_fake = (_by_resolution(discriminator(x, context[: len(x)])[0]) for x in (real, fake))
     loss = _added(adversarial_loss.discriminator, on_real, on_fake)
     if adversarial_loss.penalty is not None and step % adversarial_loss.every == 0:
         loss = loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
@@ -86,12 +87,12 @@ def generator_step_loss(
     Parameters
     ----------
     real, fake, context : Tensor
-        Images `b x band x y x x`. Only `fake` receives a gradient.
+        Images, see `discriminator_step_loss`. Only `fake` receives a gradient.
     """
     on_real = on_fake = _by_resolution(discriminator(fake, context)[0])
     if adversarial_loss.relative:
         with torch.no_grad():
-            on_real = _by_resolution(discriminator(real, context)[0])
+            on_real = _by_resolution(discriminator(real, context[: len(real)])[0])
     return _added(adversarial_loss.generator, on_real, on_fake)
 
 
@@ -120,12 +121,17 @@ def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return _relativistic_discriminator(fake, real)
 
 
+def _margin(real: Tensor, fake: Tensor) -> Tensor:
+    """Return by how much the logit of each fake image's real one is higher, place by place."""
+    return real.repeat(len(fake) // len(real), 1, 1, 1) - fake
+
+
 def _paired_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return F.softplus(fake - real).mean()
+    return F.softplus(-_margin(real, fake)).mean()
 
 
 def _paired_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return F.softplus(real - fake).mean()
+    return F.softplus(_margin(real, fake)).mean()
 
 
 def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -164,7 +170,7 @@ _WEIGHTS = (1e-4, 5.0)
 
 def _steer(discriminator: Network, real: list[Tensor], fake: list[Tensor]) -> None:
     """Raise the weight of the penalty while the discriminator is right too often, and lower it otherwise."""
-    right = torch.stack([(r > f).float().mean() for r, f in zip(real, fake, strict=True)]).mean()
+    right = torch.stack([(_margin(r, f) > 0).float().mean() for r, f in zip(real, fake, strict=True)]).mean()
     weight: Tensor = discriminator.penalty_weight  # type: ignore[attr-defined]
     weight.mul_(torch.exp(0.02 * (right - _STEERED))).clamp_(*_WEIGHTS)
 
@@ -181,7 +187,7 @@ def paired_penalty(discriminator: Network, real: Tensor, fake: Tensor, context: 
     arXiv:1705.09367.
     """
     images = [x.detach().requires_grad_() for x in (real, fake)]
-    on_images = [_by_resolution(discriminator(x, context)[0]) for x in images]
+    on_images = [_by_resolution(discriminator(x, context[: len(x)])[0]) for x in images]
     total = torch.zeros((), device=real.device)
     for parts in zip(*on_images, strict=True):
         gradients = torch.autograd.grad([part.sum() for part in parts], images, create_graph=True)

@@ -71,9 +71,8 @@ class TrainingBatch:
 
 def truth_and_members(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return the inputs of a discriminator that compares the truth with each of two members of the same scene."""
-    fake = batch.x[:, :2].transpose(0, 1).flatten(0, 1)
-    copies = len(fake) // len(batch.truth)
-    return batch.truth.repeat(copies, 1, 1, 1), fake, batch.base.repeat(copies, 1, 1, 1)
+    members = batch.x[:, :2].transpose(0, 1)
+    return batch.truth, members.flatten(0, 1), batch.base.repeat(len(members), 1, 1, 1)
 
 
 def truth_and_member(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,9 @@ from bayesr.observe import ForwardOperator
 
 Range = tuple[float, float]
 
+DRAWN = ("blur", "noise", "photon")
+"""What is drawn for every image."""
+
 
 @dataclass(frozen=True)
 class Degradation:
@@ -53,7 +56,7 @@ class Degradation:
     rounded: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("blur", "noise", "photon"):
+        for name in DRAWN:
             least, most = getattr(self, name)
             if not (0 <= least <= most and math.isfinite(most)):
                 raise InvalidObservation(f"{name} is a range (least, most) of numbers from 0, not {(least, most)}.")
@@ -75,7 +78,7 @@ class Degradation:
         high : Tensor
             Images x, `n x band x sh x sw`, in about [0, 1].
         random : torch.Generator
-            Random state on the CPU, whatever the device of `high`.
+            Random state, on the device of `high`.
 
         Returns
         -------
@@ -84,11 +87,11 @@ class Degradation:
         drawn : dict of str to Tensor
             Blur, noise and photon of every image.
         """
-        drawn = {name: self._draw(name, len(high), random) for name in ("blur", "noise", "photon")}
-        low = operator.observe(blurred(high, drawn["blur"]) if self.blur[1] else high)
+        drawn = {name: self._draw(name, len(high), random) for name in DRAWN}
+        low = operator.observe(blurred(high, drawn["blur"], self.blur[1]) if self.blur[1] else high)
         if self.noise[1] or self.photon[1]:
             sigma, k = (drawn[name].to(low).view(-1, 1, 1, 1) for name in ("noise", "photon"))
-            unit = torch.randn(low.shape, generator=random).to(low)
+            unit = torch.randn(low.shape, generator=random, device=random.device)
             low = low + (sigma.square() + k * low.clamp(min=0)).sqrt() * unit
         if self.rounded:
             low = (low.clamp(0, 1) * 255).round() / 255
@@ -112,22 +115,23 @@ class Degradation:
     def _draw(self, name: str, count: int, random: torch.Generator) -> Tensor:
         least, most = getattr(self, name)
         if least == most:  # an unused option must not change the random state
-            return torch.full((count,), least)
-        drawn: Tensor = least + (most - least) * torch.rand(count, generator=random)
+            return torch.full((count,), least, device=random.device)
+        drawn: Tensor = least + (most - least) * torch.rand(count, generator=random, device=random.device)
         return drawn
 
     def describe(self) -> dict[str, Any]:
         """Return the ranges as plain values, without those that are zero."""
-        return {name: list(getattr(self, name)) for name in ("blur", "noise", "photon") if getattr(self, name)[1]}
+        return {name: list(getattr(self, name)) for name in DRAWN if getattr(self, name)[1]}
 
 
-def blurred(x: Tensor, sigma: Tensor) -> Tensor:
+def blurred(x: Tensor, sigma: Tensor, widest: float) -> Tensor:
     """Blur images `n x band x y x x`, each by a Gaussian of its own `sigma` in pixels, with mirrored borders.
 
-    The kernel is sampled at pixels and normalised. A `sigma` of 0 leaves the image unchanged.
+    The kernel is sampled at pixels and normalised, and ends at four times `widest`, the largest possible `sigma`. A
+    `sigma` of 0 leaves the image unchanged.
     """
-    radius = math.ceil(4 * float(sigma.max()))
-    t = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    radius = math.ceil(4 * widest)
+    t = torch.arange(-radius, radius + 1, dtype=torch.float32, device=sigma.device)
     kernel = torch.exp(-0.5 * (t / sigma.clamp(min=1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).to(x).repeat_interleave(x.shape[1], 0)
     for axis, weights in ((-1, kernel[:, None, None, :]), (-2, kernel[:, None, :, None])):
@@ -143,4 +147,4 @@ def effective_operator(operator: ForwardOperator, degradation: Degradation) -> F
     """Return the forward operator that a model trained under `degradation` must assume."""
     if degradation.exact:
         return operator
-    return operator.unconstrained(**{name: getattr(degradation, name)[1] for name in ("blur", "noise", "photon")})
+    return operator.unconstrained(**{name: getattr(degradation, name)[1] for name in DRAWN})

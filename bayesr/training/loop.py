@@ -10,12 +10,11 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
@@ -25,12 +24,39 @@ from bayesr.training import losses
 from bayesr.training.history import Record as Record
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage, with_steps
 from bayesr.training.step import Stepper
-from bayesr.training.warmstart import TransferredWeights, transfer_weights
+from bayesr.training.warmstart import TransferredWeights, transfer_discriminator, transfer_weights
 
-_FACTS = ("seconds", "seed", "start", "ended", "best_score", "best_step", "history")
+_FACTS = ("seconds", "began", "seed", "start", "ended", "best_score", "best_step", "history")
 """Attributes that checkpoints hold."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""Precisions of a trainer."""
+_UNWATCHED = 20
+"""Steps of CUDA graphs after which the host waits for the device."""
+
+
+class _Sums:
+    """Sums of losses on the device, which spares a wait for it at every step."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._count = 0
+
+    def add(self, names: list[str], values: Tensor) -> None:
+        """Add the losses of one step."""
+        key = tuple(names)
+        self._sums[key] = self._sums[key] + values if key in self._sums else values.double()
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """Return means over the steps since the last call; a loss that a step lacks counts as 0."""
+        means: dict[str, float] = {}
+        for names, sums in self._sums.items():
+            for name, value in zip(names, sums.tolist(), strict=True):
+                means[name] = means.get(name, 0.0) + value / self._count
+        self.__init__()  # type: ignore[misc]
+        return means
 
 
 class Trainer(Stepper):
@@ -44,9 +70,14 @@ class Trainer(Stepper):
     seed : int
         Seed of initial weights, patches, latents and masks.
     device : str
-        ``"cpu"`` or ``"cuda"``. On CUDA networks use bfloat16 where possible.
+        ``"cpu"`` or ``"cuda"``.
     processes : Processes, optional
         Processes that train together; this one alone by default.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks' convolutions. ``"auto"`` is bfloat16 on CUDA and float32 on a CPU, where trainings are then
+        resumed bit for bit. CPUs with matrix tiles (AMX) are several times faster with bfloat16.
+    graphs : bool
+        Replay CUDA graphs where possible: on one CUDA device that also makes the pairs, in stages with common losses.
 
     Raises
     ------
@@ -61,8 +92,10 @@ class Trainer(Stepper):
         seed: int = 0,
         device: str = "cpu",
         processes: Processes | None = None,
+        precision: str = "auto",
+        graphs: bool = True,
     ) -> None:
-        super().__init__(recipe, pairs, seed, device, processes)
+        super().__init__(recipe, pairs, seed, device, processes, precision, graphs)
         self.history: list[Record] = []
         self.start: dict[str, Any] = {}
         self.ended: dict[str, int] = {}
@@ -86,7 +119,8 @@ class Trainer(Stepper):
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)
         for _ in range(batches):
-            low, high = (part.to(self.device) for part in self.pairs.batch(self.recipe.stages[-1].batch, self.on_host))
+            batch = self._batch(self.recipe.stages[-1])
+            low, high = batch.low, batch.truth
             _, centre = self.members(low, 0, self.average)
             _, x = self.members(low, 8, self.average)
             for i, factor in enumerate(factors.tolist()):
@@ -138,29 +172,31 @@ class Trainer(Stepper):
         """
         if patience is not None and validate is None:
             raise TrainingFailed("Patience is for validation scores: hold images out, or leave patience out.")
-        sums: dict[str, float] = {}
-        started, count = time.monotonic(), 0
+        sums = _Sums()
+        started = time.monotonic()
         while self.step < self.steps:
             begun = time.monotonic()
             stage, done = self.position()
-            for name, value in self.advance().items():
-                sums[name] = sums.get(name, 0.0) + value
-            count += 1
+            sums.add(*self.take_step())
+            if self.graphs is None or self.step % _UNWATCHED == 0:
+                self.check_finite()  # the host must not run ahead of the device for long: it keeps the time
             self.seconds += time.monotonic() - begun
             late = self.processes.agree(time.monotonic() - started > time_limit)
-            last = done + 1 == stage.steps
-            if self.step % every == 0 or late or self.step == self.steps or (last and patience is not None):
+            timed_out = stage.seconds is not None and self.processes.agree(self._progress(stage, done) >= 1)
+            last = done + 1 == stage.steps or timed_out
+            ends = last and (patience is not None or timed_out)
+            if self.step % every == 0 or late or self.step == self.steps or ends:
+                self.check_finite()
                 record: Record = {"step": self.step, "stage": stage.name, "seconds": round(self.seconds, 1)}
-                means = {name: value / count for name, value in sums.items()}
+                means = sums.take()
                 record |= means
-                sums, count = {}, 0
                 if validate and self.processes.first:
                     record |= validate(self)
                 self.history.append(record)
                 if patience is not None:
                     self._note_best(stage, done, record, sum(means.values()))
-                    if last or self.step - self.best_step >= patience:
-                        self._end_stage(stage, done + 1)
+                if ends or (patience is not None and self.step - self.best_step >= patience):
+                    self._end_stage(stage, done + 1)
                 if self.processes.first:
                     self.save(checkpoint)
                     report(record)
@@ -246,6 +282,25 @@ class Trainer(Stepper):
         self.start = dict(facts or {}) | taken.describe()
         return taken
 
+    def start_discriminators(self, path: Path) -> list[str]:
+        """Copy the discriminators of another training's checkpoint that have the recipe's names and sizes.
+
+        Returns
+        -------
+        list of str
+            Their names.
+        """
+        arrays, _ = checkpoints.read(path)
+        taken = []
+        for name in self.recipe.discriminators:
+            weights = transfer_discriminator(self.networks[name], checkpoints.part(name, arrays))
+            if weights is not None:
+                checkpoints.restore(path, self.networks[name], weights)
+                taken.append(name)
+        if taken:
+            self.start["discriminators"] = taken
+        return taken
+
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"generator": self.generator, "average": self.average} | self.networks
         return modules if self.best is None else modules | {"best": self.best}
@@ -253,11 +308,3 @@ class Trainer(Stepper):
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         # These names are the same in checkpoints of all versions.
         return {"optimiser": self.optimiser, "critic_optimiser": self.discriminator_optimiser}
-
-
-def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
-    """Return the recipe with other numbers of steps for the named stages."""
-    unknown = set(steps) - {stage.name for stage in recipe.stages}
-    if unknown:
-        raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
-    return replace(recipe, stages=tuple(replace(s, steps=steps.get(s.name, s.steps)) for s in recipe.stages))

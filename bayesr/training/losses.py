@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from bayesr.isolation import isolated
+
+_WINDOW = 8
+"""Low-resolution pixels along a side of the windows of lattice patterns."""
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -42,28 +48,49 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def fair_scores(
-    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
+    members: Tensor,
+    truth: Tensor,
+    patches: Mapping[int, float],
+    bands: Mapping[int, float],
+    lattice: float = 0.0,
+    scale: int = 1,
 ) -> dict[str, Tensor]:
-    """Compute `fair_crps`, weighted `patch_energy`, and the weighted fair CRPS of block cosine coefficients.
+    """Compute `fair_crps`, and weighted fair scores of patches, block cosine coefficients, and lattice patterns.
 
-    For the latter, blocks of `size x size` pixels lie on two grids offset by half a block. The cosine transform runs
-    along rows, columns and bands. Its coefficients are nearly the principal components of a block: a proper score of
-    each fits its variance, and thus the correlation of pixels and bands, to which the energy score is insensitive.
+    The score of patches is `patch_energy`. For cosine coefficients, blocks of `size x size` pixels lie on two grids
+    offset by half a block. The cosine transform runs along rows, columns and bands. Its coefficients are nearly the
+    principal components of a block: a proper score of each fits its variance, and thus the correlation of pixels and
+    bands, to which the energy score is insensitive.
 
-    All are means of norms of differences between members, and between members and truth, and the cosine transform is
-    linear. So each difference is made once, and transformed once.
+    A lattice pattern is the mean, over windows of 8 x 8 low-resolution pixels, of each of the `scale x scale` pixels
+    that one low-resolution pixel covers. Its CRPS punishes rare members with dots or grids of that period, which hardly
+    count in a score of single pixels.
+
+    All are means of norms of differences between members, and between members and truth, and the transforms are linear.
+    So each difference is made once, and transformed once.
 
     Parameters
     ----------
     members, truth : Tensor
     patches, bands : mapping of int to float
         Weights by the size of a patch and of a block.
+    lattice : float
+        Weight of the score of lattice patterns.
+    scale : int
+        Scale factor.
 
     Returns
     -------
     dict of str to Tensor
-        ``crps``, ``patch4``, ``band8``, ...: the scores times their weights.
+        ``crps``, ``patch4``, ``band8``, ``lattice``, ...: the scores times their weights.
     """
+    with torch.autocast(members.device.type, enabled=False):  # differences are small
+        return _fair_scores(members.float(), truth.float(), patches, bands, lattice, scale)
+
+
+def _fair_scores(
+    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float], lattice: float, scale: int
+) -> dict[str, Tensor]:
     count = members.shape[1]
     pairs = [members[:, i] - members[:, j] for i, j in combinations(range(count), 2)]
     d = torch.cat([members - truth[:, None], *([torch.stack(pairs, 1)] if pairs else [])], 1)
@@ -79,11 +106,15 @@ def fair_scores(
         norms = (F.avg_pool2d(squares, size, max(1, size // 2)) + 1e-10).sqrt()
         scores[f"patch{size}"] = weight * fair(norms)
     if bands:
-        coloured = torch.einsum("kc,nmcyx->nmkyx", cosine_transform(d.shape[2]).to(d), d).flatten(0, 1)
+        coloured = torch.einsum("kc,nmcyx->nmkyx", _cosines(d.shape[2], d.device, d.dtype), d).flatten(0, 1)
     for size, weight in bands.items():
         half = size // 2
         grids = (coloured, coloured[..., half:-half, half:-half])
         scores[f"band{size}"] = weight * fair(torch.cat([_coefficients(grid, size) for grid in grids], 1).abs())
+    if lattice:
+        by_place = F.pixel_unshuffle(d.flatten(0, 1), scale)
+        window = min(_WINDOW, *by_place.shape[-2:])
+        scores["lattice"] = lattice * fair(F.avg_pool2d(by_place, window, max(1, window // 2)).abs())
     return scores
 
 
@@ -92,7 +123,7 @@ def _coefficients(x: Tensor, size: int) -> Tensor:
 
     One product with the Kronecker square of the transform is faster on a GPU than two with the transform.
     """
-    cosines = cosine_transform(size).to(x)
+    cosines = _cosines(size, x.device, x.dtype)
     both = torch.kron(cosines, cosines)
     rows, columns = (side // size for side in x.shape[-2:])
     whole = x[..., : rows * size, : columns * size]
@@ -120,6 +151,12 @@ def cosine_transform(size: int) -> Tensor:
     cosines: Tensor = (2 / size) ** 0.5 * torch.cos(torch.pi * (i + 0.5) * k / size)
     cosines[0] /= 2**0.5
     return cosines
+
+
+@lru_cache(maxsize=64)
+@isolated  # a copy from the host, which no CUDA graph can hold
+def _cosines(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return cosine_transform(size).to(device, dtype)
 
 
 def feature_energy(

@@ -16,6 +16,7 @@ from bayesr.observe import ForwardOperator
 from bayesr.training import losses
 from bayesr.training.adversarial import discriminator_step_loss, generator_step_loss
 from bayesr.training.batch import TrainingBatch
+from bayesr.training.graphs import StepGraphs
 from bayesr.training.history import Record
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
@@ -35,7 +36,17 @@ class Objective:
     device: torch.device
     optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
-    _must_be_finite: Callable[[list[float], str], None]
+    half: bool
+    graphs: StepGraphs | None
+    _joining: Tensor
+    _must_be_finite: Callable[[list[Tensor], str], None]
+
+    def autocast(self, enabled: bool = True) -> torch.autocast:
+        """Return the context in which networks run: with bfloat16 if the training uses it."""
+        # The cache of converted weights would outlive the graph that made it.
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.half and enabled, cache_enabled=self.graphs is None
+        )
 
     def _feature_network(self) -> Any:
         """Return the recipe's feature network, whose weights are constants; None if it names none."""
@@ -49,7 +60,7 @@ class Objective:
 
         Discriminators take their step before the losses that depend on them.
         """
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with self.autocast():
             members = batch.x if stage.balanced else None
             if members is not None:
                 batch.x = members.detach().requires_grad_()  # gradients are combined where all losses meet
@@ -59,7 +70,7 @@ class Objective:
             joined: Record = dict(self._adversarial_losses(stage, done, batch))
         loss = sum((record | joined).values(), torch.zeros((), device=self.device))
         if members is not None:
-            gradient = self._balanced(batch.x, record, joined, min(1.0, (done - stage.warmup) / max(1, stage.warmup)))
+            gradient = self._balanced(batch.x, record, joined)
             self.optimiser.zero_grad(set_to_none=True)
             members.backward(gradient)
             return record | joined
@@ -71,17 +82,17 @@ class Objective:
         loss.backward()
         return record | joined
 
-    def _balanced(self, x: Tensor, scores: Record, joined: Record, share: float) -> Tensor:
+    def _balanced(self, x: Tensor, scores: Record, joined: Record) -> Tensor:
         """Return the gradient of members, ``g + sum_i w_i |g| g_i / |g_i|``, with g that of the scores.
 
-        The weights w_i are those of the stage, which multiply the other losses; `share` multiplies the adversarial one,
-        which thus joins gradually. Norms are over the batches of all processes.
+        The weights w_i are those of the stage, which multiply the other losses; that of the adversarial one rises
+        linearly after the warm-up. Norms are over the batches of all processes.
         """
         (total,) = torch.autograd.grad(sum(scores.values(), torch.zeros((), device=self.device)), x)
         unit = self._norm(total)
         for name, loss in joined.items():
             (other,) = torch.autograd.grad(loss, x)
-            weight = self._weight(name) * (share if name == "adversarial" else 1.0)
+            weight = self._weight(name) * (self._joining if name == "adversarial" else 1.0)
             total = total + other * (weight * unit / (self._norm(other) + 1e-12))
         return total
 
@@ -106,8 +117,9 @@ class Objective:
             yield stage.loss, torch.stack(parts).mean()
         elif stage.loss is not None and stage.loss != "crps":
             yield stage.loss, losses.PIXEL_LOSSES[stage.loss](batch.x, batch.truth)
-        if stage.loss == "crps" or stage.patches or stage.bands:
-            scores = losses.fair_scores(batch.x, batch.truth, stage.patches, stage.bands)
+        if stage.loss == "crps" or stage.patches or stage.bands or stage.lattice:
+            weights = (stage.patches, stage.bands, stage.lattice)
+            scores = losses.fair_scores(batch.x, batch.truth, *weights, self.operator.scale)
             yield from ((name, score) for name, score in scores.items() if name != "crps" or stage.loss == "crps")
         for term, weight in stage.terms.items():
             yield term.__name__, weight * term(batch)
@@ -125,14 +137,18 @@ class Objective:
         weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
         self.processes.average_gradients(weights)
         norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        self._must_be_finite([float(norm)], "The discriminator's loss")
+        self._must_be_finite([norm], "The discriminator's loss")
         self.discriminator_optimiser.step()
+
+    def _constant_features(self, x: Tensor) -> list[Tensor]:
+        with self.autocast(self.device.type == "cuda"):  # on a CPU its depthwise convolutions are faster in float32
+            features: list[Tensor] = self.features.features(x)
+            return features
 
     def _features_of(self, batch: TrainingBatch) -> Callable[[Tensor], list[Tensor]]:
         """Return the features that the energy score compares: of the feature network, or of the first discriminator."""
-        network = self.features
-        if network is not None:
-            return lambda x: network.features(x)
+        if self.features is not None:
+            return self._constant_features
         discriminator, _ = self._adversaries()[0]
         return lambda x: discriminator(x, batch.base.repeat(len(x) // len(batch.base), 1, 1, 1))[1]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet
-from bayesr.training.degradation import Degradation, effective_operator
+from bayesr.training.degradation import DRAWN, Degradation, effective_operator
 from bayesr.training.labels import labels_of
 from bayesr.training.recipe import Recipe
 
@@ -20,8 +21,8 @@ from bayesr.training.recipe import Recipe
 class PairSource(ABC):
     """Base class for sources of training pairs.
 
-    A subclass sets the attributes and implements `draw_pairs`. By default, images have one class and no recorded
-    origin.
+    A subclass sets the attributes and implements `draw_pairs`. By default, pairs are drawn on the CPU, and images have
+    one class and no recorded origin.
 
     Attributes
     ----------
@@ -33,12 +34,15 @@ class PairSource(ABC):
         Number of classes in `labels`.
     degradation : Degradation or None
         Further degradation of the low-resolution images; None if unknown.
+    device : torch.device
+        Device of pairs, and of the random state that draws them.
     """
 
     operator: ForwardOperator
     bands: int
     classes: int = 1
     degradation: Degradation | None = None
+    device: torch.device = torch.device("cpu")
     _count: int
 
     @property
@@ -59,7 +63,7 @@ class PairSource(ABC):
         count : int
             Number of pairs.
         random : torch.Generator
-            Random state, on the CPU.
+            Random state, on the source's device.
 
         Returns
         -------
@@ -73,8 +77,12 @@ class PairSource(ABC):
         """Return the class of each image of the last batch, int64 in `range(classes)`."""
         return torch.zeros(self._count, dtype=torch.long)
 
-    def origin(self) -> str:
-        """Describe where the last batch came from, for error messages; empty if unknown."""
+    def draws(self) -> Tensor:
+        """Return what was drawn for the last batch, `count x values`, from which `origin` describes it."""
+        return torch.empty(self._count, 0, device=self.device)
+
+    def origin(self, draws: Tensor) -> str:
+        """Describe where a batch came from, for error messages; empty if unknown."""
         return ""
 
 
@@ -82,8 +90,8 @@ class Pairs(PairSource):
     """Random pairs of low- and high-resolution patches.
 
     High-resolution patches are random crops, flipped and rotated by multiples of 90 degrees. The forward operator and
-    the degradation make low-resolution patches of them. All pixels are in one flat buffer on the device, so that a
-    batch is a single gather.
+    the degradation make low-resolution patches of them. All pixels are in one flat buffer on the device, which also
+    draws and degrades, so that a batch is a single gather and never waits for the host.
 
     Parameters
     ----------
@@ -120,30 +128,33 @@ class Pairs(PairSource):
         flat = np.concatenate([image.reshape(-1, self.bands) for image in used.images])
         self.pixels = torch.from_numpy(flat).to(device)
         shapes = torch.tensor([image.shape[:2] for image in used.images])
-        self.heights, self.widths = shapes.unbind(1)
-        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), (self.heights * self.widths).cumsum(0)[:-1]])
+        self._pixels = int(shapes.prod(1).sum())
+        self.heights, self.widths = shapes.to(device).unbind(1)
+        self.starts = F.pad((self.heights * self.widths).cumsum(0), (1, 0))[:-1]
         self._last: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
         labels, self.class_names = labels_of(self.names, [image.shape[:2] for image in used.images])
-        self._labels = torch.from_numpy(labels)
+        self._labels = torch.from_numpy(labels).to(device)
         self.classes = len(self.class_names)
 
     @property
     def low_pixels(self) -> float:
-        return float((self.heights * self.widths).sum()) / self.operator.scale**2
+        return self._pixels / self.operator.scale**2
 
     def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        def draw(limit: Tensor) -> Tensor:
-            return (torch.rand(count, generator=random, dtype=torch.float64) * limit).long()
+        on_device: dict[str, Any] = {"device": self.device, "generator": random}
 
-        image = draw(torch.full((count,), len(self.starts)))
+        def draw(limit: Tensor | int) -> Tensor:
+            return (torch.rand(count, dtype=torch.float64, **on_device) * limit).long()
+
+        image = draw(len(self.starts))
         top, left = draw(self.heights[image] - self.size + 1), draw(self.widths[image] - self.size + 1)
-        flips = torch.rand(3, count, generator=random) < 0.5
-        steps = torch.arange(self.size)
+        flips = torch.rand(3, count, **on_device) < 0.5
+        steps = torch.arange(self.size, device=self.device)
         rows = torch.where(flips[0][:, None], steps.flip(0), steps) + top[:, None]
         columns = torch.where(flips[1][:, None], steps.flip(0), steps) + left[:, None]
         index = rows[:, :, None] * self.widths[image][:, None, None] + columns[:, None, :]
         index = torch.where(flips[2][:, None, None], index.mT, index) + self.starts[image][:, None, None]
-        high = self.pixels[index.to(self.device)].permute(0, 3, 1, 2).float() / 255
+        high = self.pixels[index].permute(0, 3, 1, 2).float() / 255
         low, drawn = self.degradation.observe(self.operator, high, random)
         self._last = image, top, left, drawn
         return low, high
@@ -152,14 +163,18 @@ class Pairs(PairSource):
         """Return the classes that `bayesr.training.labels` derives."""
         return self._labels[self._last[0]]
 
-    def origin(self) -> str:
+    def draws(self) -> Tensor:
+        *places, drawn = self._last
+        return torch.stack([*(place.double() for place in places), *(value.double() for value in drawn.values())], 1)
+
+    def origin(self, draws: Tensor) -> str:
         """Describe image, crop in high-resolution pixels, and degradation of each patch."""
-        images, top, left, drawn = self._last
-        parts = []
-        for i, image in enumerate(images.tolist()):
-            crop = ", ".join(f"{int(edge[i])}:{int(edge[i]) + self.size}" for edge in (top, left))
-            degraded = "".join(f", {name} {float(drawn[name][i]):.3g}" for name in self.degradation.describe())
-            parts.append(f"{self.names[image]} [{crop}]{degraded}")
+        used, parts = self.degradation.describe(), []
+        for image, top, left, *drawn in draws.tolist():
+            crop = ", ".join(f"{int(edge)}:{int(edge) + self.size}" for edge in (top, left))
+            values = zip(DRAWN, drawn, strict=True)
+            degraded = "".join(f", {name} {value:.3g}" for name, value in values if name in used)
+            parts.append(f"{self.names[int(image)]} [{crop}]{degraded}")
         return "; ".join(parts)
 
 
@@ -190,6 +205,7 @@ class Unpaired(PairSource):
         second, first = used.split(len(used.names) // 2)
         self.low, self.high = (Pairs(half, operator, patch, device, degradation) for half in (first, second))
         self.operator, self.bands, self.degradation = self.low.operator, self.low.bands, degradation
+        self.device = self.low.device
 
     @property
     def low_pixels(self) -> float:
@@ -198,9 +214,13 @@ class Unpaired(PairSource):
     def draw_pairs(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.low.batch(count, random)[0], self.high.batch(count, random)[1]
 
-    def origin(self) -> str:
-        """Describe both halves of the last batch."""
-        return f"low: {self.low.origin()}; high: {self.high.origin()}"
+    def draws(self) -> Tensor:
+        return torch.cat([self.low.draws(), self.high.draws()], 1)
+
+    def origin(self, draws: Tensor) -> str:
+        """Describe both halves of a batch."""
+        low, high = draws.chunk(2, 1)
+        return f"low: {self.low.origin(low)}; high: {self.high.origin(high)}"
 
 
 def pair_source(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -14,6 +13,8 @@ from bayesr.errors import TrainingFailed
 from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.training.adversarial import LOGISTIC, AdversarialLoss
 from bayesr.training.batch import TrainingBatch, truth_and_member
+from bayesr.training.losses import PIXEL_LOSSES
+from bayesr.training.schedules import SCHEDULES
 
 Term = Callable[[TrainingBatch], Tensor]
 """A further loss, which returns a scalar. The history records it by its name."""
@@ -22,23 +23,19 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
+ENDLESS = 10**9
+"""Steps of a stage that ends by the clock."""
+TRAINED = ("all", "head", "dropout")
+"""Parts of a generator that a stage can train."""
+
+
 def _frozen(values: Mapping[Key, Value] | None = None) -> Mapping[Key, Value]:
     return MappingProxyType(dict(values or {}))
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": lambda share: max(0.01, 0.5 * (1 + math.cos(math.pi * share))),
-    "constant": lambda share: max(0.1, min(1.0, (1 - share) / 0.15)),
-}
-"""Learning rates over a stage, relative to its own: a cosine, or constant with a linear fall over the last 15%.
-
-With a discriminator, both rates should be constant: if the generator's alone falls, the discriminator wins.
-"""
-
-
 @dataclass(frozen=True)
 class Stage:
-    """A stage of training, with one loss and one cosine schedule of the learning rate.
+    """A stage of training, with one loss and one schedule of the learning rate.
 
     Parameters
     ----------
@@ -47,7 +44,7 @@ class Stage:
     steps : int
         Optimiser steps.
     rate : float
-        Learning rate at the start of the cosine schedule.
+        Highest learning rate.
     batch : int
         Patches per step.
     members : int
@@ -59,6 +56,8 @@ class Stage:
         Weight of the patch energy score by patch size.
     bands : mapping of int to float
         Weight of the CRPS of block cosine coefficients by block size.
+    lattice : float
+        Weight of the CRPS of patterns with the period of low-resolution pixels, see `losses.fair_scores`.
     features, adversarial : float
         Weights of the energy score in the first discriminator's features, and of the generator's adversarial loss,
         summed over discriminators. Discriminators are trained if either is positive.
@@ -73,9 +72,13 @@ class Stage:
     fixed_dropout : bool
         Keep dropout rates as they are: adversarial losses reward wider masks.
     schedule : str
-        Of both learning rates, one of `SCHEDULES`.
+        Of both learning rates, one of `bayesr.training.schedules.SCHEDULES`.
     discriminator_rate : float, optional
         Learning rate of discriminators, by default `rate`.
+    trained : {"all", "head", "dropout"}
+        Parameters of the generator that are trained: all, those of the head, or its dropout rates alone.
+    seconds : float, optional
+        The stage ends after so many seconds of training, whatever its steps, and its schedule follows the clock.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Stage:
     loss: str | None = "crps"
     patches: Mapping[int, float] = field(default_factory=_frozen)
     bands: Mapping[int, float] = field(default_factory=_frozen)
+    lattice: float = 0.0
     features: float = 0.0
     adversarial: float = 0.0
     terms: Mapping[Term, float] = field(default_factory=_frozen)
@@ -94,6 +98,13 @@ class Stage:
     fixed_dropout: bool = False
     schedule: str = "cosine"
     discriminator_rate: float | None = None
+    trained: str = "all"
+    seconds: float | None = None
+
+    @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can hold a step: further losses and marginal ones may wait for the host."""
+        return not self.terms and self.loss in (None, *PIXEL_LOSSES)
 
     @property
     def discriminator(self) -> bool:
@@ -103,6 +114,10 @@ class Stage:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise TrainingFailed(f"Stage {self.name}: no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}.")
+        if self.trained not in TRAINED:
+            raise TrainingFailed(f"Stage {self.name}: cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
+        if self.trained == "dropout" and self.fixed_dropout:
+            raise TrainingFailed(f"Stage {self.name}: its dropout rates are fixed, and nothing else is trained.")
         if self.balanced and not self.members:
             raise TrainingFailed(f"Stage {self.name}: balanced gradients are those of members: draw 2 or more.")
 
@@ -168,3 +183,37 @@ class Recipe:
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     feature_network: str | None = None
     unpaired: bool = False
+
+
+def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
+    """Return the recipe with other numbers of steps for the named stages, which then end by steps."""
+    return _changed(recipe, {name: {"steps": count, "seconds": None} for name, count in steps.items()})
+
+
+def with_duration(recipe: Recipe, duration: float | Mapping[str, float]) -> Recipe:
+    """Return the recipe with stages that end by the clock.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    duration : float or mapping of str to float
+        Seconds of training by stage, 0 to leave a stage out; stages that are not named keep their steps. A number is
+        divided among stages in proportion to ``steps * max(1, members)``, about what they cost.
+    """
+    if not isinstance(duration, Mapping):
+        cost = {stage.name: stage.steps * max(1, stage.members) for stage in recipe.stages}
+        duration = {name: duration * part / max(1, sum(cost.values())) for name, part in cost.items()}
+    known = {name: {"steps": ENDLESS if part else 0, "seconds": part or None} for name, part in duration.items()}
+    return _changed(recipe, known)
+
+
+def with_schedule(recipe: Recipe, schedule: str) -> Recipe:
+    """Return the recipe with another schedule of learning rates for all stages."""
+    return _changed(recipe, {stage.name: {"schedule": schedule} for stage in recipe.stages})
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    unknown = set(changes) - {stage.name for stage in recipe.stages}
+    if unknown:
+        raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
+    return replace(recipe, stages=tuple(replace(stage, **changes.get(stage.name, {})) for stage in recipe.stages))

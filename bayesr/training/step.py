@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,13 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
 from bayesr.observe.blind import Blind
 from bayesr.training.batch import TrainingBatch
+from bayesr.training.graphs import StepGraphs
 from bayesr.training.history import Record
 from bayesr.training.objective import Objective
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import SCHEDULES, Recipe, Stage
+from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.schedules import SCHEDULES, warm_up
 
 _DECAY = 0.999
 """Decay per step of the running average of weights."""
@@ -37,6 +38,8 @@ class Stepper(Objective):
         seed: int = 0,
         device: str = "cpu",
         processes: Processes | None = None,
+        precision: str = "auto",
+        graphs: bool = True,
     ) -> None:
         self.recipe, self.pairs, self.seed = recipe, pairs, seed
         operator = pairs.operator if recipe.consistent else pairs.operator.unconstrained()
@@ -58,7 +61,14 @@ class Stepper(Objective):
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.on_host = torch.Generator().manual_seed(seed)
         self.on_device = torch.Generator(self.device).manual_seed(seed)
-        self.step, self.seconds = 0, 0.0
+        self.half = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
+        alone_on_cuda = self.device.type == "cuda" and self.pairs.device.type == "cuda" and self.processes.count == 1
+        self.graphs = StepGraphs(self.device, [self.on_device]) if graphs and alone_on_cuda else None
+        self._learnable = self._parameters()
+        # What graphs read at every step is in tensors.
+        self._joining, self._follow = torch.zeros(2, device=self.device).unbind()
+        self._now, self._failed = torch.tensor([0, -1], device=self.device).unbind()
+        self.step, self.seconds, self.began = 0, 0.0, 0.0
         self._start_stage()
 
     def _architecture(self) -> dict[str, Any]:
@@ -66,6 +76,11 @@ class Stepper(Objective):
         if "interpolation" in architecture:  # its detail is relative to the operator's A+ y
             architecture["observation"] = self.operator.describe()
         return architecture
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """Parameters that the generator's optimiser may change."""
+        helpers = (self.networks[name] for name in self.recipe.helpers)
+        return [p for module in (self.generator, *helpers) for p in module.parameters() if p.requires_grad]
 
     # -- position in the recipe --
 
@@ -84,78 +99,148 @@ class Stepper(Objective):
         return self.recipe.stages[-1], self.recipe.stages[-1].steps
 
     def _start_stage(self) -> None:
-        """Make new optimisers."""
-        stage, _ = self.position()
-        dropout = self.generator.head.dropout_parameters()
-        weights = [p for p in self._trained() if all(p is not rate for rate in dropout)]
-        if stage.fixed_dropout:
-            dropout = []
-        groups: list[dict[str, Any]] = [{"params": weights, "share": 1.0}]
-        if dropout:  # logarithms of variances have a longer way to go than weights
-            groups.append({"params": dropout, "share": _DROPOUT_RATE})
-        self.optimiser = torch.optim.Adam(groups, stage.rate, betas=(0.9, 0.99))
-        discriminators: list[dict[str, Any]] = [{"params": [p for d in self._discriminators() for p in d.parameters()]}]
-        rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
-        self.discriminator_optimiser = torch.optim.Adam(discriminators, rate, betas=(0.5, 0.99))
+        """Make new optimisers, and choose what they train."""
+        stage, done = self.position()
+        self.began = self.began if done else self.seconds
+        rates = {id(rate) for rate in self.generator.head.dropout_parameters()}
+        head = {id(p) for p in self.generator.head.parameters()} - rates
+        for p in self._learnable:
+            fixed = stage.fixed_dropout if id(p) in rates else stage.trained not in ("all", "head" * (id(p) in head))
+            p.requires_grad_(not fixed)
+        weights, dropout = ([p for p in self._trained() if (id(p) in rates) is which] for which in (False, True))
+        self.optimiser = self._adam([(weights, 1.0), (dropout, _DROPOUT_RATE)], stage.rate, 0.9)
+        discriminators = [p for d in self._discriminators() for p in d.parameters()]
+        self.discriminator_optimiser = self._adam([(discriminators, 1.0)], stage.rate, 0.5)
+        if self.graphs is not None:
+            self.graphs.forget()
+            self._suspect = torch.zeros(0, device=self.device)
+
+    def _adam(self, groups: list[tuple[list[nn.Parameter], float]], rate: float, momentum: float) -> torch.optim.Adam:
+        """Return an optimiser of groups of parameters, each with its learning rate over that of the stage."""
+        graphs = self.graphs is not None and self.device.type == "cuda"
+        made = [
+            {"params": parameters, "share": share, "lr": torch.tensor(rate, device=self.device) if graphs else rate}
+            for parameters, share in groups
+            if parameters or share == 1
+        ]
+        return torch.optim.Adam(made, betas=(momentum, 0.99), capturable=graphs, foreach=True if graphs else None)
 
     def _trained(self) -> list[nn.Parameter]:
         """Parameters that the generator's optimiser changes."""
-        helpers = (self.networks[name] for name in self.recipe.helpers)
-        return [p for module in (self.generator, *helpers) for p in module.parameters()]
+        return [p for p in self._learnable if p.requires_grad]
 
     # -- one step --
 
     def advance(self) -> Record:
         """Take one step of the optimisers and return its losses."""
+        names, values = self.take_step()
+        self.check_finite()
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def take_step(self) -> tuple[list[str], Tensor]:
+        """Take one step, and return names and values of its losses; values may be overwritten by the next step.
+
+        With CUDA graphs the host does not wait for the step, and `check_finite` must be called now and then.
+        """
         stage, done = self.position()
         if done == 0:
+            self.check_finite()
             self._start_stage()
         self._set_rates(stage, done)
+        if self.graphs is None or not stage.capturable:
+            result = self._step(stage, done)
+        else:
+            result = self.graphs.run(self._kind(stage, done), lambda: self._step(stage, done))
+        self.step += 1
+        return result
+
+    def _kind(self, stage: Stage, done: int) -> tuple[bool, ...]:
+        """Return what the work of a step depends on within a stage."""
+        if not stage.discriminator:
+            return ()
+        every = [adversary.adversarial_loss.every for _, adversary in self._adversaries()]
+        return done >= stage.warmup, *(done % steps == 0 for steps in every)
+
+    def _step(self, stage: Stage, done: int) -> tuple[list[str], Tensor]:
         batch = self._batch(stage)
         record = self._backward(stage, done, batch)
         self.processes.average_gradients(self._trained())
         norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
-        values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()])).tolist()
-        self._must_be_finite([*values, float(norm)], "The loss")
+        values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()]))
+        self._must_be_finite([*values, norm], "The loss")
         self.optimiser.step()
         self.generator.head.constrain_()
-        self.step += 1
         self._update_average()
-        return dict(zip(record, values, strict=True))
+        return list(record), values
 
     def _set_rates(self, stage: Stage, done: int) -> None:
-        """Set the learning rates of a step: the stage's schedule after a short linear rise."""
-        rising = min(1, (done + 1) / min(100, max(1, stage.steps / 10)))
-        part = SCHEDULES[stage.schedule](done / stage.steps) * rising
-        for group in self.optimiser.param_groups:
-            group["lr"] = stage.rate * part * group.get("share", 1.0)
-        rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
-        for group in self.discriminator_optimiser.param_groups:
-            group["lr"] = rate * part
+        """Set what changes from step to step: learning rates, the share of the adversarial loss, the average's rate."""
+        rising = warm_up(done, self._progress(stage, done + 1))
+        part = SCHEDULES[stage.schedule](self._progress(stage, done)) * rising
+        discriminator_rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
+        for optimiser, rate in ((self.optimiser, stage.rate), (self.discriminator_optimiser, discriminator_rate)):
+            for group in optimiser.param_groups:
+                value = rate * part * group["share"]
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(value)
+                else:
+                    group["lr"] = value
+        self._now.fill_(self.step)
+        self._joining.fill_(min(1.0, max(0, done - stage.warmup) / max(1, stage.warmup)))
+        steps = 1 + (done if stage.trained == "dropout" else self.step)  # the rates' average starts anew
+        self._follow.fill_(1 - min(_DECAY, (1 + steps) / (10 + steps)))
+
+    def _progress(self, stage: Stage, done: int) -> float:
+        """Return the fraction of a stage that is done, by steps or by the clock."""
+        return done / stage.steps if stage.seconds is None else (self.seconds - self.began) / stage.seconds
 
     def _batch(self, stage: Stage) -> TrainingBatch:
         """Draw this process's share of the next batch."""
         mine = self.processes.share(stage.batch)
-        pairs = self.pairs.batch(stage.batch, self.on_host)
+        random = self.on_host if self.pairs.device.type == "cpu" else self.on_device
+        pairs = self.pairs.batch(stage.batch, random)
         low, high, labels = (part[mine].to(self.device) for part in (*pairs, self.pairs.labels()))
         return TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
 
-    def _must_be_finite(self, values: list[float], name: str) -> None:
-        """Stop before weights change, so that checkpoints stay finite."""
-        if all(map(math.isfinite, values)):
+    def _must_be_finite(self, values: list[Tensor], name: str) -> None:
+        """Stop before weights change, so that checkpoints stay finite; with graphs, note the first such step."""
+        finite = torch.stack([value.detach().float() for value in values]).isfinite().all()
+        if self.graphs is None:
+            if not finite:
+                raise self._not_finite(name, self.step, self.pairs.draws())
             return
-        origin = self.pairs.origin()
-        raise TrainingFailed(
-            f"{name} or its gradient is not finite at step {self.step} (stage {self.position()[0].name}). The last "
+        draws = self.pairs.draws()
+        if self._suspect.shape != draws.shape:
+            self._suspect = torch.zeros_like(draws)
+        first = ~finite & (self._failed < 0)
+        self._failed.copy_(torch.where(first, self._now, self._failed))
+        self._suspect.copy_(torch.where(first, draws, self._suspect))
+
+    def check_finite(self) -> None:
+        """Wait for the device, and stop if a loss was not finite since the last call.
+
+        Raises
+        ------
+        TrainingFailed
+            With the step and its batch.
+        """
+        if self.graphs is not None and (failed := int(self._failed)) >= 0:
+            raise self._not_finite("The loss", failed, self._suspect)
+
+    def _not_finite(self, name: str, step: int, draws: Tensor) -> TrainingFailed:
+        origin = self.pairs.origin(draws)
+        return TrainingFailed(
+            f"{name} or its gradient is not finite at step {step} (stage {self.position()[0].name}). The last "
             "checkpoint is kept; look at the batch, or resume with a lower learning rate."
             + (f" The batch: {origin}." if origin else "")
         )
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = min(_DECAY, (1 + self.step) / (10 + self.step))
-        for average, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(new, 1 - decay)
+        averages: list[Tensor] = list(self.average.parameters())
+        changes = torch._foreach_sub(list(self.generator.parameters()), averages)
+        torch._foreach_mul_(changes, self._follow)
+        torch._foreach_add_(averages, changes)
         for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             kept.copy_(buffer)
 
@@ -177,7 +262,8 @@ class Stepper(Objective):
         # Processes share batches of trained networks only; the average is used by one alone.
         processes = self.processes if network in self.generator.parts else Processes()
         base = self.operator.invert(low)
-        shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
+        with self.autocast():
+            shared = network.prepare(low.contiguous(memory_format=torch.channels_last))
         if network is self.generator:
             network.head.update_statistics(shared.backbone, self.processes.mean)
         masks: list[Tensor] = []
@@ -193,7 +279,8 @@ class Stepper(Objective):
                 z = z[mine.start * count : mine.stop * count]
             z = z.contiguous(memory_format=torch.channels_last)
             masks = network.head.training_masks(groups, self.on_device, count, mine)
-        detail = network.draw(shared, z, masks)
+        with self.autocast():
+            detail = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
             x = self.operator.project(detail.float())
         return base, base[:, None] + x.unflatten(0, (len(low), count))

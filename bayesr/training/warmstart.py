@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.networks.generator import Generator
@@ -15,6 +15,9 @@ from bayesr.networks.stored import stored_names
 
 _FIRST_LAYER = "backbone.head."
 """Prefix of the first layer of every backbone."""
+_FIRST_OF_DISCRIMINATOR = "first.weight"
+_FOLDED = 8
+"""Channels of a band of image and context, folded to half resolution."""
 _OF_HEAD = "head."
 """Prefix of the head's parameters."""
 
@@ -88,6 +91,7 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
             new = None
         elif new is not None and name.startswith(_FIRST_LAYER) and new.dim() == 4 and new.shape[1] == bands[0]:
             new = _other_inputs(new, bands[1])
+        new = _central(new, value)
         if new is None or new.shape != value.shape:
             taken.fresh.append(name)
             continue
@@ -101,6 +105,33 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
             taken.zero.append(name)
     network.load_state_dict(state)
     return taken
+
+
+def transfer_discriminator(network: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return a discriminator's weights for `network`, None if they do not fit.
+
+    Where only the numbers of bands differ, the first layer gets the sum over bands, divided by the new number: it then
+    returns for a grey image what it returned for equal bands.
+
+    Parameters
+    ----------
+    network : Module
+        A discriminator of images and context that begins by folding both to half resolution, in a layer ``first``.
+    given : mapping of str to Tensor
+        Weights of another one.
+    """
+    state = network.state_dict()
+    weights = dict(given)
+    first = weights.get(_FIRST_OF_DISCRIMINATOR)
+    if first is not None and first.dim() == 4 and _FIRST_OF_DISCRIMINATOR in state:
+        inputs = state[_FIRST_OF_DISCRIMINATOR].shape[1]
+        if first.shape[1] != inputs and first.shape[1] % _FOLDED == inputs % _FOLDED == 0:
+            by_band = first.unflatten(1, (2, -1, _FOLDED // 2))
+            bands = inputs // _FOLDED
+            mean = by_band.sum(2, keepdim=True) / bands
+            weights[_FIRST_OF_DISCRIMINATOR] = mean.expand(-1, -1, bands, -1, -1, -1).flatten(1, 3)
+    same = {name: value.shape for name, value in weights.items()} == {k: v.shape for k, v in state.items()}
+    return weights if same else None
 
 
 def _sub_pixel_layers(network: Generator) -> set[str]:
@@ -119,6 +150,15 @@ def _comparable(name: str, network: Generator, source: Generator) -> bool:
         return True
     same = source.architecture == network.architecture
     return network.head.takes(name.removeprefix(_OF_HEAD), source.head, same)
+
+
+def _central(weight: Tensor | None, like: Tensor) -> Tensor | None:
+    """Return a 1x1 convolution, `outputs x inputs`, as a larger one; other weights are returned unchanged."""
+    if weight is None or weight.dim() != 2 or like.dim() != 4 or weight.shape != like.shape[:2]:
+        return weight
+    padded = torch.zeros_like(like)
+    padded[:, :, like.shape[2] // 2, like.shape[3] // 2] = weight
+    return padded
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:

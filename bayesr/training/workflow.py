@@ -24,12 +24,13 @@ from bayesr.training.data import ImageSet, held_out_images, load_images
 from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.held_out import make_pairs
 from bayesr.training.history import History, Record, Report, table, tensorboard
-from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
 from bayesr.training.processes import process_group
 from bayesr.training.publishing import publish, read_start
-from bayesr.training.recipe import Recipe
+from bayesr.training.recipe import ENDLESS, Recipe, with_duration, with_schedule, with_steps
 from bayesr.training.recipes import recipe as find_recipe
+from bayesr.training.schedules import SCHEDULES
 from bayesr.training.validation import Validation
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -46,6 +47,9 @@ def train(
     degradation: Degradation | None = None,
     bands: int = 3,
     steps: Mapping[str, int] | None = None,
+    duration: float | Mapping[str, float] | None = None,
+    schedule: str | None = None,
+    precision: str = "auto",
     held_out: int | str | Path = 120,
     time_limit: float = math.inf,
     patience: int | None = None,
@@ -80,11 +84,20 @@ def train(
         3 for colour, 1 for grey.
     steps : mapping, optional
         Optimiser steps by name of stage, in place of the recipe's.
+    duration : float or mapping, optional
+        Seconds of training, in all or by name of stage, in place of steps. Schedules follow the clock, so that every
+        stage ends with its lowest learning rate, however fast the machine. A single number is divided among stages in
+        proportion to ``steps * max(1, members)``; stages that a mapping does not name keep their steps.
+    schedule : {"cosine", "wsd"}, optional
+        Schedule of learning rates in place of the recipe's, see `bayesr.training.schedules.SCHEDULES`.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks' convolutions; ``"auto"`` is bfloat16 on CUDA and float32 on a CPU. CPUs with matrix tiles (AMX)
+        train several times faster with bfloat16.
     held_out : int, str or Path
         Images kept from training, for validation and calibration: their number, or the path of a text file with the
         file name of one image a line. Name all crops of a photograph.
     time_limit : float
-        Seconds, after which the checkpoint is ready for `resume`.
+        Seconds, after which the checkpoint is ready for `resume`. Unlike `duration`, it changes no schedule.
     patience : int, optional
         Steps without a better score after which a stage ends. Every stage then ends with the averaged weights of its
         best score: the fair CRPS on held-out images, PSNR if the stage draws no members, or the sum of losses if it
@@ -95,8 +108,8 @@ def train(
         Whether to continue from the checkpoint.
     start : str, Path or Model, optional
         A model, or another training's checkpoint (``.npz``), whose weights are initial values where they fit. Its
-        backbone must equal the recipe's; head, bands and scale may differ. The card records which weights were taken,
-        and from where.
+        backbone must equal the recipe's; head, bands and scale may differ. A checkpoint also gives the weights of
+        discriminators. The card records which weights were taken, and from where.
     seed, device, progress
         As in `bayesr.sample`.
     card : mapping, optional
@@ -125,21 +138,24 @@ def train(
     checked = arguments.check({"resume": resume, "seed": seed, "device": device, "progress": progress})
     seed, device = checked["seed"], checked["device"]
     _check_counts(bands, held_out, every, patience, time_limit)
+    arguments.choice("precision", precision, PRECISIONS)
     files, kept = _Files(arguments.path("out", out)), held_out_images(held_out)
     degradation = degradation or Degradation()
     operator = observation or bicubic(4)
     _check(files, resume, kept, patience, effective_operator(operator, degradation))
-    recipe = with_steps(find_recipe(recipe), steps or {})
+    recipe = _changed(find_recipe(recipe), steps, duration, schedule)
     images = _load(data, bands, kept, recipe.patch, operator, degradation)
     validate = Validation(images.held_out, operator, degradation=degradation) if kept else None
     origin = None if start is None or resume else read_start(start)
     with process_group(_torch_device(device)) as processes, ExitStack() as stack:
         pairs = pair_source(recipe, images.training, operator, str(processes.device), degradation)
-        trainer = Trainer(recipe, pairs, seed, processes=processes)
+        trainer = Trainer(recipe, pairs, seed, processes=processes, precision=precision)
         if resume:
             trainer.load(files.checkpoint)
         elif origin is not None:
             trainer.start_from(*origin)
+            if Path(str(start)).suffix == ".npz":
+                trainer.start_discriminators(Path(str(start)))
         reporter: Report = lambda record: None  # noqa: E731
         if processes.first:
             reporter = _reporter(stack, files, recipe.name, trainer, progress, report)
@@ -157,6 +173,22 @@ def train(
     except StoreFailed as error:
         raise TrainingFailed(f"The checkpoint is kept. {error} Then resume.") from error
     return load(files.model)
+
+
+def _changed(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, schedule: str | None) -> Recipe:
+    """Return the recipe with the steps, durations and the schedule that a caller asks for."""
+    named = duration if isinstance(duration, Mapping) else {}
+    for seconds in named.values() if named else [duration]:
+        if seconds is not None:
+            arguments.number("duration", seconds, "a number of seconds, 0 or more", lambda real: 0 <= real < math.inf)
+    if both := sorted(set(steps or {}) & set(named)):
+        raise TrainingFailed(f"The stage {both[0]} has steps and a duration: give one of them.")
+    if steps and duration is not None and not named:
+        raise TrainingFailed("A duration of all stages leaves no room for steps: give seconds by stage, or no steps.")
+    recipe = with_steps(recipe, steps or {})
+    if duration is not None:
+        recipe = with_duration(recipe, duration)
+    return recipe if schedule is None else with_schedule(recipe, arguments.choice("schedule", schedule, SCHEDULES))
 
 
 @dataclass(frozen=True)
@@ -259,7 +291,8 @@ def _reporter(
 ) -> Report:
     """Return a function that passes records to the history, TensorBoard, the terminal and the caller."""
     history = History(files.history, trainer.history)
-    shown = stack.enter_context(table(f"{recipe}: {files.model.name}, {trainer.steps} steps", progress))
+    length = f"{trainer.steps} steps" if trainer.steps < ENDLESS else "ends by the clock"
+    shown = stack.enter_context(table(f"{recipe}: {files.model.name}, {length}", progress))
     board = stack.enter_context(tensorboard(files.events, trainer.step))
 
     def pass_on(record: Record) -> None:

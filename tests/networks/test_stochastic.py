@@ -32,6 +32,21 @@ def test_the_direct_path_is_linear():
     torch.testing.assert_close(draw(2 * z), 2 * draw(z), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [dict(), dict(mix=8, overlap=True, direct=True)])
+def test_the_declared_reach_is_exact(options):
+    torch.manual_seed(0)
+    net = build(bands=1, scale=2, width=4, blocks=1, head_width=4, head_blocks=2, latent=2, **options).double()
+    for parameter in net.head.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.5)
+    f = torch.rand(1, 4, 19, 1, dtype=torch.float64, requires_grad=True)
+    shared, masks = net.head.prepare(f, torch.zeros(1, 4, 19, 1)), [torch.ones(1, 4, 1, 1).double()] * 2
+    out = net.head(shared, torch.rand(1, 4, 19, 1, dtype=torch.float64), masks)
+    (gradient,) = torch.autograd.grad(out[:, :, 9].square().sum(), f)
+    depends = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0] - 9
+    assert depends.abs().max() == net.head.reach == 6
+
+
 def test_one_mask_for_all_is_a_mask_for_each():
     torch.manual_seed(0)
     net = build(bands=1, scale=4, width=8, blocks=1, head_width=8, head_blocks=2, latent=2)

@@ -34,7 +34,7 @@ def test_by_default_observations_are_rounded_and_nothing_is_drawn(operator):
 
 def test_blur_is_that_of_scipy_and_each_image_has_its_own():
     x, sigma = torch.rand(3, 2, 20, 30), torch.tensor([0.0, 0.7, 2.0])
-    found = blurred(x, sigma)
+    found = blurred(x, sigma, 2.0)
     torch.testing.assert_close(found[0], x[0], rtol=0, atol=1e-6)
     for i in (1, 2):
         expected = scipy.ndimage.gaussian_filter(
@@ -42,7 +42,7 @@ def test_blur_is_that_of_scipy_and_each_image_has_its_own():
         )
         np.testing.assert_allclose(found[i].numpy(), expected, atol=1e-6)
     tiny = torch.rand(1, 1, 2, 3)  # narrower than the kernel: mirrored more than once, the mean stays
-    torch.testing.assert_close(blurred(tiny, torch.tensor([3.0])).mean(), tiny.mean(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(blurred(tiny, torch.tensor([3.0]), 3.0).mean(), tiny.mean(), rtol=1e-5, atol=0)
 
 
 def test_noise_has_the_declared_variance():

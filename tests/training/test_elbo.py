@@ -12,7 +12,8 @@ from bayesr.networks.encoder import Encoder
 from bayesr.observe import bicubic
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.elbo import negative_elbo
-from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.loop import Trainer
+from bayesr.training.recipe import with_steps
 from bayesr.training.recipes import recipe
 from tests.training.helpers import same_checkpoints
 
@@ -21,7 +22,7 @@ problems = pytest.importorskip("bayesr_bench.problems", reason="the known poster
 VAE = recipe("vae")
 SMALL = replace(
     VAE,
-    network=VAE.network | dict(width=16, blocks=1, head_width=16, latent=4, mix=16),
+    network=VAE.network | dict(width=16, blocks=1, head_width=16, head_blocks=2, latent=4, mix=16),
     stages=tuple(replace(stage, batch=8, rate=6e-3) for stage in with_steps(VAE, dict(fidelity=3, elbo=5)).stages),
     patch=8,
     helpers={"encoder": lambda bands, scale, classes: Encoder(bands, scale, 8, width=16, blocks=1)},

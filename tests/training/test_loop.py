@@ -7,8 +7,9 @@ import torch
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
 from bayesr.training.data import load_images
-from bayesr.training.loop import Trainer, with_steps
+from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
+from bayesr.training.recipe import with_duration, with_steps
 from tests.conftest import TINY
 from tests.training.helpers import same_checkpoints, weights_of
 
@@ -165,3 +166,27 @@ def test_patience_scores_adversarial_point_estimators_by_their_losses(folder, tm
     (stopped, best), (other, _) = last_step(iter(range(100, 0, -1))), last_step(iter(range(100)))
     assert stopped == other, "scores of validation are not used"
     assert stopped == best + 4 or stopped == 60
+
+
+def test_a_stage_can_end_by_the_clock(trainer, tmp_path):
+    """Its schedule follows the clock, its steps become those that were taken, and a resumed one goes on in time."""
+    timed = with_duration(dataclasses.replace(TINY, stages=TINY.stages[:2]), {"fidelity": 0.4, "score": 0.4})
+    first = Trainer(timed, trainer.pairs)
+    rates = []
+
+    def validate(trainer):
+        rates.append(trainer.optimiser.param_groups[0]["lr"])
+        return {}
+
+    assert not first.run(tmp_path / "c.npz", every=1, time_limit=0.1, validate=validate)
+    second = Trainer(timed, trainer.pairs)
+    second.load(tmp_path / "c.npz")
+    assert second.run(tmp_path / "c.npz", every=1, validate=validate)
+    taken = [stage.steps for stage in second.recipe.stages]
+    assert all(1 < steps < 10**6 for steps in taken) and second.step == sum(taken)
+    assert all(stage.seconds is None for stage in second.recipe.stages)
+    assert 0.8 <= second.seconds < 2.5
+    assert rates[taken[0] - 1] < 0.2e-3 < max(rates[: taken[0]])
+    again = Trainer(timed, trainer.pairs)
+    again.load(tmp_path / "c.npz")
+    assert again.steps == again.step == second.step

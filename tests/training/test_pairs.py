@@ -46,7 +46,7 @@ def test_a_batch_knows_where_it_came_from(folder):
     images = load_images([folder])
     pairs = Pairs(images, bicubic(4), 8, degradation=Degradation(noise=(0.01, 0.02)))
     _, high = pairs.batch(3, torch.Generator().manual_seed(1))
-    parts = pairs.origin().split("; ")
+    parts = pairs.origin(pairs.draws()).split("; ")
     assert len(parts) == 3
     for part, patch in zip(parts, (high * 255).round().byte().permute(0, 2, 3, 1).numpy(), strict=True):
         name, top, bottom, left, right = re.match(r"(\S+) \[(\d+):(\d+), (\d+):(\d+)\], noise 0\.01", part).groups()
@@ -70,7 +70,7 @@ def test_without_pairs_no_image_is_on_both_sides(folder):
     assert not set(pairs.low.names) & set(pairs.high.names)
     assert sorted(pairs.low.names + pairs.high.names) == sorted(images.names)
     low, high = pairs.batch(4, torch.Generator().manual_seed(0))
-    assert low.shape == (4, 3, 8, 8) and high.shape == (4, 3, 32, 32) and "low:" in pairs.origin()
+    assert low.shape == (4, 3, 8, 8) and high.shape == (4, 3, 32, 32) and "low:" in pairs.origin(pairs.draws())
     with pytest.raises(TrainingFailed, match="two images"):
         Unpaired(ImageSet(images.names[:1], images.images[:1]), bicubic(4), 8)
 
@@ -87,6 +87,6 @@ def test_defaults_of_a_source_fit_the_batch():
         low, high = source.batch(count, torch.Generator())
         assert len(low) == len(high) == count
         assert source.labels().tolist() == [0] * count and source.labels().dtype == torch.long
-    assert source.classes == 1 and source.origin() == "" and source.degradation is None
+    assert source.classes == 1 and source.origin(source.draws()) == "" and source.degradation is None
     with pytest.raises(TypeError, match="abstract"):
         PairSource()

@@ -1,7 +1,12 @@
+import dataclasses
+
 import pytest
 import torch
 
 from bayesr.observe import bicubic
+from bayesr.training.loop import Trainer
+from bayesr.training.recipe import Stage
+from tests.conftest import TINY
 
 
 def test_the_cost_of_masks_falls_with_the_number_of_values(trainer):
@@ -33,3 +38,44 @@ def test_members_of_a_group_share_their_mask_and_are_consistent(trainer):
     torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 3, -1, -1, -1), atol=1e-5, rtol=0)
     masks = trainer.generator.head.training_masks(2, torch.Generator().manual_seed(0))
     assert not torch.equal(masks[0][0], masks[0][1])
+
+
+@pytest.mark.parametrize("trained", ["head", "dropout"])
+def test_a_stage_trains_a_part_of_the_generator(trainer, trained):
+    """All other weights stay, and the average follows."""
+    stage = Stage("last", 4, 1e-2, batch=2, members=3, trained=trained)
+    what = dataclasses.replace(TINY, stages=(stage,))
+    trainer = Trainer(what, trainer.pairs)
+    before = {name: p.detach().clone() for name, p in trainer.generator.named_parameters()}
+    for _ in range(4):
+        trainer.advance()
+    moved = {name for name, p in trainer.generator.named_parameters() if not torch.equal(p, before[name])}
+    rates = {"head.dropout_logit"}
+    head = {name for name in before if name.startswith("head.")}
+    assert moved == (rates if trained == "dropout" else head)
+    averages = dict(trainer.average.named_parameters())
+    assert {name for name, value in before.items() if not torch.equal(averages[name], value)} == moved
+
+
+def test_rates_are_averaged_anew_after_other_stages(trainer):
+    """Otherwise a short last stage would end with the average of the stages before."""
+    last = dataclasses.replace(TINY.stages[1], name="dropout", steps=60, rate=5e-2, trained="dropout")
+    trainer = Trainer(dataclasses.replace(TINY, stages=(last,)), trainer.pairs)
+    start, trainer.step = trainer.generator.head.rates().detach().clone(), 0
+    for _ in range(60):
+        trainer.advance()
+    way = trainer.generator.head.rates() - start
+    followed = (trainer.average.head.rates() - start) / way
+    assert way.abs().min() > 1e-3 and followed.min() > 0.5
+
+
+def test_bfloat16_is_for_networks_alone(trainer):
+    """Losses, the projection and members are float32."""
+    half = Trainer(TINY, trainer.pairs, precision="bfloat16")
+    low, _ = half.pairs.batch(2, torch.Generator().manual_seed(0))
+    _, x = half.members(low, 2)
+    _, exact = trainer.members(low, 2)
+    assert x.dtype == torch.float32 and 0 < (x - exact).abs().max() < 0.05
+    torch.testing.assert_close(bicubic(4).observe(x), low[:, None].expand(-1, 2, -1, -1, -1), atol=1e-5, rtol=0)
+    while half.step < half.steps:
+        assert all(torch.tensor(list(half.advance().values())).isfinite())

@@ -5,10 +5,10 @@ import torch
 
 import bayesr
 from bayesr.errors import TrainingFailed
+from bayesr.networks.discriminators import PairedDiscriminator
 from bayesr.networks.registry import BACKBONES, build
 from bayesr.training.loop import Trainer
-from bayesr.training.recipes import recipe
-from bayesr.training.warmstart import transfer_weights
+from bayesr.training.warmstart import transfer_discriminator, transfer_weights
 from tests.conftest import TINY
 
 SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
@@ -87,6 +87,18 @@ def test_a_direct_path_that_the_source_lacks_changes_no_member():
     assert not transfer_weights(other, source).zero and other.head.direct.weight.any()
 
 
+@pytest.mark.parametrize("bands", [3, 1])
+def test_patterns_that_overlap_start_from_patterns_that_do_not(bands):
+    source, target = network(3, seed=1, mix=16), network(bands, seed=2, mix=16, overlap=True)
+    taken = transfer_weights(target, source)
+    assert not taken.fresh and "head.mix.weight" in taken.adapted
+    y, z = torch.rand(1, 1, 6, 5), torch.randn(1, 4, 6, 5)
+    made, expected = members(target, y.expand(-1, bands, -1, -1), z), members(source, y.expand(-1, 3, -1, -1), z)
+    if bands == 1:
+        made, expected = made.mean(1), expected.mean(1)
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("change", [dict(width=12), dict(blocks=3), dict(blocks=1)])
 def test_another_backbone_is_refused(change):
     source, target = network(seed=1), network(seed=2, **change)
@@ -96,9 +108,9 @@ def test_another_backbone_is_refused(change):
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
 
 
-def test_the_recipe_starts_from_the_bundled_model():
-    what = recipe("bayes-srgan")
-    target, bundled = build(bands=3, scale=4, **what.network), bayesr.load("natural-x4").generator
+def test_a_recipe_of_its_sizes_starts_from_a_bundled_model():
+    bundled = bayesr.load("natural-x4").generator
+    target = build(**bundled.architecture | {"head_width": 24})
     taken = transfer_weights(target, bundled)
     assert all(name in taken.whole for name in target.state_dict() if name.startswith(("backbone.", "up.")))
 
@@ -128,3 +140,28 @@ def test_every_backbone_starts_from_another_scale_factor_and_other_bands(backbon
             network.eval()
         grey, colour = source.backbone(y), target.backbone(y.expand(-1, 3, -1, -1))
         torch.testing.assert_close(colour, grey, rtol=1e-4, atol=1e-5)
+
+
+def test_a_discriminator_starts_from_that_of_other_bands():
+    """For grey images it returns what it returned for three equal bands."""
+    colour, grey = PairedDiscriminator(3, width=4), PairedDiscriminator(1, width=4)
+    grey.load_state_dict(transfer_discriminator(grey, colour.state_dict()))
+    x, context = torch.rand(2, 2, 1, 16, 16)
+    for ours, theirs in zip(
+        grey(x, context)[0], colour(*(v.expand(-1, 3, -1, -1) for v in (x, context)))[0], strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert transfer_discriminator(PairedDiscriminator(3, width=8), colour.state_dict()) is None
+    assert transfer_discriminator(grey, {}) is None
+
+
+def test_a_trainer_starts_from_discriminators_of_the_same_name(trainer, tmp_path):
+    while trainer.step < 8:
+        trainer.advance()
+    trainer.save(tmp_path / "c.npz")
+    other = Trainer(TINY, trainer.pairs, seed=5)
+    assert other.start_discriminators(tmp_path / "c.npz") == ["critic"] == other.start["discriminators"]
+    for name, value in trainer.networks["critic"].state_dict().items():
+        assert torch.equal(other.networks["critic"].state_dict()[name], value)
+    renamed = dataclasses.replace(TINY, discriminators={"another": TINY.discriminators["critic"]})
+    assert Trainer(renamed, trainer.pairs).start_discriminators(tmp_path / "c.npz") == []

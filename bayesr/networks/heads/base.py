@@ -74,7 +74,7 @@ class HeadOptions:
         Latent channels per block.
     dropout : float
         Initial dropout rate.
-    gaussian_dropout, direct, mix : bool, bool, int
+    gaussian_dropout, direct, mix, overlap : bool, bool, int, bool
         See `bayesr.networks.heads.stochastic.StochasticHead`.
     """
 
@@ -87,6 +87,7 @@ class HeadOptions:
     gaussian_dropout: bool = False
     direct: bool = False
     mix: int = 0
+    overlap: bool = False
 
 
 class Head(nn.Module, ABC):

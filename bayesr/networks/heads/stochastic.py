@@ -64,6 +64,9 @@ class StochasticHead(Head):
         If positive, the deviation leaves through so many channels, each with a gain from the image, and one more layer:
         the patterns of high-resolution pixels that a latent moves then depend on the image. If 0, every value of the
         detail has its own gain.
+    overlap : bool
+        Patterns reach into neighbouring low-resolution pixels, 12 x 12 instead of 4 x 4 pixels for a scale factor of 4:
+        that layer is a 3x3 convolution. Patterns that end at the borders of low-resolution pixels leave steps there.
     """
 
     spread_adjustable = True
@@ -81,6 +84,7 @@ class StochasticHead(Head):
         gaussian: bool = False,
         direct: bool = False,
         mix: int = 0,
+        overlap: bool = False,
     ) -> None:
         super().__init__()
         self.gaussian, self.mask_kind = gaussian, "normal" if gaussian else "bernoulli"
@@ -93,8 +97,10 @@ class StochasticHead(Head):
         nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # its softplus is 1
         self.blocks = nn.ModuleList(HeadBlock(width, latent) for _ in range(blocks))
         self.exit = nn.Linear(width, mix, bias=False) if mix else convolution(width, outputs, std=0.01)
-        self.mix = nn.Linear(mix, outputs, bias=False) if mix else None
-        if self.mix is not None:
+        self.mix: nn.Linear | nn.Conv2d | None = nn.Linear(mix, outputs, bias=False) if mix else None
+        if mix and overlap:
+            self.mix = convolution(mix, outputs, std=0.02 / 3, bias=False)
+        elif self.mix is not None:
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
         rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks, device="cpu")
@@ -103,7 +109,7 @@ class StochasticHead(Head):
         self.typical: Tensor
         self.register_buffer("typical", torch.ones(1) if gaussian else None)
         self.sub_pixel_layers = frozenset({"mix"} if mix else {"exit", "spread"})
-        self.reach = 2 + 2 * blocks
+        self.reach = 2 + 2 * blocks  # without overlap, one more than needed where there is `mix`
 
     @classmethod
     def from_options(cls, options: HeadOptions) -> Head:
@@ -120,6 +126,7 @@ class StochasticHead(Head):
             options.gaussian_dropout,
             options.direct,
             options.mix,
+            options.overlap,
         )
 
     def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
@@ -160,7 +167,8 @@ class StochasticHead(Head):
         if self.mix is None:
             out = self.exit(h).mul_(shared.spread)  # in place: fresh memory costs more than arithmetic
         else:
-            out = pointwise(pointwise(h, self.exit.weight).mul_(shared.spread), self.mix.weight)
+            mixed = pointwise(h, self.exit.weight).mul_(shared.spread)
+            out = self.mix(mixed) if isinstance(self.mix, nn.Conv2d) else pointwise(mixed, self.mix.weight)
         return out.add_(shared.detail)
 
     # -- masks --

@@ -1,7 +1,6 @@
-"""``bayes-srgan`` without the discriminator: proper scores of pixels, patches and block cosine coefficients.
+"""``bayes-srgan`` without discriminator and feature network: proper scores of pixels, patches and block coefficients.
 
-The last training of the bundled `natural-x4` used this recipe. 800 steps with a discriminator did not improve its
-score, and made its members easier to distinguish from the truth (`bayesr bench realism`).
+Dropout rates are learnt with all other weights.
 """
 
 from bayesr.training.recipe import Recipe, Stage
@@ -9,10 +8,17 @@ from bayesr.training.recipes import bayes_srgan
 
 RECIPE = Recipe(
     "bayes-sr",
-    network=bayes_srgan.RECIPE.network,
+    network={**bayes_srgan.RECIPE.network, "dropout": 0.1},
     stages=(
         bayes_srgan.RECIPE.stages[0],
-        Stage("score", steps=3500, rate=8e-4, members=4, patches=bayes_srgan.PATCHES, bands=bayes_srgan.BANDS),
+        Stage(
+            "score",
+            steps=8000,
+            rate=8e-4,
+            batch=16,
+            members=4,
+            **bayes_srgan.SCORES,
+        ),
     ),
     discriminators={},
 )
