@@ -63,7 +63,8 @@ def components(
     window : (slice, slice), optional
         Rows and columns of high-resolution pixels to analyse.
     model : str, Path or Model, optional
-        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded name.
+        As in `bayesr.sample`. For a product, the model or its file, if it is neither bundled nor found under its
+        recorded name.
     progress : bool, optional
         As in `bayesr.sample`.
     **options

@@ -93,7 +93,8 @@ def aggregate(
         flat areas are equal, so averaging does not reduce them. Intervals are therefore widened by half a step, for a
         sum times the number of pixels, except those of ``"share"`` and functions.
     model : str, Path or Model, optional
-        As in `bayesr.sample`. For a product, the model or its file, if it is not found under its recorded name.
+        As in `bayesr.sample`. For a product, the model or its file, if it is neither bundled nor found under its
+        recorded name.
     progress : bool, optional
         As in `bayesr.sample`.
     **options

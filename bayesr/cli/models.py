@@ -45,23 +45,35 @@ def models() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
 @click.option(
     "--set", "texts", type=(str, str), multiple=True, metavar="NAME TEXT",
-    help="First write a text into the model file: use, limits, domain, licence or hardware.",
+    help="First write a text into the model file: use, limits, domain, data, licence, attributions, settings or "
+    "hardware.",
 )  # fmt: skip
-def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]) -> None:
+@click.option(
+    "--attributions", is_flag=True,
+    help="Print a table of the training images instead, as CSV: source and licence of each.",
+)  # fmt: skip
+def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...], attributions: bool) -> None:
     """Print the card of MODEL as Markdown, or, without MODEL, the cards of all bundled models on one page."""
+    from bayesr.model.attributions import table  # slow to import
     from bayesr.model.card import markdown, page, store_text  # slow to import
     from bayesr.model.catalogue import locate  # slow to import
+    from bayesr.model.header import read_header  # slow to import
 
-    if model is None and texts:
-        raise click.UsageError("--set needs a model: bayesr card MODEL --set NAME TEXT.")
-    for name, text in texts:
-        store_text(locate(model or ""), name, text)
-    content = page(out.parent if out else Path()) if model is None else markdown(model)
+    if model is None:
+        if texts or attributions:
+            raise click.UsageError("--set and --attributions need a model: bayesr card MODEL ...")
+        content = page(out.parent if out else Path())
+    else:
+        for name, text in texts:
+            store_text(locate(model), name, text)
+        content = table(read_header(locate(model))["card"]) if attributions else markdown(model)
+    if not content:
+        raise click.ClickException(f"The card of {model} names no list of attributions.")
     if out is None:
         click.echo(content, nl=False)
         return
     write_atomically(out, content)
-    click.echo(f"The card is at {out.absolute()}")
+    click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | dict[str, float] | None:
@@ -105,7 +117,10 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
     show_default=True,
     help="Of convolutions; auto is bfloat16 on CUDA.",
 )
-@click.option("--held-out", default=120, show_default=True, help="Number of images kept for calibration.")
+@click.option(
+    "--held-out", type=shared.HeldOut(), default=120, show_default=True, metavar="NUMBER|FILE",
+    help="Images kept for calibration: their number, or a text file with the file name of one image a line.",
+)  # fmt: skip
 @click.option("--kernel", default="bicubic", show_default=True, help="bicubic, gaussian, box or airy.")
 @click.option("--sigma", default=0.0, help="Standard deviation of the gaussian kernel, in high-resolution pixels.")
 @click.option("--na", type=float, help="Numerical aperture of the airy kernel.")
@@ -190,7 +205,10 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.option(
     "--levels", callback=_levels, default="0.5,0.8,0.9,0.95", show_default=True, help="Levels of intervals to support."
 )
-@click.option("--held-out", type=int, help="Use only the images that train --held-out excludes from training on DATA.")
+@click.option(
+    "--held-out", type=shared.HeldOut(), metavar="NUMBER|FILE",
+    help="Use only the images that train --held-out excludes from training on DATA.",
+)  # fmt: skip
 @click.option("--limit", type=int, help="Largest number of images.")
 @click.option("--source", default="", help="Description of the images, for the model card.")
 @shared.seed

@@ -131,6 +131,21 @@ def _range(ctx: click.Context, param: click.Parameter, value: tuple[Any, Any] | 
     return words[0] if words else value
 
 
+class HeldOut(click.ParamType[int | Path]):
+    """Held-out images: their number, or a text file with their names."""
+
+    name = "number or file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Path:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            return Path(value)
+        if number < 0:
+            self.fail(f"{number} is no number of images.", param, ctx)
+        return number
+
+
 value_range = click.option(
     VALUE_RANGE, type=(_End(), _End()), callback=_range, metavar="LOW HIGH | WORD",
     help="Input values that are 0 and 1 for the network: two numbers, or minmax, unit (0 and 1) or percentiles "

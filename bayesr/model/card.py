@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bayesr.errors import InvalidArgument
+from bayesr.model.attributions import lists, names, read
 from bayesr.model.catalogue import locate, models
 from bayesr.model.header import read_header, write_card
 from bayesr.model.sections import read_sections
 
 MISSING = "*not recorded*"
-TEXTS = ("use", "limits", "domain", "licence", "hardware")
+TEXTS = ("use", "limits", "domain", "data", "licence", "attributions", "settings", "hardware")
 """Texts that `store_text` writes."""
-_TRAINING = {"recipe", "steps", "seconds", "device", "hardware", "processes", "seed", "commit", "start"}
-_OWN_ROWS = _TRAINING | {"domain", "use", "limits", "licence", "data", "images", "parameters", "scores"}
+_TRAINING = {"recipe", "settings", "steps", "seconds", "device", "hardware", "processes", "seed", "commit", "start"}
+_OWN_ROWS = _TRAINING | {"domain", "use", "limits", "licence", "data", "images", "parameters", "scores", "attributions"}
 _INTRODUCTION = """# Models
 
 This page is generated from the bundled model files by `bayesr card --out docs/models.md`.
@@ -63,6 +64,7 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
             "Data and licence",
             _facts(
                 {"data": card.get("data"), "images": _number(card.get("images")), "licence": card.get("licence")}
+                | ({"attributions": _attributions(path, card)} if lists(card) else {})
                 | {name: value for name, value in card.items() if name not in _OWN_ROWS and value not in ("", {}, [])}
             ),
         ),
@@ -127,6 +129,16 @@ def store_scores(path: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
 # -- sections --
 
 
+def _attributions(path: Path, card: Mapping[str, Any]) -> str:
+    """Say which lists of attributions there are, and how to see them."""
+    found = ", ".join(
+        f"{name} ({len(read(name)):,} images with source and licence)" if name in names() else name
+        for name in lists(card)
+    )
+    bundled = path in (info.path for info in models())
+    return f"{found}: `bayesr card {path.stem if bundled else path.name} --attributions` prints them"
+
+
 def _training(card: Mapping[str, Any]) -> str:
     seconds, hardware = card.get("seconds"), card.get("hardware") or card.get("device")
     if hardware and card.get("processes", 1) > 1:
@@ -134,6 +146,7 @@ def _training(card: Mapping[str, Any]) -> str:
     return _facts(
         {
             "recipe": card.get("recipe"),
+            **({"settings": card["settings"]} if card.get("settings") else {}),
             "stages": _stages(card.get("steps")),
             "time": None if seconds is None else f"{seconds / 60:,.0f} minutes",
             "hardware": hardware,
@@ -154,11 +167,15 @@ def _origin(start: Any) -> str:
     """Describe what training started from, recursively."""
     if not isinstance(start, Mapping) or not start:
         return str(start) if start else "random weights"
+    minutes = f"{start['seconds'] / 60:,.0f} minutes" if start.get("seconds") else ""
+    hardware = _text(start["hardware"]) if start.get("hardware") else ""
     facts = [
         str(start.get("model") or start.get("checkpoint") or MISSING),
         f"`{start['sha256'][:12]}`" if start.get("sha256") else "",
+        *(_text(start[name]) for name in ("recipe", "settings") if start.get(name)),
         _stages(start.get("steps")) or "",
-        f"{start['seconds'] / 60:,.0f} minutes" if start.get("seconds") else "",
+        " on ".join(filter(None, (minutes, hardware))),
+        *(f"{name}: {_text(start[name])}" for name in ("data", "licence", "attributions") if start.get(name)),
     ]
     text = ", ".join(fact for fact in facts if fact)
     return f"{text}; which started from {_origin(start['start'])}" if start.get("start") else text

@@ -43,8 +43,9 @@ def _check_origin(name: str, entries: Mapping[str, Any]) -> None:
         whole(f"{name}.steps.{stage}", count)
     if entries.get("seconds") is not None:
         number(f"{name}.seconds", entries["seconds"], 0)
-    if not isinstance(entries.get("sha256", ""), str):
-        raise InvalidModel(f"{name}.sha256 must be a text.")
+    for entry in ("sha256", "attributions"):
+        if not isinstance(entries.get(entry, ""), str):
+            raise InvalidModel(f"{name}.{entry} must be a text.")
     start = entries.get("start")
     if isinstance(start, Mapping):
         _check_origin(f"{name}.start", start)

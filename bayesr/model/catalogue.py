@@ -52,7 +52,7 @@ def models() -> list[ModelInfo]:
         Sorted by name.
     """
     infos = []
-    for path in sorted(_BUNDLED.glob("*.safetensors")):
+    for path in _files():
         header = read_header(path)
         card, architecture = header["card"], header["architecture"]
         infos.append(
@@ -71,9 +71,41 @@ def models() -> list[ModelInfo]:
     return infos
 
 
+def _files() -> list[Path]:
+    return sorted(_BUNDLED.glob("*.safetensors"), key=lambda path: path.stem)
+
+
 def segmenters() -> dict[str, dict[str, Any]]:
     """Return the headers of the bundled segmenters, by name."""
     return {path.stem: read_header(path) for path in sorted(SEGMENTERS.glob("*.safetensors"))}
+
+
+def recorded(name: str, sha256: str, source: str = "") -> Path | None:
+    """Return the file of the bundled model that a product records.
+
+    A later version may bundle other weights under a name, and the earlier ones under another. So the checksum decides,
+    and the name only among files with the same weights.
+
+    Parameters
+    ----------
+    name : str
+        The recorded name.
+    sha256 : str
+        The recorded checksum of the weights.
+    source : str
+        The recorded images of the calibration. A file of another name must have been calibrated on the same images:
+        a model of the user with bundled weights may have another calibration.
+
+    Returns
+    -------
+    Path or None
+        None where no bundled file holds the model.
+    """
+    headers = {path: read_header(path) for path in _files()}
+    same = [path for path, header in headers.items() if header["sha256"] == sha256]
+    named = [path for path in same if path.stem == name]
+    alike = [path for path in same if (headers[path].get("calibration") or {}).get("source", "") == source]
+    return next(iter([*named, *alike]), None)
 
 
 def locate(name_or_path: str | Path) -> Path:

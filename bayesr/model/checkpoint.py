@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -134,6 +135,18 @@ def network_of(path: Path) -> tuple[Generator, dict[str, Any]]:
         weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
     restore(path, network, weights)
     return network, facts
+
+
+def origin_of(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry ``start`` of the card of a model whose training starts from a checkpoint, given its facts."""
+    origin = {
+        "checkpoint": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "recipe": facts.get("recipe", ""),
+        "steps": facts["step"],
+        "seconds": round(facts["seconds"]),
+    }
+    return origin | ({"start": facts["start"]} if facts.get("start") else {})
 
 
 def restore(path: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:

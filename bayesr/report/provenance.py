@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesr.model.catalogue import recorded
+
 
 def attributes(ds: xr.Dataset) -> list[tuple[str, str]]:
     """Return all attributes of a product as text, the most important ones first."""
@@ -27,7 +29,9 @@ def command(ds: xr.Dataset, name: str, keep: bool) -> str:
     """Return the command that draws the product again, from the image with the recorded checksum."""
     attrs, source, engine = ds.attrs, json_of(ds, "input"), json_of(ds, "engine")
     low, high = attrs["value_range"]
-    parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", attrs.get("model", "MODEL")]
+    model = str(attrs.get("model", "MODEL"))
+    bundled = recorded(model, str(attrs.get("model_sha256", "")), str(attrs.get("calibration_source", "")))
+    parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", bundled.stem if bundled else model]
     parts += ["--seed", attrs["seed"], "--masks", attrs["masks"], "--level", f"{float(attrs['level']):g}"]
     parts += ["--value-range", f"{float(low):.10g}", f"{float(high):.10g}"]
     parts += ["--dims", "".join(d[0] for d in source["dims"])] if source.get("dims") else []

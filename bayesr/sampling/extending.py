@@ -89,7 +89,7 @@ def extend(
         Members in the end: more than the store has, and a multiple of its ``masks``. A call is repeated without
         effect.
     model : str, Path or Model, optional
-        The model, if it is not found under its recorded name.
+        The model, if it is neither bundled nor found under its recorded name.
     device : str, optional
         As in `bayesr.sample`; by default the recorded one.
     cluster, progress

@@ -87,7 +87,7 @@ def members_of(
     img : path, ndarray, Tensor, PIL image, DataArray or None
         The whole image that was sampled, read only if the product does not hold its members.
     model : str, Path, Model or None
-        The model, if it is not found under its recorded name.
+        The model, if it is neither bundled nor found under its recorded name.
     folder : Path
         Where members that are drawn again are kept, in a store that the caller removes.
     progress : bool, optional

@@ -12,9 +12,10 @@ import xarray as xr
 from bayesr import images, product
 from bayesr.errors import InvalidProduct
 from bayesr.isolation import isolated
-from bayesr.model.model import Model, load
+from bayesr.model.model import Model
 from bayesr.product import SAMPLES, Provenance, arguments
 from bayesr.sampling.job import Job
+from bayesr.sampling.models import model_of
 from bayesr.sampling.workflow import sample
 from bayesr.store.layout import Store
 
@@ -34,7 +35,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     img : path, ndarray, Tensor, PIL image or DataArray
         The image that was sampled. Its checksum is compared with the recorded one.
     model : str, Path or Model, optional
-        The model, if it is not found under its recorded name.
+        The model, if it is neither bundled nor found under its recorded name.
 
     Returns
     -------
@@ -78,20 +79,6 @@ def image_of(provenance: Provenance, img: Any) -> images.Image:
     if image.sha256 != provenance.input_sha256:
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
-
-
-def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
-    """Load a product's model, by its recorded name or from `model`.
-
-    Raises
-    ------
-    InvalidProduct
-        When it is another model.
-    """
-    found = load(model or provenance.model)
-    if found.sha256 != provenance.model_sha256:
-        raise InvalidProduct(f"The product was drawn from another version of {found.name}: give that file as model=.")
-    return found
 
 
 def job_of(store: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:

@@ -18,6 +18,7 @@ from bayesr.sampling import arguments
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
+from bayesr.sampling.models import resumed
 from bayesr.sampling.plan import Plan
 from bayesr.sampling.sinks import MemorySink, Sink, StoreSink
 from bayesr.store.places import place_of
@@ -64,7 +65,8 @@ def sample(
     n : int
         Members, at least 1.
     model : str, Path or Model
-        A bundled name (see `bayesr.models`), a model file, or a loaded model.
+        A bundled name (see `bayesr.models`), a model file, or a loaded model. With `resume`, the recorded name of the
+        model stands for the weights that the store was begun with, also where a later version has others of that name.
     seed : int
         In [0, 2**64). Equal seeds give equal members.
     masks : int, optional
@@ -161,7 +163,8 @@ def sample(
     dims, nodata, value_range, variables = (checked[k] for k in ("dims", "nodata", "value_range", "variables"))
     overwrite, resume, progress, cluster = (checked[k] for k in ("overwrite", "resume", "progress", "cluster"))
     chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
-    loaded = load(model)
+    finishes = resume and not overwrite and store is not None
+    loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
     arguments.warn_unsplit(loaded, n, masks, chosen)
     masks = arguments.choose_masks(loaded, n, masks)

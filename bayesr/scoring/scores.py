@@ -21,8 +21,9 @@ from bayesr.model.model import Model
 from bayesr.observe import from_description
 from bayesr.product import arguments
 from bayesr.progress import progress as show_progress
+from bayesr.sampling.models import model_of
 from bayesr.sampling.products import members_of, open_product
-from bayesr.sampling.replaying import image_of, model_of
+from bayesr.sampling.replaying import image_of
 from bayesr.scoring.case import case_of, read_reference
 from bayesr.scoring.consistency import score_consistency
 from bayesr.scoring.description import dataset
@@ -61,8 +62,8 @@ def score(
     dims : sequence of str, optional
         Names of the axes of the reference, such as ``"yxb"``, if ambiguous.
     model : str, Path or Model, optional
-        The model, or its file, if it is not found under its recorded name. Members that are drawn again and intervals
-        at other levels than the product's need it.
+        The model, or its file, if it is neither bundled nor found under its recorded name. Members that are drawn again
+        and intervals at other levels than the product's need it.
     seed : int
         Seed for ties in `pit` and for the patches of `variogram_score`.
     progress : bool, optional

@@ -93,7 +93,8 @@ def segment(
     overwrite, resume : bool
         Replace an existing store, or resume it.
     model, progress
-        See `bayesr.sample`. For a product, `model` is needed only if it is not found under its recorded name.
+        See `bayesr.sample`. For a product, `model` is needed only if it is neither bundled nor found under its
+        recorded name.
     **options
         Options of `bayesr.sample` for an image: ``n``, ``seed``, ``dims``, ...
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from bayesr.errors import BayesrError
-from bayesr.model.checkpoint import network_of
+from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.observe import Separable
-from bayesr.training.data import load_images
+from bayesr.training.data import held_out_images, load_images
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import PRECISIONS, Trainer
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="the history is written next to it, as .jsonl")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--start", type=Path, help="checkpoint of another training; weights that fit are used")
-    parser.add_argument("--held-out", type=int, default=120)
+    parser.add_argument("--held-out", default="120", help="number of images, or a text file with one file name a line")
     parser.add_argument("--time-limit", type=float, default=float("inf"), help="seconds")
     parser.add_argument("--patience", type=int, help="steps without a better score after which a stage ends")
     parser.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
@@ -68,8 +68,9 @@ def _train(args: argparse.Namespace) -> None:
     chosen = with_duration(chosen, seconds)
     if args.schedule:
         chosen = with_schedule(chosen, args.schedule)
-    training, held_out = load_images(args.data, args.bands).split(args.held_out)
-    validate = Validation(held_out, operator, degradation=degradation) if args.held_out else None
+    kept = held_out_images(int(args.held_out) if args.held_out.isdecimal() else args.held_out)
+    training, held_out = load_images(args.data, args.bands).split(kept)
+    validate = Validation(held_out, operator, degradation=degradation) if kept else None
     with process_group(args.device) as processes, table(chosen.name, processes.first) as show:
         pairs = pair_source(chosen, training, operator, str(processes.device), degradation)
         trainer = Trainer(chosen, pairs, args.seed, processes=processes, precision=args.precision)
@@ -77,7 +78,7 @@ def _train(args: argparse.Namespace) -> None:
             trainer.load(args.checkpoint)
         elif args.start:
             network, facts = network_of(args.start)
-            trainer.start_from(network, {"checkpoint": args.start.name, "steps": facts["step"]})
+            trainer.start_from(network, origin_of(args.start, facts))
             trainer.start_discriminators(args.start)
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,15 @@ class ImageSet:
     def bands(self) -> int:
         return int(self.images[0].shape[2])
 
-    def split(self, held_out: int) -> tuple[ImageSet, ImageSet]:
+    def split(self, held_out: int | Collection[str]) -> tuple[ImageSet, ImageSet]:
         """Split into training and held-out images.
 
-        Images are held out in the order of their hashed names, whatever other images the set has.
+        A number of images is held out in the order of their hashed names, whatever other images the set has.
 
         Parameters
         ----------
-        held_out : int
+        held_out : int or collection of str
+            Number of images, or their file names, without folders. All images of a name are held out.
 
         Returns
         -------
@@ -45,14 +46,26 @@ class ImageSet:
         Raises
         ------
         TrainingFailed
-            If no image would be left for training.
+            If no image would be left for training, or there is none of a name.
         """
-        if held_out >= len(self.names):
+        files = [Path(name).name for name in self.names]
+        if isinstance(held_out, int):
+            order = sorted(range(len(files)), key=lambda i: hashlib.sha256(files[i].encode()).digest())
+            kept, number = {*order[:held_out]}, held_out
+        else:
+            kept = {i for i, name in enumerate(files) if name in {*held_out}}
+            number = len(kept)
+            if unknown := sorted({*held_out} - {*files}):
+                raise TrainingFailed(
+                    f"{len(unknown)} of {len({*held_out})} names of held-out images are not among the {len(files)} "
+                    f"images: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Correct the names, or "
+                    "give the folder that holds these images, too."
+                )
+        if number >= len(files):
             raise TrainingFailed(
-                f"{held_out} images to be held out of {len(self.names)}: give more images, or a smaller number."
+                f"{number} images to be held out of {len(files)}: give more images, or hold out fewer."
             )
-        order = sorted(range(len(self.names)), key=lambda i: hashlib.sha256(Path(self.names[i]).name.encode()).digest())
-        return self._take(sorted(order[held_out:])), self._take(sorted(order[:held_out]))
+        return self._take(sorted({*range(len(files))} - kept)), self._take(sorted(kept))
 
     def as_large_as(self, side: int) -> ImageSet:
         """Return the images with at least `side` pixels along both axes, and warn about the others.
@@ -90,6 +103,36 @@ class ImageSet:
         np.savez(packed, names=np.array(self.names), **arrays)
         path = Path(path)  # as np.savez names it
         write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), packed.getbuffer())
+
+
+def held_out_images(given: int | str | Path) -> int | tuple[str, ...]:
+    """Return what is to be held out, for `ImageSet.split`: a number as it is, and the names in a text file.
+
+    Parameters
+    ----------
+    given : int, str or Path
+        Number of images, or the path of a text file with the file name of one image a line.
+
+    Raises
+    ------
+    TrainingFailed
+        If there is no such file, it cannot be read, or it names no image.
+    """
+    if not isinstance(given, str | Path):
+        return int(given)
+    path, what = Path(given), "Give a number of images, or a text file with the file name of one image a line."
+    if not path.is_file():
+        raise TrainingFailed(f"There is no list of held-out images {path}. {what}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise TrainingFailed(f"The list of held-out images {path} cannot be read ({error}). {what}") from error
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, lines))))
+    if not names:
+        raise TrainingFailed(f"The list of held-out images {path} is empty. {what}")
+    if wrong := next((name for name in names if Path(name).name != name), None):
+        raise TrainingFailed(f"{path} names {wrong!r}, which is no file name: leave folders out.")
+    return names
 
 
 def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:

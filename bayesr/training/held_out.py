@@ -17,7 +17,7 @@ from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import Image, read
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
-from bayesr.training.data import ImageSet, load_images
+from bayesr.training.data import ImageSet, held_out_images, load_images
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def gather(
     model: str | Path | Model,
     data: Sequence[str | Path],
     low: str | Path | None = None,
-    held_out: int | None = None,
+    held_out: int | str | Path | None = None,
     limit: int | None = None,
 ) -> list[tuple[Any, Any]]:
     """Return the (low, high) pairs of the images in folders.
@@ -119,8 +119,8 @@ def gather(
         Folders of high-resolution images, or archives written by `ImageSet.pack`.
     low : path, optional
         Folder of the low-resolution images, with the names of the high-resolution ones up to the suffix.
-    held_out : int, optional
-        Take only the images that `bayesr.train` holds out of the same `data` with this number.
+    held_out : int, str or Path, optional
+        Take only the images that `bayesr.train` holds out of the same `data` with this number, or this list of names.
     limit : int, optional
         Largest number of images, chosen by their hashed names.
 
@@ -128,15 +128,18 @@ def gather(
     ------
     InvalidArgument
         If both `low` and `held_out` are given, or names do not match.
+    TrainingFailed
+        If the images cannot be read, or one to be held out is not among them.
     """
     model = load(model)
     if low is not None:
         if held_out is not None:
             raise InvalidArgument("held_out applies only to low-resolution images that are made here: leave out low.")
         return matched(data, low)[:limit]
+    kept = None if held_out is None else held_out_images(held_out)
     images = load_images(data, model.bands)
-    if held_out is not None:
-        images = images.split(held_out)[1]
+    if kept is not None:
+        images = images.split(kept)[1]
     if limit is not None and limit < len(images.names):
         images = images.split(limit)[1]
     return make_pairs(images, model.observation)

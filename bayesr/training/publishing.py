@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesr.model.checkpoint import network_of
+from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.model.file import stored
 from bayesr.model.model import Model, load
 from bayesr.networks.generator import Generator
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
+
+_OF_START = ("recipe", "settings", "steps", "seconds", "hardware", "data", "licence", "attributions", "start")
+"""Entries of a card that go on in the cards of models that started from it."""
 
 
 def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
@@ -25,18 +27,10 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
         A model, or a checkpoint (``.npz``).
     """
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
-        path = Path(source)
-        network, facts = network_of(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        metadata = {
-            "checkpoint": path.name,
-            "sha256": digest,
-            "steps": facts["step"],
-            "seconds": round(facts["seconds"]),
-        }
-        return network, metadata | ({"start": facts["start"]} if facts.get("start") else {})
+        network, facts = network_of(Path(source))
+        return network, origin_of(Path(source), facts)
     model = load(source)
-    metadata = {name: model.card[name] for name in ("steps", "seconds", "start") if model.card.get(name)}
+    metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
     return model.generator, {"model": model.name, "sha256": model.sha256} | metadata
 
 

@@ -20,7 +20,7 @@ from bayesr.observe import ForwardOperator, bicubic, from_description
 from bayesr.product import arguments
 from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
-from bayesr.training.data import ImageSet, load_images
+from bayesr.training.data import ImageSet, held_out_images, load_images
 from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.held_out import make_pairs
 from bayesr.training.history import History, Record, Report, table, tensorboard
@@ -50,7 +50,7 @@ def train(
     duration: float | Mapping[str, float] | None = None,
     schedule: str | None = None,
     precision: str = "auto",
-    held_out: int = 120,
+    held_out: int | str | Path = 120,
     time_limit: float = math.inf,
     patience: int | None = None,
     every: int = 200,
@@ -93,8 +93,9 @@ def train(
     precision : {"auto", "float32", "bfloat16"}
         Of the networks' convolutions; ``"auto"`` is bfloat16 on CUDA and float32 on a CPU. CPUs with matrix tiles (AMX)
         train several times faster with bfloat16.
-    held_out : int
-        Number of images kept for validation and calibration.
+    held_out : int, str or Path
+        Images kept from training, for validation and calibration: their number, or the path of a text file with the
+        file name of one image a line. Name all crops of a photograph.
     time_limit : float
         Seconds, after which the checkpoint is ready for `resume`. Unlike `duration`, it changes no schedule.
     patience : int, optional
@@ -127,7 +128,8 @@ def train(
     InvalidArgument
         If an argument is of another kind, or outside its range.
     TrainingFailed
-        If there are no usable images, a checkpoint does not fit, the loss is not finite, or the disk is full.
+        If there are no usable images, or none of a name that is to be held out, a checkpoint does not fit, the loss is
+        not finite, or the disk is full.
 
     Notes
     -----
@@ -137,13 +139,13 @@ def train(
     seed, device = checked["seed"], checked["device"]
     _check_counts(bands, held_out, every, patience, time_limit)
     arguments.choice("precision", precision, PRECISIONS)
-    files = _Files(arguments.path("out", out))
+    files, kept = _Files(arguments.path("out", out)), held_out_images(held_out)
     degradation = degradation or Degradation()
     operator = observation or bicubic(4)
-    _check(files, resume, held_out, patience, effective_operator(operator, degradation))
+    _check(files, resume, kept, patience, effective_operator(operator, degradation))
     recipe = _changed(find_recipe(recipe), steps, duration, schedule)
-    images = _load(data, bands, held_out, recipe.patch, operator, degradation)
-    validate = Validation(images.held_out, operator, degradation=degradation) if held_out else None
+    images = _load(data, bands, kept, recipe.patch, operator, degradation)
+    validate = Validation(images.held_out, operator, degradation=degradation) if kept else None
     origin = None if start is None or resume else read_start(start)
     with process_group(_torch_device(device)) as processes, ExitStack() as stack:
         pairs = pair_source(recipe, images.training, operator, str(processes.device), degradation)
@@ -230,14 +232,18 @@ class _Images:
 
 def _check_counts(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any) -> None:
     arguments.whole("bands", bands, "a whole number of bands, at least 1", 1)
-    arguments.whole("held_out", held_out, "a whole number of images, 0 or more", 0)
+    if not isinstance(held_out, str | Path):
+        expected = "a whole number of images, 0 or more, or the path of a text file with their names"
+        arguments.whole("held_out", held_out, expected, 0)
     arguments.whole("every", every, "a whole number of steps, at least 1", 1)
     if patience is not None:
         arguments.whole("patience", patience, "a whole number of steps, at least 1", 1)
     arguments.number("time_limit", time_limit, "a number of seconds, 0 or more", lambda real: real >= 0)
 
 
-def _check(files: _Files, resume: bool, held_out: int, patience: int | None, operator: ForwardOperator) -> None:
+def _check(
+    files: _Files, resume: bool, kept: int | tuple[str, ...], patience: int | None, operator: ForwardOperator
+) -> None:
     """Refuse arguments that would fail only after hours of training."""
     if files.checkpoint.exists() and not resume:
         raise TrainingFailed(f"{files.checkpoint} is already there: resume it (resume=True), or choose another name.")
@@ -245,9 +251,10 @@ def _check(files: _Files, resume: bool, held_out: int, patience: int | None, ope
         raise TrainingFailed(f"There is no checkpoint {files.checkpoint} to resume.")
     if not files.model.parent.is_dir():
         raise TrainingFailed(f"There is no folder {files.model.parent} to write {files.model.name} to: make it first.")
-    if 0 < held_out < 4:
-        raise TrainingFailed(f"{held_out} held-out images are too few to calibrate on: hold out 4 or more, or none.")
-    if patience is not None and not held_out:
+    count = kept if isinstance(kept, int) else len(kept)
+    if 0 < count < 4:
+        raise TrainingFailed(f"{count} held-out images are too few to calibrate on: hold out 4 or more, or none.")
+    if patience is not None and not count:
         raise TrainingFailed("Patience needs scores on held-out images: hold some out, or leave patience out.")
     try:
         same = from_description(operator.describe()) == operator
@@ -260,7 +267,7 @@ def _check(files: _Files, resume: bool, held_out: int, patience: int | None, ope
 def _load(
     data: str | Path | Sequence[str | Path],
     bands: int,
-    held_out: int,
+    held_out: int | tuple[str, ...],
     patch: int,
     operator: ForwardOperator,
     degradation: Degradation,

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bayesr.model.catalogue import recorded
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -20,6 +22,14 @@ def unpacked(name: str, folder: Path) -> Path:
     with zipfile.ZipFile(FIXTURES / f"{name}.zip") as archive:
         archive.extractall(folder / name)
     return folder / name
+
+
+def bundled(name: str) -> Path:
+    """Return the file with the weights that 0.1.0 bundled as `name`, whatever their name is by now."""
+    known = json.loads((FIXTURES / "facts.json").read_text())["products"][name]
+    found = recorded(known["model"], known["model_sha256"], known["calibration_source"])
+    assert found is not None, f"products of {name} cannot be drawn again: bundle its weights under another name"
+    return found
 
 
 @pytest.fixture(scope="session")

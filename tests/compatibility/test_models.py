@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bayesr
-from tests.compatibility.conftest import FIXTURES
+from tests.compatibility.conftest import FIXTURES, bundled
 
 PRODUCTS = json.loads((FIXTURES / "facts.json").read_text())["products"]
 BUNDLED = [name for name in PRODUCTS if name.endswith("-x4") and name != "residual-full-x4"]
 RANGE = 255.0
 ATOL = 1e-5 * RANGE
+
+
+def file_of(name: str, model_files: Path) -> Path:
+    """Return the file of a model of 0.1.0."""
+    return bundled(name) if name in BUNDLED else model_files / f"{name}.safetensors"
 
 
 def tolerance(variable: str, expected: np.ndarray) -> float:
@@ -25,14 +31,13 @@ def tolerance(variable: str, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_model_file_gives_the_same_product(name, model_files, expected, facts):
-    model = name if name in BUNDLED else model_files / f"{name}.safetensors"
-    attributes = facts["products"][name]
+    model, attributes = file_of(name, model_files), facts["products"][name]
     ds = bayesr.sample(
         expected[f"{name}/input"], attributes["n"], dims=("y", "x", "band"), model=model, seed=7, device="cpu"
     )
     assert {k: v for k, v in ds.attrs.items() if k not in ("history", "bayesr_version")} == attributes | {
-        "input": ds.attrs["input"]
-    }
+        "input": ds.attrs["input"], "model": model.stem,
+    }  # fmt: skip
     assert json.loads(ds.attrs["input"]).items() >= json.loads(attributes["input"]).items()
     for key, values in expected.items():
         of, _, variable = key.rpartition("/")
@@ -45,12 +50,12 @@ def test_a_model_file_gives_the_same_product(name, model_files, expected, facts)
         np.testing.assert_allclose(found, values, rtol=0, atol=atol, err_msg=f"{variable} of {name}")
 
 
-@pytest.mark.parametrize("name", ["residual-full-x4", "ensemble", "mc-dropout", "quantile", "fluorescence-x4"])
+@pytest.mark.parametrize("name", ["residual-full-x4", "ensemble", "mc-dropout", "quantile", *BUNDLED])
 def test_a_product_of_before_is_replayed(name, model_files, expected, facts):
     """Members are drawn again from the attributes alone, as of an old file."""
     image = expected[f"{name}/input"]
-    model = None if name in BUNDLED else model_files / f"{name}.safetensors"
-    ds = bayesr.sample(image, 1, dims=("y", "x", "band"), model=model or name, seed=1)
+    model = None if name in BUNDLED else file_of(name, model_files)
+    ds = bayesr.sample(image, 1, dims=("y", "x", "band"), model=file_of(name, model_files), seed=1)
     ds.attrs = facts["products"][name]
     last = ds.attrs["n"] - 1
     member = bayesr.replay(ds, last, image, model=model)
@@ -73,13 +78,13 @@ def test_a_model_that_is_saved_again_keeps_its_checksum_and_members(name, model_
     np.testing.assert_array_equal(first["lower"], second["lower"])
 
 
-def test_bundled_models_keep_their_halos(facts):
-    assert {info.name: bayesr.load(info.name).halo for info in bayesr.models()} == facts["halo"]
+def test_weights_that_were_bundled_keep_their_halos(facts, model_files):
+    assert {name: bayesr.load(file_of(name, model_files)).halo for name in BUNDLED} == facts["halo"]
 
 
 @pytest.mark.parametrize("name", ["unet", "unet-borders", "probabilistic-unet", "annotators"])
 def test_a_segmenter_file_gives_the_same_segmentation(name, model_files, expected):
-    ds = bayesr.sample(expected["segmenters/input"], 4, model="fluorescence-x4", seed=7, device="cpu")
+    ds = bayesr.sample(expected["segmenters/input"], 4, model=bundled("fluorescence-x4"), seed=7, device="cpu")
     found = bayesr.segment(ds, model_files / f"segmenter-{name}.safetensors")
     for variable in ("probability", "mutual_information"):
         values = expected[f"segmenters/{name}/{variable}"]

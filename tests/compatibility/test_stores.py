@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,9 +12,21 @@ from click.testing import CliRunner
 
 import bayesr
 from bayesr.cli import main
+from tests.compatibility.conftest import bundled
+from tests.conftest import make_model
 
 ATOL = 1e-5 * 255
 HOW = dict(model="fluorescence-x4", seed=5, tile=8, device="cpu")
+
+
+@pytest.fixture(params=["today", "later"], autouse=True)
+def catalogue(request, tmp_path, monkeypatch):
+    """Today's bundled models, and those of a version with other weights under the recorded name."""
+    if request.param == "later":
+        (tmp_path / "later").mkdir()
+        shutil.copy(bundled(HOW["model"]), tmp_path / "later" / "fluorescence-x4-fast.safetensors")
+        make_model(bands=1).save(tmp_path / "later" / "fluorescence-x4.safetensors")
+        monkeypatch.setattr("bayesr.model.catalogue._BUNDLED", tmp_path / "later")
 
 
 def test_a_store_opens_and_is_sound(store):
@@ -46,7 +59,8 @@ def test_members_of_a_store_are_replayed(store, expected, member):
 
 
 def test_a_store_holds_what_is_drawn_today(store, expected, tmp_path):
-    today = bayesr.sample(expected["store/input"], 4, store=tmp_path / "today.zarr", masks=2, keep_samples=True, **HOW)
+    how = HOW | {"model": bundled(HOW["model"]), "masks": 2, "keep_samples": True}
+    today = bayesr.sample(expected["store/input"], 4, store=tmp_path / "today.zarr", **how)
     with xr.open_zarr(store) as before:
         assert set(today.variables) == set(before.variables)
         for name, values in before.data_vars.items():
@@ -54,7 +68,8 @@ def test_a_store_holds_what_is_drawn_today(store, expected, tmp_path):
             squared = name in ("variance", "aleatoric", "epistemic")
             atol = ATOL * (1 + 2 * float(np.sqrt(np.abs(values).max()))) if squared else ATOL
             np.testing.assert_allclose(today[name], values, rtol=0, atol=atol, err_msg=str(name))
-        times = ("history", "bayesr_version", "input")
+        assert today.attrs["model"] == how["model"].stem
+        times = ("history", "bayesr_version", "input", "model")
         assert json.loads(today.attrs["input"]).items() >= json.loads(before.attrs["input"]).items()
         assert {k: v for k, v in today.attrs.items() if k not in times} == {
             k: v for k, v in before.attrs.items() if k not in times

@@ -61,6 +61,39 @@ def test_every_fact_is_in_the_card(file):
     assert "| started from | random weights |" in markdown(file)
 
 
+def test_the_card_of_a_model_of_several_stages_on_several_machines_says_all_of_them(file):
+    backbone = {
+        "checkpoint": "fidelity.npz", "recipe": "bayes-srgan", "settings": "bfloat16, 32 patches of 48 x 48",
+        "steps": {"fidelity": 18700}, "seconds": 110, "hardware": "one H100 GPU", "data": ["photos_free"],
+        "licence": "free licences, by image", "attributions": "photos_free.csv",
+    }  # fmt: skip
+    head = {
+        "model": "natural-x4", "sha256": "a" * 64, "steps": {"score": 2000, "critic": 300}, "seconds": 7200,
+        "hardware": "two cores of a CPU", "start": backbone,
+    }  # fmt: skip
+    facts = {"recipe": "bayes-srgan", "settings": {"batch": 8}, "hardware": "one H200", "seconds": 60, "start": head}
+    write_card(file, {**facts, "data": ["nuclei"], "licence": "CC0"})
+    text = markdown(file)
+    assert "| settings | batch 8 |" in text and "| data | nuclei |" in text and "| licence | CC0 |" in text
+    assert (
+        f"| started from | natural-x4, `{'a' * 12}`, score 2,000 steps, critic 300 steps, 120 minutes on two cores "
+        "of a CPU; which started from fidelity.npz, bayes-srgan, bfloat16, 32 patches of 48 x 48, fidelity 18,700 "
+        "steps, 2 minutes on one H100 GPU, data: photos_free, licence: free licences, by image, attributions: "
+        "photos_free.csv |"
+    ) in text
+
+
+def test_lists_of_attributions_are_named_with_the_command_that_prints_them(file):
+    assert "attributions" not in markdown(file)
+    store_text(file, "attributions", "photos_free.csv")
+    line = "| attributions | photos_free.csv (1,435 images with source and licence): `bayesr card tiny.safetensors "
+    assert line + "--attributions` prints them |" in markdown(file)
+    store_text(file, "attributions", "mine.csv")
+    assert "| attributions | mine.csv: `bayesr card" in markdown(file)
+    write_card(file, {"start": {"model": "a", "attributions": "photos_free.csv"}})
+    assert "| attributions | photos_free.csv (1,435" in markdown(file), "what it started from saw these images"
+
+
 def test_scores_of_one_measurement_are_joined_and_others_replaced(file):
     store_scores(file, {"ice": SCORES})
     store_scores(file, {"ice": {"images": 3, "n": 4, "seed": 0, "SSIM": 0.9}, "snow": SCORES})

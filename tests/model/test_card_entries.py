@@ -25,6 +25,8 @@ def test_cards_of_bundled_files_and_free_entries_are_valid():
         ({"steps": {"score": "many"}}, "card.steps.score"),
         ({"start": {"start": {"seconds": "long"}}}, "card.start.start.seconds"),
         ({"scores": {"ice": {"PSNR": [1]}}}, "card.scores.ice.PSNR"),
+        ({"attributions": ["photos_free.csv"]}, "card.attributions"),
+        ({"start": {"start": {"attributions": 5}}}, "card.start.start.attributions"),
         ({"held_out": {"dice": "good"}}, "card.held_out.dice"),
     ],
 )

@@ -1,9 +1,14 @@
 import dataclasses
+import shutil
 
 import pytest
 
 import bayesr
 from bayesr.errors import UnknownModel
+from bayesr.model import catalogue
+from bayesr.model.catalogue import recorded
+from bayesr.model.header import read_header, read_tensors
+from tests.model.helpers import rewritten
 
 
 def test_unknown_names_come_with_the_nearest():
@@ -15,10 +20,46 @@ def test_unknown_names_come_with_the_nearest():
 
 def test_bundled_models():
     found = {info.name: info for info in bayesr.models()}
-    info = found["natural-x4"]
-    assert info.scale == 4 and info.bands == 3 and info.parameters <= 1_000_000 and info.scores
-    assert sum(i.bytes for i in found.values()) < 8 * 2**20
-    model = bayesr.load("natural-x4")
-    assert sum(p.numel() for p in model.generator.parameters()) == info.parameters
-    assert model.calibration.images >= 50 and model.card["licence"]
+    for name, info in found.items():
+        model = bayesr.load(name)
+        assert info.scale == 4 and info.bands == model.bands and info.scores, name
+        assert sum(p.numel() for p in model.generator.parameters()) == info.parameters, name
+        assert model.calibration.images >= 20 and model.card["licence"] and model.card["domain"], name
+        assert model.calibration.provenance["model_sha256"] == model.sha256, "its own calibration"
+    assert {"natural-x4", "natural-x4-fast", "fluorescence-x4", "aerial-x4"} <= found.keys()
     assert {f.name for f in dataclasses.fields(info)} >= {"domain", "bytes", "path"}
+
+
+def test_bundled_models_are_small():
+    """The wheel stays small: half precision, and 16 MB in all."""
+    infos = bayesr.models()
+    assert sum(info.bytes for info in infos) <= 16e6
+    for info in infos:
+        assert {tensor.dtype for tensor in read_tensors(info.path).values()} <= {"F16", "I64", "I32"}, info.name
+        assert info.bytes <= 2 * info.parameters + 200_000, info.name
+
+
+def test_weights_that_products_of_before_record_are_bundled():
+    """The first `natural-x4`; later ones have other weights."""
+    checksum = "fe2d3ee7ce755b3431a026f73e368b3cd63b0b9a63a595ce8605b4f8fb6b0837"
+    path = recorded("natural-x4", checksum, bayesr.load("natural-x4-fast").calibration.source)
+    assert path is not None and read_header(path)["sha256"] == checksum == bayesr.load("natural-x4-fast").sha256
+    assert bayesr.load("natural-x4-fast").halo == 44, "tiles of products are drawn again bit for bit"
+
+
+def test_a_recorded_model_is_found_by_its_checksum(file, tmp_path, monkeypatch):
+    folder = tmp_path / "bundled"
+    folder.mkdir()
+    monkeypatch.setattr(catalogue, "_BUNDLED", folder)
+    header = read_header(file)
+    how = header["sha256"], header["calibration"]["source"]
+    assert recorded("a", *how) is None
+    for name in ("a", "b"):
+        shutil.copy(file, folder / f"{name}.safetensors")
+    assert recorded("b", *how) == folder / "b.safetensors", "the name decides among equal weights"
+    assert recorded("c", *how) == folder / "a.safetensors"
+    assert recorded("a", "0" * 64, how[1]) is None, "the name alone is not enough"
+    assert recorded("c", how[0], "other images") is None, "weights that a user calibrated anew"
+    assert recorded("b", how[0], "other images") == folder / "b.safetensors"
+    rewritten(folder / "a.safetensors", lambda header: header["calibration"].update(source="other images"))
+    assert recorded("c", *how) == folder / "b.safetensors"

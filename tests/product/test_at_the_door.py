@@ -43,7 +43,7 @@ OF_CALIBRATE = {
     "progress": [1],
 }  # fmt: skip
 OF_TRAIN = {
-    "out": [5, None], "bands": [3.0, 0, True], "held_out": [-1, 1.5, "4"], "time_limit": ["60", -1, math.nan],
+    "out": [5, None], "bands": [3.0, 0, True], "held_out": [-1, 1.5, None, b"4"], "time_limit": ["60", -1, math.nan],
     "patience": [0, 2.5], "every": [0, "200"], "resume": ["yes"], "seed": [1.5, None], "device": [None, 0],
     "progress": ["bar"],
 }  # fmt: skip

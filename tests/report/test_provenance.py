@@ -1,5 +1,6 @@
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ import xarray as xr
 from click.testing import CliRunner
 
 from bayesr.cli import main
+from bayesr.model import catalogue
+from bayesr.model.header import read_header
 from bayesr.report.provenance import attributes, command, json_of
 
 
@@ -39,6 +42,17 @@ def test_the_command_draws_the_product_again(ds, low, saved, tmp_path):
     ran = CliRunner().invoke(main, words)
     assert ran.exit_code == 0, ran.output
     np.testing.assert_array_equal(xr.open_zarr(tmp_path / "a.zarr")["samples"], ds["samples"])
+
+
+def test_the_command_names_the_bundled_model_with_the_recorded_weights(ds, saved, tmp_path, monkeypatch):
+    """A later version may bundle them under another name."""
+    monkeypatch.setattr(catalogue, "_BUNDLED", tmp_path)
+    drawn = ds.assign_attrs(model_sha256=read_header(saved)["sha256"])
+    assert "--model tiny" in command(drawn, "a.zarr", keep=False)
+    shutil.copy(saved, tmp_path / "tiny-fast.safetensors")
+    assert "--model tiny-fast" in command(drawn, "a.zarr", keep=False)
+    shutil.copy(saved, tmp_path / "tiny.safetensors")
+    assert "--model tiny " in command(drawn, "a.zarr", keep=False)
 
 
 def test_json_is_read_or_empty(ds):

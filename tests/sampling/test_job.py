@@ -51,7 +51,7 @@ def test_tiles_do_not_show(model, holes):
 
 
 @pytest.mark.filterwarnings("ignore::bayesr.errors.UnfamiliarInput")
-@pytest.mark.parametrize("name", ["natural-x4", "fluorescence-x4", "aerial-x4"])
+@pytest.mark.parametrize("name", [info.name for info in bayesr.models()])
 def test_tiles_of_bundled_models_do_not_show(name):
     """To 1e-5 of the value range, for every member and every variable, at borders and corners of all kinds."""
     network = bayesr.load(name)

@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
 import rasterio
 
 from bayesr.errors import TrainingFailed
-from bayesr.training.data import ImageSet, load_images
+from bayesr.training.data import ImageSet, held_out_images, load_images
 
 
 def test_packed_images_are_the_images(folder, tmp_path):
@@ -21,6 +23,37 @@ def test_held_out_images_are_not_trained_on(folder):
     assert len(held_out.names) == 2 and sorted(training.names + held_out.names) == sorted(images.names)
     shuffled = ImageSet(images.names[::-1], images.images[::-1]).split(2)[1]
     assert set(shuffled.names) == set(held_out.names)
+
+
+def test_images_are_held_out_by_their_file_names(folder, tmp_path):
+    """In whatever folder they are: those of all crops of a photograph are listed, and none is trained on."""
+    (tmp_path / "more").mkdir()
+    for name in ("2.png", "7.png"):
+        shutil.copy(folder / "1.png", tmp_path / "more" / name)
+    (tmp_path / "kept.txt").write_text("\ufeff2.png\n\n 5.png \n2.png\n", encoding="utf-8")
+    names = held_out_images(tmp_path / "kept.txt")
+    assert names == ("2.png", "5.png") and held_out_images(3) == 3
+    training, held_out = load_images([folder, tmp_path / "more"]).split(names)
+    assert held_out.names == ("photos/2.png", "photos/5.png", "more/2.png")
+    assert training.names == (*(f"photos/{i}.png" for i in (0, 1, 3, 4)), "more/7.png")
+    load_images([folder]).pack(tmp_path / "packed.npz")
+    assert load_images([tmp_path / "packed.npz"]).split(names)[1].names == held_out.names[:2]
+
+
+def test_unusable_lists_of_held_out_images(folder, tmp_path):
+    images, path = load_images([folder]), tmp_path / "kept.txt"
+    with pytest.raises(TrainingFailed, match=r"2 of 3 names .* 6 images: 1\.jpg, 9\.png\. Correct"):
+        images.split(("9.png", "1.jpg", "1.png"))
+    with pytest.raises(TrainingFailed, match="6 images to be held out of 6"):
+        images.split([f"{i}.png" for i in range(6)])
+    for given in (path, str(path), tmp_path, "120"):
+        with pytest.raises(TrainingFailed, match=r"no list of held-out images .*a number of images, or a text file"):
+            held_out_images(given)
+    for content, message in ((b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe1", "cannot be read"),
+                             (b"1.png\nphotos/2.png\n", "'photos/2.png', which is no file name")):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(TrainingFailed, match=message):
+            held_out_images(path)
 
 
 def test_unusable_data(folder, tmp_path):

@@ -1,5 +1,6 @@
 """``python -m bayesr.training``, and the packages that it needs."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ def test_training_needs_torch_and_numpy_alone(folder, tmp_path):
     """No other package can be imported, as on a bare GPU machine; images are packed."""
     load_images([folder]).pack(tmp_path / "packed.npz")
     (tmp_path / "tiny.py").write_text(FILE)
+    (tmp_path / "kept.txt").write_text("1.png\n4.png\n")
     code = f"""
 import sys
 for name in ("PIL", "scipy", "xarray", "zarr", "dask", "safetensors", "pyro", "torchvision", "rich", "click", "psutil"):
@@ -28,9 +30,13 @@ tiny = recipe({str(tmp_path / "tiny.py")!r})
 pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
 assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
 from bayesr.training import __main__
-for name, more in (("d", []), ("e", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"])):
-    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r}, "--held-out=2",
-                "--every=1", "--device=cpu", "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
+for name, kept, more in (
+    ("d", {str(tmp_path / "kept.txt")!r}, []),
+    ("e", "2", ["--start", {str(tmp_path / "c.npz")!r}, "--noise", "0.01", "0.02"]),
+):
+    sys.argv = ["train", {str(tmp_path / "packed.npz")!r}, "--recipe", {str(tmp_path / "tiny.py")!r},
+                "--held-out", kept, "--every=1", "--device=cpu",
+                "--checkpoint", {str(tmp_path)!r} + f"/{{name}}.npz", *more]
     __main__.main()
 sys.argv[1] = {str(tmp_path / "missing")!r}
 __main__.main()
@@ -43,7 +49,9 @@ __main__.main()
         with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))
         assert facts["step"] == 2
-    assert facts["start"]["checkpoint"] == "c.npz"
+    start = facts["start"]
+    assert start["checkpoint"] == "c.npz" and start["recipe"] == "tiny" and start["steps"] == 2
+    assert start["sha256"] == hashlib.sha256((tmp_path / "c.npz").read_bytes()).hexdigest() and "seconds" in start
     history = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [record["step"] for record in history] == [1, 2] and "fair_crps" in history[1]
     assert ran.stderr.splitlines()[0].startswith("step=1 stage=fidelity")

@@ -1,8 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 import bayesr
+from bayesr.model.card import markdown
+from bayesr.training.publishing import read_start
 from tests.conftest import TINY
 
 
@@ -35,6 +38,20 @@ def test_cards_record_the_start(folder, tmp_path, tiny):
         tiny, folder, out=tmp_path / "fourth.safetensors", held_out=0, start=tmp_path / "first.npz", steps=nothing
     )
     assert fourth.card["start"]["checkpoint"] == "first.npz" and fourth.card["start"]["steps"] == 10
+    again = dict(held_out=0, steps=nothing | {"fidelity": 1})
+    bayesr.train(tiny, folder, out=tmp_path / "fifth.safetensors", start=first, **again)
+    last = bayesr.train(tiny, folder, out=tmp_path / "last.safetensors", start=tmp_path / "fifth.npz", **again)
+    start = last.card["start"]
+    assert start["recipe"] == "tiny" and start["steps"] == 1 and start["start"]["model"] == "first"
+    text = markdown(tmp_path / "last.safetensors")
+    assert "started from | fifth.npz" in text and "which started from first" in text, "every stage is on the card"
+
+
+def test_what_a_model_started_from_keeps_its_data_and_licence(model):
+    told = {"data": ["photos"], "licence": "CC BY 4.0", "attributions": "photos_free.csv", "hardware": "one GPU"}
+    told |= {"recipe": "tiny", "settings": "bfloat16", "steps": {"score": 3}, "start": {"checkpoint": "c.npz"}}
+    _, start = read_start(replace(model, card={**told, "domain": "noise", "scores": {}}))
+    assert start == {"model": "tiny", "sha256": model.sha256, **told}
 
 
 def test_early_stops_are_in_the_card(folder, tmp_path, tiny):

@@ -14,6 +14,7 @@ from bayesr.cli import main
 from bayesr.errors import TrainingFailed
 from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation
+from bayesr.training.held_out import checksum, gather, read_pairs
 from tests.conftest import TINY
 
 
@@ -55,12 +56,32 @@ def test_model_starts_from_one_of_another_scale_or_degradation(folder, tmp_path,
         assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
 
 
+def test_listed_images_are_kept_from_training_and_calibrate(folder, tmp_path, tiny, monkeypatch):
+    seen = {}
+    real = bayesr.training.workflow.Validation
+
+    def validation(images, *args, **options):
+        seen["validated"] = images.names
+        return real(images, *args, **options)
+
+    monkeypatch.setattr("bayesr.training.workflow.Validation", validation)
+    kept, out = tmp_path / "kept.txt", tmp_path / "m.safetensors"
+    kept.write_text("0.png\n3.png\n4.png\n5.png\n")
+    model = bayesr.train(tiny, folder, out=out, held_out=kept)
+    assert seen["validated"] == tuple(f"photos/{i}.png" for i in (0, 3, 4, 5)) and model.card["images"] == 2
+    pairs = gather(model, [folder], held_out=str(kept))
+    assert model.calibration.provenance["pairs_sha256"] == checksum(read_pairs(model, pairs))
+
+
 def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny, monkeypatch):
     begun = []
     monkeypatch.setattr("bayesr.training.loop.Trainer.advance", lambda trainer: begun.append(trainer) or {})
     first = tmp_path / "first.safetensors"
     bayesr.train(tiny, folder, out=first, held_out=0, steps={"fidelity": 0, "score": 0, "critic": 0})
     wider = dataclasses.replace(TINY, network=TINY.network | {"width": 12})
+    lists = {name: tmp_path / f"{name}.txt" for name in ("three", "unknown", "none")}
+    for path, names in zip(lists.values(), ("0 1 2", "0 1 2 nine", ""), strict=True):
+        path.write_text("".join(f"{name}.png\n" for name in names.split()))
     small = tmp_path / "small"
     small.mkdir()
     for i in range(6):
@@ -69,6 +90,10 @@ def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny
         (tiny, folder, dict(out=tmp_path / "no" / "m.safetensors"), "no folder"),
         (tiny, folder, dict(resume=True), "no checkpoint"),
         (tiny, folder, dict(held_out=2), "4 or more"),
+        (tiny, folder, dict(held_out=lists["three"]), "3 held-out images are too few"),
+        (tiny, folder, dict(held_out=lists["unknown"]), r"1 of 4 names .*nine\.png"),
+        (tiny, folder, dict(held_out=lists["none"]), "is empty"),
+        (tiny, folder, dict(held_out="four"), "no list of held-out images four"),
         (tiny, folder, dict(held_out=0, patience=3), "Patience"),
         (tiny, folder, dict(held_out=6), "held out"),
         (tiny, folder, dict(bands=2), "bands"),
@@ -145,6 +170,10 @@ def test_the_command(folder, tmp_path):
     assert ran.exit_code == 0 and bayesr.load(out).card["licence"] == "mine"
     ran = CliRunner().invoke(main, given)
     assert ran.exit_code == 1 and "is already there" in ran.output
+    ran = CliRunner().invoke(main, [*given, "--resume", "--held-out", str(tmp_path / "kept.txt")])
+    assert ran.exit_code == 1 and "no list of held-out images" in ran.output
+    ran = CliRunner().invoke(main, [*given, "--resume", "--held-out", "-1"])
+    assert ran.exit_code == 2 and "no number of images" in ran.output
     ran = CliRunner().invoke(main, [*given, "--resume", "--noise", "0.2", "0.1"])
     assert ran.exit_code == 1 and "noise is a range" in ran.output
 
