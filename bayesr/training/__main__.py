@@ -15,13 +15,13 @@ import torch
 from bayesr.errors import BayesrError
 from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.observe import Separable
+from bayesr.training.adjusting import with_duration, with_schedule, with_steps
 from bayesr.training.data import held_out_images, load_images
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
 from bayesr.training.processes import process_group
-from bayesr.training.recipe import with_duration, with_schedule, with_steps
 from bayesr.training.recipes import recipe
 from bayesr.training.schedules import SCHEDULES
 from bayesr.training.validation import Validation
@@ -78,8 +78,7 @@ def _train(args: argparse.Namespace) -> None:
             trainer.load(args.checkpoint)
         elif args.start:
             network, facts = network_of(args.start)
-            trainer.start_from(network, origin_of(args.start, facts))
-            trainer.start_discriminators(args.start)
+            trainer.start_from(network, origin_of(args.start, facts), args.start)
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
         def report(record: Record) -> None:

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from bayesr.errors import StoreFailed, TrainingFailed
 from bayesr.files import append_atomically, write_atomically
 
@@ -88,9 +90,43 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or abs(value) < 2**1023
 
 
+def to_all(*receivers: Report | None) -> Report:
+    """Return a function that passes records to several, in this order."""
+
+    def pass_on(record: Record) -> None:
+        for receiver in receivers:
+            if receiver is not None:
+                receiver(record)
+
+    return pass_on
+
+
 def line(record: Record) -> str:
     """Format a record as plain text."""
     return " ".join(f"{k}={v:.5g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items())
+
+
+class Means:
+    """Means of losses over steps, summed on their device, which spares a wait for it at every step."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._count = 0
+
+    def add(self, names: list[str], values: Tensor) -> None:
+        """Add the losses of one step."""
+        key = tuple(names)
+        self._sums[key] = self._sums[key] + values if key in self._sums else values.double()
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """Return means over the steps since the last call; a loss that a step lacks counts as 0."""
+        means: dict[str, float] = {}
+        for names, sums in self._sums.items():
+            for name, value in zip(names, sums.tolist(), strict=True):
+                means[name] = means.get(name, 0.0) + value / self._count
+        self.__init__()  # type: ignore[misc]
+        return means
 
 
 @contextmanager

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
 from bayesr.networks.stored import stored_architecture
 from bayesr.training import losses
+from bayesr.training.adjusting import with_steps
+from bayesr.training.history import Means
 from bayesr.training.history import Record as Record
 from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
-from bayesr.training.recipe import Recipe, Stage, with_steps
+from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper
 from bayesr.training.warmstart import TransferredWeights, transfer_discriminator, transfer_weights
 
@@ -34,29 +36,6 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 """Precisions of a trainer."""
 _UNWATCHED = 20
 """Steps of CUDA graphs after which the host waits for the device."""
-
-
-class _Sums:
-    """Sums of losses on the device, which spares a wait for it at every step."""
-
-    def __init__(self) -> None:
-        self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._count = 0
-
-    def add(self, names: list[str], values: Tensor) -> None:
-        """Add the losses of one step."""
-        key = tuple(names)
-        self._sums[key] = self._sums[key] + values if key in self._sums else values.double()
-        self._count += 1
-
-    def take(self) -> dict[str, float]:
-        """Return means over the steps since the last call; a loss that a step lacks counts as 0."""
-        means: dict[str, float] = {}
-        for names, sums in self._sums.items():
-            for name, value in zip(names, sums.tolist(), strict=True):
-                means[name] = means.get(name, 0.0) + value / self._count
-        self.__init__()  # type: ignore[misc]
-        return means
 
 
 class Trainer(Stepper):
@@ -172,12 +151,12 @@ class Trainer(Stepper):
         """
         if patience is not None and validate is None:
             raise TrainingFailed("Patience is for validation scores: hold images out, or leave patience out.")
-        sums = _Sums()
+        losses_since = Means()
         started = time.monotonic()
         while self.step < self.steps:
             begun = time.monotonic()
             stage, done = self.position()
-            sums.add(*self.take_step())
+            losses_since.add(*self.take_step())
             if self.graphs is None or self.step % _UNWATCHED == 0:
                 self.check_finite()  # the host must not run ahead of the device for long: it keeps the time
             self.seconds += time.monotonic() - begun
@@ -188,7 +167,7 @@ class Trainer(Stepper):
             if self.step % every == 0 or late or self.step == self.steps or ends:
                 self.check_finite()
                 record: Record = {"step": self.step, "stage": stage.name, "seconds": round(self.seconds, 1)}
-                means = sums.take()
+                means = losses_since.take()
                 record |= means
                 if validate and self.processes.first:
                     record |= validate(self)
@@ -275,31 +254,28 @@ class Trainer(Stepper):
         else:  # another kind of device, with other random numbers
             self.on_device.manual_seed(self.seed + self.step)
 
-    def start_from(self, other: Generator, facts: Mapping[str, Any] | None = None) -> TransferredWeights:
-        """Copy the weights of another network that fit; `facts` describe their origin for the model card."""
+    def start_from(
+        self, other: Generator, facts: Mapping[str, Any] | None = None, checkpoint: Path | None = None
+    ) -> TransferredWeights:
+        """Copy the weights of another network that fit, and of the discriminators in its checkpoint.
+
+        Discriminators are taken if they have the recipe's names and sizes. `facts` describe the origin of the weights
+        for the model card.
+        """
         taken = transfer_weights(self.generator, other)
         self.average.load_state_dict(self.generator.state_dict())
         self.start = dict(facts or {}) | taken.describe()
+        if checkpoint is not None:
+            self._start_discriminators(checkpoint)
         return taken
 
-    def start_discriminators(self, path: Path) -> list[str]:
-        """Copy the discriminators of another training's checkpoint that have the recipe's names and sizes.
-
-        Returns
-        -------
-        list of str
-            Their names.
-        """
-        arrays, _ = checkpoints.read(path)
-        taken = []
+    def _start_discriminators(self, checkpoint: Path) -> None:
+        arrays, _ = checkpoints.read(checkpoint)
         for name in self.recipe.discriminators:
             weights = transfer_discriminator(self.networks[name], checkpoints.part(name, arrays))
             if weights is not None:
-                checkpoints.restore(path, self.networks[name], weights)
-                taken.append(name)
-        if taken:
-            self.start["discriminators"] = taken
-        return taken
+                checkpoints.restore(checkpoint, self.networks[name], weights)
+                self.start["discriminators"] = [*self.start.get("discriminators", ()), name]
 
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"generator": self.generator, "average": self.average} | self.networks

@@ -18,8 +18,8 @@ _OF_START = ("recipe", "settings", "steps", "seconds", "hardware", "data", "lice
 """Entries of a card that go on in the cards of models that started from it."""
 
 
-def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
-    """Read the network to start from, and the entry ``start`` of the new model's card.
+def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], Path | None]:
+    """Return the arguments of `Trainer.start_from`: a network, its origin, and the checkpoint if it is from one.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any]]:
     """
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
         network, facts = network_of(Path(source))
-        return network, origin_of(Path(source), facts)
+        return network, origin_of(Path(source), facts), Path(source)
     model = load(source)
     metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
-    return model.generator, {"model": model.name, "sha256": model.sha256} | metadata
+    return model.generator, {"model": model.name, "sha256": model.sha256} | metadata, None
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -23,8 +23,6 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-ENDLESS = 10**9
-"""Steps of a stage that ends by the clock."""
 TRAINED = ("all", "head", "dropout")
 """Parts of a generator that a stage can train."""
 
@@ -183,37 +181,3 @@ class Recipe:
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     feature_network: str | None = None
     unpaired: bool = False
-
-
-def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
-    """Return the recipe with other numbers of steps for the named stages, which then end by steps."""
-    return _changed(recipe, {name: {"steps": count, "seconds": None} for name, count in steps.items()})
-
-
-def with_duration(recipe: Recipe, duration: float | Mapping[str, float]) -> Recipe:
-    """Return the recipe with stages that end by the clock.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    duration : float or mapping of str to float
-        Seconds of training by stage, 0 to leave a stage out; stages that are not named keep their steps. A number is
-        divided among stages in proportion to ``steps * max(1, members)``, about what they cost.
-    """
-    if not isinstance(duration, Mapping):
-        cost = {stage.name: stage.steps * max(1, stage.members) for stage in recipe.stages}
-        duration = {name: duration * part / max(1, sum(cost.values())) for name, part in cost.items()}
-    known = {name: {"steps": ENDLESS if part else 0, "seconds": part or None} for name, part in duration.items()}
-    return _changed(recipe, known)
-
-
-def with_schedule(recipe: Recipe, schedule: str) -> Recipe:
-    """Return the recipe with another schedule of learning rates for all stages."""
-    return _changed(recipe, {stage.name: {"schedule": schedule} for stage in recipe.stages})
-
-
-def _changed(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    unknown = set(changes) - {stage.name for stage in recipe.stages}
-    if unknown:
-        raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
-    return replace(recipe, stages=tuple(replace(stage, **changes.get(stage.name, {})) for stage in recipe.stages))

@@ -18,19 +18,19 @@ from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
 from bayesr.product import arguments
+from bayesr.training.adjusting import adjusted, length_of
 from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, held_out_images, load_images
 from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.held_out import make_pairs
-from bayesr.training.history import History, Record, Report, table, tensorboard
+from bayesr.training.history import History, Record, Report, table, tensorboard, to_all
 from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
 from bayesr.training.processes import process_group
 from bayesr.training.publishing import publish, read_start
-from bayesr.training.recipe import ENDLESS, Recipe, with_duration, with_schedule, with_steps
+from bayesr.training.recipe import Recipe
 from bayesr.training.recipes import recipe as find_recipe
-from bayesr.training.schedules import SCHEDULES
 from bayesr.training.validation import Validation
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -137,13 +137,12 @@ def train(
     """
     checked = arguments.check({"resume": resume, "seed": seed, "device": device, "progress": progress})
     seed, device = checked["seed"], checked["device"]
-    _check_counts(bands, held_out, every, patience, time_limit)
-    arguments.choice("precision", precision, PRECISIONS)
+    _check_settings(bands, held_out, every, patience, time_limit, precision)
     files, kept = _Files(arguments.path("out", out)), held_out_images(held_out)
     degradation = degradation or Degradation()
     operator = observation or bicubic(4)
     _check(files, resume, kept, patience, effective_operator(operator, degradation))
-    recipe = _changed(find_recipe(recipe), steps, duration, schedule)
+    recipe = adjusted(find_recipe(recipe), steps, duration, schedule)
     images = _load(data, bands, kept, recipe.patch, operator, degradation)
     validate = Validation(images.held_out, operator, degradation=degradation) if kept else None
     origin = None if start is None or resume else read_start(start)
@@ -154,11 +153,12 @@ def train(
             trainer.load(files.checkpoint)
         elif origin is not None:
             trainer.start_from(*origin)
-            if Path(str(start)).suffix == ".npz":
-                trainer.start_discriminators(Path(str(start)))
         reporter: Report = lambda record: None  # noqa: E731
         if processes.first:
-            reporter = _reporter(stack, files, recipe.name, trainer, progress, report)
+            title = f"{recipe.name}: {files.model.name}, {length_of(trainer.recipe)}"
+            shown = stack.enter_context(table(title, progress))
+            board = stack.enter_context(tensorboard(files.events, trainer.step))
+            reporter = to_all(History(files.history, trainer.history).append, board, shown, report)
         done = trainer.run(
             files.checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=reporter
         )
@@ -173,22 +173,6 @@ def train(
     except StoreFailed as error:
         raise TrainingFailed(f"The checkpoint is kept. {error} Then resume.") from error
     return load(files.model)
-
-
-def _changed(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, schedule: str | None) -> Recipe:
-    """Return the recipe with the steps, durations and the schedule that a caller asks for."""
-    named = duration if isinstance(duration, Mapping) else {}
-    for seconds in named.values() if named else [duration]:
-        if seconds is not None:
-            arguments.number("duration", seconds, "a number of seconds, 0 or more", lambda real: 0 <= real < math.inf)
-    if both := sorted(set(steps or {}) & set(named)):
-        raise TrainingFailed(f"The stage {both[0]} has steps and a duration: give one of them.")
-    if steps and duration is not None and not named:
-        raise TrainingFailed("A duration of all stages leaves no room for steps: give seconds by stage, or no steps.")
-    recipe = with_steps(recipe, steps or {})
-    if duration is not None:
-        recipe = with_duration(recipe, duration)
-    return recipe if schedule is None else with_schedule(recipe, arguments.choice("schedule", schedule, SCHEDULES))
 
 
 @dataclass(frozen=True)
@@ -230,7 +214,7 @@ class _Images:
         return [self.degradation.pair(image, self.operator, random) for image in self.held_out.images]
 
 
-def _check_counts(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any) -> None:
+def _check_settings(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any, precision: Any) -> None:
     arguments.whole("bands", bands, "a whole number of bands, at least 1", 1)
     if not isinstance(held_out, str | Path):
         expected = "a whole number of images, 0 or more, or the path of a text file with their names"
@@ -239,6 +223,7 @@ def _check_counts(bands: Any, held_out: Any, every: Any, patience: Any, time_lim
     if patience is not None:
         arguments.whole("patience", patience, "a whole number of steps, at least 1", 1)
     arguments.number("time_limit", time_limit, "a number of seconds, 0 or more", lambda real: real >= 0)
+    arguments.choice("precision", precision, PRECISIONS)
 
 
 def _check(
@@ -284,23 +269,6 @@ def _torch_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
-
-
-def _reporter(
-    stack: ExitStack, files: _Files, recipe: str, trainer: Trainer, progress: bool | None, report: Report | None
-) -> Report:
-    """Return a function that passes records to the history, TensorBoard, the terminal and the caller."""
-    history = History(files.history, trainer.history)
-    length = f"{trainer.steps} steps" if trainer.steps < ENDLESS else "ends by the clock"
-    shown = stack.enter_context(table(f"{recipe}: {files.model.name}, {length}", progress))
-    board = stack.enter_context(tensorboard(files.events, trainer.step))
-
-    def pass_on(record: Record) -> None:
-        for receiver in (history.append, board, shown, report):
-            if receiver is not None:
-                receiver(record)
-
-    return pass_on
 
 
 def _save(

@@ -28,7 +28,7 @@ from bayesr.training.data import load_images
 from bayesr.training.pairs import Pairs
 from bayesr.training.history import History
 from bayesr.training.loop import Trainer
-from bayesr.training.recipe import with_steps
+from bayesr.training.adjusting import with_steps
 from tests.conftest import TINY
 longer = with_steps(TINY, {"fidelity": 40, "score": 40, "critic": 40})
 trainer = Trainer(longer, Pairs(load_images([folder]), bicubic(4), TINY.patch))

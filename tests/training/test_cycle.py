@@ -10,13 +10,13 @@ from bayesr.networks.backward import Backward
 from bayesr.networks.discriminators import PatchDiscriminator
 from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.resampling import resize
+from bayesr.training.adjusting import with_steps
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.cycle import cycle, identity
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Unpaired
-from bayesr.training.recipe import with_steps
 from bayesr.training.recipes import recipe
 from tests.training.helpers import same_checkpoints, weights_of
 

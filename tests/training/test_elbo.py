@@ -10,10 +10,10 @@ import torch
 import bayesr
 from bayesr.networks.encoder import Encoder
 from bayesr.observe import bicubic
+from bayesr.training.adjusting import with_steps
 from bayesr.training.batch import TrainingBatch
 from bayesr.training.elbo import negative_elbo
 from bayesr.training.loop import Trainer
-from bayesr.training.recipe import with_steps
 from bayesr.training.recipes import recipe
 from tests.training.helpers import same_checkpoints
 

@@ -6,10 +6,10 @@ import torch
 
 from bayesr.errors import TrainingFailed
 from bayesr.observe import bicubic
+from bayesr.training.adjusting import with_duration, with_steps
 from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
-from bayesr.training.recipe import with_duration, with_steps
 from tests.conftest import TINY
 from tests.training.helpers import same_checkpoints, weights_of
 

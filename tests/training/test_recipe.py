@@ -5,17 +5,9 @@ import pytest
 import torch
 
 from bayesr.errors import TrainingFailed
+from bayesr.training.adjusting import ENDLESS, with_duration, with_schedule, with_steps
 from bayesr.training.adversarial import LOGISTIC
-from bayesr.training.recipe import (
-    ENDLESS,
-    Adversary,
-    Recipe,
-    Stage,
-    patch_discriminator,
-    with_duration,
-    with_schedule,
-    with_steps,
-)
+from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 
 
 @pytest.mark.parametrize(

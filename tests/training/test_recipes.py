@@ -14,12 +14,13 @@ import bayesr
 from bayesr.errors import NotStochastic, TilesDiffer, TrainingFailed
 from bayesr.networks.registry import build
 from bayesr.observe import Blind, bicubic
+from bayesr.training.adjusting import with_steps
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import pair_source
 from bayesr.training.publishing import publish
-from bayesr.training.recipe import Recipe, with_steps
+from bayesr.training.recipe import Recipe
 from bayesr.training.recipes import names, recipe
 from tests.conftest import TINY
 from tests.training.helpers import same_checkpoints
