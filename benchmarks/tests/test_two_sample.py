@@ -14,6 +14,8 @@ def short(monkeypatch):
     monkeypatch.setattr(two_sample, "STEPS", 25)
     monkeypatch.setattr(two_sample, "BATCH", 8)
     monkeypatch.setattr(two_sample, "TESTED", 16)
+    monkeypatch.setattr(two_sample, "SPLITS", 1)
+    monkeypatch.setattr(two_sample, "RESAMPLED", 50)
 
 
 def noise(count, sigma=0.0, bands=1, seed=0):
@@ -69,7 +71,7 @@ def test_the_error_is_that_of_other_images(short, monkeypatch):
 
     def known(network, pair, random):
         signal = pair.context.flat[0]  # how much each image is told apart
-        return np.stack([random.normal(0, 1, 64), random.normal(signal, 1, 64)])
+        return np.stack([random.normal(0, 1, 32), random.normal(signal, 1, 32)])
 
     monkeypatch.setattr(two_sample, "_trained", lambda *given: None)
     monkeypatch.setattr(two_sample, "_logits", known)
@@ -79,6 +81,6 @@ def test_the_error_is_that_of_other_images(short, monkeypatch):
         images = [Pair(np.zeros((1, 1, 32, 32)), np.zeros((1, 32, 32)), np.full((1, 32, 32), s)) for s in signals]
         return distinguishability(images, seed, 2)
 
-    values, errors = zip(*map(repeated, range(60)), strict=True)
-    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.3)
+    values, errors = zip(*map(repeated, range(40)), strict=True)
+    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.35)
     assert np.mean(values) == pytest.approx(0.6, abs=0.05)

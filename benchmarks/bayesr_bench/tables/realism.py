@@ -1,4 +1,4 @@
-"""Compare members with the truth: power by frequency, a classifier two-sample test, LPIPS, the lattice, and scores.
+"""Compare members with the truth: power by frequency, two-sample test, LPIPS, lattice of the input, and scores.
 
     bayesr bench realism --data FOLDER --models natural-x4 --models another.safetensors
 
@@ -261,7 +261,8 @@ def checked(name: str, data: Path) -> tuple[Lpips | None, str]:
         "class of each other image; averaged over both halves and over the splits; 0.5 means indistinguishable; the "
         "standard error is from resampling the tested images; grey: the average over bands",
         "lattice ratio": f"mean absolute step between neighbours across borders of input pixels over that inside, of "
-        f"{SHOWN} members, of std and of calibration, for each image; averaged over images",
+        f"{SHOWN} members, of std and of calibration, for each image; averaged over images; noise in the std of few "
+        "members hides a part of its lattice",
         "lattice power": f"power at multiples of 1/scale cycles per pixel in windows of {lattice.WINDOW}x"
         f"{lattice.WINDOW} pixels, Hann; the {lattice.PERCENTILE}th percentile over windows of {SHOWN} members over "
         "that of the truth's windows; the standard error is from resampling images",
