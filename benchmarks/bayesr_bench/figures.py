@@ -11,7 +11,7 @@ Merit = Callable[[float], float]
 LOWER = (
     "CRPS", "energy", "variogram score", "squared error", "error", "Brier", "ECE", "distance", "total variation", "MAE",
     "off nominal", "decades off", "MiB", "seconds", "minutes", r"\bms\b", "with start", "writing / ", "reading / ",
-    "32 members / ", "before the first tile",
+    "32 members / ", "before the first tile", "LPIPS",
 )  # fmt: skip
 HIGHER = (
     "PSNR", "SSIM", "Dice", "dice", r"\bF1\b", "jaccard", "precision", "Mpixel/s", "MB/s", "efficiency", "/ in memory",
@@ -19,7 +19,7 @@ HIGHER = (
 )  # fmt: skip
 """Patterns of figures whose lower, or higher, values are better. `HIGHER` is tried first, since MB/s is no size."""
 
-NEAR = {r"^spread ?/ ?skill": 1.0, r"^AUC\b": 0.5}
+NEAR = {r"^spread ?/ ?skill": 1.0, r"^AUC\b": 0.5, "^lattice": 1.0}
 """Figures with a best value."""
 COVERAGE = ("covered", "coverage")
 """Beginnings of figures whose best value is the nominal level."""

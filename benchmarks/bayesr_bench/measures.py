@@ -98,10 +98,13 @@ def gathered(rows: Sequence[Mapping[str, float]]) -> Scores:
 
 
 def averages(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return each figure's average over images, and its standard error as ``FIGURE ±``. NaN values are left out."""
+    """Return each figure's average over images, and its standard error as ``FIGURE ±``. NaN values are left out.
+
+    A figure of which all values are NaN is NaN.
+    """
     row = {}
     for figure, values in scores.items():
-        row[figure] = float(np.nanmean(values))
+        row[figure] = diagnostics.mean(np.asarray(values, float)[~np.isnan(values)])
         row[f"{figure} ±"] = error_of_mean(values)
     return row
 

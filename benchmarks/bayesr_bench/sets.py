@@ -53,6 +53,9 @@ class Answer(NamedTuple):
         Of shape ``n x band x y x x``.
     mean, std, lower, upper, truth : ndarray
         Of shape ``band x y x x``.
+    calibration : ndarray or None
+        The factor by which the raw standard deviation was multiplied, of shape ``band x y x x``; None for samplers
+        that have no map of it.
     """
 
     low: NDArray[np.uint8]
@@ -62,6 +65,7 @@ class Answer(NamedTuple):
     lower: NDArray[np.float32]
     upper: NDArray[np.float32]
     truth: NDArray[np.float32]
+    calibration: NDArray[np.float32] | None = None
 
 
 def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
@@ -131,7 +135,8 @@ def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float =
         warnings.simplefilter("ignore", UnfamiliarInput)  # other domains are measured on purpose
         given = np.repeat(low, model.bands, -1) if repeated else low
         ds = model.sample(given, n, seed=seed, level=level, dims="yxb", progress=False)
-    found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() for name in ("mean", "std", "lower", "upper")}
+    maps = ("mean", "std", "lower", "upper", "calibration")
+    found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() for name in maps}
     members = ds["samples"].to_numpy()
     if repeated:
         members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}

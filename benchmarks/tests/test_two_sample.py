@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from bayesr_bench import two_sample
-from bayesr_bench.two_sample import Pair, area, distinguishability
+from bayesr_bench.two_sample import Pair, area, cut, distinguishability
 
 
 @pytest.fixture
@@ -14,6 +14,8 @@ def short(monkeypatch):
     monkeypatch.setattr(two_sample, "STEPS", 25)
     monkeypatch.setattr(two_sample, "BATCH", 8)
     monkeypatch.setattr(two_sample, "TESTED", 16)
+    monkeypatch.setattr(two_sample, "SPLITS", 1)
+    monkeypatch.setattr(two_sample, "RESAMPLED", 50)
 
 
 def noise(count, sigma=0.0, bands=1, seed=0):
@@ -40,3 +42,45 @@ def test_equal_images_are_indistinguishable_and_others_are_not(short):
     assert distinguishability(pairs(noise(16, 0.7, seed=1), truth), 0)[0] > 0.9
     assert distinguishability(pairs(noise(16, seed=1), truth), 0) == (same, error)
     assert np.isnan(distinguishability(pairs(noise(3), truth[:3]), 0)).all()
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+def test_each_image_is_tested_by_networks_that_have_not_seen_it(short, monkeypatch, splits):
+    """Every split tests every image once, and trains on the others of its half only."""
+    truth, events = noise(7), []
+
+    def recording(chosen, random, augment):
+        numbers = {next(k for k in range(7) if pair.truth is truth[k]) for pair in chosen}
+        if augment:
+            events.append((numbers, set()) if not events or events[-1][1] else (events.pop()[0] | numbers, set()))
+        else:
+            events[-1][1].update(numbers)
+        return cut(chosen, random, augment)
+
+    truth = list(truth)
+    monkeypatch.setattr(two_sample, "cut", recording)
+    distinguishability(pairs(noise(7, seed=1), truth), 0, splits)
+    assert len(events) == 2 * splits
+    for first, second in zip(events[::2], events[1::2], strict=True):
+        assert not first[0] & first[1] and not second[0] & second[1]
+        assert first[1] | second[1] == set(range(7)) and not first[1] & second[1]
+
+
+def test_the_error_is_that_of_other_images(short, monkeypatch):
+    """With logits that are known, the error is the spread of the AUC over other sets of images of the same kind."""
+
+    def known(network, pair, random):
+        signal = pair.context.flat[0]  # how much each image is told apart
+        return np.stack([random.normal(0, 1, 32), random.normal(signal, 1, 32)])
+
+    monkeypatch.setattr(two_sample, "_trained", lambda *given: None)
+    monkeypatch.setattr(two_sample, "_logits", known)
+
+    def repeated(seed):
+        signals = np.random.default_rng(seed).normal(0.5, 0.8, 40)
+        images = [Pair(np.zeros((1, 1, 32, 32)), np.zeros((1, 32, 32)), np.full((1, 32, 32), s)) for s in signals]
+        return distinguishability(images, seed, 2)
+
+    values, errors = zip(*map(repeated, range(40)), strict=True)
+    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.35)
+    assert np.mean(values) == pytest.approx(0.6, abs=0.05)
