@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,6 +42,26 @@ def masked_convolution(layer: nn.Conv2d, x: Tensor, mask: Tensor) -> Tensor:
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
     """Apply a 1x1 convolution, `n x c x h x w` by `k x c`; torch's own may take a slow path on a CPU."""
     return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
+
+
+def interpolated(values: Tensor, scale: int) -> Tensor:
+    """Interpolate each sub-pixel's value linearly between the low-resolution pixels, of the shape of `values`.
+
+    Beyond the image the nearest pixel counts.
+
+    Parameters
+    ----------
+    values : Tensor
+        `n x bands s^2 x h x w`, sub-pixels as channels.
+    scale : int
+        Scale factor s.
+    """
+    channels = values.shape[1]
+    place = (torch.arange(scale, dtype=values.dtype, device=values.device) + 0.5) / scale - 0.5
+    weights = torch.stack([(-place).clamp(min=0), 1 - place.abs(), place.clamp(min=0)], 1)
+    window = (weights[:, None, :, None] * weights[None, :, None, :]).reshape(-1, 1, 3, 3)
+    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
+    return F.conv2d(padded, window.repeat(channels // scale**2, 1, 1, 1), groups=channels)
 
 
 def sub_pixels(g: Tensor, scale: int, out: Tensor | None = None) -> Tensor:

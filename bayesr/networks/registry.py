@@ -106,7 +106,7 @@ def generator(
     gaussian_dropout: bool = False,
     direct: bool = False,
     mix: int = 0,
-    overlap: bool = False,
+    smooth: bool = False,
     backbone: str = "residual",
     backbone_options: Mapping[str, Any] | None = None,
     output: str = "sub-pixel",
@@ -126,8 +126,8 @@ def generator(
         Initial dropout rate; 0 for no dropout.
     head : str
         One of `HEADS`; ``"gaussian"`` and ``"quantile"`` model every pixel by itself.
-    gaussian_dropout, direct, mix, overlap : bool, bool, int, bool
-        `gaussian`, `direct`, `mix` and `overlap` of `bayesr.networks.heads.stochastic.StochasticHead`.
+    gaussian_dropout, direct, mix, smooth : bool, bool, int, bool
+        `gaussian`, `direct`, `mix` and `smooth` of `bayesr.networks.heads.stochastic.StochasticHead`.
     backbone : str
         One of `BACKBONES`.
     backbone_options : mapping, optional
@@ -149,7 +149,7 @@ def generator(
         "gaussian_dropout": gaussian_dropout,
         "direct": direct,
         "mix": mix,
-        "overlap": overlap,
+        "smooth": smooth,
         "backbone": backbone if backbone != "residual" else "",
         "backbone_options": dict(backbone_options or {}),
         "output": output if output != "sub-pixel" else "",
@@ -169,7 +169,11 @@ def generator(
     up = make_output(features, bands, scale)
     sizes = (features, bands * scale**2, head_width, head_blocks, latent)
     return Generator(
-        made, up, make_head(HeadOptions(*sizes, dropout, gaussian_dropout, direct, mix, overlap)), scale, architecture
+        made,
+        up,
+        make_head(HeadOptions(*sizes, dropout, gaussian_dropout, direct, mix, smooth, scale)),
+        scale,
+        architecture,
     )
 
 

@@ -21,9 +21,6 @@ from torch import Tensor
 
 from bayesr.isolation import isolated
 
-_WINDOW = 8
-"""Low-resolution pixels along a side of the windows of lattice patterns."""
-
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -52,19 +49,13 @@ def fair_scores(
     truth: Tensor,
     patches: Mapping[int, float],
     bands: Mapping[int, float],
-    lattice: float = 0.0,
-    scale: int = 1,
 ) -> dict[str, Tensor]:
-    """Compute `fair_crps`, and weighted fair scores of patches, block cosine coefficients, and lattice patterns.
+    """Compute `fair_crps`, and weighted fair scores of patches and of block cosine coefficients.
 
     The score of patches is `patch_energy`. For cosine coefficients, blocks of `size x size` pixels lie on two grids
     offset by half a block. The cosine transform runs along rows, columns and bands. Its coefficients are nearly the
     principal components of a block: a proper score of each fits its variance, and thus the correlation of pixels and
     bands, to which the energy score is insensitive.
-
-    A lattice pattern is the mean, over windows of 8 x 8 low-resolution pixels, of each of the `scale x scale` pixels
-    that one low-resolution pixel covers. Its CRPS punishes rare members with dots or grids of that period, which hardly
-    count in a score of single pixels.
 
     All are means of norms of differences between members, and between members and truth, and the transforms are linear.
     So each difference is made once, and transformed once.
@@ -74,22 +65,18 @@ def fair_scores(
     members, truth : Tensor
     patches, bands : mapping of int to float
         Weights by the size of a patch and of a block.
-    lattice : float
-        Weight of the score of lattice patterns.
-    scale : int
-        Scale factor.
 
     Returns
     -------
     dict of str to Tensor
-        ``crps``, ``patch4``, ``band8``, ``lattice``, ...: the scores times their weights.
+        ``crps``, ``patch4``, ``band8``, ...: the scores times their weights.
     """
     with torch.autocast(members.device.type, enabled=False):  # differences are small
-        return _fair_scores(members.float(), truth.float(), patches, bands, lattice, scale)
+        return _fair_scores(members.float(), truth.float(), patches, bands)
 
 
 def _fair_scores(
-    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float], lattice: float, scale: int
+    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
 ) -> dict[str, Tensor]:
     count = members.shape[1]
     pairs = [members[:, i] - members[:, j] for i, j in combinations(range(count), 2)]
@@ -111,10 +98,6 @@ def _fair_scores(
         half = size // 2
         grids = (coloured, coloured[..., half:-half, half:-half])
         scores[f"band{size}"] = weight * fair(torch.cat([_coefficients(grid, size) for grid in grids], 1).abs())
-    if lattice:
-        by_place = F.pixel_unshuffle(d.flatten(0, 1), scale)
-        window = min(_WINDOW, *by_place.shape[-2:])
-        scores["lattice"] = lattice * fair(F.avg_pool2d(by_place, window, max(1, window // 2)).abs())
     return scores
 
 

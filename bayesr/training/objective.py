@@ -117,9 +117,8 @@ class Objective:
             yield stage.loss, torch.stack(parts).mean()
         elif stage.loss is not None and stage.loss != "crps":
             yield stage.loss, losses.PIXEL_LOSSES[stage.loss](batch.x, batch.truth)
-        if stage.loss == "crps" or stage.patches or stage.bands or stage.lattice:
-            weights = (stage.patches, stage.bands, stage.lattice)
-            scores = losses.fair_scores(batch.x, batch.truth, *weights, self.operator.scale)
+        if stage.loss == "crps" or stage.patches or stage.bands:
+            scores = losses.fair_scores(batch.x, batch.truth, stage.patches, stage.bands)
             yield from ((name, score) for name, score in scores.items() if name != "crps" or stage.loss == "crps")
         for term, weight in stage.terms.items():
             yield term.__name__, weight * term(batch)

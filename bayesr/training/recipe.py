@@ -54,8 +54,6 @@ class Stage:
         Weight of the patch energy score by patch size.
     bands : mapping of int to float
         Weight of the CRPS of block cosine coefficients by block size.
-    lattice : float
-        Weight of the CRPS of patterns with the period of low-resolution pixels, see `losses.fair_scores`.
     features, adversarial : float
         Weights of the energy score in the first discriminator's features, and of the generator's adversarial loss,
         summed over discriminators. Discriminators are trained if either is positive.
@@ -87,7 +85,6 @@ class Stage:
     loss: str | None = "crps"
     patches: Mapping[int, float] = field(default_factory=_frozen)
     bands: Mapping[int, float] = field(default_factory=_frozen)
-    lattice: float = 0.0
     features: float = 0.0
     adversarial: float = 0.0
     terms: Mapping[Term, float] = field(default_factory=_frozen)

@@ -91,7 +91,6 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
             new = None
         elif new is not None and name.startswith(_FIRST_LAYER) and new.dim() == 4 and new.shape[1] == bands[0]:
             new = _other_inputs(new, bands[1])
-        new = _central(new, value)
         if new is None or new.shape != value.shape:
             taken.fresh.append(name)
             continue
@@ -150,15 +149,6 @@ def _comparable(name: str, network: Generator, source: Generator) -> bool:
         return True
     same = source.architecture == network.architecture
     return network.head.takes(name.removeprefix(_OF_HEAD), source.head, same)
-
-
-def _central(weight: Tensor | None, like: Tensor) -> Tensor | None:
-    """Return a 1x1 convolution, `outputs x inputs`, as a larger one; other weights are returned unchanged."""
-    if weight is None or weight.dim() != 2 or like.dim() != 4 or weight.shape != like.shape[:2]:
-        return weight
-    padded = torch.zeros_like(like)
-    padded[:, :, like.shape[2] // 2, like.shape[3] // 2] = weight
-    return padded
 
 
 def _other_inputs(weight: Tensor, bands: int) -> Tensor:

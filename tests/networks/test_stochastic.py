@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from bayesr.networks.layers import sub_pixels
 from bayesr.networks.registry import build
 from tests.conftest import make_model
 
@@ -32,7 +33,7 @@ def test_the_direct_path_is_linear():
     torch.testing.assert_close(draw(2 * z), 2 * draw(z), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [dict(), dict(mix=8, overlap=True, direct=True)])
+@pytest.mark.parametrize("options", [dict(), dict(smooth=True, direct=True)])
 def test_the_declared_reach_is_exact(options):
     torch.manual_seed(0)
     net = build(bands=1, scale=2, width=4, blocks=1, head_width=4, head_blocks=2, latent=2, **options).double()
@@ -45,6 +46,34 @@ def test_the_declared_reach_is_exact(options):
     (gradient,) = torch.autograd.grad(out[:, :, 9].square().sum(), f)
     depends = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0] - 9
     assert depends.abs().max() == net.head.reach == 6
+
+
+@pytest.mark.parametrize("mix", [0, 8])
+def test_smooth_gains_leave_no_steps_at_the_borders_of_input_pixels(mix):
+    """The standard deviation for independent features is then linear between low-resolution pixels."""
+    torch.manual_seed(0)
+    sizes = dict(bands=1, scale=4, width=4, blocks=1, head_width=16, head_blocks=1, latent=2, mix=mix)
+    first, second = (build(**sizes, smooth=smooth).head for smooth in (False, True))
+    with torch.no_grad():
+        first.spread.weight.normal_(std=0.4)
+        if mix:
+            first.mix.weight.fill_(0.1)
+            first.exit.weight.copy_(torch.eye(8, 16))
+        else:  # each sub-pixel shows one feature; all have the same gains
+            first.spread.weight[1:] = first.spread.weight[:1]
+            first.exit.weight.zero_()
+            first.exit.weight[range(16), range(16), 1, 1] = 1.0
+    second.load_state_dict(first.state_dict())
+    f, features = torch.rand(1, 4, 12, 12), torch.eye(16)[:, :, None, None].expand(-1, -1, 12, 12).contiguous()
+    stds = []
+    for head in (first, second):
+        shared = head.prepare(f, torch.zeros(1, 16, 12, 12))
+        stds.append(sub_pixels(head._detail(features, shared), 4).square().sum(0)[0].sqrt().detach())
+    inside = torch.arange(47) % 4 != 3
+    steps = [std.diff(dim=0).abs().mean(1) for std in stds]
+    assert steps[0][inside].mean() < 1e-5 < steps[0][~inside].mean()
+    assert 0.7 < steps[1][~inside].mean() / steps[1][inside].mean() < 1.3
+    torch.testing.assert_close(stds[1].mean(), stds[0].mean(), rtol=0.05, atol=0)
 
 
 def test_one_mask_for_all_is_a_mask_for_each():

@@ -118,27 +118,3 @@ def test_all_fair_scores_at_once_are_the_single_ones(count, side):
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
     gradients = [torch.autograd.grad(sum(scores.values()), members)[0] for scores in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
-
-
-def test_the_score_of_lattice_patterns_sees_rare_dots():
-    """It is the CRPS of means over windows of 32 pixels, pixel by pixel of a 4 x 4 cell."""
-    torch.manual_seed(0)
-    truth, members = torch.randn(2, 1, 64, 64), torch.randn(2, 3, 1, 64, 64)
-
-    def pattern(x):
-        cells = x.unflatten(-1, (-1, 4)).unflatten(-3, (-1, 4)).transpose(-3, -2)  # row of cells, column, y, x
-        windows = [cells[..., i : i + 8, j : j + 8, :, :].mean((-4, -3)) for i in (0, 4, 8) for j in (0, 4, 8)]
-        return torch.stack(windows)
-
-    def lattice(members):
-        return losses.fair_scores(members, truth, {}, {}, 3.0, 4)["lattice"]
-
-    drawn = [pattern(x) for x in members.unbind(1)]
-    expected = 3 * losses.fair_score(drawn, pattern(truth), lambda a, b: (a - b).abs().mean())
-    torch.testing.assert_close(lattice(members), expected, rtol=1e-5, atol=1e-6)
-    dotted = members.clone()
-    dotted[0, 0, 0, ::4, ::4] += 4
-    noisy = members.clone()
-    noisy[0, 0, 0] += torch.randn(64, 64)  # of the same power
-    assert lattice(dotted) - lattice(members) > 10 * (lattice(noisy) - lattice(members)).abs()
-    assert "lattice" not in losses.fair_scores(members, truth, {}, {}, scale=4)

@@ -34,12 +34,13 @@ class BackboneFeatures(NamedTuple):
     hidden: Tensor
     gains: Tensor
     spread: Tensor
+    smoothing: Tensor
 
     @classmethod
     def of_detail(cls, detail: Tensor, spread: Tensor | None = None) -> BackboneFeatures:
         """Return the deterministic detail, and its spread where there is one, without other features."""
         empty = detail[:, :0]
-        return cls(empty, detail, empty, empty, empty, empty if spread is None else spread)
+        return cls(empty, detail, empty, empty, empty, empty if spread is None else spread, empty)
 
     def repeat(self, count: int) -> BackboneFeatures:
         """Repeat every image `count` times in a row."""
@@ -74,8 +75,10 @@ class HeadOptions:
         Latent channels per block.
     dropout : float
         Initial dropout rate.
-    gaussian_dropout, direct, mix, overlap : bool, bool, int, bool
+    gaussian_dropout, direct, mix, smooth : bool, bool, int, bool
         See `bayesr.networks.heads.stochastic.StochasticHead`.
+    scale : int
+        Scale factor.
     """
 
     inputs: int
@@ -87,7 +90,8 @@ class HeadOptions:
     gaussian_dropout: bool = False
     direct: bool = False
     mix: int = 0
-    overlap: bool = False
+    smooth: bool = False
+    scale: int = 1
 
 
 class Head(nn.Module, ABC):

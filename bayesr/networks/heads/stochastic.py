@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bayesr.networks.heads.base import BackboneFeatures, Head, HeadOptions, MaskNoise, NoHead, identity
-from bayesr.networks.layers import SLOPE, convolution, masked_convolution, pointwise
+from bayesr.networks.layers import SLOPE, convolution, interpolated, masked_convolution, pointwise
 
+_LEAST_STD = 1e-6
 _PERTURBATION = 0.1
 """Standard deviation of the detail, over the value range, at alpha = 1."""
 
@@ -64,9 +65,9 @@ class StochasticHead(Head):
         If positive, the deviation leaves through so many channels, each with a gain from the image, and one more layer:
         the patterns of high-resolution pixels that a latent moves then depend on the image. If 0, every value of the
         detail has its own gain.
-    overlap : bool
-        Patterns reach into neighbouring low-resolution pixels, 12 x 12 instead of 4 x 4 pixels for a scale factor of 4:
-        that layer is a 3x3 convolution. Patterns that end at the borders of low-resolution pixels leave steps there.
+    smooth : bool
+        Multiply deviations by a further gain, by which the standard deviation that the gains imply is interpolated
+        between low-resolution pixels. Without it, it has steps at their borders.
     """
 
     spread_adjustable = True
@@ -84,9 +85,11 @@ class StochasticHead(Head):
         gaussian: bool = False,
         direct: bool = False,
         mix: int = 0,
-        overlap: bool = False,
+        smooth: bool = False,
+        scale: int = 1,
     ) -> None:
         super().__init__()
+        self.smooth, self.scale = smooth, scale
         self.gaussian, self.mask_kind = gaussian, "normal" if gaussian else "bernoulli"
         self.outputs, self.inputs = outputs, inputs
         self.width, self.latent, self.latent_channels = width, latent, latent * blocks
@@ -97,10 +100,8 @@ class StochasticHead(Head):
         nn.init.constant_(self.spread.bias, math.log(math.e - 1))  # type: ignore[arg-type]  # its softplus is 1
         self.blocks = nn.ModuleList(HeadBlock(width, latent) for _ in range(blocks))
         self.exit = nn.Linear(width, mix, bias=False) if mix else convolution(width, outputs, std=0.01)
-        self.mix: nn.Linear | nn.Conv2d | None = nn.Linear(mix, outputs, bias=False) if mix else None
-        if mix and overlap:
-            self.mix = convolution(mix, outputs, std=0.02 / 3, bias=False)
-        elif self.mix is not None:
+        self.mix = nn.Linear(mix, outputs, bias=False) if mix else None
+        if self.mix is not None:
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
         rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks, device="cpu")
@@ -109,7 +110,7 @@ class StochasticHead(Head):
         self.typical: Tensor
         self.register_buffer("typical", torch.ones(1) if gaussian else None)
         self.sub_pixel_layers = frozenset({"mix"} if mix else {"exit", "spread"})
-        self.reach = 2 + 2 * blocks  # without overlap, one more than needed where there is `mix`
+        self.reach = 2 + 2 * blocks
 
     @classmethod
     def from_options(cls, options: HeadOptions) -> Head:
@@ -126,13 +127,16 @@ class StochasticHead(Head):
             options.gaussian_dropout,
             options.direct,
             options.mix,
-            options.overlap,
+            options.smooth,
+            options.scale,
         )
 
     def prepare(self, f: Tensor, detail: Tensor) -> BackboneFeatures:
         h: Tensor = self.enter(f)
         hidden = self.blocks[0].features(h)  # type: ignore[operator]
-        return BackboneFeatures(f, detail, h, hidden, self.gains(f), F.softplus(self.spread(f)))
+        spread = F.softplus(self.spread(f))
+        smoothing = self._smoothing(spread) if self.smooth else detail[:, :0]
+        return BackboneFeatures(f, detail, h, hidden, self.gains(f), spread, smoothing)
 
     def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Return the detail; masks are `(n or 1) x width x 1 x 1`, a normal head's first one `outputs x inputs`."""
@@ -167,9 +171,18 @@ class StochasticHead(Head):
         if self.mix is None:
             out = self.exit(h).mul_(shared.spread)  # in place: fresh memory costs more than arithmetic
         else:
-            mixed = pointwise(h, self.exit.weight).mul_(shared.spread)
-            out = self.mix(mixed) if isinstance(self.mix, nn.Conv2d) else pointwise(mixed, self.mix.weight)
+            out = pointwise(pointwise(h, self.exit.weight).mul_(shared.spread), self.mix.weight)
+        if self.smooth:
+            out.mul_(shared.smoothing)
         return out.add_(shared.detail)
+
+    def _smoothing(self, spread: Tensor) -> Tensor:
+        """Return the interpolated standard deviation over the standard deviation, `n x outputs x h x w`.
+
+        Gains g_k of independent features of variance 1 imply ``sqrt(sum_k mix_pk^2 g_k^2)`` for sub-pixel p.
+        """
+        std = spread if self.mix is None else pointwise(spread.square(), self.mix.weight.square()).sqrt()
+        return (interpolated(std, self.scale) + _LEAST_STD) / (std + _LEAST_STD)
 
     # -- masks --
 

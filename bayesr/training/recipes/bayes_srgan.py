@@ -13,14 +13,14 @@ from bayesr.training.adversarial import PAIRED
 from bayesr.training.batch import truth_and_members
 from bayesr.training.recipe import Adversary, Recipe, Stage
 
-SCORES: dict[str, Any] = dict(patches={4: 0.5, 8: 0.5, 16: 0.25}, bands={8: 1.0}, lattice=2.0)
+SCORES: dict[str, Any] = dict(patches={4: 0.5, 8: 0.5, 16: 0.25}, bands={8: 1.0})
 ADVERSARY = Adversary(PairedDiscriminator, PAIRED, truth_and_members)
 
 RECIPE = Recipe(
     "bayes-srgan",
     network=dict(
         width=64, blocks=16, head_width=32, head_blocks=4, latent=6, dropout=0.02, gaussian_dropout=True, direct=True,
-        mix=64, overlap=True,
+        mix=64, smooth=True,
     ),
     stages=(
         Stage("fidelity", steps=18000, rate=1e-3, batch=32, members=0, loss="fidelity"),
