@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bayesr.errors import TrainingFailed
-from bayesr.product import arguments
+from bayesr.errors import InvalidArgument, TrainingFailed
 from bayesr.training.recipe import Recipe
-from bayesr.training.schedules import SCHEDULES
 
 ENDLESS = 10**9
 """Steps of a stage that ends by the clock."""
@@ -22,14 +20,14 @@ def adjusted(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, sch
     Raises
     ------
     InvalidArgument
-        If a duration is no number of seconds, or there is no such schedule.
+        If a duration is no number of seconds.
     TrainingFailed
-        If there is no such stage, or steps and durations contradict each other.
+        If there is no such stage or schedule, or steps and durations contradict each other.
     """
     named = duration if isinstance(duration, Mapping) else {}
     for seconds in named.values() if named else [duration]:
-        if seconds is not None:
-            arguments.number("duration", seconds, "a number of seconds, 0 or more", lambda real: 0 <= real < math.inf)
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+            raise InvalidArgument(f"duration is a number of seconds, 0 or more, not {seconds!r}.")
     if both := sorted(set(steps or {}) & set(named)):
         raise TrainingFailed(f"The stage {both[0]} has steps and a duration: give one of them.")
     if steps and duration is not None and not named:
@@ -37,7 +35,7 @@ def adjusted(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, sch
     recipe = with_steps(recipe, steps or {})
     if duration is not None:
         recipe = with_duration(recipe, duration)
-    return recipe if schedule is None else with_schedule(recipe, arguments.choice("schedule", schedule, SCHEDULES))
+    return recipe if schedule is None else with_schedule(recipe, schedule)
 
 
 def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:

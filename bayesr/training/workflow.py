@@ -153,12 +153,7 @@ def train(
             trainer.load(files.checkpoint)
         elif origin is not None:
             trainer.start_from(*origin)
-        reporter: Report = lambda record: None  # noqa: E731
-        if processes.first:
-            title = f"{recipe.name}: {files.model.name}, {length_of(trainer.recipe)}"
-            shown = stack.enter_context(table(title, progress))
-            board = stack.enter_context(tensorboard(files.events, trainer.step))
-            reporter = to_all(History(files.history, trainer.history).append, board, shown, report)
+        reporter = _reporter(stack, files, trainer, progress, report)
         done = trainer.run(
             files.checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=reporter
         )
@@ -269,6 +264,18 @@ def _torch_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def _reporter(
+    stack: ExitStack, files: _Files, trainer: Trainer, progress: bool | None, report: Report | None
+) -> Report:
+    if not trainer.processes.first:
+        return to_all()
+    history = History(files.history, trainer.history)
+    title = f"{trainer.recipe.name}: {files.model.name}, {length_of(trainer.recipe)}"
+    shown = stack.enter_context(table(title, progress))
+    board = stack.enter_context(tensorboard(files.events, trainer.step))
+    return to_all(history.append, board, shown, report)
 
 
 def _save(

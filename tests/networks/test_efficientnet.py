@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
+from bayesr.networks.features import efficientnet
 from bayesr.networks.features.efficientnet import EfficientNetLite0
 from bayesr.networks.registry import FEATURES
 
@@ -16,6 +20,12 @@ def test_features_have_the_published_shapes(network):
     shapes = [tuple(f.shape[1:]) for f in network.features(torch.rand(1, 3, 64, 96))]
     assert shapes == [(16, 32, 48), (24, 16, 24), (40, 8, 12)]
     assert sum(p.numel() for p in network.parameters()) == 54048
+
+
+def test_the_weights_are_those_that_safetensors_reads(network):
+    stored = load_file(Path(efficientnet.__file__).with_name("efficientnet-lite0.safetensors"))
+    found = network.state_dict()
+    assert found.keys() == stored.keys() and all(torch.equal(value, stored[name]) for name, value in found.items())
 
 
 def test_the_stem_pads_as_tensorflow(network):

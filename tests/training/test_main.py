@@ -29,6 +29,7 @@ from pathlib import Path
 tiny = recipe({str(tmp_path / "tiny.py")!r})
 pairs = Pairs(load_images([{str(tmp_path / "packed.npz")!r}]), bicubic(4), 8)
 assert Trainer(tiny, pairs).run(Path({str(tmp_path / "c.npz")!r}))
+assert Trainer(recipe("bayes-srgan"), pairs).features is not None
 from bayesr.training import __main__
 for name, kept, more in (
     ("d", {str(tmp_path / "kept.txt")!r}, []),

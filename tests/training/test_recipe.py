@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from bayesr.errors import TrainingFailed
-from bayesr.training.adjusting import ENDLESS, with_duration, with_schedule, with_steps
 from bayesr.training.adversarial import LOGISTIC
 from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
 
@@ -37,28 +36,8 @@ def test_the_usual_discriminator_is_conditional():
     assert len(logits) == 2 and features
 
 
-TWO = Recipe("two", {}, (Stage("fidelity", 30, 1e-3, members=0), Stage("score", 10, 1e-3, members=3)))
-
-
-def test_a_duration_is_divided_by_what_stages_cost():
-    first, second = with_duration(TWO, 60.0).stages
-    assert (first.seconds, second.seconds) == (30.0, 30.0) and first.steps == second.steps == ENDLESS
-    first, second = with_duration(TWO, {"score": 5, "fidelity": 0}).stages
-    assert (first.steps, first.seconds, second.seconds) == (0, None, 5)
-    assert with_duration(TWO, {"score": 5}).stages[0] == TWO.stages[0]
-
-
-def test_steps_replace_a_duration():
-    timed = with_duration(TWO, 60.0)
-    assert with_steps(timed, {"fidelity": 30, "score": 10}) == TWO
-
-
-def test_a_schedule_is_of_all_stages_and_stages_are_known():
-    assert [stage.schedule for stage in with_schedule(TWO, "wsd").stages] == ["wsd", "wsd"]
-    for change in (lambda: with_steps(TWO, {"scores": 3}), lambda: with_duration(TWO, {"scores": 3.0})):
-        with pytest.raises(TrainingFailed, match="No stage scores"):
-            change()
+def test_what_a_stage_trains_is_known_and_something():
     with pytest.raises(TrainingFailed, match="cannot train 'tail'"):
-        dataclasses.replace(TWO.stages[0], trained="tail")
+        Stage("score", 10, 1e-3, trained="tail")
     with pytest.raises(TrainingFailed, match="dropout rates are fixed"):
-        dataclasses.replace(TWO.stages[0], trained="dropout", fixed_dropout=True)
+        Stage("score", 10, 1e-3, trained="dropout", fixed_dropout=True)

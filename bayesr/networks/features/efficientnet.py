@@ -6,8 +6,10 @@ merged into the convolutions.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,10 +44,8 @@ class EfficientNetLite0(nn.Module):
     @classmethod
     def bundled(cls) -> EfficientNetLite0:
         """Return the network with its bundled weights."""
-        from safetensors.torch import load_file  # optional: machines that train on packed images lack it
-
         network = cls()
-        network.load_state_dict(load_file(_WEIGHTS))
+        network.load_state_dict(_bundled_weights())
         return network.eval().requires_grad_(False)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -65,6 +65,19 @@ class EfficientNetLite0(nn.Module):
             if i in _DEPTHS:
                 found.append(f)
         return found
+
+
+def _bundled_weights() -> dict[str, Tensor]:
+    """Read the bundled safetensors file without its package, which machines that train on packed images lack."""
+    with open(_WEIGHTS, "rb") as file:
+        described = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        values = np.frombuffer(file.read(), "<f4")
+    weights = {}
+    for name, tensor in described.items():
+        if name != "__metadata__":
+            first, last = (offset // values.itemsize for offset in tensor["data_offsets"])
+            weights[name] = torch.from_numpy(values[first:last].reshape(tensor["shape"]).copy())
+    return weights
 
 
 class _Block(nn.Module):

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from bayesr.networks.heads.base import BackboneFeatures, Head, HeadOptions, MaskNoise, NoHead, identity
 from bayesr.networks.layers import SLOPE, convolution, interpolated, masked_convolution, pointwise
 
+_OF_WEIGHTS = 1e-3
+"""Initial rate of the perturbation of weights, over that of other masks. It is one pattern for the whole image, which
+shows as dots with the period of input pixels where it is wide."""
 _LEAST_STD = 1e-6
 _PERTURBATION = 0.1
 """Standard deviation of the detail, over the value range, at alpha = 1."""
@@ -53,7 +56,7 @@ class StochasticHead(Head):
         Latent channels **per block**. With 0 masks are the only randomness (MC dropout), and their rates are not
         learnt: no loss would reward their spread.
     dropout : float
-        Initial dropout rate p of every mask; 0 for no masks.
+        Initial dropout rate p of every mask, a thousandth of it for the perturbation of weights; 0 for no masks.
     gaussian : bool
         Use normal masks, ``N(1, alpha)``, not Bernoulli ones, and one more, the first, which perturbs the weights of
         the deterministic detail, so that members show the uncertainty of the mean, too. The variance of the detail is
@@ -104,7 +107,7 @@ class StochasticHead(Head):
         if self.mix is not None:
             nn.init.normal_(self.mix.weight, std=0.02)
         self.direct = convolution(latent * blocks, width, std=0.05, bias=False) if direct and latent else None
-        rates = torch.tensor([0.1 * dropout] * gaussian + [dropout] * blocks, device="cpu")
+        rates = torch.tensor([_OF_WEIGHTS * dropout] * gaussian + [dropout] * blocks, device="cpu")
         # Unlike minus infinity, a large negative number survives rounding and averaging of weights.
         self.dropout_logit = nn.Parameter(rates.logit().clamp(min=-40), requires_grad=latent > 0 and dropout > 0)
         self.typical: Tensor
