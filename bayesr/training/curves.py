@@ -18,6 +18,7 @@ SCORES = {
     "psnr": "PSNR of the mean (dB), held out",
     "fair_crps": "fair CRPS / value range, held out",
     "spread_skill": "spread / skill, held out",
+    "lpips": "LPIPS of members, held out",
 }
 NOT_LOSSES = {"step", "stage", "seconds", *SCORES}
 

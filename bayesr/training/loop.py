@@ -132,8 +132,9 @@ class Trainer(Stepper):
             Steps between records of the history, each with the mean losses and the result of `validate`.
         patience : int, optional
             A stage ends after this many steps without a better score, with the averaged weights of its best. The score
-            is the validation's fair CRPS, or PSNR for a point estimator. With an adversarial loss, a point estimator is
-            scored by its sum of losses after the warm-up.
+            is the validation's fair CRPS, times LPIPS of members with a discriminator where it is known, or PSNR for a
+            point estimator. With an adversarial loss, a point estimator is scored by its sum of losses after the
+            warm-up.
         validate : callable, optional
             Returns the scores of a trainer.
         report : callable
@@ -186,6 +187,8 @@ class Trainer(Stepper):
     def _note_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
         """Keep the averaged network if its score is the best of the stage."""
         score = record.get("fair_crps", -record.get("psnr", -math.inf))
+        if stage.discriminator and "lpips" in record:  # CRPS alone cannot tell grain from texture
+            score *= record["lpips"]
         if stage.discriminator and not stage.members:  # where PSNR falls, as expected
             score = loss
             if done < stage.warmup:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from bayesr.errors import TrainingFailed
+from bayesr.networks.features import lpips
 from bayesr.observe import ForwardOperator
 from bayesr.training import losses
 from bayesr.training.data import ImageSet
@@ -15,7 +16,9 @@ from bayesr.training.loop import Trainer
 
 
 class Validation:
-    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, and spread-skill ratio.
+    """Scores on crops of held-out images: PSNR of the mean, fair CRPS, spread-skill ratio, and LPIPS of members.
+
+    LPIPS is that of AlexNet, of two members, where its weights are installed (`bayesr.networks.features.lpips`).
 
     Crops are the centres of the first `count` images that are large enough, and smaller if none is. 8 members are
     drawn, always with the same latents, blur and noise.
@@ -54,6 +57,7 @@ class Validation:
             image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
         ]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+        self.judge = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
         self.low, _ = degradation.observe(operator, self.high, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
@@ -72,4 +76,7 @@ class Validation:
         if stage.members:
             record["fair_crps"] = float(losses.fair_crps(x, high))
             record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
+            if self.judge is not None:
+                shown, truths = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
+                record["lpips"] = float(np.mean([*map(self.judge.distances, shown, truths)]))
         return record

