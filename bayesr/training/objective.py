@@ -74,9 +74,9 @@ class Objective:
             self.optimiser.zero_grad(set_to_none=True)
             members.backward(gradient)
             return record | joined
-        divergence = None if stage.fixed_dropout else self.generator.head.dropout_divergence()
-        if divergence is not None and stage.members:
-            joined["dropout"] = loss.detach() * self._dropout_cost(divergence)
+        divergences = None if stage.fixed_dropout else self.generator.head.dropout_divergences()
+        if divergences is not None and stage.members:
+            joined["dropout"] = loss.detach() * self._dropout_cost(divergences)
             loss = loss + joined["dropout"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -168,18 +168,20 @@ class Objective:
         for discriminator, _ in adversaries:
             discriminator.requires_grad_(True)
 
-    def _dropout_cost(self, divergence: Tensor) -> Tensor:
-        """Return the cost of masks relative to the score, ``P / (2 N) mean(alpha - 1 - log(alpha))``.
+    def _dropout_cost(self, divergences: Tensor) -> Tensor:
+        """Return the cost of masks relative to the score, ``sum_k P_k / (2 N) (alpha_k - 1 - log(alpha_k))``.
 
-        alpha is the variance of the masks, P the number of weights, and N the number of values of the training images
-        beyond their low-resolution images. The mean is `Head.dropout_divergence`. Near the optimum a relative excess of
-        the score equals the excess of the log-likelihood, so masks cost P / (2 N), as P weights estimated from N values
-        do.
+        alpha_k is the variance of mask k, P_k the number of weights that it stands for (`Head.weights_of_masks`), and N
+        the number of values of the training images beyond their low-resolution images. Near the optimum a relative
+        excess of the score equals the excess of the log-likelihood, so masks cost P / (2 N), as P weights estimated
+        from N values do.
         """
-        weights = sum(p.numel() for p in self.generator.parameters())
+        head = self.generator.head
+        outside = sum(p.numel() for p in self.generator.parameters()) - sum(p.numel() for p in head.parameters())
         beyond = max(1, self.operator.scale**2 - 1)
         values = self.pairs.low_pixels * self.pairs.bands * beyond
-        cost: Tensor = weights / (2 * values) * divergence
+        shares = [weights / (2 * values) for weights in head.weights_of_masks(outside)]
+        cost: Tensor = torch.stack([share * d for share, d in zip(shares, divergences.unbind(), strict=True)]).sum()
         return cost
 
     def _marginal_loss(self, network: Generator, low: Tensor, truth: Tensor) -> Tensor:

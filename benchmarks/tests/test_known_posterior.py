@@ -34,7 +34,7 @@ def test_dropout_is_wider_with_fewer_data():
     cost, learnt = [], []
     for scenes in (4, 4000, None):
         trainer = Trainer(recipe, GaussianField(size=4, scenes=scenes))
-        cost.append(trainer._dropout_cost(torch.ones(())).item())
+        cost.append(trainer._dropout_cost(torch.ones(3)).item())
         while trainer.step < trainer.steps:
             trainer.advance()
         learnt.append(trainer.generator.head.dropout_logit.detach())

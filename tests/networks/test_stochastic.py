@@ -114,3 +114,14 @@ def test_perturbed_weights_reach_the_mean():
     shift = one - net.draw(shared, z, [0 * first, *masks])
     torch.testing.assert_close(shift, shift[:1].expand_as(shift), rtol=0, atol=1e-6)
     assert shift.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_masks_stand_for_all_weights(gaussian):
+    net = build(bands=1, scale=4, width=8, blocks=1, head_width=8, head_blocks=3, latent=2, gaussian_dropout=gaussian)
+    own = sum(p.numel() for p in net.head.parameters())
+    outside = sum(p.numel() for p in net.parameters()) - own
+    weights = net.head.weights_of_masks(outside)
+    assert len(weights) == len(net.head.dropout_divergences()) == 3 + gaussian
+    assert sum(weights) == pytest.approx(own + outside)
+    assert not gaussian or weights[0] == outside

@@ -184,9 +184,13 @@ class Head(nn.Module, ABC):
         """Return the parameters of dropout rates."""
         return []
 
-    def dropout_divergence(self) -> Tensor | None:
-        """Return the divergence of masks that the loss weighs; None where rates are not learnt."""
+    def dropout_divergences(self) -> Tensor | None:
+        """Return the divergence of each mask, which the loss weighs; None where rates are not learnt."""
         return None
+
+    def weights_of_masks(self, outside: int) -> list[float]:
+        """Return the number of weights that each mask stands for, given the number of weights outside of the head."""
+        return []
 
     def constrain_(self) -> None:
         """Move parameters back into their range after a step of the optimiser."""

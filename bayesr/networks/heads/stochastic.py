@@ -242,11 +242,22 @@ class StochasticHead(Head):
     def dropout_parameters(self) -> list[nn.Parameter]:
         return [self.dropout_logit]
 
-    def dropout_divergence(self) -> Tensor | None:
-        """Return the mean of ``alpha - 1 - log(alpha)``, twice the divergence of ``N(0, alpha)`` from ``N(0, 1)``."""
+    def dropout_divergences(self) -> Tensor | None:
+        """Return ``alpha - 1 - log(alpha)`` of each mask, twice the divergence of ``N(0, alpha)`` from ``N(0, 1)``."""
         if not self.dropout_logit.requires_grad:
             return None
-        return (self.dropout_logit.exp() - 1 - self.dropout_logit).mean()
+        return self.dropout_logit.exp() - 1 - self.dropout_logit
+
+    def weights_of_masks(self, outside: int) -> list[float]:
+        """Return the number of weights that each mask stands for.
+
+        The perturbation of the detail's weights stands for the `outside` weights, which make the detail. Masks of
+        blocks stand for those of the head, or for all weights where there is no perturbation.
+        """
+        own, blocks = sum(p.numel() for p in self.parameters()), len(self.blocks)
+        if self.gaussian:
+            return [outside] + [own / blocks] * blocks
+        return [(outside + own) / blocks] * blocks
 
     @torch.no_grad()
     def constrain_(self) -> None:
