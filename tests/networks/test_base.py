@@ -34,7 +34,7 @@ def test_a_head_of_your_own_needs_two_methods():
     assert torch.equal(head(shared, z, []), DETAIL + 1) and torch.equal(next(head.pieces(shared, z, [])), DETAIL + 1)
     assert head.stochastic and head.reach == 0 and head.mask_kind == "none"
     assert head.sampling_masks(None) == head.training_masks(3, torch.Generator()) == head.dropout_parameters() == []
-    assert head.dropout_divergence() is None and head.rates().numel() == 0
+    assert head.dropout_divergences() is None and head.rates().numel() == 0
     head.constrain_(), head.update_statistics(DETAIL)
     assert head.takes("anything", Shift(), True) and not head.takes("anything", NoHead(), True)
     assert not head.takes("anything", Shift(), False)

@@ -77,7 +77,7 @@ def test_heads_keep_their_declared_reach_and_latents(name, blocks):
     assert head.stochastic == bool(head.latent_channels)
     assert reach_of(member, 4, head.reach) <= head.reach
     assert len(head.rates()) == len(masks) and (head.mask_kind == "none") == (not masks)
-    assert (head.dropout_divergence() is None) == (not head.dropout_parameters())
+    assert (head.dropout_divergences() is None) == (not head.dropout_parameters())
     layers = {layer for layer, _ in head.named_children()}
     assert head.sub_pixel_layers <= layers
     assert head.takes("any", head, same_architecture=True)
