@@ -15,6 +15,8 @@ import pytest
 from tests.faults.operations import LOG, OPERATIONS, STORE, contents, copied, folders
 from tests.faults.server import KILLED, REFUSED
 
+PARTS = 16
+"""Tests of an operation; each stays within the time after which a test is taken to hang."""
 SAMPLED = 2
 """Cuts of every operation in the default run."""
 
@@ -96,10 +98,10 @@ def test_killed_at_some_file_operations(server, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_at_every_file_operation(server, name, part):
-    for kill in range(1 + part, server.whole(name)[-1] + 1, 4):
+    for kill in range(1 + part, server.whole(name)[-1] + 1, PARTS):
         cut(server, name, kill)
 
 
