@@ -34,7 +34,7 @@ from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import ModelName, Seed
 from bayesr_bench.timing import SRResNet, ratio
 
-FLAGSHIP = recipe("bayes-srgan")
+SCORES = recipe("bayes-sr")
 N = 8
 """Members that are scored."""
 
@@ -50,13 +50,14 @@ class Variant:
 
 VARIANTS = (
     Variant("as the recipe ships"),
-    Variant("width 24, 3 blocks", dict(head_width=24, head_blocks=3)),
+    Variant("width 16, 2 blocks of 8 latents", dict(head_width=16, head_blocks=2, latent=8)),
+    Variant("width 48, 6 blocks of 4 latents", dict(head_width=48, head_blocks=6, latent=4)),
     Variant("width 24", dict(head_width=24)),
     Variant("1 block of 16 latents", dict(head_blocks=1, latent=16)),
-    Variant("1 block of 16 latents, width 24", dict(head_blocks=1, latent=16, head_width=24)),
-    Variant("3 blocks", dict(head_blocks=3)),
-    Variant("4 latents a block", dict(latent=4)),
-    Variant("16 latents a block", dict(latent=16)),
+    Variant("2 blocks", dict(head_blocks=2)),
+    Variant("3 latents a block", dict(latent=3)),
+    Variant("12 latents a block", dict(latent=12)),
+    Variant("gains constant within input pixels", dict(smooth=False)),
     Variant("no linear path", dict(direct=False)),
     Variant("a gain per value, 3x3 exit", dict(mix=0)),
     Variant("mix 32", dict(mix=32)),
@@ -65,7 +66,7 @@ VARIANTS = (
     Variant("pixels alone", {}, dict(patches={}, bands={})),
     Variant("no bands", {}, dict(bands={})),
     Variant("bands 16 beside 8", {}, dict(bands={8: 1.0, 16: 1.0})),
-    Variant("patches 8 and 16", {}, dict(patches={8: 0.5, 16: 0.5})),
+    Variant("patches 4 and 8", {}, dict(patches={4: 0.5, 8: 0.5})),
     Variant("bands without patches", {}, dict(patches={})),
 )
 
@@ -74,13 +75,13 @@ def trained(
     variant: Variant, start: Model, images: ImageSet, steps: int, rate: float, seed: int, batch: int = 4
 ) -> Trainer:
     """Train the stochastic head of a variant, with the backbone of `start`."""
-    score = next(stage for stage in FLAGSHIP.stages if stage.name == "score")
-    stage: Stage = replace(score, steps=steps, rate=rate, batch=batch, **variant.stage)
-    own = Recipe(variant.name, dict(FLAGSHIP.network) | dict(variant.network), (stage,), FLAGSHIP.patch)
+    score = next(stage for stage in SCORES.stages if stage.name == "score")
+    stage: Stage = replace(score, steps=steps, rate=rate, batch=batch, trained="head", **variant.stage)
+    backbone = {name: start.generator.architecture[name] for name in ("width", "blocks")}
+    network = dict(SCORES.network) | backbone | dict(variant.network)
+    own = Recipe(variant.name, network, (stage,), SCORES.patch, discriminators={})
     trainer = Trainer(own, Pairs(images, start.observation, own.patch), seed)
     trainer.start_from(start.generator)
-    for part in (trainer.generator.backbone, trainer.generator.up):
-        part.requires_grad_(False)
     begun = time.process_time()
     for _ in range(steps):
         trainer.advance()
@@ -111,7 +112,7 @@ def row_of(name: str, trainer: Trainer, validation: Validation) -> dict[str, Any
         "energy 8x8 x 1000": 1e3 * float(losses.patch_energy(x, validation.high, 8)),
         "PSNR, mean of 8": scores["psnr"],
         "spread / skill": scores["spread_skill"],
-        "tail parameters": sum(p.numel() for p in trainer.average.head.parameters()),
+        "head parameters": sum(p.numel() for p in trainer.average.head.parameters()),
         "32 members / SRResNet": round(seconds_ratio(trainer), 3),
         "CPU ms a step": round(1e3 * trainer.seconds / max(1, trainer.step)),
     }
@@ -141,7 +142,7 @@ def command(
             advance(1)
     notes = {
         "backbone": f"{start.name}, {start.sha256[:12]}, not trained",
-        "recipe": ", ".join(f"{k} {v}" for k, v in FLAGSHIP.network.items()),
+        "recipe": ", ".join(f"{k} {v}" for k, v in SCORES.network.items()),
         "steps": f"{steps} of 4 patches, learning rate {rate:g}, seed {seed}",
         "scores": f"fair estimator, {N} members, {len(validation.high)} crops of held-out images",
     }
