@@ -25,6 +25,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import skimage.data
+import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import bayesr
-from bayesr import report
+from bayesr import observe, report
 
 DOCS = Path(__file__).parent
 EXAMPLES = DOCS.parent / "bayesr" / "examples"
@@ -266,6 +267,30 @@ def reading_inputs() -> None:
     save(figure, "reading-inputs")
 
 
+def members_before_after() -> None:
+    """Draw a member of the model of photographs of version 0.1.0, and one of today's, beside the truth."""
+    crops = [
+        (skimage.data.astronaut(), (slice(64, 160), slice(168, 264))),
+        (skimage.data.chelsea(), (slice(88, 184), slice(124, 220))),
+        (skimage.data.coffee(), (slice(96, 192), slice(360, 456))),
+    ]
+    figure = Figure(figsize=(8, 6.2), layout="constrained")
+    titles = ("the image", "a member, natural-x4-fast", "a member, natural-x4", "the truth")
+    for row, (picture, window) in enumerate(crops):
+        height, width = (size // 4 * 4 for size in picture.shape[:2])
+        high = torch.from_numpy(np.moveaxis(picture[:height, :width], -1, 0).astype(np.float32))
+        low = observe.bicubic(4).observe(high).round().clamp(0, 255).numpy().astype(np.uint8)
+        shown = [np.kron(low, np.ones((1, 4, 4)))]
+        shown += [
+            bayesr.sample(low, 2, model=model)["samples"][1].values for model in ("natural-x4-fast", "natural-x4")
+        ]
+        for column, values in enumerate([*shown, high.numpy()]):
+            panel = bare(figure.add_subplot(len(crops), len(titles), row * len(titles) + column + 1))
+            panel.set_title(titles[column] if row == 0 else "")
+            panel.imshow(np.moveaxis(values[(..., *window)], 0, -1).clip(0, 255).astype(np.uint8))
+    save(figure, "members-before-after")
+
+
 def tutorial_report() -> None:
     """Take a screenshot of the page that ``bayesr report`` writes, if chromium is installed."""
     browser = shutil.which("chromium")
@@ -296,6 +321,7 @@ DRAWN: tuple[Callable[[], None], ...] = (
     reading_profile,
     reading_regions,
     reading_inputs,
+    members_before_after,
 )
 
 if __name__ == "__main__":
