@@ -113,6 +113,19 @@ class Tile:
         y, x = self.window[0], self.window[2]
         return slice(scale * (top - y), scale * (bottom - y)), slice(scale * (left - x), scale * (right - x))
 
+    def within(self, halo: int) -> Tile:
+        """Return the tile with a window of at most `halo` pixels beyond the core."""
+        top, bottom, left, right = self.core
+        first, last, west, east = self.window
+        window = (max(first, top - halo), min(last, bottom + halo), max(west, left - halo), min(east, right + halo))
+        return Tile(self.core, window)
+
+    def part_of(self, other: Tile) -> tuple[slice, slice]:
+        """Return the window's rows and columns inside the window of another tile."""
+        top, bottom, left, right = self.window
+        y, x = other.window[0], other.window[2]
+        return slice(top - y, bottom - y), slice(left - x, right - x)
+
 
 def tiles(height: int, width: int, size: int, halo: int, multiple: int = 1) -> Iterator[Tile]:
     """Yield tiles of `size x size` low-resolution pixels, row by row; the last ones may be smaller.

@@ -81,3 +81,15 @@ def test_a_single_centre_needs_the_width_of_its_pixel():
     assert Axis.of_centres(np.array([0.5]), "x") == Axis(0.0, 1.0, 1)
     with pytest.raises(NotAnImage, match="single value 7"):
         Axis.of_centres(np.array([7.0]), "x")
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(0, 9), st.integers(0, 9))
+def test_a_narrower_window_is_a_part_of_the_window(height, width, size, halo, nearer):
+    pixels = np.arange(height * width).reshape(height, width)
+    for tile, expected in zip(
+        tiles(height, width, size, halo), tiles(height, width, size, min(halo, nearer)), strict=True
+    ):
+        inner = tile.within(nearer)
+        assert inner == expected
+        window = pixels[tile.window[0] : tile.window[1], tile.window[2] : tile.window[3]]
+        np.testing.assert_array_equal(window[inner.part_of(tile)][inner.crop(1)], window[tile.crop(1)])

@@ -78,6 +78,14 @@ class Generator(nn.Module):
         return int(self.backbone.reach) + max(int(self.up.reach), self.head.reach)
 
     @property
+    def backbone_reach(self) -> int:
+        """How much farther than members its features need the image, in low-resolution pixels.
+
+        0 where windows must not change: for backbones of a whole image or of aligned windows.
+        """
+        return int(self.backbone.reach) if self.local and self.multiple == 1 else 0
+
+    @property
     def local(self) -> bool:
         """Whether an output pixel depends on pixels within `reach` alone, so that tiles agree."""
         return self.backbone.reach is not None

@@ -54,6 +54,10 @@ class Interpolation(Generator):
         return 3 + self._operator.reach
 
     @property
+    def backbone_reach(self) -> int:
+        return 0
+
+    @property
     def local(self) -> bool:
         return True
 

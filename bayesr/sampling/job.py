@@ -216,7 +216,7 @@ class Job:
         parts = []
         for band in range(0, len(y), model.bands):
             batches = members_of(model, y[band : band + model.bands], self._bounds, tile, self.plan, only=i)
-            parts += [x[members.index(i)][(..., *tile.crop(model.scale))].cpu().numpy() for members, x in batches]
+            parts += [x[members.index(i)].cpu().numpy() for members, x in batches]
         values = self.image.to_units(np.concatenate(parts))
         if missing is not None:
             values[missing[(..., *tile.crop(1))].repeat(model.scale, 1).repeat(model.scale, 2)] = np.nan

@@ -31,7 +31,7 @@ def members_of(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield (numbers, members) of batches of members, in network units.
 
-    Members are `n x band x H x W`, over the window of the tile. The next batch uses their memory again.
+    Members are `n x band x H x W`, over the core of the tile. The next batch uses their memory again.
 
     Parameters
     ----------
@@ -46,6 +46,10 @@ def members_of(
     y = y.contiguous()  # members do not depend on how the image lies in memory
     network, operator = model.generator, model.observation
     shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
+    if network.backbone_reach:  # members are many, and need less of a halo than the features that they share
+        nearer = tile.within(model.halo - network.backbone_reach)
+        rows, columns = nearer.part_of(tile)
+        shared, y, tile = shared.window(rows, columns), y[..., rows, columns].contiguous(), nearer
     pixels = y.shape[-2] * y.shape[-1]
     largest = max(len(members) for _, members in plan.batches(pixels))
     # Every batch uses this memory: where pages are dear, fresh ones cost more than arithmetic.
@@ -70,7 +74,7 @@ def members_of(
         x = operator.project_onto_data_(x, y)
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
-        yield members, x
+        yield members, x[(..., *tile.crop(model.scale))]
 
 
 def draw(
@@ -108,10 +112,9 @@ def draw(
         bands = slice(band, band + model.bands)
         running = RunningMoments(plan, None if before is None else before.of_bands(bands), mask_means)
         for members, x in members_of(model, y[bands], bounds, tile, plan):
-            inside = x[(..., *tile.crop(model.scale))]
-            running.add(inside)
+            running.add(x)
             if kept is not None:
-                kept[[i - plan.first for i in members], bands] = inside.cpu().numpy()
+                kept[[i - plan.first for i in members], bands] = x.cpu().numpy()
             advance(len(members) / len(groups))
         parts.append(running.result())
     return Drawn(Variances.of_bands(parts), kept)

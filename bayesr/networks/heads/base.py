@@ -42,6 +42,11 @@ class BackboneFeatures(NamedTuple):
         empty = detail[:, :0]
         return cls(empty, detail, empty, empty, empty, empty if spread is None else spread, empty)
 
+    def window(self, rows: slice, columns: slice) -> BackboneFeatures:
+        """Return the features of a part of the image."""
+        parts = (part[..., rows, columns] for part in self)
+        return BackboneFeatures(*(part.contiguous(memory_format=torch.channels_last) for part in parts))
+
     def repeat(self, count: int) -> BackboneFeatures:
         """Repeat every image `count` times in a row."""
         return BackboneFeatures(*(part.repeat_interleave(count, 0) for part in self))
