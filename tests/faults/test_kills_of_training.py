@@ -37,20 +37,20 @@ def photos(folder):
 def train(folder, held_out=4):
     """Train, as the command does, and log the steps."""
     torch.set_num_threads(1)
-    out, advance = folder / "out" / "mine.safetensors", Stepper.advance
+    out, step = folder / "out" / "mine.safetensors", Stepper.take_step
 
     def logged(trainer):
         with open(folder.with_name(f"{folder.name}.log"), "a") as log:
             log.write(f"{trainer.step}\n")
-        return advance(trainer)
+        return step(trainer)
 
-    Stepper.advance = logged
+    Stepper.take_step = logged
     try:
         resume = out.with_suffix(".npz").exists()
         data = folder.parent / "photos"
         bayesr.train(TINY, data, out=out, held_out=held_out, every=EVERY, resume=resume, progress=False)
     finally:
-        Stepper.advance = advance
+        Stepper.take_step = step
 
 
 def calibrate(folder):
