@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -57,13 +58,17 @@ def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, T
 
 @contextmanager
 def _client(cluster: str | Cluster) -> Iterator[Client]:
+    client, reason = None, ""
     try:
         client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error)
+    if client is None:
+        gc.collect()  # where a client that failed is collected while another starts, distributed waits for ever
         raise InvalidArgument(
-            f"No scheduler answers at {cluster} ({error}): start one with `dask scheduler` and give its address, such "
+            f"No scheduler answers at {cluster} ({reason}): start one with `dask scheduler` and give its address, such "
             "as tcp://host:8786."
-        ) from error
+        )
     with client:
         yield client
 

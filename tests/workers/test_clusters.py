@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import sys
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def test_other_objects_than_clusters_are_refused(path, client, monkeypatch):
     closed.close()
     with pytest.raises(InvalidArgument, match="closed"):
         workers.run(Work(path), TILES, TOTAL, lambda amount: None, closed)
+
+
+def test_a_client_that_failed_is_gone(path, monkeypatch):
+    """Were it collected while another client starts, both would wait for a lock that the same thread holds."""
+    made = weakref.WeakSet()
+
+    class Watched(Client):
+        def __init__(self, *args, **options):
+            made.add(self)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(clusters, "Client", Watched)
+    with pytest.raises(InvalidArgument, match="No scheduler answers"):
+        workers.run(Work(path), TILES, TOTAL, lambda amount: None, "tcp://127.0.0.1:1")
+    assert not made
 
 
 class Deadly(Work):
