@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 import bayesr
 from bayesr.cli import options as shared
 from bayesr.files import write_atomically
+
+Number = TypeVar("Number", int, float)
 
 
 @click.command()
@@ -76,18 +79,22 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
     click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
 
 
+def _by_stage(value: str, number: Callable[[str], Number]) -> dict[str, Number]:
+    return {name: number(text) for name, text in (part.split("=") for part in value.split(",") if part)}
+
+
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | dict[str, float] | None:
     try:
-        if value is None or "=" not in value:
-            return None if value is None else float(value)
-        return {name: float(seconds) for name, seconds in (part.split("=") for part in value.split(",") if part)}
+        if value is None:
+            return None
+        return _by_stage(value, float) if "=" in value else float(value)
     except ValueError as error:
         raise click.BadParameter("write it as 600, or as fidelity=110,score=320") from error
 
 
 def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     try:
-        return {name: int(count) for name, count in (part.split("=") for part in (value or "").split(",") if part)}
+        return _by_stage(value or "", int)
     except ValueError as error:
         raise click.BadParameter("write it as fidelity=12000,score=5000") from error
 

@@ -125,7 +125,7 @@ class Means:
         for names, sums in self._sums.items():
             for name, value in zip(names, sums.tolist(), strict=True):
                 means[name] = means.get(name, 0.0) + value / self._count
-        self.__init__()  # type: ignore[misc]
+        self._sums, self._count = {}, 0
         return means
 
 

@@ -104,9 +104,11 @@ class Stepper(Objective):
         self.began = self.began if done else self.seconds
         rates = {id(rate) for rate in self.generator.head.dropout_parameters()}
         head = {id(p) for p in self.generator.head.parameters()} - rates
+        chosen = {"all": {id(p) for p in self._learnable} - rates, "head": head, "dropout": set()}[stage.trained]
+        if not stage.fixed_dropout:
+            chosen |= rates
         for p in self._learnable:
-            fixed = stage.fixed_dropout if id(p) in rates else stage.trained not in ("all", "head" * (id(p) in head))
-            p.requires_grad_(not fixed)
+            p.requires_grad_(id(p) in chosen)
         weights, dropout = ([p for p in self._trained() if (id(p) in rates) is which] for which in (False, True))
         self.optimiser = self._adam([(weights, 1.0), (dropout, _DROPOUT_RATE)], stage.rate, 0.9)
         discriminators = [p for d in self._discriminators() for p in d.parameters()]

@@ -70,7 +70,7 @@ def test_the_error_is_that_of_other_images(short, monkeypatch):
     """With logits that are known, the error is the spread of the AUC over other sets of images of the same kind."""
 
     def known(network, pair, random):
-        signal = pair.context.flat[0]  # how much each image is told apart
+        signal = pair.context.flat[0]  # how distinguishable each image is
         return np.stack([random.normal(0, 1, 32), random.normal(signal, 1, 32)])
 
     monkeypatch.setattr(two_sample, "_trained", lambda *given: None)

@@ -68,7 +68,7 @@ def test_the_card_of_a_model_of_several_stages_on_several_machines_says_all_of_t
         "licence": "free licences, by image", "attributions": "photos_free.csv",
     }  # fmt: skip
     head = {
-        "model": "natural-x4", "sha256": "a" * 64, "steps": {"score": 2000, "critic": 300}, "seconds": 7200,
+        "model": "natural-x4", "sha256": "a" * 64, "steps": {"score": 2000, "dropout": 300}, "seconds": 7200,
         "hardware": "two cores of a CPU", "start": backbone,
     }  # fmt: skip
     facts = {"recipe": "bayes-srgan", "settings": {"batch": 8}, "hardware": "one H200", "seconds": 60, "start": head}
@@ -76,7 +76,7 @@ def test_the_card_of_a_model_of_several_stages_on_several_machines_says_all_of_t
     text = markdown(file)
     assert "| settings | batch 8 |" in text and "| data | nuclei |" in text and "| licence | CC0 |" in text
     assert (
-        f"| started from | natural-x4, `{'a' * 12}`, score 2,000 steps, critic 300 steps, 120 minutes on two cores "
+        f"| started from | natural-x4, `{'a' * 12}`, score 2,000 steps, dropout 300 steps, 120 minutes on two cores "
         "of a CPU; which started from fidelity.npz, bayes-srgan, bfloat16, 32 patches of 48 x 48, fidelity 18,700 "
         "steps, 2 minutes on one H100 GPU, data: photos_free, licence: free licences, by image, attributions: "
         "photos_free.csv |"

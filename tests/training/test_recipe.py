@@ -37,7 +37,7 @@ def test_the_usual_discriminator_is_conditional():
 
 
 def test_what_a_stage_trains_is_known_and_something():
-    with pytest.raises(TrainingFailed, match="cannot train 'tail'"):
-        Stage("score", 10, 1e-3, trained="tail")
+    with pytest.raises(TrainingFailed, match="cannot train 'backbone'"):
+        Stage("score", 10, 1e-3, trained="backbone")
     with pytest.raises(TrainingFailed, match="dropout rates are fixed"):
         Stage("score", 10, 1e-3, trained="dropout", fixed_dropout=True)
