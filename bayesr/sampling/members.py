@@ -56,16 +56,15 @@ def members_of(
     buffer = torch.empty(
         (largest, model.bands, *(network.scale * size for size in y.shape[-2:])), dtype=y.dtype, device=y.device
     )
-    latents = np.empty((largest, *y.shape[-2:], network.latent_channels), np.float32)
+    latents = torch.empty((largest, *y.shape[-2:], network.latent_channels), dtype=torch.float32, device=y.device)
     for mask, members in plan.batches(pixels):
         if only is not None and only not in members:
             continue
         z: Tensor | None = None
         masks: list[Tensor] = []
         if network.stochastic:
-            for i, out in zip(members, latents, strict=False):
-                noise.latent(plan.seed, i, tile.window, network.latent_channels, out)
-            z = torch.from_numpy(latents[: len(members)]).to(y.device).permute(0, 3, 1, 2)
+            drawn = noise.latents(plan.seed, members, tile.window, network.latent_channels, latents)
+            z = drawn.permute(0, 3, 1, 2)
             masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask))
         if network.latent_channels or not network.stochastic:
             x = network.draw(shared, z, masks, buffer)

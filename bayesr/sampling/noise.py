@@ -1,7 +1,8 @@
 """Random numbers as pure functions: latents of (seed, member, absolute pixel), dropout masks of (seed, mask).
 
-A member's latent field is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox generator with the key
-(seed, member) and the block's position as counter. So any window is computed without the rest, with the same values.
+A member's latent field is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox 4x64-10 generator with
+the key (seed, member) and the block's position as counter. So any window is computed without the rest, with the same
+values: on a CPU by NumPy's generator, which is compiled, on other devices by `bayesr.sampling.philox`, bit for bit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from bayesr.sampling.philox import philox, signed
 
 _BLOCK = 64
 _LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # last word of the counter, one per kind of noise
@@ -27,6 +32,11 @@ def _quantiles() -> NDArray[np.float32]:
     return scaled
 
 
+@lru_cache(maxsize=8)
+def _quantiles_on(device: torch.device) -> Tensor:
+    return torch.from_numpy(_quantiles()).to(device)
+
+
 def _raw(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> NDArray[np.uint64]:
     row, column, kind = counter
     bits = np.random.Philox(
@@ -36,32 +46,65 @@ def _raw(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> N
     return raw
 
 
-def latent(
-    seed: int,
-    member: int,
-    window: tuple[int, int, int, int],
-    channels: int,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """Return independent standard normal values, `y x x x channel`, for a window of the low-resolution grid.
+def latents(
+    seed: int, members: Sequence[int], window: tuple[int, int, int, int], channels: int, out: Tensor
+) -> Tensor:
+    """Return independent standard normal values, `member x y x x x channel`, for a window of the low-resolution grid.
 
     Parameters
     ----------
-    seed, member : int
+    seed : int
         In [0, 2**64).
+    members : sequence of int
+        Numbers of the members, each in [0, 2**64).
     window : tuple of int
         (top, bottom, left, right) in absolute low-resolution pixels, ends excluded.
     channels : int
         Latent channels.
-    out : ndarray, optional
-        Array to write the values to.
+    out : Tensor
+        Memory for at least as many members, float32, which decides on the device.
 
     Notes
     -----
     Each value uses 16 random bits, so that the distribution ends at 4.2 standard deviations.
     """
+    out = out[: len(members)]
+    if out.device.type != "cpu":
+        return torch.take(_quantiles_on(out.device), _bits(seed, members, window, channels, out.device), out=out)
+    for member, values in zip(members, out.numpy(), strict=True):
+        _fill(seed, member, window, channels, values)
+    return out
+
+
+def _bits(
+    seed: int, members: Sequence[int], window: tuple[int, int, int, int], channels: int, device: torch.device
+) -> Tensor:
+    """Return 16 random bits for each value of a window, `member x y x x x channel`, computed on a device."""
     top, bottom, left, right = window
-    out = np.empty((bottom - top, right - left, channels), np.float32) if out is None else out
+    rows, columns = (range(a // _BLOCK, -(-b // _BLOCK)) for a, b in ((top, bottom), (left, right)))
+    blocks = -(-_BLOCK * _BLOCK * channels // 16)
+
+    def axis(values: Sequence[int], place: int) -> Tensor:
+        size = [-1 if i == place else 1 for i in range(4)]
+        return torch.tensor([signed(value) for value in values], device=device).view(size)
+
+    # NumPy counts output blocks from 1.
+    number = torch.arange(1, blocks + 1, device=device).view(1, 1, 1, -1)
+    kind = torch.full((), _LATENT, dtype=torch.int64, device=device)
+    counter = number, axis(rows, 1), axis(columns, 2), kind
+    words = philox(counter, (axis([seed], 0), axis(members, 0)))
+    lanes = [(word >> shift) & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
+    bits = torch.stack(lanes, -1).flatten(3)[..., : _BLOCK * _BLOCK * channels]
+    whole = bits.unflatten(3, (_BLOCK, _BLOCK, channels)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+    y, x = rows[0] * _BLOCK, columns[0] * _BLOCK
+    return whole[:, top - y : bottom - y, left - x : right - x]
+
+
+def _fill(
+    seed: int, member: int, window: tuple[int, int, int, int], channels: int, out: NDArray[np.float32]
+) -> None:
+    """Write a member's values, `y x x x channel`, by NumPy's generator."""
+    top, bottom, left, right = window
     words = -(-_BLOCK * _BLOCK * channels // 4)
     for row in range(top // _BLOCK, -(-bottom // _BLOCK)):
         for column in range(left // _BLOCK, -(-right // _BLOCK)):
@@ -72,7 +115,6 @@ def latent(
             part = block[y0 - row * _BLOCK : y1 - row * _BLOCK, x0 - column * _BLOCK : x1 - column * _BLOCK]
             place = out[y0 - top : y1 - top, x0 - left : x1 - left]
             np.take(_quantiles(), part, out=place, mode="clip")  # "raise" would go through a buffer
-    return out
 
 
 def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:

@@ -68,33 +68,46 @@ class Objective:
             if stage.discriminator:
                 self._step_discriminators(done, batch)
             joined: Record = dict(self._adversarial_losses(stage, done, batch))
-        loss = sum((record | joined).values(), torch.zeros((), device=self.device))
-        if members is not None:
-            gradient = self._balanced(batch.x, record, joined)
-            self.optimiser.zero_grad(set_to_none=True)
-            members.backward(gradient)
-            return record | joined
-        divergences = None if stage.fixed_dropout else self.generator.head.dropout_divergences()
-        if divergences is not None and stage.members:
-            joined["dropout"] = loss.detach() * self._dropout_cost(divergences)
-            loss = loss + joined["dropout"]
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        return record | joined
+        if members is not None:
+            return record | joined | self._balanced_backward(stage, members, batch.x, record, joined)
+        loss = self._sum(record | joined)
+        cost = self._dropout_loss(stage, loss)
+        (loss + self._sum(cost)).backward()
+        return record | joined | cost
 
-    def _balanced(self, x: Tensor, scores: Record, joined: Record) -> Tensor:
+    def _balanced_backward(self, stage: Stage, members: Tensor, x: Tensor, scores: Record, joined: Record) -> Record:
+        """Compute the gradients of weights from the combined gradient of members; return the cost of masks by name.
+
+        Dropout rates follow the scores and the cost of masks alone, as in a stage without a discriminator: an
+        adversarial loss would reward wide masks.
+        """
+        loss = self._sum(scores)
+        (gradient,) = torch.autograd.grad(loss, x)
+        dropout = {id(rate) for rate in self.generator.head.dropout_parameters()}
+        rates = [p for p in self._trained() if id(p) in dropout]
+        weights = [p for p in self._trained() if id(p) not in dropout]
+        cost = self._dropout_loss(stage, loss)
+        if rates and cost:
+            torch.autograd.backward([members, *cost.values()], [gradient, None], retain_graph=True, inputs=rates)
+        members.backward(self._combined(x, gradient, joined), inputs=weights)
+        return cost
+
+    def _combined(self, x: Tensor, gradient: Tensor, joined: Record) -> Tensor:
         """Return the gradient of members, ``g + sum_i w_i |g| g_i / |g_i|``, with g that of the scores.
 
         The weights w_i are those of the stage, which multiply the other losses; that of the adversarial one rises
         linearly after the warm-up. Norms are over the batches of all processes.
         """
-        (total,) = torch.autograd.grad(sum(scores.values(), torch.zeros((), device=self.device)), x)
-        unit = self._norm(total)
+        total, unit = gradient, self._norm(gradient)
         for name, loss in joined.items():
             (other,) = torch.autograd.grad(loss, x)
             weight = self._weight(name) * (self._joining if name == "adversarial" else 1.0)
             total = total + other * (weight * unit / (self._norm(other) + 1e-12))
         return total
+
+    def _sum(self, values: Record) -> Tensor:
+        return sum(values.values(), torch.zeros((), device=self.device))
 
     def _weight(self, name: str) -> float:
         stage, _ = self.position()
@@ -167,6 +180,11 @@ class Objective:
             yield "adversarial", stage.adversarial * torch.stack(generator_losses).sum()
         for discriminator, _ in adversaries:
             discriminator.requires_grad_(True)
+
+    def _dropout_loss(self, stage: Stage, loss: Tensor) -> Record:
+        """Return the cost of masks by name, in proportion to the other losses; empty where rates are not learnt."""
+        divergences = None if stage.fixed_dropout or not stage.members else self.generator.head.dropout_divergences()
+        return {} if divergences is None else {"dropout": loss.detach() * self._dropout_cost(divergences)}
 
     def _dropout_cost(self, divergences: Tensor) -> Tensor:
         """Return the cost of masks relative to the score, ``sum_k P_k / (2 N) (alpha_k - 1 - log(alpha_k))``.
