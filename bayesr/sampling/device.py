@@ -10,6 +10,11 @@ from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model
 from bayesr.sampling.engine import NAME, compiled, openvino
 
+_BYTES_OF_PIXEL = 2**13
+"""Memory of a member per low-resolution pixel while it is drawn, at most: latents, features, sixteen pixels."""
+_MOST_PIXELS = 2**21
+"""Pixels of members beyond which larger batches are no faster."""
+
 
 def resolve(device: str) -> str:
     """Return a device's name that means the same on other machines.
@@ -60,6 +65,15 @@ def place(model: Model, device: str) -> tuple[Model, torch.device]:
         return replace(model, generator=compiled(model.on(cpu).generator)), cpu
     target = torch.device(device)
     return model.on(target), target
+
+
+def capacity(device: torch.device) -> int | None:
+    """Return how many low-resolution pixels of members to draw at once; None where a CPU's caches decide."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(1, min(_MOST_PIXELS, (free + reserved) // (2 * _BYTES_OF_PIXEL)))
 
 
 def describe(device: str) -> dict[str, str]:

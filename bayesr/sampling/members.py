@@ -12,6 +12,7 @@ from torch import Tensor
 from bayesr.grid import Tile
 from bayesr.model.model import Model
 from bayesr.sampling import noise
+from bayesr.sampling.device import capacity
 from bayesr.sampling.moments import Maps, Moments, Variances
 from bayesr.sampling.plan import Plan
 from bayesr.sampling.running_moments import RunningMoments
@@ -51,29 +52,31 @@ def members_of(
         rows, columns = nearer.part_of(tile)
         shared, y, tile = shared.window(rows, columns), y[..., rows, columns].contiguous(), nearer
     pixels = y.shape[-2] * y.shape[-1]
-    largest = max(len(members) for _, members in plan.batches(pixels))
+    batches = list(plan.batches(pixels, capacity(y.device)))
+    largest = max(sum(len(members) for _, members in batch) for batch in batches)
     # Every batch uses this memory: where pages are dear, fresh ones cost more than arithmetic.
     buffer = torch.empty(
         (largest, model.bands, *(network.scale * size for size in y.shape[-2:])), dtype=y.dtype, device=y.device
     )
     latents = torch.empty((largest, *y.shape[-2:], network.latent_channels), dtype=torch.float32, device=y.device)
-    for mask, members in plan.batches(pixels):
-        if only is not None and only not in members:
+    for batch in batches:
+        numbers = [i for _, members in batch for i in members]
+        if only is not None and only not in numbers:
             continue
-        z: Tensor | None = None
-        masks: list[Tensor] = []
-        if network.stochastic:
-            drawn = noise.latents(plan.seed, members, tile.window, network.latent_channels, latents)
-            z = drawn.permute(0, 3, 1, 2)
-            masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask))
-        if network.latent_channels or not network.stochastic:
-            x = network.draw(shared, z, masks, buffer)
-        else:  # members of one mask are one image
-            x = network.draw(shared, z, masks).expand(len(members), -1, -1, -1).contiguous()
-        x = operator.project_onto_data_(x, y)
+        z = noise.latents(plan.seed, numbers, tile.window, network.latent_channels, latents).permute(0, 3, 1, 2)
+        done = 0
+        for mask, members in batch:
+            part = slice(done, done + len(members))
+            masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask)) if network.stochastic else []
+            if network.latent_channels:
+                network.draw(shared, z[part], masks, buffer[part])
+            else:  # members of one mask are one image
+                buffer[part] = network.draw(shared, z[part][:1] if network.stochastic else None, masks)
+            done = part.stop
+        x = operator.project_onto_data_(buffer[:done], y)
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
-        yield members, x[(..., *tile.crop(model.scale))]
+        yield numbers, x[(..., *tile.crop(model.scale))]
 
 
 def draw(

@@ -28,13 +28,30 @@ class Plan:
         """Number of members to draw."""
         return self.n - self.first
 
-    def batches(self, pixels: int) -> Iterator[tuple[int, list[int]]]:
-        """Yield (mask, members) to draw together: members of one mask, as many as a window of `pixels` allows."""
-        size = max(1, min(_BATCH, _BATCH_PIXELS // pixels))
+    def batches(self, pixels: int, capacity: int | None = None) -> Iterator[list[tuple[int, list[int]]]]:
+        """Yield the members to draw together, a list of (mask, members), in the order of masks.
+
+        Parameters
+        ----------
+        pixels : int
+            Low-resolution pixels of a member's window.
+        capacity : int, optional
+            Low-resolution pixels of all members together, where they may have different masks. By default they have
+            one mask, and are few enough for a CPU's caches.
+        """
+        size = max(1, min(_BATCH, _BATCH_PIXELS // pixels) if capacity is None else capacity // pixels)
+        batch: list[tuple[int, list[int]]] = []
         for mask in range(self.masks):
             members = list(range(self.first + mask, self.n, self.masks))
-            for start in range(0, len(members), size):
-                yield mask, members[start : start + size]
+            while members:
+                room = size - sum(len(group) for _, group in batch)
+                batch.append((mask, members[:room]))
+                members = members[room:]
+                if capacity is None or room <= len(batch[-1][1]):
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
 
 def default_masks(n: int, max_masks: int | None = None) -> int:

@@ -27,7 +27,7 @@ class RunningMoments:
 
     @torch.inference_mode()
     def add(self, members: Tensor) -> None:
-        """Add a batch of members of one mask, `n x band x y x x`."""
+        """Add a batch of members in the order of masks, `n x band x y x x`."""
         if self._mask == self._seen == 0:
             first = members[0] if self._before is None else torch.from_numpy(self._before.means[0]).to(members.device)
             self._origin = first.clone()
@@ -40,9 +40,9 @@ class RunningMoments:
             deviation = member - self._origin
             self._sum.add_(deviation)
             self._squares.addcmul_(deviation, deviation)
-        self._seen += len(members)
-        if self._seen == self._latents:
-            self._finish_mask()
+            self._seen += 1
+            if self._seen == self._latents:
+                self._finish_mask()
 
     def _finish_mask(self) -> None:
         mean = self._sum / self._latents

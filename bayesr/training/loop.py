@@ -91,11 +91,10 @@ class Trainer(Stepper):
         Returns
         -------
         float
-            The factor; 1 if the last stage or the head does not admit one, or the last stage trains dropout rates
-            alone, whose weights are no average.
+            The factor; 1 if the last stage or the head does not admit one.
         """
         last = self.recipe.stages[-1]
-        if last.loss != "crps" or last.trained == "dropout" or not self.average.head.spread_adjustable:
+        if last.loss != "crps" or not self.average.head.spread_adjustable:
             return 1.0
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)

@@ -23,7 +23,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-TRAINED = ("all", "head", "dropout")
+TRAINED = ("all", "head")
 """Parts of a generator that a stage can train."""
 
 
@@ -64,15 +64,15 @@ class Stage:
     balanced : bool
         Combine the gradients of members by their norms: `features` and `adversarial` are then the norms of the
         gradients of these losses over that of the scores. No weight needs tuning, and the adversarial one rises
-        linearly over as many steps as the warm-up.
+        linearly over as many steps as the warm-up. Dropout rates follow the gradient of the scores alone.
     fixed_dropout : bool
-        Keep dropout rates as they are: adversarial losses reward wider masks.
+        Keep dropout rates as they are.
     schedule : str
         Of both learning rates, one of `bayesr.training.schedules.SCHEDULES`.
     discriminator_rate : float, optional
         Learning rate of discriminators, by default `rate`.
-    trained : {"all", "head", "dropout"}
-        Parameters of the generator that are trained: all, those of the head, or its dropout rates alone.
+    trained : {"all", "head"}
+        Parameters of the generator that are trained: all, or those of the head.
     seconds : float, optional
         The stage ends after so many seconds of training, whatever its steps, and its schedule follows the clock.
     """
@@ -111,8 +111,6 @@ class Stage:
             raise TrainingFailed(f"Stage {self.name}: no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}.")
         if self.trained not in TRAINED:
             raise TrainingFailed(f"Stage {self.name}: cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
-        if self.trained == "dropout" and self.fixed_dropout:
-            raise TrainingFailed(f"Stage {self.name}: its dropout rates are fixed, and nothing else is trained.")
         if self.balanced and not self.members:
             raise TrainingFailed(f"Stage {self.name}: balanced gradients are those of members: draw 2 or more.")
 

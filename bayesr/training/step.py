@@ -104,7 +104,7 @@ class Stepper(Objective):
         self.began = self.began if done else self.seconds
         rates = {id(rate) for rate in self.generator.head.dropout_parameters()}
         head = {id(p) for p in self.generator.head.parameters()} - rates
-        chosen = {"all": {id(p) for p in self._learnable} - rates, "head": head, "dropout": set()}[stage.trained]
+        chosen = {"all": {id(p) for p in self._learnable} - rates, "head": head}[stage.trained]
         if not stage.fixed_dropout:
             chosen |= rates
         for p in self._learnable:
@@ -189,8 +189,7 @@ class Stepper(Objective):
                     group["lr"] = value
         self._now.fill_(self.step)
         self._joining.fill_(min(1.0, max(0, done - stage.warmup) / max(1, stage.warmup)))
-        steps = 1 + (done if stage.trained == "dropout" else self.step)  # the rates' average starts anew
-        self._follow.fill_(1 - min(_DECAY, (1 + steps) / (10 + steps)))
+        self._follow.fill_(1 - min(_DECAY, (2 + self.step) / (11 + self.step)))
 
     def _progress(self, stage: Stage, done: int) -> float:
         """Return the fraction of a stage that is done, by steps or by the clock."""

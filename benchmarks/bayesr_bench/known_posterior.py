@@ -65,10 +65,10 @@ def flagship(steps: int) -> tuple[Stage, ...]:
     """Return the stages of ``bayes-srgan``, each with its share of the steps.
 
     The network is small, which asks for two changes. The fidelity stage, which is long because photographs need a deep
-    backbone, has a tenth of the steps, as many as the last stage, which learns dropout rates. Learning rates are two
-    and a half times as high. There is no feature network, which was trained on photographs.
+    backbone, has a tenth of the steps. Learning rates are two and a half times as high. There is no feature network,
+    which was trained on photographs.
     """
-    shares = (0.1, 0.8, 0.1)
+    shares = (0.1, 0.9)
     stages = []
     for stage, share in zip(recipe("bayes-srgan").stages, shares, strict=True):
         count = round(share * steps)

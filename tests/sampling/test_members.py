@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+import bayesr
+
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_member_is_consistent_with_the_input(model, dtype):
@@ -38,3 +40,14 @@ def test_one_band_model_takes_any_number(grey_model, photo):
     one = grey_model.sample(photo[..., 1], 4)
     assert both["samples"].shape[1] == 3
     np.testing.assert_allclose(both["samples"][:, 1], one["samples"][:, 0], atol=255e-5)
+
+
+@pytest.mark.parametrize("capacity", [1, 3000, 10**7])
+def test_batches_of_several_masks_draw_the_same_members(model, photo, monkeypatch, capacity):
+    """As where a GPU's memory decides on the batches."""
+    few = model.sample(photo, 12, masks=4)
+    monkeypatch.setattr("bayesr.sampling.members.capacity", lambda device: capacity)
+    many = model.sample(photo, 12, masks=4)
+    for name in few.data_vars:
+        np.testing.assert_allclose(many[name], few[name], atol=255e-5, rtol=1e-4, err_msg=name)
+    np.testing.assert_array_equal(bayesr.replay(many, 7, photo, model=model), many["samples"][7])

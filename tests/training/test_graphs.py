@@ -19,7 +19,7 @@ from tests.training.test_objective import RECIPE, STAGE
 STAGES = (
     Stage("fidelity", 2, 1e-3, batch=2, members=0, loss="fidelity"),
     dataclasses.replace(STAGE, steps=7, warmup=2),
-    Stage("dropout", 3, 1e-3, batch=2, members=3, patches={4: 0.5}, bands={8: 1.0}, trained="dropout"),
+    Stage("head", 3, 1e-3, batch=2, members=3, patches={4: 0.5}, bands={8: 1.0}, trained="head"),
 )
 WHAT = dataclasses.replace(RECIPE, stages=STAGES)
 DEGRADED = Degradation(blur=(0.2, 1.0), noise=(0.01, 0.05), photon=(0.0, 0.01))

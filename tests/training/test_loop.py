@@ -55,13 +55,6 @@ def test_spread_is_calibrated_where_the_score_is_best(trainer):
     assert trainer.calibrate_spread(60) > 1.2
 
 
-def test_spread_stays_where_weights_are_no_average(trainer):
-    last = dataclasses.replace(TINY.stages[1], name="dropout", trained="dropout")
-    trainer = Trainer(dataclasses.replace(TINY, stages=(*TINY.stages, last)), trainer.pairs)
-    before = trainer.average.head.exit.weight.clone()
-    assert trainer.calibrate_spread() == 1.0 and torch.equal(trainer.average.head.exit.weight, before)
-
-
 @pytest.mark.parametrize("part", ["loss", "gradient", "critic"])
 def test_training_stops_before_weights_are_not_finite(trainer, tmp_path, part):
     """The message names step and batch; the generator, its average and the checkpoint do not change."""

@@ -17,7 +17,7 @@ from bayesr.training.schedules import SCHEDULES
 
 STAGE = Stage(
     "score", 40, 1e-3, batch=2, patches={4: 0.5}, bands={8: 1.0}, features=0.5, adversarial=0.5, warmup=2,
-    balanced=True, fixed_dropout=True, schedule="wsd", discriminator_rate=2e-4,
+    balanced=True, schedule="wsd", discriminator_rate=2e-4,
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def gradients_of_members(trainer, done):
     scores = sum(losses.fair_scores(x, batch.truth, stage.patches, stage.bands).values())
     energy = losses.feature_energy(trainer.features.features, x, batch.truth)
     against = generator_step_loss(PAIRED, network, *truth_and_members(batch))
-    return found[0], [torch.autograd.grad(loss, x)[0] for loss in (scores, energy, against)], record
+    return found, [torch.autograd.grad(loss, x)[0] for loss in (scores, energy, against)], record
 
 
 @pytest.mark.parametrize(("done", "share"), [(2, 0.0), (3, 0.5), (4, 1.0), (30, 1.0)])
@@ -62,28 +62,49 @@ def test_gradients_are_combined_by_their_norms(trainer, done, share):
     found, (g, features, adversarial), record = gradients_of_members(trainer, done)
     expected = g + 0.5 * g.norm() / features.norm() * features
     expected = expected + share * 0.5 * g.norm() / adversarial.norm() * adversarial
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
-    assert record.keys() == {"crps", "patch4", "band8", "features", "adversarial"}
+    of_rates, of_weights = found
+    torch.testing.assert_close(of_weights, expected, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(of_rates, g, rtol=1e-4, atol=1e-7)
+    assert record.keys() == {"crps", "patch4", "band8", "features", "adversarial", "dropout"}
 
 
 def test_before_the_warm_up_ends_the_adversarial_loss_is_left_out(trainer):
     found, (g, features, _), record = gradients_of_members(trainer, 1)
-    torch.testing.assert_close(found, g + 0.5 * g.norm() / features.norm() * features, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found[1], g + 0.5 * g.norm() / features.norm() * features, rtol=1e-4, atol=1e-7)
     assert "adversarial" not in record
 
 
-def test_all_parts_learn_and_dropout_rates_stay(trainer):
+@pytest.mark.parametrize("fixed", [False, True])
+def test_all_parts_learn_and_dropout_rates_may_be_fixed(trainer, fixed):
+    trainer = Trainer(dataclasses.replace(RECIPE, stages=(dataclasses.replace(STAGE, fixed_dropout=fixed),)), trainer.pairs)
     before = {name: p.clone() for name, p in trainer.generator.named_parameters()}
     discriminator_before = {name: p.clone() for name, p in trainer.networks["paired"].named_parameters()}
     weight = float(trainer.networks["paired"].penalty_weight)
     for _ in range(8):
         trainer.advance()
     after = dict(trainer.generator.named_parameters())
-    assert torch.equal(after["head.dropout_logit"], before["head.dropout_logit"])
+    assert torch.equal(after["head.dropout_logit"], before["head.dropout_logit"]) == fixed
     assert all(not torch.equal(after[name], p) for name, p in before.items() if name != "head.dropout_logit")
     for name, p in trainer.networks["paired"].named_parameters():
         assert not torch.equal(p, discriminator_before[name]), name
     assert float(trainer.networks["paired"].penalty_weight) != weight
+
+
+def test_dropout_rates_follow_the_scores_and_the_cost_of_masks_alone(trainer):
+    """As in a stage without a discriminator, so that an adversarial loss does not widen them."""
+    plain = dataclasses.replace(STAGE, features=0.0, adversarial=0.0, balanced=False)
+    other = Trainer(dataclasses.replace(RECIPE, stages=(plain,), discriminators={}), trainer.pairs)
+    other.generator.load_state_dict(trainer.generator.state_dict())
+    gradients = []
+    for one in (trainer, other):
+        one.on_host.manual_seed(4)
+        one.on_device.manual_seed(5)
+        stage = one.recipe.stages[0]
+        one._backward(stage, 30, one._batch(stage))
+        gradients.append({name: p.grad for name, p in one.generator.named_parameters()})
+    rates = "head.dropout_logit"
+    torch.testing.assert_close(gradients[0][rates], gradients[1][rates], rtol=1e-4, atol=1e-9)
+    assert not torch.allclose(gradients[0]["head.exit.weight"], gradients[1]["head.exit.weight"], rtol=1e-2)
 
 
 def test_a_resumed_training_goes_on_as_it_would_have(trainer, folder, tmp_path):

@@ -36,8 +36,6 @@ def test_the_usual_discriminator_is_conditional():
     assert len(logits) == 2 and features
 
 
-def test_what_a_stage_trains_is_known_and_something():
+def test_what_a_stage_trains_is_known():
     with pytest.raises(TrainingFailed, match="cannot train 'backbone'"):
         Stage("score", 10, 1e-3, trained="backbone")
-    with pytest.raises(TrainingFailed, match="dropout rates are fixed"):
-        Stage("score", 10, 1e-3, trained="dropout", fixed_dropout=True)

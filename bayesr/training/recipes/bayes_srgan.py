@@ -2,8 +2,8 @@
 
 Members are data-consistent. Their loss adds fair scores of pixels, patches and block cosine coefficients, the energy
 score in the features of EfficientNet-Lite0, and a conditional relativistic adversarial loss. The true posterior
-minimises each of them. Dropout rates are fixed until the last stage, which learns them from the scores alone, since an
-adversarial loss rewards wide masks.
+minimises each of them. Dropout rates follow the gradient of the scores alone, since an adversarial loss rewards wide
+masks.
 """
 
 from typing import Any
@@ -26,9 +26,8 @@ RECIPE = Recipe(
         Stage("fidelity", steps=18000, rate=1e-3, batch=32, members=0, loss="fidelity"),
         Stage(
             "score", steps=10000, rate=5e-4, batch=16, members=3, **SCORES, features=0.5,
-            adversarial=0.5, warmup=500, balanced=True, fixed_dropout=True, schedule="wsd", discriminator_rate=2e-4,
+            adversarial=0.5, warmup=500, balanced=True, schedule="wsd", discriminator_rate=2e-4,
         ),
-        Stage("dropout", steps=500, rate=1e-3, batch=16, members=4, **SCORES, trained="dropout"),
     ),
     discriminators={"paired": ADVERSARY},
     feature_network="efficientnet-lite0",
