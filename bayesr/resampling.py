@@ -23,7 +23,8 @@ Values = NDArray[np.float64]
 class Banded:
     """A banded matrix stored as dense blocks of `step` rows, so that products cost in proportion to the band.
 
-    Entries below 1e-8 of the largest are dropped; they are below float accuracy.
+    Entries below 1e-8 of the largest are dropped; they are below float accuracy. A CPU multiplies block by block,
+    within its caches. Other devices multiply all blocks at once: starting a product costs more than its arithmetic.
     """
 
     def __init__(self, matrix: NDArray[np.floating], step: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -34,18 +35,52 @@ class Banded:
             used = np.nonzero(known[rows].any(0))[0]
             columns = slice(int(used[0]), int(used[-1]) + 1)
             self.parts.append((rows, columns, torch.from_numpy(matrix[rows, columns].copy()).to(device, dtype)))
+        self.size = len(matrix)
+        self.at_once = device.type != "cpu"
+        if self.at_once:
+            self._stack(matrix, step, device, dtype)
+
+    def _stack(self, matrix: NDArray[np.floating], step: int, device: torch.device, dtype: torch.dtype) -> None:
+        """Make all blocks equally large: `block x step x width`, and the columns of each, `block width`."""
+        width = max(columns.stop - columns.start for _, columns, _ in self.parts)
+        stacked = np.zeros((len(self.parts), step, width))
+        used = np.zeros((len(self.parts), width), np.int64)
+        for block, place, (rows, columns, _) in zip(stacked, used, self.parts, strict=True):
+            place[:] = np.arange(width) + min(columns.start, matrix.shape[1] - width)
+            block[: rows.stop - rows.start] = matrix[rows][:, place]
+        self._blocks = torch.from_numpy(stacked).to(device, dtype)
+        self._used = torch.from_numpy(used.ravel()).to(device)
+
+    def _across_at_once(self, x: Tensor) -> Tensor:
+        blocks, step, width = self._blocks.shape
+        flat = x.reshape(-1, x.shape[-1])
+        parts = flat.index_select(1, self._used).view(len(flat), blocks, width).transpose(0, 1)
+        product = torch.bmm(parts, self._blocks.mT)
+        return product.transpose(0, 1).reshape(len(flat), blocks * step)[:, : self.size].reshape(*x.shape[:-1], -1)
+
+    def _down_at_once(self, x: Tensor) -> Tensor:
+        blocks, _, width = self._blocks.shape
+        parts = x.index_select(-2, self._used).unflatten(-2, (blocks, width))
+        return torch.matmul(self._blocks, parts).flatten(-3, -2)[..., : self.size, :]
 
     def across(self, x: Tensor) -> Tensor:
         """Compute ``x M^T`` along the last axis."""
+        if self.at_once:
+            return self._across_at_once(x)
         flat = x.reshape(-1, x.shape[-1])
         return torch.cat([flat[:, columns] @ part.mT for _, columns, part in self.parts], 1).view(*x.shape[:-1], -1)
 
     def down(self, x: Tensor) -> Tensor:
         """Compute ``M x`` along the last axis but one."""
+        if self.at_once:
+            return self._down_at_once(x)
         return torch.cat([part @ x[..., columns, :] for _, columns, part in self.parts], -2)
 
     def add_down(self, base: Tensor, x: Tensor, to: Tensor) -> None:
         """Compute ``base + M x`` for stacks of images into `to`, which may be `base`."""
+        if self.at_once:
+            torch.add(base, self._down_at_once(x), out=to)
+            return
         for rows, columns, part in self.parts:
             torch.baddbmm(base[:, rows], part.expand(len(x), -1, -1), x[:, columns], out=to[:, rows])
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import InvalidArgument
-from bayesr.resampling import KINDS, extend, resize, upsampling_matrix
+from bayesr.resampling import KINDS, Banded, extend, resize, upsampling_matrix
 
 kinds, sizes, scales = st.sampled_from(KINDS), st.integers(1, 20), st.integers(1, 6)
 
@@ -81,3 +81,24 @@ def test_extended_images_continue_as_their_mirror_image(height, width, multiple)
     x = extend(y, multiple)
     expected = np.pad(y.numpy(), ((0, 0), (0, -height % multiple), (0, -width % multiple)), "symmetric")
     np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize(("size", "scale", "step"), [(5, 4, 16), (40, 3, 7), (64, 4, 16), (33, 2, 64)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_all_blocks_at_once_give_the_same_products(size, scale, step, transposed):
+    """As devices other than a CPU compute them."""
+    matrix = upsampling_matrix("bicubic", size, scale)
+    matrix = matrix.T if transposed else matrix
+    cpu = torch.device("cpu")
+    by_block, at_once = (Banded(matrix, step, cpu, torch.float64) for _ in range(2))
+    at_once._stack(matrix, step, cpu, torch.float64)
+    at_once.at_once = True
+    dense = torch.from_numpy(matrix.copy())
+    x = torch.randn(2, 3, matrix.shape[1], 9, dtype=torch.float64)
+    for banded in (by_block, at_once):
+        torch.testing.assert_close(banded.down(x), dense @ x, rtol=0, atol=1e-6)
+        torch.testing.assert_close(banded.across(x.mT), x.mT @ dense.mT, rtol=0, atol=1e-6)
+        base = torch.randn(6, len(matrix), 9, dtype=torch.float64)
+        expected = base + dense @ x.flatten(0, 1)
+        banded.add_down(base, x.flatten(0, 1), base)
+        torch.testing.assert_close(base, expected, rtol=0, atol=1e-6)

@@ -85,6 +85,16 @@ INITIALISATIONS = frozenset(
 )
 """Functions that fill a tensor, their first argument, with random numbers, and take a generator of them."""
 
+_CONVOLUTIONS: Mapping[Any, tuple[bool, int]] = {
+    F.conv1d: (False, 1),
+    F.conv2d: (False, 2),
+    F.conv3d: (False, 3),
+    F.conv_transpose1d: (True, 1),
+    F.conv_transpose2d: (True, 2),
+    F.conv_transpose3d: (True, 3),
+}
+"""Convolutions: whether they are transposed, and the number of their spatial axes."""
+
 _RANDOM = INITIALISATIONS | {
     torch.bernoulli,
     torch.multinomial,
@@ -144,6 +154,65 @@ class Float32Products(OwnMode):
         return result if out is None else out.copy_(result)
 
 
+class Float32Convolutions(OwnMode):
+    """Compute convolutions of float32 tensors on CUDA devices without TF32, which is torch's default there.
+
+    TF32 rounds factors to 10 bits, so members would differ from those of a CPU by a thousandth of the value range. The
+    setting belongs to the process, but the operator below all convolutions takes it as an argument.
+    """
+
+    def called(self, func: Callable[..., Any], args: Sequence[Any], given: dict[str, Any]) -> Any:
+        if func not in _CONVOLUTIONS:
+            return func(*args, **given)
+        x = args[0] if args else given["input"]
+        if x.dtype != torch.float32 or not self.applies_to(x.device) or torch.is_autocast_enabled(x.device.type):
+            return func(*args, **given)
+        transposed, axes = _CONVOLUTIONS[func]
+        return _convolution(transposed, axes, *args, **given)
+
+    @staticmethod
+    def applies_to(device: torch.device) -> bool:
+        """Whether torch may compute convolutions in TF32 on a device."""
+        return device.type == "cuda"
+
+
+def _convolution(
+    transposed: bool,
+    axes: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    *further: Any,
+    **given: Any,
+) -> Tensor:
+    """Compute a convolution without TF32; arguments as in `torch.nn.functional`."""
+    names = ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
+    given |= dict(zip(names, further, strict=False))
+
+    def each(value: Any) -> list[int]:
+        return list(value) if isinstance(value, list | tuple) else [value] * axes
+
+    one = input.dim() == axes + 1  # an image without a batch axis
+    if isinstance(padding, str):
+        input, padding = _padded(input, weight, padding, each(given.get("dilation", 1)))
+    out: Tensor = torch._convolution(
+        input[None] if one else input, weight, bias, each(stride), each(padding), each(given.get("dilation", 1)),
+        transposed, each(given.get("output_padding", 0)), given.get("groups", 1),
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled, False,
+    )  # fmt: skip
+    return out[0] if one else out
+
+
+def _padded(x: Tensor, weight: Tensor, padding: str, dilation: list[int]) -> tuple[Tensor, int]:
+    """Pad an image as ``"same"`` or ``"valid"`` asks for; a convolution then pads by the returned number."""
+    if padding == "valid":
+        return x, 0
+    totals = [d * (size - 1) for d, size in zip(dilation, weight.shape[2:], strict=True)]
+    return F.pad(x, [part for total in reversed(totals) for part in (total // 2, total - total // 2)]), 0
+
+
 class OwnRandomNumbers(OwnMode):
     """Draw random numbers from a generator of its own, so that torch's, which is the caller's, stays as it is.
 
@@ -170,6 +239,8 @@ def required() -> list[OwnMode]:
         modes.append(Float32Defaults())
     if _reduced_products():
         modes.append(Float32Products())
+    if torch.cuda.is_available() and _tf32_convolutions():
+        modes.append(Float32Convolutions())
     return modes
 
 
@@ -177,6 +248,13 @@ def _reduced_products() -> bool:
     try:
         return torch.get_float32_matmul_precision() != "highest"
     except RuntimeError:  # set for single backends, by torch's newer interface, which this function does not tell
+        return True
+
+
+def _tf32_convolutions() -> bool:
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:  # set by torch's newer interface, which this attribute does not tell
         return True
 
 

@@ -46,9 +46,7 @@ def _raw(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> N
     return raw
 
 
-def latents(
-    seed: int, members: Sequence[int], window: tuple[int, int, int, int], channels: int, out: Tensor
-) -> Tensor:
+def latents(seed: int, members: Sequence[int], window: tuple[int, int, int, int], channels: int, out: Tensor) -> Tensor:
     """Return independent standard normal values, `member x y x x x channel`, for a window of the low-resolution grid.
 
     Parameters
@@ -97,12 +95,11 @@ def _bits(
     bits = torch.stack(lanes, -1).flatten(3)[..., : _BLOCK * _BLOCK * channels]
     whole = bits.unflatten(3, (_BLOCK, _BLOCK, channels)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
     y, x = rows[0] * _BLOCK, columns[0] * _BLOCK
-    return whole[:, top - y : bottom - y, left - x : right - x]
+    window_bits: Tensor = whole[:, top - y : bottom - y, left - x : right - x]
+    return window_bits
 
 
-def _fill(
-    seed: int, member: int, window: tuple[int, int, int, int], channels: int, out: NDArray[np.float32]
-) -> None:
+def _fill(seed: int, member: int, window: tuple[int, int, int, int], channels: int, out: NDArray[np.float32]) -> None:
     """Write a member's values, `y x x x channel`, by NumPy's generator."""
     top, bottom, left, right = window
     words = -(-_BLOCK * _BLOCK * channels // 4)

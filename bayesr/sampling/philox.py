@@ -6,7 +6,8 @@ of unsigned numbers; sums and products are modulo 2^64 either way.
 
 References
 ----------
-J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011, doi:10.1145/2063384.2063405.
+J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011,
+doi:10.1145/2063384.2063405.
 """
 
 from __future__ import annotations

@@ -116,6 +116,10 @@ class Objective:
     def _norm(self, gradient: Tensor) -> Tensor:
         return self.processes.mean(gradient.float().square().sum()).sqrt()
 
+    def _trained(self) -> list[nn.Parameter]:
+        """Return the parameters that the generator's optimiser changes."""
+        raise NotImplementedError
+
     def position(self) -> tuple[Stage, int]:
         """Return the stage of the current step, and the number of its steps that are done."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bayesr.isolation import isolation
-from bayesr.isolation.modes import Float32Defaults, Float32Products, OwnRandomNumbers, required
+from bayesr.isolation.modes import Float32Convolutions, Float32Defaults, Float32Products, OwnRandomNumbers, required
 from tests.isolation.helpers import default_dtype
 
 
@@ -35,6 +35,59 @@ def test_unclear_settings_of_products_count_as_reduced():
     finally:
         matmul.fp32_precision = before
         torch.set_float32_matmul_precision("highest")
+
+
+def test_tf32_is_left_out_where_there_is_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [type(mode) for mode in required()] == [Float32Convolutions]
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = False
+        assert required() == []
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+LAYERS = [
+    nn.Conv1d(3, 4, 3, padding=1),
+    nn.Conv2d(3, 4, 3, padding=1),
+    nn.Conv2d(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), dilation=(1, 2), bias=False),
+    nn.Conv2d(3, 6, 4, padding="same", dilation=2, groups=3),
+    nn.Conv2d(3, 4, 3, padding="valid"),
+    nn.Conv3d(3, 4, 3, padding=1),
+    nn.ConvTranspose1d(3, 4, 3, stride=2),
+    nn.ConvTranspose2d(3, 6, 4, stride=2, padding=1, output_padding=1, groups=3),
+    nn.ConvTranspose3d(3, 4, 2, stride=2),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_convolutions_without_tf32_are_those_of_torch(layer, monkeypatch):
+    """The operator below them takes the same arguments, by position, by name and without a batch axis."""
+    monkeypatch.setattr(Float32Convolutions, "applies_to", staticmethod(lambda device: True))
+    asked = []
+    whole = torch._convolution
+    monkeypatch.setattr(torch, "_convolution", lambda *args: asked.append(args[-1]) or whole(*args))
+    axes = layer.weight.dim() - 2
+    for x in (torch.randn(2, 3, *(9, 10, 8)[:axes]), torch.randn(3, *(9, 10, 8)[:axes])):
+        expected = layer(x)
+        with Float32Convolutions():
+            torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-6)
+            layer.double()(x.double()), layer.float()
+    function = F.conv2d
+    x = torch.randn(1, 3, 8, 8)
+    with Float32Convolutions():
+        named = function(input=x, weight=torch.ones(1, 3, 3, 3), bias=torch.ones(1), padding=1)
+    torch.testing.assert_close(named, function(x, torch.ones(1, 3, 3, 3), torch.ones(1), 1, 1))
+    assert asked == [False] * 3, "TF32, once for each float32 convolution"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_convolutions_on_cuda_are_those_of_the_cpu():
+    layer, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(1, 64, 32, 32)
+    with isolation():
+        expected, found = layer(x), layer.cuda()(x.cuda()).cpu()
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])

@@ -76,7 +76,9 @@ def test_before_the_warm_up_ends_the_adversarial_loss_is_left_out(trainer):
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_all_parts_learn_and_dropout_rates_may_be_fixed(trainer, fixed):
-    trainer = Trainer(dataclasses.replace(RECIPE, stages=(dataclasses.replace(STAGE, fixed_dropout=fixed),)), trainer.pairs)
+    trainer = Trainer(
+        dataclasses.replace(RECIPE, stages=(dataclasses.replace(STAGE, fixed_dropout=fixed),)), trainer.pairs
+    )
     before = {name: p.clone() for name, p in trainer.generator.named_parameters()}
     discriminator_before = {name: p.clone() for name, p in trainer.networks["paired"].named_parameters()}
     weight = float(trainer.networks["paired"].penalty_weight)

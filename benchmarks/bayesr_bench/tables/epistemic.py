@@ -2,10 +2,10 @@
 
     bayesr bench epistemic
 
-The posterior variance of Gaussian fields is known. ``bayes-srgan`` is trained for the same number of steps
-on more and more scenes. It is then applied to fields like those of its training, and to fields of other domains. `aleatoric` should equal the exact posterior variance.
-`epistemic` should fall with training data and rise on other domains, as the model's error does: the squared distance
-of its mean from the exact posterior mean, which is known for such a problem only.
+The posterior variance of Gaussian fields is known. ``bayes-srgan`` is trained for the same number of steps on more and
+more scenes. It is then applied to fields like those of its training, and to fields of other domains. `aleatoric` should
+equal the exact posterior variance. `epistemic` should fall with training data and rise on other domains, as the model's
+error does: the squared distance of its mean from the exact posterior mean, which is known for such a problem only.
 """
 
 from __future__ import annotations
