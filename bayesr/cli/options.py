@@ -57,6 +57,9 @@ drawing = group(
     click.option("--keep-samples", is_flag=True, help="Write the members, too."),
     overwrite,
     device,
+    click.option(
+        "--precision", default="float32", show_default=True, help="Of the network: float32, or the faster bfloat16."
+    ),
 )
 """Options of commands that sample an image and write a product."""
 

@@ -205,6 +205,9 @@ def _is_a(kind: str, value: Any) -> bool:
     return any(f"{base.__module__}.{base.__qualname__}" == kind for base in type(value).__mro__)
 
 
+PRECISIONS = ("float32", "bfloat16")
+"""Precisions of networks, the usual one first."""
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "n": partial(whole, expected="a whole number of members, at least 1", least=1),
     "model": _model,
@@ -223,6 +226,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "value_range": _optional(_value_range),
     "tile": _optional(partial(whole, expected="a whole number of low-resolution pixels, at least 1", least=1)),
     "device": _device,
+    "precision": partial(choice, options=PRECISIONS),
     "cluster": _optional(_cluster),
     "variables": _optional(partial(_names, expected="names of variables, such as ('mean', 'std')")),
     "keepbits": _optional(

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct
 from bayesr.product import schema
+from bayesr.product.arguments import PRECISIONS
 from bayesr.version import __version__
 
 _DESCRIPTIVE = ("calibration_source", "input_check", "history", "bayesr_version")
@@ -48,7 +49,8 @@ class Provenance:
     observation : mapping
         Description of the forward operator.
     engine : mapping
-        ``tile``, a tile's side in low-resolution pixels, ``device``, and versions of what ran the network.
+        ``tile``, a tile's side in low-resolution pixels, ``device``, ``precision`` of the network, and versions of what
+        ran it.
     calibration_source : str
         The images that the model was calibrated on.
     input : mapping
@@ -88,6 +90,11 @@ class Provenance:
     @property
     def device(self) -> str:
         return str(self.engine["device"])
+
+    @property
+    def precision(self) -> str:
+        """The precision of the network, which products of before do not record: float32."""
+        return str(self.engine.get("precision", PRECISIONS[0]))
 
     @property
     def nodata(self) -> float | None:

@@ -112,7 +112,9 @@ def _names(name: str, value: Any) -> list[str]:
 
 
 _count = partial(arguments.whole, expected="a whole number, at least 1", least=1, most=_LARGEST)
-_engine = partial(_mapping, tile=_count, device=_text)
+_engine = partial(
+    _mapping, tile=_count, device=_text, precision=partial(arguments.choice, options=arguments.PRECISIONS)
+)
 _input = partial(
     _mapping,
     dims=partial(_optional, _names),

@@ -1,7 +1,8 @@
-"""Where networks run: devices of torch, and OpenVINO on the CPU."""
+"""Where networks run, and in which precision: devices of torch, and OpenVINO on the CPU."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -67,6 +68,38 @@ def place(model: Model, device: str) -> tuple[Model, torch.device]:
     return model.on(target), target
 
 
+def check_precision(device: str, precision: str) -> None:
+    """Refuse a precision that would only be slower on a device.
+
+    Raises
+    ------
+    InvalidArgument
+        For bfloat16 in OpenVINO, and on hardware without products of bfloat16 numbers.
+    """
+    if precision == "float32":
+        return
+    if device == NAME:
+        raise InvalidArgument("precision='bfloat16' is for networks in PyTorch: use device='cpu', or 'cuda'.")
+    if not _multiplies_bfloat16(torch.device(device)):
+        raise InvalidArgument(
+            f"precision='bfloat16' would be slower than 'float32' on the device {device!r}, which has no instructions "
+            "for it (on a CPU AMX or AVX-512 BF16, on a GPU compute capability 8.0 or higher): use 'float32'."
+        )
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Not public, but the only way to ask; older versions of torch have one of them.
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which a network runs in a precision; its tensors may then be bfloat16."""
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, torch.bfloat16)
+
+
 def capacity(device: torch.device) -> int | None:
     """Return how many low-resolution pixels of members to draw at once; None where a CPU's caches decide."""
     if device.type != "cuda":
@@ -76,8 +109,9 @@ def capacity(device: torch.device) -> int | None:
     return max(1, min(_MOST_PIXELS, (free + reserved) // (2 * _BYTES_OF_PIXEL)))
 
 
-def describe(device: str) -> dict[str, str]:
-    """Return the attribute ``engine``: device, and versions of what runs networks on it."""
+def describe(device: str, precision: str = "float32") -> dict[str, str]:
+    """Return the attribute ``engine``: device, precision if reduced, and versions of what runs networks there."""
     if device == NAME:
         return {"device": NAME, "torch": torch.__version__, NAME: openvino().__version__.split("-")[0]}
-    return {"device": device.partition(":")[0], "torch": torch.__version__}
+    reduced = {} if precision == "float32" else {"precision": precision}
+    return {"device": device.partition(":")[0], "torch": torch.__version__} | reduced

@@ -70,7 +70,8 @@ class Job:
 
         By default `n` and `device` are as recorded.
         """
-        plan = Plan(provenance.n if n is None else n, provenance.masks, provenance.seed, provenance.tile, first)
+        n = provenance.n if n is None else n
+        plan = Plan(n, provenance.masks, provenance.seed, provenance.tile, first, provenance.precision)
         return cls(model, image, plan, devices.resolve(device or provenance.device), provenance.level, variables)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class Job:
             value_range=(low, high),
             quantisation_step=image.quantisation_step,
             observation=model.observation.describe(),
-            engine={"tile": plan.tile} | devices.describe(self.device),
+            engine={"tile": plan.tile} | devices.describe(self.device, plan.precision),
             calibration_source=model.calibration.source,
             input={
                 "dims": None if self.dims is None else list(self.dims),

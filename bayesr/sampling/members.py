@@ -12,7 +12,7 @@ from torch import Tensor
 from bayesr.grid import Tile
 from bayesr.model.model import Model
 from bayesr.sampling import noise
-from bayesr.sampling.device import capacity
+from bayesr.sampling.device import autocast, capacity
 from bayesr.sampling.moments import Maps, Moments, Variances
 from bayesr.sampling.plan import Plan
 from bayesr.sampling.running_moments import RunningMoments
@@ -46,7 +46,8 @@ def members_of(
     """
     y = y.contiguous()  # members do not depend on how the image lies in memory
     network, operator = model.generator, model.observation
-    shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
+    with autocast(y.device, plan.precision):
+        shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
     if network.backbone_reach:  # members are many, and need less of a halo than the features that they share
         nearer = tile.within(model.halo - network.backbone_reach)
         rows, columns = nearer.part_of(tile)
@@ -68,10 +69,11 @@ def members_of(
         for mask, members in batch:
             part = slice(done, done + len(members))
             masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask)) if network.stochastic else []
-            if network.latent_channels:
-                network.draw(shared, z[part], masks, buffer[part])
-            else:  # members of one mask are one image
-                buffer[part] = network.draw(shared, z[part][:1] if network.stochastic else None, masks)
+            with autocast(y.device, plan.precision):
+                if network.latent_channels:
+                    network.draw(shared, z[part], masks, buffer[part])
+                else:  # members of one mask are one image
+                    buffer[part] = network.draw(shared, z[part][:1] if network.stochastic else None, masks)
             done = part.stop
         x = operator.project_onto_data_(buffer[:done], y)
         if bounds is not None:

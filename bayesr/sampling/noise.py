@@ -93,10 +93,9 @@ def _bits(
     words = philox(counter, (axis([seed], 0), axis(members, 0)))
     lanes = [(word >> shift) & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
     bits = torch.stack(lanes, -1).flatten(3)[..., : _BLOCK * _BLOCK * channels]
-    whole = bits.unflatten(3, (_BLOCK, _BLOCK, channels)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+    whole: Tensor = bits.unflatten(3, (_BLOCK, _BLOCK, channels)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
     y, x = rows[0] * _BLOCK, columns[0] * _BLOCK
-    window_bits: Tensor = whole[:, top - y : bottom - y, left - x : right - x]
-    return window_bits
+    return whole[:, top - y : bottom - y, left - x : right - x]
 
 
 def _fill(seed: int, member: int, window: tuple[int, int, int, int], channels: int, out: NDArray[np.float32]) -> None:

@@ -14,7 +14,8 @@ _BATCH = 4
 class Plan:
     """Everything that decides the values of members, but for the image and the model. See `bayesr.sample`.
 
-    Members are drawn from number `first` on, a multiple of `masks`. Earlier ones are known.
+    Members are drawn from number `first` on, a multiple of `masks`. Earlier ones are known. `precision` is that of the
+    networks; the projection onto the data, clipping and moments have float32.
     """
 
     n: int
@@ -22,6 +23,7 @@ class Plan:
     seed: int
     tile: int
     first: int = 0
+    precision: str = "float32"
 
     @property
     def drawn(self) -> int:

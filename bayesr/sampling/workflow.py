@@ -50,6 +50,7 @@ def sample(
     variables: Sequence[str] | None = None,
     keepbits: int | None = None,
     progress: bool | None = None,
+    precision: str = "float32",
 ) -> xr.Dataset:
     """Draw n posterior samples of one low-resolution image, and describe them.
 
@@ -112,6 +113,10 @@ def sample(
         error is 0.05%, and the store takes about half the space. By default all bits are kept.
     progress : bool, optional
         True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
+    precision : {"float32", "bfloat16"}
+        Of the network. ``"bfloat16"`` is about twice as fast on CPUs with AVX-512 BF16, and several times on those with
+        AMX and on GPUs. Members then differ by about a quarter of a grey level (root mean square), and by as much in
+        tiles. They reproduce the input as before: the projection onto it has float32, like all moments.
 
     Returns
     -------
@@ -157,6 +162,7 @@ def sample(
         n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
         overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
         device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
+        precision=precision,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
     n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
@@ -166,11 +172,12 @@ def sample(
     finishes = resume and not overwrite and store is not None
     loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
+    devices.check_precision(device, checked["precision"])
     arguments.warn_unsplit(loaded, n, masks, chosen)
     masks = arguments.choose_masks(loaded, n, masks)
     array = images.source(img, dims)
     arguments.check_image(loaded, array, n, level)
-    plan = Plan(n, masks, seed, arguments.choose_tile(array, tile))
+    plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
     if store is None:
         sink: Sink = MemorySink()
     else:
