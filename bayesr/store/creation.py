@@ -16,7 +16,7 @@ from bayesr.product import DIMS, MASK_MEANS
 from bayesr.store import structure
 from bayesr.store.groups import NEXT
 from bayesr.store.integrity import image_damage
-from bayesr.store.layout import Store, codec
+from bayesr.store.layout import Store, codecs
 from bayesr.store.places import PROGRESS
 
 # Attributes that a store must share to be resumed.
@@ -36,7 +36,7 @@ def begin(store: Store, image: xr.DataArray) -> None:
         root = zarr.open_group(store.place, mode="a", zarr_format=3)
         bands = image.shape[0]
         root.create_group(PROGRESS).create_array(
-            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=codec(image.dtype),
+            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=codecs(image.dtype),
             chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(bands, lazy.BLOCK, lazy.BLOCK),
         )  # fmt: skip
     except OSError as error:
@@ -64,11 +64,10 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         When it cannot be written.
     """
     side = int(metadata["tile"]) * int(template.attrs["scale"])
-    chunk = side // 2 if side % 2 == 0 else side
     try:
-        _declare_progress(store.progress, template, side, chunk, mask_means)
+        _declare_progress(store.progress, template, side, mask_means)
         template.to_zarr(
-            store.root.store, mode="a", compute=False, encoding=_encoding(template, side, chunk), zarr_format=3,
+            store.root.store, mode="a", compute=False, encoding=_encoding(template, side), zarr_format=3,
             consolidated=False,
         )  # fmt: skip
         del store.root  # opened before xarray wrote its arrays
@@ -78,29 +77,29 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         raise store.not_created(error) from error
 
 
-def _encoding(template: xr.Dataset, side: int, chunk: int) -> dict[str, Any]:
+def _encoding(template: xr.Dataset, side: int) -> dict[str, Any]:
     encoding = {}
     for name, variable in template.data_vars.items():
         leading = (1,) * (variable.ndim - 2)
         encoding[str(name)] = {
-            "chunks": (*leading, chunk, chunk),
+            "chunks": (*leading, side, side),
             "shards": (*leading, side, side),
             "fill_value": np.nan,
-            "compressors": (codec(variable.dtype),),
+            "compressors": codecs(variable.dtype),
         }
     return encoding
 
 
-def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, chunk: int, mask_means: int) -> None:
+def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int) -> None:
     shape = tuple(template.sizes[dim] for dim in DIMS)
     grid = tuple(-(-edge // side) for edge in shape[1:])
     names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]
     tiles: dict[str, Any] = {"dimension_names": ("tile_y", "tile_x"), "fill_value": 0, "dtype": "uint32"}
     if mask_means:
         progress.create_array(
-            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, chunk, chunk), fill_value=np.nan,
+            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, side, side), fill_value=np.nan,
             shards=(mask_means, 1, side, side), dtype="float32", dimension_names=("mask", *DIMS),
-            compressors=codec(np.dtype(np.float32)),
+            compressors=codecs(np.dtype(np.float32)),
         )  # fmt: skip
     progress.create_array("done", shape=grid, chunks=(1, 1), compressors=None, **tiles)
     progress.create_array(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from bayesr.grid import Tile
 from bayesr.images import lazy
@@ -25,12 +25,13 @@ _MASK_MEANS_BITS = 15
 """Of 23: they keep 1e-5 of a deviation that is itself small, and take a third less space."""
 
 
-def codec(dtype: np.dtype[Any]) -> BloscCodec:
-    """Return the codec for numbers of a type.
+def codecs(dtype: np.dtype[Any]) -> tuple[BloscCodec, Crc32cCodec]:
+    """Return the codecs for numbers of a type: compression, and a checksum that any reader of Zarr verifies.
 
-    It is the choice of `bayesr bench compression`: much of the data is noise, which stronger codecs compress slowly.
+    Compression is the choice of `bayesr bench compression`: much of the data is noise, which stronger codecs compress
+    slowly.
     """
-    return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize)
+    return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize), Crc32cCodec()
 
 
 class Store(Groups):

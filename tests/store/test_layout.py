@@ -24,8 +24,20 @@ def test_a_store_holds_the_product_in_memory(model, photo, tmp_path):
         attrs = {k: v for k, v in disk[name].attrs.items() if k != "_FillValue"}
         assert attrs == inside[name].attrs, name
     array = zarr.open_group(tmp_path / "a.zarr", mode="r")["mean"]
-    assert array.metadata.zarr_format == 3 and array.shards == (1, 64, 64) and array.chunks == (1, 32, 32)
+    assert array.metadata.zarr_format == 3 and array.shards == array.chunks == (1, 64, 64)
     np.testing.assert_array_equal(bayesr.replay(disk, 3, photo, model=model), inside["samples"][3])
+
+
+def test_any_reader_of_zarr_verifies_the_values(model, photo, tmp_path):
+    """Each chunk ends with a CRC-32C, which the codec of Zarr's specification compares when it reads."""
+    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr")
+    shard = tmp_path / "a.zarr" / "mean" / "c" / "0" / "0" / "0"
+    whole = bytearray(shard.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    shard.write_bytes(whole)
+    with pytest.raises(ValueError, match="checksum"):
+        xr.open_zarr(tmp_path / "a.zarr")["mean"].load()
+    assert not bayesr.check(tmp_path / "a.zarr").sound
 
 
 def test_samples_are_left_out_by_default(model, photo, tmp_path):
