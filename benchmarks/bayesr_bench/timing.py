@@ -5,11 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import bayesr
 
@@ -50,6 +53,38 @@ class SRResNet(nn.Module):
             f = f + block(f)
         out: Tensor = self.up(first + self.body(f))
         return out
+
+
+def waiting(call: Callable[[], object], device: str) -> Callable[[], object]:
+    """Return a call that ends when the device has ended its work, and has float32 without TF32."""
+    if torch.device(device).type != "cuda":
+        return call
+
+    def run() -> None:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            call()
+        torch.cuda.synchronize(device)
+
+    return run
+
+
+def multiply_adds(call: Callable[[], object]) -> int:
+    """Return the multiply-adds of convolutions and matrix products in a call."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops()) // 2
+
+
+def products_per_second(device: str, side: int = 2048) -> float:
+    """Return the multiply-adds a second of the fastest of ten products of float32 matrices."""
+    a, b = (torch.rand(side, side, dtype=torch.float32, device=device) for _ in range(2))
+    call = waiting(partial(torch.mm, a, b), device)
+    taken = []
+    for _ in range(11):
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return float(side**3 / min(taken[1:]))
 
 
 def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
