@@ -114,9 +114,9 @@ def sample(
     progress : bool, optional
         True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
     precision : {"float32", "bfloat16"}
-        Of the network. ``"bfloat16"`` is about twice as fast on CPUs with AVX-512 BF16, and several times on those with
-        AMX and on GPUs. Members then differ by about a quarter of a grey level (root mean square), and by as much in
-        tiles. They reproduce the input as before: the projection onto it has float32, like all moments.
+        Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16, and more so on those with AMX and on GPUs.
+        Members then differ by less than a quarter of a grey level (root mean square), also between tiles of other
+        sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
 
     Returns
     -------
