@@ -92,6 +92,13 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         raise click.BadParameter("write it as 600, or as fidelity=110,score=320") from error
 
 
+def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float]:
+    try:
+        return _by_stage(value or "", float)
+    except ValueError as error:
+        raise click.BadParameter("write it as blur=0.75,jpeg=0.4") from error
+
+
 def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     try:
         return _by_stage(value or "", int)
@@ -140,6 +147,18 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 )
 @click.option("--noise", type=(float, float), default=(0, 0), help="Range of noise, standard deviation / value range.")
 @click.option("--photon", type=(float, float), default=(0, 0), help="Range of noise variance per signal.")
+@click.option(
+    "--anisotropy", type=(float, float), default=(1, 1), help="Range of the blur's wider over narrower width."
+)
+@click.option(
+    "--defocus", type=(float, float), default=(0, 0), help="Range of a disc's radius, high-resolution pixels."
+)
+@click.option("--bits", type=(float, float), default=(8, 8), help="Range of bits that low-resolution images have.")
+@click.option("--jpeg", type=(float, float), default=(0, 0), help="Range of JPEG quality, 1 to 100.")
+@click.option(
+    "--chroma", type=click.Choice(["full", "half", "either"]), default="either", help="Resolution of a JPEG's chroma."
+)
+@click.option("--shares", callback=_shares, help="Probability of degradations, such as blur=0.75,jpeg=0.4.")
 @click.option("--bands", default=3, show_default=True, help="3 for colour, 1 for grey.")
 @shared.seed
 @shared.device
@@ -161,9 +180,10 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
         raise click.UsageError("--kernel airy needs --na, --wavelength and --pixel, and they need --kernel airy.")
     observe = bayesr.observe
     operator = observe.airy(scale, **optics) if kernel == "airy" else observe.Separable(kernel, scale, sigma)
-    ranges = {name: options.pop(name) for name in ("blur", "noise", "photon")}
+    chosen = ("blur", "noise", "photon", "anisotropy", "defocus", "bits", "jpeg", "chroma", "shares")
+    degradation = Degradation(**{name: options.pop(name) for name in chosen})
     model = bayesr.train(
-        observation=operator, degradation=Degradation(**ranges),
+        observation=operator, degradation=degradation,
         card={"domain": domain, "licence": licence}, progress=True, **options,
     )  # fmt: skip
     rank, count = started()

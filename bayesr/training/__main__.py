@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.observe import Separable
 from bayesr.training.adjusting import with_duration, with_schedule, with_steps
 from bayesr.training.data import held_out_images, load_images
-from bayesr.training.degradation import Degradation
+from bayesr.training.degradation import RANGES, Degradation
 from bayesr.training.history import History, Record, table
 from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
@@ -46,9 +47,10 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.0, help="of the Gaussian kernel, in high-resolution pixels")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--bands", type=int, default=3, help="3 for colour, 1 for grey")
-    ranges = {"blur": "further blur", "noise": "noise / value range", "photon": "variance per signal"}
-    for name, meaning in ranges.items():
-        parser.add_argument(f"--{name}", type=float, nargs=2, default=(0.0, 0.0), help=f"range of {meaning}")
+    for name in RANGES:
+        usual = getattr(Degradation(), name)
+        parser.add_argument(f"--{name}", type=float, nargs=2, default=usual, help="range, see Degradation")
+    parser.add_argument("--shares", default="", help="probability of degradations: blur=0.75,jpeg=0.4")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -57,13 +59,15 @@ def main() -> None:
         sys.exit(f"Error: {error}")
 
 
+def _numbers(text: str) -> dict[str, float]:
+    return {name: float(number) for name, _, number in (part.partition("=") for part in text.split(",") if part)}
+
+
 def _train(args: argparse.Namespace) -> None:
-    steps, seconds = (
-        {name: float(number) for name, _, number in (part.partition("=") for part in text.split(",") if part)}
-        for text in (args.steps, args.duration)
-    )
+    steps, seconds = _numbers(args.steps), _numbers(args.duration)
     operator = Separable(args.kernel, args.scale, args.sigma)
-    degradation = Degradation(tuple(args.blur), tuple(args.noise), tuple(args.photon))
+    ranges: dict[str, Any] = {name: tuple(getattr(args, name)) for name in RANGES}
+    degradation = Degradation(**ranges, shares=_numbers(args.shares))
     chosen = with_steps(recipe(args.recipe), {name: int(number) for name, number in steps.items()})
     chosen = with_duration(chosen, seconds)
     if args.schedule:

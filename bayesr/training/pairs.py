@@ -13,7 +13,7 @@ from torch import Tensor
 from bayesr.errors import TrainingFailed
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet
-from bayesr.training.degradation import DRAWN, Degradation, effective_operator
+from bayesr.training.degradation import RANGES, Degradation, effective_operator
 from bayesr.training.labels import labels_of
 from bayesr.training.recipe import Recipe
 
@@ -172,7 +172,7 @@ class Pairs(PairSource):
         used, parts = self.degradation.describe(), []
         for image, top, left, *drawn in draws.tolist():
             crop = ", ".join(f"{int(edge)}:{int(edge) + self.size}" for edge in (top, left))
-            values = zip(DRAWN, drawn, strict=True)
+            values = zip(RANGES, drawn, strict=True)
             degraded = "".join(f", {name} {value:.3g}" for name, value in values if name in used)
             parts.append(f"{self.names[int(image)]} [{crop}]{degraded}")
         return "; ".join(parts)

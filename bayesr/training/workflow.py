@@ -295,6 +295,6 @@ def _save(
         images.held_out_pairs(),
         levels=[level for level in _LEVELS if level <= largest_level(count // 2)],
         source=f"{count} held-out images",
-        value_range=None if images.degradation.rounded else (0.0, 1.0),
+        value_range=None if images.degradation.eight_bits else (0.0, 1.0),
         progress=progress,
     ).save(files.model)

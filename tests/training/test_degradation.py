@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from bayesr.errors import InvalidObservation
 from bayesr.observe import Separable, bicubic, gaussian
 from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation, blurred, effective_operator
+from bayesr.training.jpeg import compressed
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs, PairSource
 from bayesr.training.validation import Validation
@@ -63,8 +65,15 @@ def test_ranges_are_covered_and_drawn_per_image():
     assert np.corrcoef(spread, drawn["noise"])[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("bad", [dict(noise=(0.1, 0.05)), dict(blur=(-1, 1)), dict(photon=(0, float("inf")))])
-def test_invalid_ranges_are_refused(bad):
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(noise=(0.1, 0.05)), dict(blur=(-1, 1)), dict(photon=(0, float("inf"))), dict(anisotropy=(0.5, 1)),
+        dict(bits=(0, 8)), dict(bits=(8, 17)), dict(jpeg=(0, 50)), dict(jpeg=(50, 101)), dict(chroma="quarter"),
+        dict(shares={"jpeg": 1.5}), dict(shares={"operator": 0.5}), dict(order=("blur", "noise")),
+    ],
+)  # fmt: skip
+def test_invalid_settings_are_refused(bad):
     with pytest.raises(InvalidObservation, match=next(iter(bad))):
         Degradation(**bad)
 
@@ -131,3 +140,80 @@ def test_pair_of_a_whole_image():
     np.testing.assert_array_equal(high, image[:20, :32])
     low, high = dataclasses.replace(NOISY, rounded=False).pair(image, bicubic(4), generator())
     assert low.dtype == high.dtype == np.float32 and high.max() <= 1
+
+
+def test_anisotropic_blur_has_its_widths_and_a_random_direction():
+    point = torch.zeros(60, 1, 65, 65)
+    point[..., 32, 32] = 1
+    how = Degradation(blur=(2.0, 2.0), anisotropy=(2.0, 2.0), rounded=False)
+    found, drawn = how.observe(Separable("box", 1), point, generator())
+    t = torch.arange(65.0) - 32
+    xx, yy, xy = (
+        (found[:, 0] * weight).sum((1, 2)) for weight in (t[None] ** 2, t[:, None] ** 2, t[:, None] * t[None])
+    )
+    torch.testing.assert_close(found.sum((1, 2, 3)), torch.ones(60))
+    torch.testing.assert_close(xx + yy, torch.full((60,), 4.0 + 16.0), rtol=0.02, atol=0)
+    torch.testing.assert_close(xx * yy - xy**2, torch.full((60,), 4.0 * 16.0), rtol=0.05, atol=0)
+    angle = 0.5 * torch.atan2(2 * xy, xx - yy)
+    assert angle.min() < -1 and angle.max() > 1 and float(drawn["anisotropy"][0]) == 2
+
+
+def test_defocus_is_a_disc():
+    point = torch.zeros(2, 1, 33, 33)
+    point[..., 16, 16] = 1
+    found, _ = Degradation(defocus=(5.0, 5.0), rounded=False).observe(Separable("box", 1), point, generator())
+    t = torch.arange(33.0) - 16
+    radius = torch.hypot(t[:, None], t[None])
+    inside = found[0, 0][radius < 4.5]
+    assert inside.std() < 1e-6 and found[0, 0][radius > 5.5].max() == 0
+    torch.testing.assert_close(1 / inside[0], torch.tensor(torch.pi * 25), rtol=0.02, atol=0)
+    sharp, _ = Degradation(defocus=(0.0, 1e-9), rounded=False).observe(Separable("box", 1), point, generator())
+    torch.testing.assert_close(sharp, point)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 12, 16])
+def test_values_have_so_many_bits(bits):
+    low, _ = Degradation(bits=(bits, bits)).observe(
+        bicubic(4), torch.rand(2, 1, 32, 32, generator=generator()), generator()
+    )
+    steps = low * (2**bits - 1)
+    assert (steps - steps.round()).abs().max() < 2e-2 * min(1, 2**bits / 65536 * 4) + 1e-4
+    assert (low.flatten().unique().numel() > 2) == (bits > 1)
+    assert Degradation(bits=(bits, bits)).exact and Degradation(bits=(bits, bits)).eight_bits == (bits == 8)
+
+
+def test_jpeg_comes_last_with_its_quality():
+    high = torch.rand(4, 3, 64, 64, generator=generator())
+    how = Degradation(jpeg=(30, 90), chroma="half")
+    low, drawn = how.observe(bicubic(4), high, generator())
+    plain, _ = Degradation().observe(bicubic(4), high, generator())
+    assert torch.equal(low, compressed(plain, drawn["jpeg"], torch.ones(4, dtype=torch.bool)))
+    assert drawn["jpeg"].min() >= 30 and not how.exact and how.eight_bits
+    assert effective_operator(bicubic(4), how).recorded == {"blur": 0.0, "noise": 0.0, "photon": 0.0}
+
+
+def test_shares_leave_steps_out():
+    high = torch.full((800, 1, 8, 8), 0.5)
+    how = Degradation(noise=(0.1, 0.1), rounded=False, shares={"noise": 0.3})
+    low, drawn = how.observe(bicubic(4), high, generator())
+    left = drawn["noise"] == 0
+    assert 0.63 < left.float().mean() < 0.77
+    torch.testing.assert_close(low[left], torch.full_like(low[left], 0.5))
+    assert (low[~left] - 0.5).std().item() == pytest.approx(0.1, rel=0.1)
+
+
+def test_steps_may_have_another_order():
+    """Blur after the operator has the same width in the scene."""
+    high = torch.rand(3, 1, 64, 64, generator=generator())
+    order = ("operator", "rounding", "noise", "blur", "defocus", "jpeg")
+    how = Degradation(blur=(4.0, 4.0), order=order)
+    low, _ = how.observe(bicubic(4), high, generator())
+    rounded, _ = Degradation().observe(bicubic(4), high, generator())
+    torch.testing.assert_close(low, blurred(rounded, torch.ones(3), 1.0))
+
+
+def test_what_is_not_as_by_default_is_described():
+    assert Degradation().describe() == {} and hash(Degradation()) == hash(Degradation())
+    how = Degradation(blur=(0, 2), jpeg=(40, 100), chroma="half", shares={"jpeg": 0.4}, rounded=True)
+    assert how.describe() == {"blur": [0, 2], "jpeg": [40, 100], "chroma": "half", "shares": {"jpeg": 0.4}}
+    assert json.loads(json.dumps(how.describe())) == how.describe()
