@@ -236,20 +236,31 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     "--held-out", type=shared.HeldOut(), metavar="NUMBER|FILE",
     help="Use only the images that train --held-out excludes from training on DATA.",
 )  # fmt: skip
+@click.option("--images", is_flag=True, help="DATA are low-resolution images without a truth, or folders of such.")
 @click.option("--limit", type=int, help="Largest number of images.")
 @click.option("--source", default="", help="Description of the images, for the model card.")
 @shared.seed
 def calibrate(model: str, data: tuple[Path, ...], out: Path, levels: tuple[float, ...], **options: Any) -> None:
     """Calibrate MODEL on the held-out high-resolution images in DATA, and write it to OUT.
 
-    The model's forward operator makes the low-resolution images, unless --low names their folder.
+    The model's forward operator makes the low-resolution images, unless --low names their folder. With --images, the
+    images in DATA are as taken: they are reduced once more, and are their own truth. That assumes that errors are alike
+    at both scales.
     """
-    from bayesr.training.held_out import gather  # slow to import
+    from bayesr.training.held_out import files_of, gather  # slow to import
 
     shared.require_folder(out)
-    pairs = gather(model, data, options["low"], options["held_out"], options["limit"])
-    source = options["source"] or f"{len(pairs)} images of {', '.join(sorted({folder.name for folder in data}))}"
-    calibrated = bayesr.calibrate(model, pairs, levels=levels, source=source, seed=options["seed"], progress=True)
+    low, held_out, limit = (options[name] for name in ("low", "held_out", "limit"))
+    given: dict[str, Any]
+    if options["images"]:
+        if low is not None or held_out is not None:
+            raise click.UsageError("--images have no truth: leave out --low and --held-out.")
+        given = {"images": files_of(data)[:limit]}
+    else:
+        given = {"pairs": gather(model, data, low, held_out, limit)}
+    count = len(*given.values())
+    source = options["source"] or f"{count} images of {', '.join(sorted({folder.name for folder in data}))}"
+    calibrated = bayesr.calibrate(model, **given, levels=levels, source=source, seed=options["seed"], progress=True)
     calibrated.save(out)
     ds = calibrated.calibration.dataset().sel(level=list(levels))
     click.echo("level  coverage           worst image  width / value range")

@@ -23,6 +23,7 @@ from bayesr.product import arguments
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.training.held_out import HeldOut, checksum, read_pairs
+from bayesr.training.reducing import ASSUMPTION, reduced_pairs
 from bayesr.version import __version__
 
 MEMBER_COUNTS = (2, 4, 8, 16, 32, 128)
@@ -34,8 +35,9 @@ _REFERENCE_COUNT = 32
 @isolated
 def calibrate(
     model: str | Path | Model,
-    pairs: Iterable[tuple[Any, Any]],
+    pairs: Iterable[tuple[Any, Any]] | None = None,
     *,
+    images: Iterable[Any] | None = None,
     levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
     source: str = "",
     seed: int = 0,
@@ -43,7 +45,7 @@ def calibrate(
     value_range: tuple[float, float] | None = None,
     progress: bool | None = None,
 ) -> Model:
-    """Fit the calibration of a model on held-out pairs.
+    """Fit the calibration of a model on held-out pairs, or on images without a truth.
 
     One random half of the pairs fits the factor on the standard deviation. The other half fits the interval widths, for
     2 to 128 members, and the record of empirical coverage (`bayesr.calibration.calibration.Calibration.dataset`). With
@@ -56,6 +58,11 @@ def calibrate(
     pairs : iterable of (low, high)
         Images that `bayesr.sample` takes, both in the same units. The high-resolution one has `scale` times as many
         pixels along each axis. None may be a training image; 100 pairs or more are advised.
+    images : iterable of images
+        Instead of pairs, images that `bayesr.sample` takes, at the resolution at which they were taken. They are
+        reduced once more by the model's forward operator, with the blur, noise and compression that it was trained for,
+        and are their own truth (Wald's protocol). Intervals then hold as far as errors are alike at both scales: the
+        model's card and its products say so.
     levels : sequence of float
         Levels of intervals, in (0, 1). A level L needs 2 L / (1 - L) pairs. Coverage is recorded at these and at 0.1,
         0.2, ..., 0.9.
@@ -76,9 +83,14 @@ def calibrate(
     NotStochastic
         If the model is a point estimator.
     InvalidArgument
-        Before any work, if there are too few pairs for the levels or sizes do not fit.
+        Before any work, if there are too few pairs for the levels or sizes do not fit, or for both pairs and images.
     BayesrError
         One of its subclasses, if an input cannot be read as an image.
+
+    References
+    ----------
+    L. Wald, T. Ranchin, M. Mangolini, "Fusion of satellite images of different spatial resolutions: assessing the
+    quality of resulting images", 1997, Photogrammetric Engineering & Remote Sensing 63(6), 691-699.
     """
     checked = arguments.check(
         {"model": model, "levels": levels, "seed": seed, "dims": dims, "value_range": value_range, "progress": progress}
@@ -86,9 +98,15 @@ def calibrate(
     levels, seed, dims, value_range = (checked[name] for name in ("levels", "seed", "dims", "value_range"))
     model = load(model)
     _check(model)
-    given = list(pairs)
-    _check_number(len(given), levels)
-    held_out = read_pairs(model, given, dims, value_range)
+    if (pairs is None) == (images is None):
+        raise InvalidArgument("Give pairs of images, or images= without a truth, and not both.")
+    given: list[Any] = list(images if pairs is None else pairs)  # type: ignore[arg-type]
+    _check_number(len(given), levels, "images" if pairs is None else "pairs")
+    if pairs is None:
+        held_out = reduced_pairs(model, given, seed, dims, value_range)
+        source = f"{source or f'{len(given)} images'}, reduced once more, {ASSUMPTION}"
+    else:
+        held_out = read_pairs(model, given, dims, value_range)
     order = np.random.default_rng(seed).permutation(len(held_out))
     half = (len(held_out) + 1) // 2
     for_factor, for_intervals = ([held_out[i] for i in part] for part in (order[:half], order[half:]))
@@ -117,7 +135,9 @@ def calibrate(
         provenance,
         record.tables(levels),
     )
-    inputs = fit_inputs((pair.low.scaled() for pair in held_out), model.bands)
+    # Reduced images are another domain than the images that the model is for.
+    usual = (pair.low if images is None else pair.high for pair in held_out)
+    inputs = fit_inputs((image.scaled() for image in usual), model.bands)
     return replace(model, calibration=calibration, inputs=inputs)
 
 
@@ -130,12 +150,12 @@ def _check(model: Model) -> None:
         )
 
 
-def _check_number(count: int, levels: Sequence[float]) -> None:
+def _check_number(count: int, levels: Sequence[float], what: str) -> None:
     needed = max([4, *(2 * images_for(level) for level in levels)])
     if count < needed:
         purpose = f"for the level {max(levels):g}" if needed > 4 else "on"
         raise InvalidArgument(
-            f"{count} pairs are too few to calibrate {purpose}: give at least {needed}, better 100. Half of them "
+            f"{count} {what} are too few to calibrate {purpose}: give at least {needed}, better 100. Half of them "
             "fit the intervals; lower levels need fewer."
         )
 

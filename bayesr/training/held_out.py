@@ -145,6 +145,23 @@ def gather(
     return make_pairs(images, model.observation)
 
 
+def files_of(data: Sequence[Path]) -> list[Path]:
+    """Return files, and the images in folders, sorted by path.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no such file or folder.
+    """
+    found: list[Path] = []
+    for path in data:
+        if not path.exists():
+            raise InvalidArgument(f"There is no file or folder {path}.")
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += sorted(p for p in inside if not path.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES)
+    return found
+
+
 def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
     """Return `make_pair` of every image."""
     return [make_pair(image, operator) for image in images.images]
