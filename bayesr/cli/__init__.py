@@ -30,6 +30,7 @@ COMMANDS = {
     "demo": "sampling:demo",
     "extend": "sampling:extend",
     "models": "models:models",
+    "observe": "observing:observe",
     "report": "pages:report",
     "sample": "sampling:sample",
     "score": "products:score",

@@ -137,7 +137,7 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
     Parameters
     ----------
     posterior : Dataset
-        The result of `fit`.
+        The result of `fit` or `fit_beads`.
     regularisation : float, optional
         Regularisation of a Fourier operator.
 
@@ -145,8 +145,12 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
     -------
     ForwardOperator
         `observe.gaussian` or `observe.airy`; for a Gaussian too wide for an exact inverse, a Fourier operator: the
-        variances of its pixel and point-spread function add up to the Gaussian's.
+        variances of its pixel and point-spread function add up to the Gaussian's. `observe.measured` for the mean of
+        beads.
     """
+    if posterior.attrs["psf"] == "measured":
+        rows = tuple(map(tuple, posterior["kernel"].to_numpy().tolist()))
+        return Measured(rows, int(posterior.attrs["scale"]), *([] if regularisation is None else [regularisation]))
     scale, width = int(posterior.attrs["scale"]), float(posterior["psf_width"].mean())
     options = {} if regularisation is None else {"regularisation": regularisation}
     if posterior.attrs["psf"] == "airy":
