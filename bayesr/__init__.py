@@ -15,6 +15,7 @@ _HOMES = {
     "calibrate": "training.calibrating",
     "check": "sampling.repairing",
     "components": "aggregation.variation",
+    "export": "exporting.writing",
     "extend": "sampling.extending",
     "load": "model.model",
     "models": "model.catalogue",
@@ -33,6 +34,7 @@ __all__ = [
     "calibrate",
     "check",
     "components",
+    "export",
     "extend",
     "load",
     "models",
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from bayesr.aggregation.variation import components
     from bayesr.aggregation.workflow import aggregate
     from bayesr.errors import BayesrError
+    from bayesr.exporting.writing import export
     from bayesr.model.catalogue import models
     from bayesr.model.model import Model, load
     from bayesr.sampling.extending import extend

@@ -15,6 +15,19 @@ from bayesr.files import write_atomically
 
 @click.command()
 @click.argument("store", metavar="STORE.zarr")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--variables", help="Variables to write, such as mean,std.")
+@click.option("--member", type=int, help="Write this member instead.")
+@shared.overwrite
+def export(store: str, out: Path, variables: str | None, member: int | None, overwrite: bool) -> None:
+    """Write a product to OUT, a file that other programs open: .png, .tif, .nc or .zarr."""
+    names = variables.split(",") if variables is not None else None
+    bayesr.export(store, out, variables=names, member=member, overwrite=overwrite)
+    click.echo(f"{out.absolute()} is written")
+
+
+@click.command()
+@click.argument("store", metavar="STORE.zarr")
 @click.argument("reference")
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store for maps and figures.")
 @shared.overwrite

@@ -16,7 +16,7 @@ from bayesr.cli import options as shared
 
 @click.command(cls=shared.ValueRangeCommand)
 @click.argument("img", metavar="IN")
-@click.argument("out", metavar="OUT.zarr")
+@click.argument("out", metavar="OUT")
 @shared.drawing
 @shared.parallel
 @click.option("--resume", is_flag=True, help="Complete an unfinished store; finished tiles are kept.")
@@ -27,12 +27,37 @@ from bayesr.cli import options as shared
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")
 def sample(img: str, out: str, variables: str | None, **options: Any) -> None:
-    """Draw members of the image IN and write the product to OUT.zarr, a path or a URL."""
+    """Draw members of the image IN and write the product to OUT.
+
+    OUT.zarr, a path or a URL, is a store, which is written tile by tile and can be extended. OUT.png is a picture of
+    the mean; OUT.tif a GeoTIFF and OUT.nc a NetCDF file of all maps.
+    """
+    if "://" not in out and Path(out).suffix.lower() not in ("", ".zarr"):
+        _sample_to_file(img, Path(out), variables, options)
+        return
     options = shared.cluster_of(options) | {"variables": variables.split(",") if variables is not None else None}
     options["keep_samples"] = options["keep_samples"] or None  # --variables may ask for samples, too
     with _resumable("the same command and --resume"):
         ds = bayesr.sample(img, options.pop("n"), store=out, progress=True, **options)
     _summarise(ds, out)
+
+
+def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[str, Any]) -> None:
+    """Sample an image in memory, and export the product."""
+    from bayesr.exporting.writing import suffix_of  # slow to import
+
+    suffix_of(out)
+    for name in ("workers", "cluster", "resume", "keepbits"):
+        if options.pop(name):
+            raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
+    shared.require_folder(out)
+    overwrite = options.pop("overwrite")
+    if out.exists() and not overwrite:
+        raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
+    names = variables.split(",") if variables is not None else None
+    ds = bayesr.sample(img, options.pop("n"), progress=True, variables=names, **options)
+    bayesr.export(ds, out, variables=names, overwrite=overwrite)
+    _summarise(ds, str(out))
 
 
 @click.command()
@@ -107,4 +132,5 @@ def _summarise(ds: Any, out: str) -> None:
     click.echo(f"value range: {_value_range(ds.attrs)}")
     click.echo(f"the input: {ds.attrs['input_check']}")
     click.echo(f"The product is at {out if '://' in out else Path(out).absolute()}")
-    click.echo(f"Open it with: xarray.open_zarr({out!r})")
+    if "://" in out or Path(out).is_dir():
+        click.echo(f"Open it with: xarray.open_zarr({out!r})")

@@ -1,0 +1,1 @@
+"""Products as files that other programs open: pictures, GeoTIFF, NetCDF, Zarr."""

@@ -1,0 +1,110 @@
+"""`export`: a product, or a part of it, in the format that the name of a file asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from bayesr import product
+from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
+from bayesr.exporting import datasets, geotiff, picture
+from bayesr.exporting.selection import Selection
+from bayesr.product import arguments
+from bayesr.sampling.products import open_product
+
+FORMATS = {
+    ".png": picture.write,
+    ".tif": geotiff.write,
+    ".tiff": geotiff.write,
+    ".nc": datasets.write_netcdf,
+    ".zarr": datasets.write_zarr,
+}
+"""The function that writes each suffix, of a selection and a path."""
+
+
+def export(
+    ds: xr.Dataset | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    variables: Sequence[str] | None = None,
+    member: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a product, or a part of it, to a file that other programs open.
+
+    - ``.png``: one variable as a picture of 8 bits, `mean` by default. Values of the image are scaled by its value
+      range; others from 0 to their 99.5th percentile. Missing pixels are transparent. One or three bands.
+    - ``.tif``, ``.tiff``: a cloud-optimised GeoTIFF, one band for each variable and band, with their names, the
+      reference system, nodata and overviews. It needs rasterio (``pip install 'bayesr[geo]'``).
+    - ``.nc``: NetCDF with the CF conventions.
+    - ``.zarr``: a Zarr store of plain, unsharded arrays.
+
+    Parameters
+    ----------
+    ds : Dataset, path or URL
+        A product of `bayesr.sample`, in memory or in a store.
+    path : path
+        The file to write. Its suffix is its format.
+    variables : sequence of str, optional
+        Variables to write. By default `mean` for pictures, all maps for others, and also the members for ``.nc`` and
+        ``.zarr``.
+    member : int, optional
+        Write this member instead of variables.
+    overwrite : bool
+        Replace an existing file; folders, such as Zarr stores, are never replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InvalidArgument
+        For an unknown suffix, variable or member, or what a format cannot hold.
+    InvalidProduct
+        When `ds` is no product.
+    StoreExists, StoreFailed
+        When the file exists, or cannot be written. Nothing is left behind.
+
+    Examples
+    --------
+    >>> import bayesr, numpy as np, tempfile
+    >>> ds = bayesr.sample(np.zeros((8, 8, 3), np.uint8), n=4)
+    >>> path = bayesr.export(ds, tempfile.mkdtemp() + "/mean.png")
+    >>> path.name
+    'mean.png'
+    """
+    target = arguments.path("path", path)
+    overwrite = arguments.flag("overwrite", overwrite)
+    write = FORMATS[suffix_of(target)]
+    opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
+    if opened is None:
+        raise InvalidProduct(f"{os.fspath(ds)} is no product of bayesr.sample: give its store.")
+    chosen = Selection.of(opened, variables, member, alone=write is picture.write)
+    if target.is_dir():
+        raise StoreExists(f"{target} is a folder, and is not replaced: remove it, or use another name.")
+    if target.exists() and not overwrite:
+        raise StoreExists(f"{target} exists: use overwrite=True, or another name.")
+    if not target.absolute().parent.is_dir():
+        raise StoreFailed(f"There is no folder {target.parent} to write {target.name} to: make it first.")
+    write(chosen, target)
+    return target
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a format.
+
+    Raises
+    ------
+    InvalidArgument
+        For an unknown one.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise InvalidArgument(f"{path.name} has no suffix that names a format: use one of {known}.")
+    return suffix
