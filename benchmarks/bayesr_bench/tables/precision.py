@@ -1,4 +1,4 @@
-"""Compare members drawn with networks in bfloat16 with those in float32: differences, coverage, consistency, time.
+"""Compare members of networks in bfloat16 with those in float32: differences, coverage, consistency, time.
 
     bayesr bench precision --data FOLDER
 
