@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 import bayesr
 from bayesr.cli import options as shared
@@ -45,7 +44,7 @@ def beads(image: str, plot: Path | None, **options: Any) -> None:
 def noise(images: tuple[str, ...], offset: float, plot: Path | None) -> None:
     """Estimate photon gain and read noise from an image, or from several IMAGES of one scene."""
     planes = [_plane(image) for image in images]
-    found = bayesr.observe.estimate_noise(planes[0] if len(planes) == 1 else np.stack(planes), offset=offset)
+    found = bayesr.observe.estimate_noise(planes[0] if len(planes) == 1 else planes, offset=offset)
     _say("gain", found, "gain", "units per photoelectron")
     _say("read noise", found, "read_noise", "units of the image")
     if plot is not None:
