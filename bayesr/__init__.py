@@ -3,6 +3,7 @@
 Names are loaded when they are first used, so that ``import bayesr`` stays quick.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,18 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bayesr' has no attribute {name!r}")
     home = import_module(f"bayesr.{_HOMES[name]}")
+    _register_accessor()
     return home if name == "observe" else getattr(home, name)
+
+
+def _register_accessor() -> None:
+    """Register ``ds.bayesr`` where xarray is loaded."""
+    if "xarray" in sys.modules:
+        import_module("bayesr.accessor")
 
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+_register_accessor()

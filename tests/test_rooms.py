@@ -48,6 +48,7 @@ ROOMS = {
     "recipes": "training",
     "report": f"{_MEMBERS} scoring",
     "exporting": f"{GROUND} sampling",
+    "accessor": "errors product observe report exporting",
 }
 """The rooms that each room may import beside itself. ``cli`` may import all of them, and no room imports ``cli``."""
 
@@ -265,4 +266,4 @@ def test_functions_that_do_without_torch_until_they_draw(name):
 
 def test_the_package_has_few_entries():
     entries = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(entries) <= 27, sorted(entries)
+    assert len(entries) <= 28, sorted(entries)
