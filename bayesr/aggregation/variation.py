@@ -59,7 +59,7 @@ def components(
     k : int
         Number of components, 1 to n - 1.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The complete image that was sampled, to draw members that the product lacks.
+        The complete image that was sampled, to draw members that the product lacks; by default the copy in its store.
     window : (slice, slice), optional
         Rows and columns of high-resolution pixels to analyse.
     model : str, Path or Model, optional

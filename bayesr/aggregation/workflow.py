@@ -72,7 +72,7 @@ def aggregate(
         ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"median"``, ``"share"`` (of pixels above `threshold`), or a
         function that computes a number from a region's values in a band, float64 of shape ``pixel``.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The complete image that was sampled, to draw members that the product lacks.
+        The complete image that was sampled, to draw members that the product lacks; by default the copy in its store.
     level : float
         Level of the interval, in (0, 1). It needs (1 + level) / (1 - level) members or more, 19 for 0.9.
     threshold : float, optional

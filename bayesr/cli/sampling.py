@@ -16,7 +16,7 @@ from bayesr.cli import options as shared
 
 @click.command(cls=shared.ValueRangeCommand)
 @click.argument("img", metavar="IN")
-@click.argument("out", metavar="OUT")
+@click.argument("out", metavar="OUT.zarr")
 @shared.drawing
 @shared.parallel
 @click.option("--resume", is_flag=True, help="Complete an unfinished store; finished tiles are kept.")

@@ -85,7 +85,8 @@ def members_of(
     ds : Dataset
         A product of `bayesr.sample`, or a part of one.
     img : path, ndarray, Tensor, PIL image, DataArray or None
-        The whole image that was sampled, read only if the product does not hold its members.
+        The whole image that was sampled, read only if the product does not hold its members. None takes the copy in the
+        store that the product was opened from.
     model : str, Path, Model or None
         The model, if it is neither bundled nor found under its recorded name.
     folder : Path
@@ -100,7 +101,7 @@ def members_of(
     """
     if SAMPLES in ds:
         return ds[SAMPLES].transpose("realization", *product.DIMS)
-    if img is None:
+    if img is None and "source" not in ds.encoding:
         raise InvalidProduct(
             "The product does not hold its members: give the image that was sampled as img= to draw them again, or "
             "sample it with keep_samples=True."

@@ -18,10 +18,11 @@ from bayesr.sampling.job import Job
 from bayesr.sampling.models import model_of
 from bayesr.sampling.workflow import sample
 from bayesr.store.layout import Store
+from bayesr.store.places import place_of
 
 
 @isolated
-def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None = None) -> xr.DataArray:
+def replay(ds: xr.Dataset, i: int, img: Any = None, *, model: str | Path | Model | None = None) -> xr.DataArray:
     """Draw member `i` of a finished product again.
 
     It is the same bit for bit on the same machine with the same versions, and to 1e-5 of the value range elsewhere.
@@ -32,8 +33,9 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
         A product of `bayesr.sample`, in memory or opened from its store.
     i : int
         The member, 0 to n - 1.
-    img : path, ndarray, Tensor, PIL image or DataArray
-        The image that was sampled. Its checksum is compared with the recorded one.
+    img : path, ndarray, Tensor, PIL image or DataArray, optional
+        The image that was sampled. Its checksum is compared with the recorded one. By default the copy in the store
+        that `ds` was opened from.
     model : str, Path or Model, optional
         The model, if it is neither bundled nor found under its recorded name.
 
@@ -45,7 +47,7 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     Raises
     ------
     InvalidProduct
-        When the attributes are not those of a product, or the image or the model is another one.
+        When the attributes are not those of a product, the image or the model is another one, or there is no image.
     InvalidArgument
         When there is no member `i`.
     EngineUnavailable
@@ -56,21 +58,23 @@ def replay(ds: xr.Dataset, i: int, img: Any, *, model: str | Path | Model | None
     last = provenance.n - 1
     i = arguments.whole("i", i, f"the number of a member of the product, 0 to {last}", 0, last)
     found = model_of(provenance, model)
-    job = Job.again(provenance, found, image_of(provenance, img))
+    job = Job.again(provenance, found, image_of(provenance, img, ds))
     out = np.empty(job.frame.shape, job.image.dtype)
     for tile in job.tiles():
         out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
     return xr.DataArray(out, dims=product.DIMS, coords=job.frame.coords, name=SAMPLES).assign_coords(realization=i)
 
 
-def image_of(provenance: Provenance, img: Any) -> images.Image:
-    """Read the image that was sampled, in the same way as then.
+def image_of(provenance: Provenance, img: Any, ds: xr.Dataset | None = None) -> images.Image:
+    """Read the image that was sampled, in the same way as then; without `img` from the store of a product `ds`.
 
     Raises
     ------
     InvalidProduct
-        When it is another image.
+        When it is another image, or there is none.
     """
+    if img is None:
+        return _image_in_store(provenance, None if ds is None else ds.encoding.get("source"))
     dims = provenance.input["dims"]
     image = images.survey(
         images.source(img, dims), nodata=provenance.nodata, value_range=provenance.value_range,
@@ -79,6 +83,17 @@ def image_of(provenance: Provenance, img: Any) -> images.Image:
     if image.sha256 != provenance.input_sha256:
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
+
+
+def _image_in_store(provenance: Provenance, place: Any) -> images.Image:
+    """Return the copy of the image in the store of a product."""
+    store = Store(place_of(place)) if isinstance(place, str) else None
+    if store is None or not store.declared or store.provenance.input_sha256 != provenance.input_sha256:
+        raise InvalidProduct(
+            "The image is needed to draw members again, and the product comes from no store, which would have a copy: "
+            "give the image that was sampled as img=."
+        )
+    return _stored_image(store)
 
 
 def job_of(store: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
@@ -90,16 +105,21 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
         When the model is another one.
     """
     provenance = store.provenance
-    found, data = model_of(provenance, model), store.input()
+    found, image = model_of(provenance, model), _stored_image(store)
+    return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
+
+
+def _stored_image(store: Store) -> images.Image:
+    """Return the copy of the image in a store, read lazily."""
+    provenance, data = store.provenance, store.input()
     bounds, step = provenance.bounds(data.dtype), provenance.quantisation_step
-    image = images.Image(
+    return images.Image(
         data, provenance.value_range, bounds, store.settings["nodata"], provenance.input_sha256,
         per_band=provenance.per_band,
         quantisation_step=step if math.isfinite(step) else float(bounds is not None),
         range_source=str(provenance.input.get("value_range", "given")),
         dtype=store.dtype,
     )  # fmt: skip
-    return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
 
 
 def draw_again(
@@ -107,10 +127,11 @@ def draw_again(
 ) -> xr.DataArray:
     """Draw a product's members again; see `bayesr.sampling.products.members_of`."""
     provenance = Provenance.from_dataset(ds)
-    image = image_of(provenance, img)
+    image = image_of(provenance, img, ds)
     drawn = sample(
         image.data, provenance.n, model=model_of(provenance, model), seed=provenance.seed, masks=provenance.masks,
-        level=provenance.level, nodata=provenance.nodata, value_range=image.value_range, tile=provenance.tile,
+        level=provenance.level, precision=provenance.precision, nodata=provenance.nodata,
+        value_range=image.value_range, tile=provenance.tile,
         store=folder / "members.zarr", variables=[SAMPLES], progress=progress,
     )[SAMPLES]  # fmt: skip
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})

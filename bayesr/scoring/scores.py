@@ -56,7 +56,7 @@ def score(
         means that values are rounded and clipped to its bounds. NaN marks missing pixels.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
         The low-resolution image, with which `lr_psnr` then compares. Members that the product lacks are drawn again
-        from it, into a temporary store.
+        from it, or from the copy in the product's store, into a temporary store.
     levels : sequence of float
         Nominal levels of `coverage` and `width`, in (0, 1).
     dims : sequence of str, optional

@@ -75,7 +75,7 @@ def segment(
         that sum to 1, without objects. A segmenter with the inputs ("mean", "std") gets these variables once, instead
         of members.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
-        The image that was sampled, from which missing members are drawn again.
+        The image that was sampled, from which missing members are drawn again; by default the copy in its store.
     level : float
         Level of intervals, in (0, 1).
     threshold : float

@@ -92,7 +92,7 @@ def test_members_of_a_store_are_drawn_again(model, photo, tmp_path):
     file = model.save(tmp_path / "tiny.safetensors")
     stored = bayesr.sample(y, 20, model=file, value_range=(0, 255), store=tmp_path / "a.zarr", tile=6)
     with pytest.raises(InvalidProduct, match="img="):
-        aggregate(stored, 20)
+        aggregate(stored.drop_encoding(), 20, model=file)
     kept = aggregate(bayesr.sample(y, 20, model=file, value_range=(0, 255)), 20, "max")
     again = aggregate(str(tmp_path / "a.zarr"), 20, "max", img=y, model=file)
     for name in kept.data_vars:

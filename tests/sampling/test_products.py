@@ -47,8 +47,10 @@ def test_members_are_held_or_drawn_again(model, photo, store, tmp_path):
     np.testing.assert_array_equal(again, held)
     part = members_of(bare.isel(y=slice(4, 20)), photo[:8, :9], model, tmp_path / "part", False)
     np.testing.assert_array_equal(part, held[..., 4:20, :])
+    own = members_of(bare, None, model, tmp_path / "own", False)
+    np.testing.assert_array_equal(own, held)
     with pytest.raises(InvalidProduct, match="img="):
-        members_of(bare, None, model, tmp_path)
+        members_of(bare.drop_encoding(), None, model, tmp_path)
 
 
 def test_stored_products_are_described_without_torch(store):

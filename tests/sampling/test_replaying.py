@@ -28,3 +28,16 @@ def test_replay_refuses_other_images_and_models(model, photo, ds):
     object.__setattr__(other, "sha256", "1" * 64)
     with pytest.raises(InvalidProduct, match="another version"):
         bayesr.replay(ds, 0, photo, model=other)
+
+
+def test_a_store_is_replayed_from_its_own_image(model, photo, tmp_path):
+    inside = model.sample(photo, 4, tile=16)
+    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr")
+    ds = xr.open_zarr(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(bayesr.replay(ds, 2, model=model), inside["samples"][2])
+    part = ds.isel(y=slice(4, 40))
+    for given in (part, str(tmp_path / "a.zarr")):
+        found = bayesr.components(given, 2, model=model)
+        assert found["component"].size == 2
+    with pytest.raises(InvalidProduct, match="comes from no store"):
+        bayesr.replay(inside, 2, model=model)
