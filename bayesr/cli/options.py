@@ -30,7 +30,7 @@ device = click.option(
 dims = click.option("--dims", help='Names of the axes where they are ambiguous: "yxb" or "byx".')
 img_without_members = click.option("--img", help="The image that was sampled, for a store without members.")
 level = click.option("--level", default=0.9, show_default=True, help="Level of the interval, in (0, 1).")
-overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing store.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing store or file.")
 recorded_model = click.option("--model", help="The model file, where its path differs from the recorded one.")
 seed = click.option("--seed", default=0, show_default=True, help="Seed of the random numbers.")
 smallest = click.option(
