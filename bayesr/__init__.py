@@ -74,8 +74,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _register_accessor() -> None:
-    """Register ``ds.bayesr`` where xarray is loaded."""
-    if "xarray" in sys.modules:
+    """Register ``ds.bayesr`` where xarray is loaded, and not just being loaded."""
+    if hasattr(sys.modules.get("xarray"), "register_dataset_accessor"):
         import_module("bayesr.accessor")
 
 

@@ -47,8 +47,8 @@ def test_what_cannot_be_reduced_is_refused_by_number(model, photo):
         reduced_pairs(model, [photo, photo[:12, :40]])
     with pytest.raises(BandMismatch, match=r"Image 0: .* takes 3 bands"):
         reduced_pairs(model, [photo[..., :2]])
-    holes = photo.astype(float)
-    holes[3, 4] = np.nan
+    holes = np.ma.masked_array(photo, np.zeros(photo.shape, bool))
+    holes[3, 4] = np.ma.masked
     with pytest.raises(InvalidArgument, match="Image 0: pixels are missing"):
         reduced_pairs(model, [holes])
 
