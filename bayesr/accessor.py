@@ -57,12 +57,22 @@ class ProductAccessor:
     def member(self, i: int) -> xr.DataArray:
         """Return member `i`, ``(band, y, x)``, in the units of the image.
 
+        Where a store was written without members, it is drawn again from the store's copy of the image (see
+        `bayesr.replay`).
+
         Raises
         ------
         InvalidArgument
-            When there is no such member, or the product was written without them.
+            When there is no such member.
+        InvalidProduct
+            When a product in memory has no members.
         """
-        found: xr.DataArray = Selection.of(self._product, None, i, alone=True).ds[SAMPLES]
+        ds = self._product
+        if SAMPLES not in ds:
+            from bayesr.sampling.replaying import replay  # start-up time
+
+            return replay(self._ds, i)
+        found: xr.DataArray = Selection.of(ds, None, i, alone=True).ds[SAMPLES]
         return found
 
     def display(self, member: int = 0, realism: float = 0.5) -> xr.DataArray:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
+import bayesr
 from bayesr.accessor import ProductAccessor
 from bayesr.errors import InvalidArgument, InvalidProduct
 from bayesr.observe import bicubic
@@ -48,6 +49,15 @@ def test_members_and_profiles(ds):
         ds.bayesr.profile()
     with pytest.raises(InvalidArgument, match="0 to 7"):
         ds.bayesr.member(8)
+
+
+def test_members_of_a_store_without_them_are_drawn_again(photo, tmp_path):
+    inside = bayesr.sample(photo, 4)
+    stored = bayesr.sample(photo, 4, store=tmp_path / "a.zarr")
+    np.testing.assert_allclose(stored.bayesr.member(2), inside["samples"][2], atol=255e-5)
+    np.testing.assert_allclose(stored.bayesr.display(2, 1.0), inside["samples"][2], atol=1e-2)
+    with pytest.raises(InvalidProduct, match="comes from no store"):
+        inside.drop_vars("samples").bayesr.member(1)
 
 
 @pytest.mark.parametrize("realism", [0.0, 0.3, 1.0])

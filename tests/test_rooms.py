@@ -48,7 +48,7 @@ ROOMS = {
     "recipes": "training",
     "report": f"{_MEMBERS} scoring",
     "exporting": f"{GROUND} sampling",
-    "accessor": "errors product observe report exporting",
+    "accessor": "errors product observe sampling report exporting",
 }
 """The rooms that each room may import beside itself. ``cli`` may import all of them, and no room imports ``cli``."""
 
