@@ -52,7 +52,7 @@ class ProductAccessor:
             When the product has no such map, or another number of bands than one and three.
         """
         ds = self._product
-        return _colours(Selection.of(ds, [name], None, alone=True), ds)
+        return _colours(Selection.of(ds, [name], None, ()), ds)
 
     def member(self, i: int) -> xr.DataArray:
         """Return member `i`, ``(band, y, x)``, in the units of the image.
@@ -72,7 +72,7 @@ class ProductAccessor:
             from bayesr.sampling.replaying import replay  # start-up time
 
             return replay(self._ds, i)
-        found: xr.DataArray = Selection.of(ds, None, i, alone=True).ds[SAMPLES]
+        found: xr.DataArray = Selection.of(ds, None, i, ()).ds[SAMPLES]
         return found
 
     def display(self, member: int = 0, realism: float = 0.5) -> xr.DataArray:
@@ -156,7 +156,7 @@ class ProductAccessor:
         panels["std"] = ds["std"].mean("band").to_numpy()
         panels["width of the interval"] = (ds["upper"] - ds["lower"]).mean("band").to_numpy()
         for i in range(min(members, ds.sizes.get("realization", 0))):
-            panels[f"member {i}"] = _colours(Selection.of(ds, None, i, alone=True), ds).to_numpy()
+            panels[f"member {i}"] = _colours(Selection.of(ds, None, i, ()), ds).to_numpy()
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
         figure = Figure(figsize=(_PANEL * columns, _PANEL * rows), layout="constrained")
@@ -186,7 +186,7 @@ class ProductAccessor:
             return None
         low = operator.observe(torch.from_numpy(ds["mean"].to_numpy().astype(np.float64))).numpy()
         reduced = xr.Dataset({"mean": (("band", "y", "x"), low)}, attrs=ds.attrs)
-        return Selection(reduced, True).picture()
+        return Selection(reduced).picture()
 
     def report(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write the report page; see `bayesr.report.write`."""

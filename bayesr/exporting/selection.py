@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument
-from bayesr.product import MAPS, SAMPLES, arguments
+from bayesr.product import SAMPLES, arguments
 
 OF_IMAGE = ("mean", "lower", "upper", SAMPLES)
 """Variables with values of the image; others are spreads, variances or factors, from 0 on."""
@@ -24,44 +24,39 @@ class Selection:
     ----------
     ds : Dataset
         The product, with the chosen variables alone.
-    alone : bool
-        Whether there is a single one, ``(band, y, x)``.
     """
 
     ds: xr.Dataset
-    alone: bool
 
     @classmethod
-    def of(cls, ds: xr.Dataset, variables: Sequence[str] | None, member: int | None, alone: bool) -> Selection:
-        """Choose variables, or one member.
+    def of(cls, ds: xr.Dataset, variables: Sequence[str] | None, member: int | None, usual: Sequence[str]) -> Selection:
+        """Choose variables, or one member; by default the `usual` ones that the product has.
 
         Raises
         ------
         InvalidArgument
-            When the product has none of a name, or a format for one variable is asked for several.
+            When the product has none of a name, or no such member.
         """
         if member is not None:
             if variables is not None:
                 raise InvalidArgument("Give variables or a member, and not both.")
-            return cls(_member(ds, member), True)
+            return cls(_member(ds, member))
         if variables is None:
-            names = ["mean"] if alone else [name for name in (*MAPS, *([] if alone else [SAMPLES])) if name in ds]
+            names = [name for name in usual if name in ds]
         else:
             names = [variables] if isinstance(variables, str) else list(variables)
         absent = [name for name in names if name not in ds]
         if absent or not names:
             known = ", ".join(map(str, ds.data_vars))
             raise InvalidArgument(f"The product has no variable {', '.join(map(repr, absent))}; it has {known}.")
-        if alone and (len(names) > 1 or names == [SAMPLES]):
-            raise InvalidArgument(f"A picture holds one map or one member, not {', '.join(names)}: give member=0.")
-        return cls(ds[names], len(names) == 1 and names != [SAMPLES])
+        return cls(ds[names])
 
     def bands(self) -> list[tuple[str, xr.DataArray]]:
         """Return the name and the values ``(y, x)`` of every band of every variable."""
         found = []
         for name, values in self.ds.data_vars.items():
             parts = [(str(name), values)]
-            if name == SAMPLES:
+            if "realization" in values.dims:
                 parts = [(f"member {i}", values[i]) for i in range(values.sizes["realization"])]
             for title, part in parts:
                 several = part.sizes["band"] > 1
@@ -71,7 +66,18 @@ class Selection:
         return found
 
     def picture(self) -> NDArray[np.uint8]:
-        """Return the single variable as 8-bit values, ``y x x x channel``: grey or colour, and alpha where missing."""
+        """Return the single variable as 8-bit values, ``y x x x channel``: grey or colour, and alpha where missing.
+
+        Raises
+        ------
+        InvalidArgument
+            For several variables or members, and other numbers of bands than one and three.
+        """
+        names = list(self.ds.data_vars)
+        if len(names) > 1 or "realization" in self.ds.dims:
+            raise InvalidArgument(
+                f"A picture holds one map or one member, not {', '.join(map(str, names))}: give member=0."
+            )
         ((name, values),) = self.ds.data_vars.items()
         pixels = values.to_numpy().astype(np.float64)
         if pixels.shape[0] not in (1, 3):
@@ -94,7 +100,7 @@ def _member(ds: xr.Dataset, member: int) -> xr.Dataset:
     """Return a product whose single variable is a member."""
     if SAMPLES not in ds:
         raise InvalidArgument(
-            "The product has no members: sample with keep_samples=True, or draw one with bayesr.replay(ds, i, img)."
+            "The product has no members: sample with keep_samples=True, or draw one with bayesr.replay."
         )
     last = ds.sizes["realization"] - 1
     i = arguments.whole("member", member, f"the number of a member, 0 to {last}", 0, last)

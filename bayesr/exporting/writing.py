@@ -12,17 +12,17 @@ from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
 from bayesr.exporting import datasets, geotiff, picture
 from bayesr.exporting.selection import Selection
-from bayesr.product import arguments
+from bayesr.product import MAPS, SAMPLES, arguments
 from bayesr.sampling.products import open_product
 
 FORMATS = {
-    ".png": picture.write,
-    ".tif": geotiff.write,
-    ".tiff": geotiff.write,
-    ".nc": datasets.write_netcdf,
-    ".zarr": datasets.write_zarr,
+    ".png": (picture.write, ("mean",)),
+    ".tif": (geotiff.write, MAPS),
+    ".tiff": (geotiff.write, MAPS),
+    ".nc": (datasets.write_netcdf, (*MAPS, SAMPLES)),
+    ".zarr": (datasets.write_zarr, (*MAPS, SAMPLES)),
 }
-"""The function that writes each suffix, of a selection and a path."""
+"""For each suffix the function that writes it, of a selection and a path, and the variables that it has by default."""
 
 
 def export(
@@ -80,11 +80,11 @@ def export(
     """
     target = arguments.path("path", path)
     overwrite = arguments.flag("overwrite", overwrite)
-    write = FORMATS[suffix_of(target)]
+    write, usual = FORMATS[suffix_of(target)]
     opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
     if opened is None:
         raise InvalidProduct(f"{os.fspath(ds)} is no product of bayesr.sample: give its store.")
-    chosen = Selection.of(opened, variables, member, alone=write is picture.write)
+    chosen = Selection.of(opened, variables, member, usual)
     if target.is_dir():
         raise StoreExists(f"{target} is a folder, and is not replaced: remove it, or use another name.")
     if target.exists() and not overwrite:

@@ -160,8 +160,8 @@ def _fitted(y: Doubles, saturated: NDArray[np.bool_], profile: Profile) -> list[
     start = width * (2.9 if profile is _airy else 1.0)  # the radius of an Airy disc whose core has that deviation
     first = [_fit(y, window, profile, start, None) for window in windows]
     level, gain = _noise_of([residual for _, residual in first])
-    second = [_fit(y, window, profile, start, (level, gain)) for window in windows]
-    beads = [bead for bead, _ in second]
+    weights = [1 / np.sqrt(level + gain * np.maximum(signal, 0)) for _, (_, signal) in first]
+    beads = [_fit(y, window, profile, start, own)[0] for window, own in zip(windows, weights, strict=True)]
     logs = np.log([bead.width for bead in beads])
     middle = np.median(logs)
     spread = max(float(np.median(np.abs(logs - middle))) * 1.4826, float(np.median([b.error for b in beads])))
@@ -183,14 +183,14 @@ def _peaks(y: Doubles) -> list[tuple[int, int]]:
 
 def _usual_width(y: Doubles, peaks: list[tuple[int, int]]) -> float:
     """Return a first standard deviation, from the area at half of the height of bright spots."""
+    from scipy import ndimage  # slow to import
+
     widths = []
     background = float(np.median(y))
     for row, column in peaks[:30]:
         for half in (4, 8, 16):
             part = y[max(0, row - half) : row + half + 1, max(0, column - half) : column + half + 1]
             centre = (min(row, half), min(column, half))
-            from scipy import ndimage  # slow to import
-
             labels, _ = ndimage.label(part > background + (y[row, column] - background) / 2)
             area = int((labels == labels[centre]).sum())
             if area < half**2:
@@ -216,9 +216,12 @@ def _window(peak: tuple[int, int], half: int) -> tuple[slice, slice]:
 
 
 def _fit(
-    y: Doubles, window: tuple[slice, slice], profile: Profile, width: float, noise: tuple[float, float] | None
+    y: Doubles, window: tuple[slice, slice], profile: Profile, width: float, weights: Doubles | None
 ) -> tuple[_Bead, tuple[Doubles, Doubles]]:
-    """Fit a bead; return it with the squared residuals and the expected signal over the background."""
+    """Fit a bead, with the inverse standard deviations of the noise as weights; equal ones if None.
+
+    Return it with the squared residuals and the expected signal over the background.
+    """
     from scipy import optimize  # slow to import
 
     values = y[window]
@@ -233,16 +236,12 @@ def _fit(
         signal: Doubles = p[1] * profile(squared, math.exp(min(max(p[4], -3), 6))).mean(0)
         return signal
 
-    weights = np.ones_like(values)
-    if noise is not None:
-        first, _ = _fit(y, window, profile, width, None)
-        expected = shape(np.array([0, first.height, first.y, first.x, math.log(first.width)]))
-        weights = 1 / np.sqrt(noise[0] + noise[1] * np.maximum(expected, 0))
-    found = optimize.least_squares(lambda p: ((p[0] + shape(p) - values) * weights).ravel(), start, x_scale="jac")
+    factors = 1.0 if weights is None else weights
+    found = optimize.least_squares(lambda p: ((p[0] + shape(p) - values) * factors).ravel(), start, x_scale="jac")
     p = found.x
     residuals = (values - p[0] - shape(p)) ** 2
     freedom = values.size - 5
-    scatter = float(2 * found.cost) / freedom if noise is None else 1.0
+    scatter = float(2 * found.cost) / freedom if weights is None else 1.0
     covariance = np.linalg.pinv(found.jac.T @ found.jac) * scatter
     bead = _Bead(p[0], p[1], p[2], p[3], math.exp(p[4]), math.sqrt(max(covariance[4, 4], 1e-16)))
     return bead, (residuals * values.size / freedom, shape(p))

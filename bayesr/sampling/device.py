@@ -14,7 +14,7 @@ from bayesr.sampling.engine import NAME, compiled, openvino
 _BYTES_OF_PIXEL = 2**13
 """Memory of a member per low-resolution pixel while it is drawn, at most: latents, features, sixteen pixels."""
 _MOST_PIXELS = 2**21
-"""Pixels of members beyond which larger batches are no faster."""
+"""Pixels of members in a batch, at most, so that progress is reported now and then."""
 
 
 def resolve(device: str) -> str:

@@ -114,7 +114,7 @@ def sample(
     progress : bool, optional
         True shows a bar, or plain lines where there is no terminal; None a bar on a terminal only.
     precision : {"float32", "bfloat16"}
-        Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16, and more so on those with AMX and on GPUs.
+        Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16 or AMX and on GPUs, and refused on others.
         Members then differ by less than a quarter of a grey level (root mean square), also between tiles of other
         sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
 

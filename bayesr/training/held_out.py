@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ class HeldOut:
         return (truth - ds["mean"].values) / width, ds["std"].values / width, quantisation_step
 
 
+@contextmanager
+def numbered(what: str) -> Iterator[None]:
+    """Say in errors which of several images they are about."""
+    try:
+        yield
+    except BayesrError as error:
+        raise type(error)(f"{what}: {error}") from error
+
+
 def read_pairs(
     model: Model,
     pairs: Iterable[tuple[Any, Any]],
@@ -82,10 +92,8 @@ def read_pairs(
     """
     held_out = []
     for i, (low, high) in enumerate(pairs):
-        try:
+        with numbered(f"Pair {i}"):
             pair = HeldOut(*(read(image, dims=dims, value_range=value_range) for image in (low, high)))
-        except BayesrError as error:
-            raise type(error)(f"Pair {i}: {error}") from error
         (bands, height, width), shape = pair.low.data.shape, pair.high.data.shape
         if shape[1:] != (height * model.scale, width * model.scale):
             raise InvalidArgument(

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from bayesr.errors import BandMismatch, BayesrError, InvalidArgument
+from bayesr.errors import BandMismatch, InvalidArgument
 from bayesr.images import Image, read
 from bayesr.model.model import Model
 from bayesr.observe import ForwardOperator
 from bayesr.training.degradation import Degradation
-from bayesr.training.held_out import HeldOut
+from bayesr.training.held_out import HeldOut, numbered
 
 _LEAST = 4
 """Side of the smallest reduced image, in pixels."""
@@ -66,12 +66,10 @@ def reduced_pairs(
     random = torch.Generator().manual_seed(seed)
     pairs = []
     for i, img in enumerate(images):
-        try:
+        with numbered(f"Image {i}"):
             image = read(img, dims=dims, value_range=value_range, per_band=model.bands == 1)
             _check(image, model)
             pairs.append(_reduced(image, operator, degradation, random))
-        except BayesrError as error:
-            raise type(error)(f"Image {i}: {error}") from error
     return pairs
 
 

@@ -56,14 +56,23 @@ class SRResNet(nn.Module):
 
 
 def waiting(call: Callable[[], object], device: str) -> Callable[[], object]:
-    """Return a call that ends when the device has ended its work, and has float32 without TF32."""
+    """Return a call that ends when the device has ended its work."""
     if torch.device(device).type != "cuda":
         return call
 
     def run() -> None:
+        call()
+        torch.cuda.synchronize(device)
+
+    return run
+
+
+def without_tf32(call: Callable[[], object]) -> Callable[[], object]:
+    """Return a call whose convolutions have float32 on CUDA devices, as those of bayesr have of themselves."""
+
+    def run() -> None:
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             call()
-        torch.cuda.synchronize(device)
 
     return run
 

@@ -33,6 +33,16 @@ def test_a_geotiff_lies_where_the_product_does(model, placed, tmp_path):
         np.testing.assert_allclose(again["y"], ds["y"])
 
 
+def test_a_member_and_all_maps(model, photo, tmp_path):
+    """By default the maps alone; members one by one."""
+    ds = model.sample(photo, 4)
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        with rasterio.open(bayesr.export(ds, tmp_path / "m.tif", member=2)) as file:
+            np.testing.assert_array_equal(file.read(), ds["samples"][2])
+        with rasterio.open(bayesr.export(ds, tmp_path / "a.tif")) as file:
+            assert file.count == 3 * len(set(ds.data_vars) - {"samples"})
+
+
 def test_an_image_without_a_place_has_none(model, photo, tmp_path):
     path = bayesr.export(model.sample(photo, 2), tmp_path / "a.tif")
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path) as file:

@@ -44,7 +44,7 @@ from bayesr.training.recipes import recipe
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Models
-from bayesr_bench.timing import SRResNet, example, multiply_adds, products_per_second, ratio, waiting
+from bayesr_bench.timing import SRResNet, example, multiply_adds, products_per_second, ratio, waiting, without_tf32
 
 
 def naive(model: bayesr.Model, low: Tensor) -> None:
@@ -238,7 +238,7 @@ def row(network: bayesr.Model, rounds: int, device: str, side: int, clipped: boo
         options = {"keep_samples": False, "device": device, "precision": precision, "tile": side}
         ours = partial(network.sample, img, 32, **options)
         where = str(target)
-        one, mine, other = ratio(waiting(ours, where), waiting(theirs, where), rounds)
+        one, mine, other = ratio(waiting(ours, where), waiting(without_tf32(theirs), where), rounds)
         many, _, _ = ratio(waiting(ours, where), waiting(partial(naive, placed, low), where), max(3, rounds // 3))
         least = multiply_adds(partial(naive_head, placed, low)) / products_per_second(where)
         found: dict[str, Any] = {
