@@ -61,8 +61,8 @@ TRAININGS = {
             "with noise of up to 6% of the range, and compressed by JPEG of quality 40 or better. For clean, sharp "
             "images use natural-x4. Not for identifying people or reading text.",
             "limits": "Members do not reproduce the input, which is noisy. Blur beyond a Gaussian, motion blur, and "
-            "noise that a camera has filtered are other degradations. Intervals hold on average over images like those of "
-            "the calibration.",
+            "noise that a camera has filtered are other degradations. Intervals hold on average over images like those "
+            "of the calibration.",
             "data": "1,366 crops of 937 photographs (photos_free)",
             "licence": PHOTOGRAPHS,
             "attributions": "photos_free.csv",

@@ -143,8 +143,9 @@ def answer_of_pair(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnfamiliarInput)  # other domains are measured on purpose
         given = np.repeat(low, model.bands, -1) if repeated else low
-        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", progress=False)
-    unit = np.float32(257 if low.dtype == np.uint16 else 1)
+        ends = (0, np.iinfo(low.dtype).max)  # whatever the image's own range
+        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", value_range=ends, progress=False)
+    unit = np.float32(ends[1] / 255)
     maps = ("mean", "std", "lower", "upper")
     found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() / unit for name in maps}
     found["calibration"] = ds["calibration"].to_numpy()
