@@ -27,6 +27,7 @@ _MEMBERS = f"{GROUND} images model store sampling"
 ROOMS = {
     "version": "",
     "errors": "",
+    "examples": "",
     "isolation": "",
     "progress": "",
     "grid": "errors",
