@@ -3,7 +3,7 @@
     python benchmarks/train_models.py camera-x4 --photographs PHOTOS --held-out LIST --out FOLDER
 
 Each starts from a bundled model, and is trained with the scores of `bayes-sr` alone: first the backbone by the mean,
-then all weights by their members. Times are of two CPU cores with bfloat16; `--hours` scales them.
+then all weights by their members. The minutes are those of one to two CPU cores with bfloat16; ``--times`` scales them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ TRAININGS = {
     ),
     "microscopy-x4": Training(
         start="camera-x4",
-        minutes={"fidelity": 10, "score": 25},
+        minutes={"fidelity": 8, "score": 18},
         bands=1,
         degradation=Degradation(
             blur=(0, 3.6),
@@ -96,7 +96,7 @@ TRAININGS = {
     ),
     "natural-x2": Training(
         start="natural-x4",
-        minutes={"fidelity": 12, "score": 18},
+        minutes={"fidelity": 8, "score": 14},
         scale=2,
         card={
             "domain": "natural photographs",
