@@ -1,27 +1,41 @@
 """Fixtures of the plugin's tests. They run without a screen: on a virtual one, or offscreen where there is none."""
 
 import os
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
+import bayesr
+
 if "DISPLAY" not in os.environ:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-napari = pytest.importorskip("napari", reason="napari is not installed: pip install -e './plugins/napari[test]'")
 
-import bayesr  # noqa: E402
-from bayesr_napari.widget import SampleWidget  # noqa: E402
+class Skipped(pytest.Module):
+    """A file of tests that is not imported."""
+
+    def collect(self):
+        pytest.skip("napari is not installed: pip install -e './plugins/napari[test]'", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip all files where napari is not installed."""
+    return None if find_spec("napari") else Skipped.from_parent(parent, path=module_path)
 
 
 @pytest.fixture
 def viewer():
     """The model of a viewer, which needs no OpenGL."""
+    import napari  # it may not be installed
+
     return napari.components.ViewerModel()
 
 
 @pytest.fixture
 def widget(viewer, qtbot):
+    from bayesr_napari.widget import SampleWidget  # it needs napari
+
     made = SampleWidget(viewer)
     qtbot.addWidget(made.native)
     made.n.value = 4
