@@ -12,8 +12,8 @@ from bayesr.exporting.selection import OF_IMAGE, Selection
 from bayesr.files import write_atomically
 
 _HEAD = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-_VERSION = "3.28.0"
-"""The oldest QGIS that the elements are those of."""
+_VERSION = "3.22.16"
+"""The QGIS that styles were tried with; later ones read those of earlier ones."""
 _VIRIDIS = "440154 472d7b 3b528b 2c728e 21918c 28ae80 5ec962 addc30 fde725"
 """Colours of equal steps, by S. van der Walt and N. Smith, 2015."""
 _ORIGIN = {
