@@ -49,9 +49,8 @@ def write(chosen: Selection, path: Path) -> None:
 
 def _renderer(pipe: xml.Element, kind: str, **attributes: str) -> xml.Element:
     """Add a renderer, in which missing pixels are transparent: they are the nodata of the GeoTIFF."""
-    renderer = xml.SubElement(
-        pipe, "rasterrenderer", type=kind, opacity="1", alphaBand="-1", nodataColor="", **attributes
-    )
+    always = {"type": kind, "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+    renderer = xml.SubElement(pipe, "rasterrenderer", always | attributes)
     xml.SubElement(renderer, "rasterTransparency")
     origin = xml.SubElement(renderer, "minMaxOrigin")
     for name, value in _ORIGIN.items():
@@ -94,7 +93,7 @@ def _ramp(pipe: xml.Element, band: int, low: float, high: float) -> None:
     for name, value in options.items():
         xml.SubElement(ramp, "Option", name=name, type="QString", value=value)
     for i, colour in enumerate(colours):
-        value = low + (high - low) * i / (len(colours) - 1)
+        at = low + (high - low) * i / (len(colours) - 1)
         xml.SubElement(
-            shader, "item", value=f"{value:.9g}", label=f"{value:.4g}", color=f"#{colour}", alpha="255"
+            shader, "item", value=f"{at:.9g}", label=f"{at:.4g}", color=f"#{colour}", alpha="255"
         )  # fmt: skip
