@@ -20,7 +20,7 @@ from bayesr.files import write_atomically
 @click.option("--member", type=int, help="Write this member instead.")
 @shared.overwrite
 def export(store: str, out: Path, variables: str | None, member: int | None, overwrite: bool) -> None:
-    """Write a product to OUT, a file that other programs open: .png, .tif, .nc or .zarr."""
+    """Write a product to OUT, a file that other programs open: .png, .tif, .qml, .nc or .zarr."""
     names = variables.split(",") if variables is not None else None
     bayesr.export(store, out, variables=names, member=member, overwrite=overwrite)
     click.echo(f"{out.absolute()} is written")

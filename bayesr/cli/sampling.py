@@ -46,7 +46,7 @@ def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[st
     """Sample an image in memory, and export the product."""
     from bayesr.exporting.writing import suffix_of  # slow to import
 
-    suffix_of(out)
+    suffix_of(out, of_values=True)
     for name in ("workers", "cluster", "resume", "keepbits"):
         if options.pop(name):
             raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")

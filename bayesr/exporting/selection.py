@@ -65,6 +65,17 @@ class Selection:
                 ]
         return found
 
+    def limits(self, name: str) -> tuple[float, float]:
+        """Return the values of a variable that are shown darkest and brightest.
+
+        These are the value range for values of the image, and otherwise 0 and the 99.5th percentile of the magnitude.
+        """
+        if name in OF_IMAGE:
+            low, high = self.ds.attrs["value_range"]
+            return float(low), float(high)
+        pixels = np.abs(self.ds[name].to_numpy().astype(np.float64))
+        return 0.0, 1.0 if np.isnan(pixels).all() else float(np.nanpercentile(pixels, 99.5))
+
     def picture(self) -> NDArray[np.uint8]:
         """Return the single variable as 8-bit values, ``y x x x channel``: grey or colour, and alpha where missing.
 
@@ -85,10 +96,7 @@ class Selection:
                 f"A picture has one band or three, and the product {pixels.shape[0]}: choose with ds.isel(band=[...])."
             )
         missing = np.isnan(pixels)
-        if name in OF_IMAGE:
-            low, high = map(float, self.ds.attrs["value_range"])
-        else:
-            low, high = 0.0, float(np.nanpercentile(np.abs(pixels), 99.5)) if not missing.all() else 1.0
+        low, high = self.limits(str(name))
         scaled = np.clip((pixels - low) / max(high - low, 1e-300) * 255, 0, 255)
         out = np.where(missing, 0, np.rint(scaled)).astype(np.uint8)
         if missing.any():

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
-from bayesr.exporting import datasets, geotiff, picture
+from bayesr.exporting import datasets, geotiff, picture, qgis
 from bayesr.exporting.selection import Selection
 from bayesr.product import MAPS, SAMPLES, arguments
 from bayesr.sampling.products import open_product
@@ -19,10 +19,14 @@ FORMATS = {
     ".png": (picture.write, ("mean",)),
     ".tif": (geotiff.write, MAPS),
     ".tiff": (geotiff.write, MAPS),
+    ".qml": (qgis.write, MAPS),
     ".nc": (datasets.write_netcdf, (*MAPS, SAMPLES)),
     ".zarr": (datasets.write_zarr, (*MAPS, SAMPLES)),
 }
 """For each suffix the function that writes it, of a selection and a path, and the variables that it has by default."""
+
+STYLES = (".qml",)
+"""Formats that say how a file looks, and hold no values."""
 
 
 def export(
@@ -39,6 +43,8 @@ def export(
       range; others from 0 to their 99.5th percentile. Missing pixels are transparent. One or three bands.
     - ``.tif``, ``.tiff``: a cloud-optimised GeoTIFF, one band for each variable and band, with their names, the
       reference system, nodata and overviews. It needs rasterio (``pip install 'bayesr[geo]'``).
+    - ``.qml``: the style in which QGIS shows the first variable of the GeoTIFF with the same variables. QGIS applies it
+      by itself where both files have one name.
     - ``.nc``: NetCDF with the CF conventions.
     - ``.zarr``: a Zarr store of plain, unsharded arrays.
 
@@ -95,16 +101,18 @@ def export(
     return target
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Path, *, of_values: bool = False) -> str:
     """Return the suffix of a format.
 
     Raises
     ------
     InvalidArgument
-        For an unknown one.
+        For an unknown one, and for one that holds no values, where the file is to hold them.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
         raise InvalidArgument(f"{path.name} has no suffix that names a format: use one of {known}.")
+    if of_values and suffix in STYLES:
+        raise InvalidArgument(f"{path.name} would hold colours, and no values: write another file, and export it, too.")
     return suffix

@@ -17,7 +17,7 @@ from bayesr.progress import progress as show_progress
 from bayesr.report import panels, provenance
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
-from bayesr.report.pictures import encode_members
+from bayesr.report.pictures import encode_members, still
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
@@ -199,6 +199,7 @@ def _assemble(
         "shape": list(view.shape),
         "axes": {dim: _axis(ds, dim) for dim in ("y", "x")},
         "display": [bottom, top],
+        "still": still(maps["mean"], bottom, top),
         "model": str(attrs.get("model", "")),
         "scale": int(attrs["scale"]),
         "n": int(attrs["n"]),
@@ -285,13 +286,8 @@ def _missing(
             why = "The product was drawn without it (variables=)." if name not in ds else "It is NaN everywhere: "
             if name in ds:
                 split = "the split needs at least two masks and two members of each."
-                why += (
-                    "one member has no spread."
-                    if one
-                    else split
-                    if name in panels.ROOTS
-                    else "all its values are missing."
-                )
+                gone = split if name in panels.ROOTS else "all its values are missing."
+                why += "one member has no spread." if one else gone
             lacks(name, why)
     if ds.sizes["band"] > panels.BANDS:
         lacks(f"Bands beyond the first {panels.BANDS}", "Cut the product: ds.isel(band=...).")

@@ -28,6 +28,8 @@ def test_the_suffix_of_the_result_is_its_format(model, photo, tmp_path):
     assert run("sample", tmp_path / "in.png", tmp_path / "out.png", *given, "--overwrite").exit_code == 0
     unknown = run("sample", tmp_path / "in.png", tmp_path / "out.gif", *given)
     assert unknown.exit_code == 1 and "no suffix that names a format" in unknown.output
+    style = run("sample", tmp_path / "in.png", tmp_path / "out.qml", *given)
+    assert style.exit_code == 1 and "no values" in style.output and not (tmp_path / "out.qml").exists()
     store = run("sample", tmp_path / "in.png", tmp_path / "b.png", *given, "--workers", 2)
     assert store.exit_code == 2 and "--workers is for stores" in store.output
 

@@ -9,7 +9,7 @@ def ds(model, photo):
     return model.sample(photo, 4)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF", ".nc", ".zarr"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF", ".qml", ".nc", ".zarr"])
 def test_every_format_from_memory_and_from_a_store(model, photo, ds, tmp_path, suffix):
     model.sample(photo, 4, store=tmp_path / "a.zarr", keep_samples=True)
     for given, name in ((ds, "memory"), (tmp_path / "a.zarr", "store")):

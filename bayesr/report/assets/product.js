@@ -219,7 +219,7 @@
     if (data.members) {
       const values = await bayesr.members.valueAt(i);
       const value = state.band < 0 ? values.reduce((a, b) => a + b, 0) / values.length : values[state.band];
-      parts.push([`member ${data.members.numbers[bayesr.members.shown]}`, `≈ ${bayesr.text(value, data.members.error)}${bayesr.units}`]);
+      parts.push([bayesr.members.label(), `≈ ${bayesr.text(value, data.members.error)}${bayesr.units}`]);
     }
     show("aleatoric", "aleatoric");
     show("epistemic", "epistemic");
