@@ -14,7 +14,7 @@ from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import arguments
+from bayesr.sampling import arguments, first_pass
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
@@ -185,9 +185,21 @@ def sample(
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
+    reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
+
+    def job_of(image: images.Image) -> Job:
+        return Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+
     with sink:
-        image = sink.read(array, {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1})
-        job = Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        # One process gains nothing: reading takes some of the time that drawing lacks then, and more memory at once.
+        if cluster is not None and isinstance(sink, StoreSink):
+            image = sink.foreseen(array, reading)
+            try:
+                if image is not None:
+                    return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
+            except first_pass.Unforeseen:
+                pass  # a rare image, whose tiles are drawn again in the other type
+        job = job_of(sink.read(array, reading))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
 

@@ -23,7 +23,7 @@ class Stopped(BaseException):
     """
 
 
-def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
+def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
     """Draw tiles in this thread and write them in another one.
 
     An error in either thread ends both. Drawn tiles are still written, whatever ends the drawing.
@@ -54,6 +54,8 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
     writer.start()
     try:
         for tile in tiles:
+            if tile is None:
+                continue
             room.acquire()
             if failed:
                 break
