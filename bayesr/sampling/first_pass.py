@@ -19,7 +19,7 @@ import xarray as xr
 
 from bayesr import images, workers
 from bayesr.grid import Tile
-from bayesr.images.lazy import BLOCK
+from bayesr.images import lazy
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
@@ -132,7 +132,7 @@ class FirstPass:
 
     def _keep(self, rows: slice, columns: slice) -> None:
         with self._news:
-            self._kept.add((rows.start // BLOCK, columns.start // BLOCK))
+            self._kept.add((rows.start // lazy.BLOCK, columns.start // lazy.BLOCK))
             self._news.notify_all()
         if self._ended:
             raise _Ended
@@ -152,4 +152,4 @@ class FirstPass:
 
 def _blocks(part: slice) -> range:
     """Return the numbers of the blocks along an axis that a part of it lies in."""
-    return range(part.start // BLOCK, (part.stop - 1) // BLOCK + 1)
+    return range(part.start // lazy.BLOCK, (part.stop - 1) // lazy.BLOCK + 1)

@@ -95,7 +95,6 @@ def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str,
     """
     try:
         store.root.update_attributes(dict(attributes))
-        del store.root  # opened before
         # Last, and in one write, since it marks the store as one that can be resumed.
         store.progress.attrs.put(dict(metadata))
     except OSError as error:
