@@ -17,7 +17,7 @@ from bayesr.sampling import first_pass, job
 from bayesr.store import replacing
 from bayesr.store.layout import Store
 
-HOW = {"n": 2, "tile": 16, "keep_samples": True}
+HOW = {"n": 2, "tile": 32, "variables": ["mean"]}
 PATIENCE = 60
 """Seconds after which a test that waits has failed."""
 
@@ -192,7 +192,7 @@ def test_a_process_killed_in_the_first_pass_begins_again(model, client, tmp_path
     monkeypatch.setattr(job, "draw", lambda *args, **given: drawn.append(args[3].core) or draw(*args, **given))
     other = np.ascontiguousarray(pixels[::-1])  # nothing was known to be valid, so that any image may follow
     ds = model.sample(other, dims=images.DIMS, store=path, cluster=client, resume=True, **HOW)
-    assert len(drawn) == len(set(drawn)) == 25
+    assert len(drawn) == len(set(drawn)) == 9
     xr.testing.assert_equal(ds.compute(), model.sample(other, dims=images.DIMS, **HOW))
     assert bayesr.check(path).sound and not list(path.glob(".*"))
 
@@ -225,7 +225,7 @@ def test_after_an_error_of_drawing_in_the_first_pass_finished_tiles_are_kept(
     done = int(Store(str(path)).finished().sum())
     monkeypatch.setattr(job, "draw", lambda *args, **given: drawn.append(args[3].core) or draw(*args, **given))
     ds = model.sample(pixels, dims=images.DIMS, store=path, resume=True, **HOW)
-    assert done and len(drawn) == 25 - done
+    assert done and len(drawn) == 9 - done
     xr.testing.assert_equal(ds.compute(), model.sample(pixels, dims=images.DIMS, **HOW))
 
 
