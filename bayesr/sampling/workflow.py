@@ -105,7 +105,7 @@ def sample(
     cluster : int, str, Client or cluster, optional
         The workers that draw the tiles of a store: a number of local processes with one thread each, or a
         dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). Workers must have
-        access to `store`.
+        access to `store`. If the value range is known beforehand, they draw while the image is still read and checked.
     variables : sequence of str, optional
         Variables of the product to compute, all by default. Only a store with all variables can be extended.
     keepbits : int, optional
@@ -136,6 +136,7 @@ def sample(
     ------
     BayesrError
         One of its subclasses, before any work, for every input that cannot be handled. The message says what to do.
+        With `cluster`, pixels may be refused when tiles have been drawn, which are then removed with the store.
 
     Warns
     -----
