@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from bayesr import images
 from bayesr.errors import InvalidArgument, TooLarge
 from bayesr.grid import Tile
-from bayesr.product import MASK_MEANS, Arrays
 from bayesr.images import lazy
+from bayesr.product import MASK_MEANS, Arrays
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.sampling.drawing import Target

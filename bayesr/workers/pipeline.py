@@ -24,7 +24,7 @@ class Stopped(BaseException):
 
 
 def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
-    """Draw tiles in this thread and write them in another one.
+    """Draw tiles in this thread and write them in another one; None among them has waited for the next one already.
 
     An error in either thread ends both. Drawn tiles are still written, whatever ends the drawing.
     """
@@ -53,9 +53,7 @@ def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
     writer = Thread(target=write, name="bayesr-writer")
     writer.start()
     try:
-        for tile in tiles:
-            if tile is None:
-                continue
+        for tile in filter(None, tiles):
             room.acquire()
             if failed:
                 break

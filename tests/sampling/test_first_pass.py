@@ -218,7 +218,7 @@ def test_after_an_error_of_drawing_in_the_first_pass_finished_tiles_are_kept(
             raise StoreFailed("broken")
         return draw(*args, **options)
 
-    with monkeypatch.context() as patch, pytest.raises(StoreFailed, match="^broken$"):
+    with monkeypatch.context() as patch, pytest.raises(StoreFailed, match=r"^broken$"):
         patch.setattr(job, "draw", broken)
         model.sample(source.array(), store=path, cluster=client, **HOW)
     assert (source.counts == 1).all(), "the pass has ended"

@@ -194,7 +194,7 @@ def test_tiles_that_are_not_ready_yet_are_waited_for(path, client):
 
 def test_an_error_of_the_tiles_ends_the_run(path, client):
     done = []
-    with pytest.raises(StoreFailed, match="^no more$"):
+    with pytest.raises(StoreFailed, match=r"^no more$"):
         workers.run(Work(path), late(Ended(done, 4.0), StoreFailed("no more")), TOTAL, done.append, client)
     clean(client)
 

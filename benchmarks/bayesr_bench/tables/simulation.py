@@ -225,8 +225,8 @@ def rows_of(
         "grouped": f"as in bayesr.workers: tasks of {dispatch.TASK_SECONDS:g} s, or longer ones if there would be more "
         f"than {dispatch.TASKS_PER_SECOND:g} per second; shorter ones towards the end",
         "efficiency": "time of the tiles divided by workers times total time, which includes the first pass",
-        "pass beside": "as in bayesr.sample where the value range is known: a tile is drawn as soon as the first pass has "
-        "read the pixels around it. The other rows are for value ranges that the pass has to find",
+        "pass beside": "as in bayesr.sample where the value range is known: a tile is drawn as soon as the first pass "
+        "has read the pixels around it. The other rows are for value ranges that the pass has to find",
     },
 )
 def command(
