@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
 from bayesr.sampling.models import resumed
 from bayesr.sampling.plan import Plan
-from bayesr.sampling.sinks import MemorySink, Sink, StoreSink
+from bayesr.sampling.sinks import MemorySink, Reading, Sink, StoreSink
 from bayesr.store.places import place_of
 
 if TYPE_CHECKING:
@@ -192,17 +192,33 @@ def sample(
         return Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
 
     with sink:
-        # One process gains nothing: reading takes some of the time that drawing lacks then, and more memory at once.
-        if cluster is not None and isinstance(sink, StoreSink):
-            image = sink.foreseen(array, reading)
-            try:
-                if image is not None:
-                    return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
-            except first_pass.Unforeseen:
-                pass  # a rare image, whose tiles are drawn again in the other type
+        product = _drawn_beside(job_of, sink, array, reading, cluster, progress)
+        if product is not None:
+            return product
         job = job_of(sink.read(array, reading))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
+
+
+def _drawn_beside(
+    job_of: Callable[[images.Image], Job],
+    sink: Sink,
+    array: xr.DataArray,
+    reading: Reading,
+    cluster: int | str | Client | Cluster | None,
+    progress: bool | None,
+) -> xr.Dataset | None:
+    """Draw the tiles beside the first pass over the image, if that pays and its pixels decide nothing else."""
+    # One process gains nothing: reading takes time from drawing then, and both take their memory at once.
+    if cluster is None or not isinstance(sink, StoreSink):
+        return None
+    image = sink.foreseen(array, reading)
+    if image is None:
+        return None
+    try:
+        return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
+    except first_pass.Unforeseen:
+        return None  # a rare image, which is read and drawn again
 
 
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:
