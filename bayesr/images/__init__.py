@@ -5,7 +5,7 @@ from bayesr.images.image import Image
 from bayesr.images.limits import existing
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import source
-from bayesr.images.survey import bounds_of, loaded, read, survey
+from bayesr.images.survey import bounds_of, foreseen, loaded, read, survey
 from bayesr.images.values import quantisation_step
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ValueRange",
     "bounds_of",
     "existing",
+    "foreseen",
     "loaded",
     "quantisation_step",
     "read",

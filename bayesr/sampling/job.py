@@ -97,6 +97,8 @@ class Job:
     @cached_property
     def input_check(self) -> InputCheck:
         """Whether the image is in the distribution of the calibration images."""
+        if not self.image.surveyed:
+            return InputCheck({}, "the image is still read")
         return self.model.check(self.image.overview())
 
     def warn(self) -> None:

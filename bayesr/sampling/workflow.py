@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,13 @@ from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import arguments
+from bayesr.sampling import arguments, first_pass
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
 from bayesr.sampling.models import resumed
 from bayesr.sampling.plan import Plan
-from bayesr.sampling.sinks import MemorySink, Sink, StoreSink
+from bayesr.sampling.sinks import MemorySink, Reading, Sink, StoreSink
 from bayesr.store.places import place_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def sample(
     cluster : int, str, Client or cluster, optional
         The workers that draw the tiles of a store: a number of local processes with one thread each, or a
         dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). Workers must have
-        access to `store`.
+        access to `store`. If the value range is known beforehand, they draw while the image is still read and checked.
     variables : sequence of str, optional
         Variables of the product to compute, all by default. Only a store with all variables can be extended.
     keepbits : int, optional
@@ -136,6 +136,7 @@ def sample(
     ------
     BayesrError
         One of its subclasses, before any work, for every input that cannot be handled. The message says what to do.
+        With `cluster`, pixels may be refused when tiles have been drawn, which are then removed with the store.
 
     Warns
     -----
@@ -185,11 +186,39 @@ def sample(
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
+    reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
+
+    def job_of(image: images.Image) -> Job:
+        return Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+
     with sink:
-        image = sink.read(array, {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1})
-        job = Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        product = _drawn_beside(job_of, sink, array, reading, cluster, progress)
+        if product is not None:
+            return product
+        job = job_of(sink.read(array, reading))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
+
+
+def _drawn_beside(
+    job_of: Callable[[images.Image], Job],
+    sink: Sink,
+    array: xr.DataArray,
+    reading: Reading,
+    cluster: int | str | Client | Cluster | None,
+    progress: bool | None,
+) -> xr.Dataset | None:
+    """Draw the tiles beside the first pass over the image, if that pays and its pixels decide nothing else."""
+    # One process gains nothing: reading takes time from drawing then, and both take their memory at once.
+    if cluster is None or not isinstance(sink, StoreSink):
+        return None
+    image = sink.foreseen(array, reading)
+    if image is None:
+        return None
+    try:
+        return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
+    except first_pass.Unforeseen:
+        return None  # a rare image, which is read and drawn again
 
 
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:

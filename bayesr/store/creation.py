@@ -77,6 +77,30 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         raise store.not_created(error) from error
 
 
+def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Record what the first pass found in a store that was declared, with the attribute `READING`, before its end.
+
+    Parameters
+    ----------
+    store : Store
+    attributes : mapping
+        Attributes of the product.
+    metadata : mapping
+        As for `declare`.
+
+    Raises
+    ------
+    StoreFailed
+        When it cannot be written.
+    """
+    try:
+        store.root.update_attributes(dict(attributes))
+        # Last, and in one write, since it marks the store as one that can be resumed.
+        store.progress.attrs.put(dict(metadata))
+    except OSError as error:
+        raise store.not_created(error) from error
+
+
 def _encoding(template: xr.Dataset, side: int) -> dict[str, Any]:
     encoding = {}
     for name, variable in template.data_vars.items():

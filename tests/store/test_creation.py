@@ -6,17 +6,23 @@ import zarr
 from bayesr.errors import StoreFailed
 from bayesr.product import MAPS, MASK_MEANS, SAMPLES
 from bayesr.store import replacing
-from bayesr.store.creation import begin, compare
+from bayesr.store.creation import begin, compare, complete, declare
+from bayesr.store.groups import READING
 from bayesr.store.layout import Store
 from tests.store.helpers import (
     BANDS,
     HEIGHT,
     METADATA,
+    TILES,
     VARIABLES,
     WIDTH,
     attributes_after_each_write,
     declared,
     image,
+    part,
+    provenance,
+    template,
+    values,
 )
 
 
@@ -93,3 +99,20 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(StoreFailed, match="nothing is left behind"):
         begin(Store(str(tmp_path / "a.zarr")), image())
     assert not list((tmp_path / "a.zarr").iterdir())
+
+
+def test_a_store_whose_image_is_still_read_can_be_written_and_is_not_declared(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "a.zarr"))
+    begin(store, image())
+    declare(store, template(provenance(4).attrs(), 4), METADATA | {READING: True}, 1)
+    tile, arrays = TILES[0], values(4)
+    Store(store.place).write(tile, part(arrays, tile), 4)  # as a worker does
+    assert store.finished().sum() == 1 and not store.declared
+    with pytest.raises(StoreFailed, match="not complete"):
+        store.require()
+    seen = attributes_after_each_write(monkeypatch, tmp_path / "a.zarr" / "progress")
+    found = provenance(4, "1" * 64)
+    complete(store, found.attrs(), METADATA)
+    assert seen == [METADATA | {READING: True}, METADATA], "at each moment one of both"
+    assert Store(store.place).declared and Store(store.place).provenance == found
+    assert Store(store.place).finished().sum() == 1

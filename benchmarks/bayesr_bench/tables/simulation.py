@@ -225,8 +225,8 @@ def rows_of(
         "grouped": f"as in bayesr.workers: tasks of {dispatch.TASK_SECONDS:g} s, or longer ones if there would be more "
         f"than {dispatch.TASKS_PER_SECOND:g} per second; shorter ones towards the end",
         "efficiency": "time of the tiles divided by workers times total time, which includes the first pass",
-        "pass beside": "not implemented: tiles are drawn as soon as the first pass has read them, which requires that "
-        "the value range is known",
+        "pass beside": "as in bayesr.sample where the value range is known: a tile is drawn as soon as the first pass "
+        "has read the pixels around it. The other rows are for value ranges that the pass has to find",
     },
 )
 def command(
@@ -269,6 +269,6 @@ def command(
         f"{costs.tile / scheduler:.0f} (scheduler)",
         "assumed": f"workers as fast as this machine on one thread, {failures:g} failures per worker and hour, "
         f"{repair:g} s until a replacement is there; storage that is never the bottleneck; two tasks in flight per "
-        "worker",
+        "worker; a first pass that handing out tasks does not slow down",
     }
     return Result(rows_of(costs, Faults(failures, repair), count, numbers, serial, first, seed), notes)
