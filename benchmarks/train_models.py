@@ -116,7 +116,7 @@ def recipe_for(training: Training) -> Recipe:
     """Return `bayes-sr` with batches and learning rates for a short training that starts from a trained network."""
     fidelity, score = bayes_sr.RECIPE.stages
     patch = 32 if training.scale == 4 else 40
-    stages = (replace(fidelity, rate=5e-4, batch=16), replace(score, rate=4e-4, batch=8))
+    stages = (replace(fidelity, rate=4e-4, batch=8), replace(score, rate=3e-4, batch=8))
     return replace(bayes_sr.RECIPE, stages=stages, patch=patch)
 
 
