@@ -13,6 +13,7 @@ from bayesr import images, product
 from bayesr.errors import InvalidProduct
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
+from bayesr.observe import from_description
 from bayesr.product import SAMPLES, Provenance, arguments
 from bayesr.sampling.job import Job
 from bayesr.sampling.models import model_of
@@ -132,6 +133,7 @@ def draw_again(
         image.data, provenance.n, model=model_of(provenance, model), seed=provenance.seed, masks=provenance.masks,
         level=provenance.level, precision=provenance.precision, nodata=provenance.nodata,
         value_range=image.value_range, tile=provenance.tile,
+        forward_operator=tuple(map(from_description, provenance.forward_operators)) or None,
         store=folder / "members.zarr", variables=[SAMPLES], progress=progress,
     )[SAMPLES]  # fmt: skip
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})
