@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,6 +149,45 @@ class HeldOut(click.ParamType[int | Path]):
             self.fail(f"{number} is no number of images.", param, ctx)
         return number
 
+
+class Operators(click.ParamType[Any]):
+    """What is known of an image's forward operator: a posterior in a file, or JSON, in a file or as it is."""
+
+    name = "file or JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        if text.lstrip().startswith(("{", "[")):
+            return self._described(text, param, ctx)
+        path = Path(text)
+        if not path.exists():
+            self.fail(f"there is no file {text}.", param, ctx)
+        if path.suffix == ".json":
+            return self._described(path.read_text("utf-8"), param, ctx)
+        import xarray as xr  # slow to import
+
+        try:
+            engine = "zarr" if path.is_dir() else None
+            with xr.open_dataset(path, engine=engine, **({"consolidated": False} if engine else {})) as ds:
+                return ds.load()
+        except (OSError, ValueError, KeyError) as error:
+            self.fail(f"{text} is no file of bayesr observe ... --out ({error}).", param, ctx)
+
+    def _described(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from bayesr.observe import from_description  # slow to import
+
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            self.fail(f"it is no JSON ({error}).", param, ctx)
+        return [from_description(one) for one in (found if isinstance(found, list) else [found])]
+
+
+forward_operator = click.option(
+    "--forward-operator", type=Operators(), metavar="FILE | JSON",
+    help="What is known of the blur, for models of a range of blur: a posterior that bayesr observe wrote with --out, or "
+    'an operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01}\'.',
+)  # fmt: skip
 
 value_range = click.option(
     VALUE_RANGE, type=(_End(), _End()), callback=_range, metavar="LOW HIGH | WORD",

@@ -85,8 +85,9 @@ def _matrices(
 def _not_invertible(kernel: str, scale: int, sigma: float) -> InvalidObservation:
     return InvalidObservation(
         f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
-        f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel, for a Gaussian sigma of at "
-        f"most about {0.6 * scale:g} high-resolution pixels; or a larger regularisation, such as 0.01, for noisy images."
+        f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; for a Gaussian, sigma of "
+        f"at most about {0.6 * scale:g} high-resolution pixels, or of up to {_WIDEST * scale:g} with a regularisation, "
+        "such as 0.01."
     )
 
 
@@ -239,10 +240,8 @@ class Separable(ForwardOperator):
 
     def describe(self) -> dict[str, Any]:
         """Return plain values for a model file."""
-        unused = {
-            *([] if self.kernel == "gaussian" else ["sigma"]),
-            *([] if self.regularisation else ["regularisation"]),
-        }
+        unused = [] if self.kernel == "gaussian" else ["sigma"]
+        unused += [] if self.regularisation else ["regularisation"]
         return {name: value for name, value in super().describe().items() if name not in unused}
 
     @classmethod

@@ -57,8 +57,8 @@ def choose_masks(model: Model, n: int, masks: int | None, kernels: int = 1) -> i
         raise InvalidArgument(f"{model.name} has {network.max_masks} masks, its networks, not {masks}: ask for fewer.")
     if masks == 1 < min(n, kernels):
         raise InvalidArgument(
-            f"All {n} members would have one mask, so one kernel of the forward operator's posterior, whose uncertainty "
-            f"would not show: use masks={default_masks(n) if default_masks(n) > 1 else n}, or another n."
+            f"All {n} members would have one mask, so one kernel of the posterior of the forward operator, whose "
+            f"uncertainty would not show: use masks={default_masks(n) if default_masks(n) > 1 else n}, or another n."
         )
     return masks
 

@@ -1,8 +1,8 @@
 """The forward operators of an image that are known beside that of the model: checked, and drawn for each mask.
 
-A model that was trained over a range of blur infers the blur from the image, and its members ``x`` include that it may be
-wrong. Where the operator ``A_k`` is known, members become ``x + A_k+ (y - A_k x)``: of all images that agree with the
-input under ``A_k`` up to noise, the nearest. ``A+`` in the model itself stays, since the network learnt what to add to it.
+A model that was trained over a range of blur infers the blur from the image, and its members ``x`` include that it may
+be wrong. Where the operator ``A_k`` is known, members become ``x + A_k+ (y - A_k x)``: of all images that agree with
+the input under ``A_k`` up to noise, the nearest. ``A+`` in the model stays: the network learnt what to add to it.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def _check_inverses(model: Model, operators: tuple[ForwardOperator, ...]) -> Non
             )
         if operator.exact and (recorded.get("noise") or recorded.get("photon")):
             raise InvalidObservation(
-                f"{model.name} is for noisy images, and the forward operator {operator.describe()} has an exact inverse, "
-                "with which members would reproduce the noise: give it a regularisation, the variance of the noise "
-                "relative to that of the image, such as observe.gaussian(4, sigma=1.6, regularisation=0.01)."
+                f"{model.name} is for noisy images, and the forward operator {operator.describe()} has an exact "
+                "inverse, with which members would reproduce the noise: give it a regularisation, the variance of the "
+                "noise relative to that of the image, such as observe.gaussian(4, sigma=1.6, regularisation=0.01)."
             )
 
 
@@ -105,8 +105,8 @@ def choose_masks(known: Known, n: int, masks: int | None) -> int | None:
         return masks
     if masks not in (None, count) or n % count:
         raise InvalidArgument(
-            f"{count} forward operators are for {count} dropout masks: leave masks= out, and draw a multiple of {count} "
-            f"members, not {n}; or give a single operator."
+            f"{count} forward operators are for {count} dropout masks: leave masks= out, and draw a multiple of "
+            f"{count} members, not {n}; or give a single operator."
         )
     return count
 
