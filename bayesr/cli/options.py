@@ -40,6 +40,22 @@ smallest = click.option(
 threshold = click.option(
     "--threshold", default=0.5, show_default=True, help="Smallest probability of a foreground pixel."
 )
+
+
+def _noise(ctx: click.Context, param: click.Parameter, value: str | None) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor two, such as 0.1,2.5") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+noise = click.option(
+    "--noise", metavar="SIGMA | GAIN,READ", callback=_noise,
+    help="Noise of the low-resolution image, in its units, for chi_squared; by default estimated.",
+)  # fmt: skip
 window = click.option(
     "--window",
     type=(int, int, int, int),
@@ -185,8 +201,8 @@ class Operators(click.ParamType[Any]):
 
 forward_operator = click.option(
     "--forward-operator", type=Operators(), metavar="FILE | JSON",
-    help="What is known of the blur, for models of a range of blur: a posterior that bayesr observe wrote with --out, or "
-    'an operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01}\'.',
+    help="What is known of the blur, for models of a range of blur: a posterior of bayesr observe ... --out, or an "
+    'operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01}\'.',
 )  # fmt: skip
 
 value_range = click.option(
