@@ -180,14 +180,15 @@ class Operators(click.ParamType[Any]):
             self.fail(f"there is no file {text}.", param, ctx)
         if path.suffix == ".json":
             return self._described(path.read_text("utf-8"), param, ctx)
+        if not path.is_dir() and path.suffix != ".nc":
+            self.fail(f"{text} is no store of bayesr observe ... --out, nor a .nc or .json file.", param, ctx)
         import xarray as xr  # slow to import
 
         try:
-            engine = "zarr" if path.is_dir() else None
-            with xr.open_dataset(path, engine=engine, **({"consolidated": False} if engine else {})) as ds:
+            with xr.open_dataset(path, **({"engine": "zarr", "consolidated": False} if path.is_dir() else {})) as ds:
                 return ds.load()
         except (OSError, ValueError, KeyError) as error:
-            self.fail(f"{text} is no file of bayesr observe ... --out ({error}).", param, ctx)
+            self.fail(f"{text} is no posterior of bayesr observe ... --out ({error}).", param, ctx)
 
     def _described(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from bayesr.observe import from_description  # slow to import

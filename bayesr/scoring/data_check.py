@@ -179,7 +179,8 @@ def check_data(
     size = [-(-edge // instrument.scale) for edge in members.shape[-2:]]
     side = region_side(*size)
     shape = tuple(-(-edge // side) for edge in size)
-    middles = [((np.arange(count) + 0.5) * side) * instrument.scale - 0.5 for count in shape]
+    edges = [np.minimum(np.arange(count + 1) * side, edge) for count, edge in zip(shape, size, strict=True)]
+    middles = [(cut[:-1] + cut[1:]) / 2 * instrument.scale - 0.5 for cut in edges]
     nothing: dict[str, Any] = {name: np.full(shape, np.nan) for name in _MAPS}
     nothing |= {"chi_squared_inside": math.nan, "fitted_blur": math.nan}
     nothing |= {"region_y": middles[0], "region_x": middles[1]}
