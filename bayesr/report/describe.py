@@ -15,6 +15,7 @@ from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.report import panels, provenance
+from bayesr.report.data_check import CHI, DataCheck
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.pictures import encode_members
@@ -22,6 +23,7 @@ from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
 from bayesr.sampling.replaying import replay
+from bayesr.scoring.data_check import NONE
 from bayesr.store import structure
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
@@ -116,8 +118,9 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         recorded = product.Provenance.from_dataset(ds)
         nodata = store.settings["nodata"]
         low = images.Image(
-            store.input(), recorded.value_range, None, nodata, recorded.input_sha256, per_band=recorded.per_band
-        )
+            store.input(), recorded.value_range, recorded.bounds(store.input().dtype), nodata, recorded.input_sha256,
+            per_band=recorded.per_band,
+        )  # fmt: skip
     else:
         return None
     return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None
@@ -167,11 +170,12 @@ def _assemble(
     drawing: Drawing | None, advance: Advance, title: str,
 ) -> dict[str, Any]:  # fmt: skip
     evidence, extra = (None, {}) if truth is None else compare(ds, truth, view)
+    check = DataCheck.of(ds, low, view)
     advance(2)
     budget = panels.BYTES if drawing is None else round(panels.BYTES * (1 - panels.MEMBERS))
     while True:
         maps = panels.read(ds, view, advance)
-        shown, fits = panels.encoded(maps, ds, extra, budget)
+        shown, fits = panels.encoded(maps, ds, extra | ({} if check is None else check.maps(view)), budget)
         if fits:
             break
         view = panels.view_of(ds, (view.rows, view.columns), view.factor + 1)
@@ -209,7 +213,8 @@ def _assemble(
         "input": None if low is None else _low(low, view, int(attrs["scale"]), top - bottom),
         "members": drawn,
         "evidence": evidence,
-        "missing": _missing(ds, maps, low, drawn, evidence, view),
+        "check": None if check is None else check.page(view),
+        "missing": _missing(ds, maps, low, drawn, evidence, view) + _unchecked(check),
         "provenance": provenance.attributes(ds),
         "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }
@@ -254,6 +259,13 @@ def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, A
     factor = max(1, view.factor // scale)
     values = panels.downsampled(low.masked()[: panels.BANDS], View(rows, columns, factor))
     return Plane(values, width / 1020).encoded() | {"side": scale * factor / view.factor}
+
+
+def _unchecked(check: DataCheck | None) -> list[dict[str, str]]:
+    """Say why the chi-squared of the input is not shown, for models of noisy images."""
+    if check is None or not check.noisy or not check.source.startswith(NONE):
+        return []
+    return [{"what": "Chi-squared of the input", "why": f"{check.source.removeprefix(NONE).capitalize()}.", "map": CHI}]
 
 
 def _missing(

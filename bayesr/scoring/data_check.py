@@ -31,6 +31,8 @@ Advance = Callable[[float], None]
 
 LEVEL = 0.99
 """Share of regions in the expected band of chi-squared."""
+NONE = "no chi-squared: "
+"""How the reason begins where there is none."""
 _REGIONS, _SMALLEST = 12, 8
 """Regions along the longer side, and the smallest side of one, in low-resolution pixels."""
 _MAPS = ("chi_squared", "chi_squared_lower", "chi_squared_upper")
@@ -63,11 +65,11 @@ class Instrument:
     def of(cls, ds: xr.Dataset) -> Instrument:
         """Return the instrument that a product was drawn for."""
         masks, model = int(ds.attrs["masks"]), from_description(json.loads(product.attribute(ds, "observation")))
-        known = product.Provenance.from_dataset(ds).forward_operators
         blur, noisy = getattr(model, "blur", 0.0), isinstance(model, Unconstrained)
         while isinstance(model, Unconstrained):
             model = model.of
-        if known:
+        if "forward_operators" in ds.attrs:
+            known = product.Provenance.from_dataset(ds).forward_operators
             return cls(tuple(map(from_description, known)), masks, 0.0, noisy)
         return cls((model,), masks, blur, noisy)
 
@@ -187,7 +189,7 @@ def check_data(
 
     def without(reason: str) -> tuple[dict[str, Any], str]:
         advance(len(members))
-        return nothing, f"no chi-squared: {reason}"
+        return nothing, f"{NONE}{reason}"
 
     if not instrument.noisy:
         return without("the forward operator is exact, and members reproduce the input (lr_psnr)")
