@@ -203,7 +203,7 @@ class Operators(click.ParamType[Any]):
 forward_operator = click.option(
     "--forward-operator", type=Operators(), metavar="FILE | JSON",
     help="What is known of the blur, for models of a range of blur: a posterior of bayesr observe ... --out, or an "
-    'operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01}\'.',
+    'operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "noise": 0.01}\'.',
 )  # fmt: skip
 
 value_range = click.option(

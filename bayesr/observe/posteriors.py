@@ -24,8 +24,6 @@ from bayesr.observe.fourier import REGULARISATION
 if TYPE_CHECKING:
     import xarray as xr
 
-DISCREPANCY = 0.05
-"""Size of ``y - A x`` that a wrong kernel causes, relative to the value range, against which noise is weighed."""
 _SURE = 0.01
 """Share of a posterior's draws that may lie beyond either end of the range of a model."""
 _TOLERANCE = 1.02
@@ -109,17 +107,8 @@ def inside(range_of_model: tuple[float, float], range_given: tuple[float, float]
     return narrow * _TOLERANCE >= least and wide <= most * _TOLERANCE
 
 
-def regularisation_of(noise: float) -> float:
-    """Return the regularisation for noise of a standard deviation relative to the value range.
-
-    It is the ratio of the variances of noise and of `DISCREPANCY`, so that noise is not taken for blur, and at least
-    that of Fourier operators.
-    """
-    return max(REGULARISATION, (noise / DISCREPANCY) ** 2)
-
-
 def drawn(posterior: xr.Dataset, index: int, noise: float) -> ForwardOperator:
-    """Return the operator of one draw of a posterior.
+    """Return the operator of one draw of a posterior, which states the noise.
 
     Parameters
     ----------
@@ -131,9 +120,15 @@ def drawn(posterior: xr.Dataset, index: int, noise: float) -> ForwardOperator:
         Standard deviation of the noise, relative to the value range of the image.
     """
     if posterior.attrs["psf"] == "measured":
-        return fitted(posterior, regularisation=regularisation_of(noise))
+        return with_noise(fitted(posterior), noise)
     width = float(posterior["psf_width"][index])
-    return of_width(posterior.attrs["psf"], int(posterior.attrs["scale"]), width, regularisation_of(noise))
+    found = of_width(posterior.attrs["psf"], int(posterior.attrs["scale"]), width, REGULARISATION)
+    return with_noise(found, noise)
+
+
+def with_noise(operator: ForwardOperator, noise: float) -> ForwardOperator:
+    """Return an operator that states the noise, if there is any (see `bayesr.observe.agreement`)."""
+    return operator.unconstrained(noise=noise) if noise else operator
 
 
 def number_of_draws(posterior: xr.Dataset) -> int:
@@ -144,10 +139,13 @@ def number_of_draws(posterior: xr.Dataset) -> int:
 def noise_of(posterior: xr.Dataset, index: int, operator: ForwardOperator, width: float) -> float:
     """Return the standard deviation of the noise relative to the width of a value range.
 
-    It is that of the draw, in the units of the image. A posterior without it takes the largest noise that the operator
-    of the model records, at half of the range.
+    It is that of the draw, in the units of the image; of a posterior without it that of `recorded_noise`.
     """
-    if "noise" in posterior:
-        return float(posterior["noise"][index]) / width
-    recorded = operator.recorded if isinstance(operator, Unconstrained) else {"noise": 0.0, "photon": 0.0}
-    return math.sqrt(recorded["noise"] ** 2 + recorded["photon"] / 2)
+    return float(posterior["noise"][index]) / width if "noise" in posterior else recorded_noise(operator)
+
+
+def recorded_noise(operator: ForwardOperator) -> float:
+    """Return the largest noise that the operator of a model records, in the middle of the value range."""
+    if not isinstance(operator, Unconstrained):
+        return 0.0
+    return math.sqrt(operator.noise**2 + operator.photon / 2)

@@ -1,8 +1,8 @@
 """The forward operators of an image that are known beside that of the model: checked, and drawn for each mask.
 
-A model that was trained over a range of blur infers the blur from the image, and its members ``x`` include that it may
-be wrong. Where the operator ``A_k`` is known, members become ``x + A_k+ (y - A_k x)``: of all images that agree with
-the input under ``A_k`` up to noise, the nearest. ``A+`` in the model stays: the network learnt what to add to it.
+A model that was trained over a range of blur infers the blur from the image, and its members include that it may be
+wrong. Where the operator is known, members are moved by the least change with which they imply its blur, which leaves
+the noise alone (`bayesr.observe.agreement`). ``A+`` in the model stays: the network learnt what to add to it.
 """
 
 from __future__ import annotations
@@ -42,31 +42,27 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
         found = given if isinstance(given, tuple) else (given,)
         if all(operator == model.observation for operator in found):
             return ()
+        found = tuple(_stated(model, operator) for operator in found)
         scale = next((one.scale for one in found if one.scale != model.scale), model.scale)
     if scale != model.scale:
         raise InvalidObservation(
             f"The forward operator has the scale factor {scale}, and {model.name} {model.scale}: fit it for "
             f"scale={model.scale}, or use a model of its scale factor."
         )
-    if not isinstance(found, xr.Dataset):
-        _check_inverses(model, found)
     _check_widths(model, found)
     return found
 
 
-def _check_inverses(model: Model, operators: tuple[ForwardOperator, ...]) -> None:
-    recorded = model.observation.recorded if isinstance(model.observation, Unconstrained) else {}
-    for operator in operators:
-        if isinstance(operator, Unconstrained):
-            raise InvalidObservation(
-                "The forward operator is unconstrained, so members need not agree with it: give the operator itself."
-            )
-        if operator.exact and (recorded.get("noise") or recorded.get("photon")):
-            raise InvalidObservation(
-                f"{model.name} is for noisy images, and the forward operator {operator.describe()} has an exact "
-                "inverse, with which members would reproduce the noise: give it a regularisation, the variance of the "
-                "noise relative to that of the image, such as observe.gaussian(4, sigma=1.6, regularisation=0.01)."
-            )
+def _stated(model: Model, operator: ForwardOperator) -> ForwardOperator:
+    """Return an operator with its noise: as it states it, or else the largest that the model records."""
+    if not isinstance(operator, Unconstrained):
+        return posteriors.with_noise(operator, posteriors.recorded_noise(model.observation))
+    if type(operator) is not Unconstrained or operator.blur or operator.photon:
+        raise InvalidObservation(
+            "A forward operator that is known has no range of blur: give it without, and state the noise of the image, "
+            "relative to its value range, as in observe.gaussian(4, sigma=1.6).unconstrained(noise=0.01)."
+        )
+    return operator if operator.noise else operator.of
 
 
 def _range_of(model: Model) -> tuple[float, float]:

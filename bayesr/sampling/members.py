@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bayesr.grid import Tile
 from bayesr.model.model import Model
+from bayesr.observe.agreement import agree_
 from bayesr.sampling import noise
 from bayesr.sampling.device import autocast, capacity
 from bayesr.sampling.moments import Maps, Moments, Variances
@@ -79,7 +80,7 @@ def members_of(
         x = operator.project_onto_data_(buffer[:done], y)
         for part, known in parts:
             if known is not None:
-                x[part] = known.project_onto_data_(x[part], y)
+                agree_(known, x[part], y)
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
         yield numbers, x[(..., *tile.crop(model.scale))]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bayesr.observe import ForwardOperator
+from bayesr.observe.agreement import reach_of
 
 _BATCH_PIXELS = 4 * 128 * 128
 """Low-resolution pixels in a batch of members, which fit into a CPU's caches."""
@@ -32,7 +33,7 @@ class Plan:
     @property
     def reach(self) -> int:
         """Low-resolution pixels that `operators` add to the halo of the model."""
-        return max((operator.reach for operator in self.operators), default=0)
+        return max(map(reach_of, self.operators), default=0)
 
     def operator(self, mask: int) -> ForwardOperator | None:
         """Return the operator of a mask, beside that of the model."""

@@ -122,7 +122,8 @@ def sample(
         sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
     forward_operator : ForwardOperator, sequence of ForwardOperator, or Dataset, optional
         What is known of the forward operator of this image, for models that were trained over a range of blur. The
-        members of the model are moved by the least change that makes them agree with the input under it, up to noise.
+        members of the model are moved by the least change with which they agree with the input under it, up to noise:
+        the largest that the model records, or, relative to the value range, that of ``operator.unconstrained(noise=)``.
         A Dataset is the posterior of `bayesr.observe.fit` or `fit_beads`, its noise in the units of the image: each
         dropout mask draws one kernel from it, so that `epistemic` and the interval include not knowing the
         point-spread function. A sequence has one operator for each of the `masks`. The attribute ``forward_operators``

@@ -66,12 +66,10 @@ class Instrument:
         """Return the instrument that a product was drawn for."""
         masks, model = int(ds.attrs["masks"]), from_description(json.loads(product.attribute(ds, "observation")))
         blur, noisy = getattr(model, "blur", 0.0), isinstance(model, Unconstrained)
-        while isinstance(model, Unconstrained):
-            model = model.of
         if "forward_operators" in ds.attrs:
             known = product.Provenance.from_dataset(ds).forward_operators
-            return cls(tuple(map(from_description, known)), masks, 0.0, noisy)
-        return cls((model,), masks, blur, noisy)
+            return cls(tuple(map(_itself, map(from_description, known))), masks, 0.0, noisy)
+        return cls((_itself(model),), masks, blur, noisy)
 
     @property
     def scale(self) -> int:
@@ -94,6 +92,11 @@ class Instrument:
         blurred = gaussian_filter(x, (0, blur, blur), mode="reflect") if blur else x
         low: Doubles = operator.observe(torch.from_numpy(blurred)).numpy()
         return low
+
+
+def _itself(operator: ForwardOperator) -> ForwardOperator:
+    """Return an operator without its records of noise and blur."""
+    return _itself(operator.of) if isinstance(operator, Unconstrained) else operator
 
 
 @dataclass(frozen=True)

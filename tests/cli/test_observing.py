@@ -60,7 +60,7 @@ def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):
     assert result.exit_code == 0 and "--forward-operator" in result.output, result.output
     assert run("beads", tmp_path / "beads.tif", "--out", place).exit_code == 1, "the store exists"
     xr.open_zarr(place, consolidated=False).load().to_netcdf(tmp_path / "beads.nc")
-    operator = {"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01}
+    operator = {"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01, "noise": 0.01}
     (tmp_path / "one.json").write_text(json.dumps(operator))
     found = {}
     for name, known in {
@@ -71,7 +71,11 @@ def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):
         assert sampled.exit_code == 0, sampled.output
         found[name] = xr.open_zarr(out, consolidated=False).attrs["forward_operators"]
     assert found["store"] == found["netcdf"] and len(json.loads(found["store"])) == 4
-    assert found["file"] == found["text"] == json.dumps([operator])
+    assert (
+        found["file"]
+        == found["text"]
+        == json.dumps([gaussian(4, sigma=2.1, regularisation=0.01).unconstrained(noise=0.01).describe()])
+    )
     for known, words in {
         "nowhere.zarr": "no file nowhere.zarr",
         "{": "no JSON",

@@ -58,9 +58,7 @@ def test_widths_of_posteriors_and_operators():
     assert radius[0] == radius[1] == posteriors.width_of(observe.fitted(posterior(4.0, psf="airy")))
 
 
-def test_noise_regularises():
-    assert posteriors.regularisation_of(0.0) == posteriors.regularisation_of(0.001) == 0.01
-    assert posteriors.regularisation_of(0.1) == pytest.approx((0.1 / posteriors.DISCREPANCY) ** 2)
+def test_noise_of_posteriors():
     known = posterior(noise=5.0)
     model = observe.bicubic(4).unconstrained(noise=0.03, photon=0.02)
     assert posteriors.noise_of(known, 0, model, 250.0) == pytest.approx(0.02)
@@ -72,7 +70,9 @@ def test_operators_of_draws():
     known = posterior(2.4, 0.3)
     for index in (0, 7):
         width = float(known["psf_width"][index])
-        assert posteriors.drawn(known, index, 0.0) == observe.gaussian(4, sigma=width, regularisation=0.01)
+        plain = observe.gaussian(4, sigma=width, regularisation=0.01)
+        assert posteriors.drawn(known, index, 0.0) == plain
+        assert posteriors.drawn(known, index, 0.1) == plain.unconstrained(noise=0.1)
     assert posteriors.drawn(posterior(3.0, psf="airy"), 0, 0.0) == observe.fitted(posterior(3.0, psf="airy"))
     measured = xr.Dataset({"kernel": (("v", "u"), np.ones((3, 3)))}, attrs={"psf": "measured", "scale": 1})
     assert posteriors.number_of_draws(measured) == 1 and posteriors.number_of_draws(known) == 200

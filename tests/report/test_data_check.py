@@ -11,7 +11,7 @@ from bayesr.report import data_check, panels
 from bayesr.report.data_check import DataCheck
 from tests.report.conftest import data_for
 
-OPERATOR = gaussian(4, sigma=2.0, regularisation=0.01)
+OPERATOR = gaussian(4, sigma=2.0).unconstrained(noise=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -43,32 +43,31 @@ def test_a_wide_posterior_widens_epistemic_and_intervals(blind, low):
     assert epistemic[0] < epistemic[1] < epistemic[2] / 2 and width[0] < width[1] < width[2]
     kernels = json.loads(wide.attrs["forward_operators"])
     assert len(kernels) == wide.attrs["masks"] == 8 and len({kernel["sigma"] for kernel in kernels}) > 4
-    assert float(wide["aleatoric"].mean()) == pytest.approx(float(same["aleatoric"].mean()), rel=0.05)
+    assert float(wide["aleatoric"].mean()) == pytest.approx(float(same["aleatoric"].mean()), rel=0.1)
 
 
 def test_a_posterior_of_equal_draws_is_the_plain_operator(blind, low):
     found = members(blind, low, posterior(2.1))
-    noise = 2.0 / 255
-    operator = observe.gaussian(4, sigma=2.1, regularisation=max(0.01, (noise / 0.05) ** 2))
+    operator = observe.fitted(posterior(2.1), regularisation=0.01).unconstrained(noise=2.0 / 255)
     plain = members(blind, low, operator)
     for name in found.data_vars:
         assert np.array_equal(found[name], plain[name]), name
     assert np.array_equal(found["samples"], members(blind, low, [operator] * 4, masks=4)["samples"])
 
 
-def test_members_agree_with_the_operator_better_than_without(blind, low):
+def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
     operator = observe.gaussian(4, sigma=2.1, regularisation=0.01)
-
-    def misfit(ds):
-        seen = operator.observe(torch.from_numpy(ds["samples"].values.astype(float))).numpy()
-        return float(np.mean((seen - low.transpose(2, 0, 1)) ** 2))
-
-    known = members(blind, low.astype(np.float32), operator, value_range=(0, 255))
-    assert misfit(known) < 0.05 * misfit(members(blind, low.astype(np.float32), None, value_range=(0, 255)))
-    # Members of an exact operator in full: A x = y, if nothing is noisy.
-    clean = (replace(blind[0], observation=observe.bicubic(4).unconstrained(blur=3.0)), "")
-    exact = members(clean, low.astype(np.float32), observe.gaussian(4, sigma=2.1), value_range=(0, 255))
-    assert misfit(exact) < 1e-4
+    recorded = instruments.check(blind[0], operator)
+    assert recorded == (operator.unconstrained(noise=0.05),) == instruments.check(blind[0], recorded)
+    beads = instruments.operators(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
+    assert beads == recorded * 4
+    clean = replace(blind[0], observation=observe.bicubic(4).unconstrained(blur=3.0))
+    exact = instruments.check(clean, observe.gaussian(4, sigma=2.1))
+    assert exact == (observe.gaussian(4, sigma=2.1),) == instruments.check(clean, exact[0].unconstrained())
+    image = low.astype(np.float32)
+    ds = members((clean, ""), image, exact[0], value_range=(0, 255))
+    seen = exact[0].observe(torch.from_numpy(ds["samples"].values.astype(float))).numpy()
+    assert np.abs(seen - image.transpose(2, 0, 1)).max() < 0.01, "A x = y where nothing is noisy"
 
 
 def test_kernels_are_functions_of_seed_and_mask(blind, low):
@@ -80,16 +79,24 @@ def test_kernels_are_functions_of_seed_and_mask(blind, low):
     assert chosen != instruments.operators(blind[0], known, replace(plan, seed=6), (0.0, 255.0))
     least, most = 1.52, 3.37  # draws beyond the range of the model are passed over
     edge = instruments.operators(blind[0], posterior(3.25, 0.05), replace(plan, masks=64, n=64), (0.0, 255.0))
-    assert all(least < operator.sigma < most for operator in edge)
+    assert all(least < operator.of.sigma < most for operator in edge)
 
 
-def test_tiles_agree_and_members_are_drawn_again(blind, low, tmp_path):
+def test_tiles_agree(blind):
+    random = np.random.default_rng(0)
+    image = np.kron(random.integers(30, 225, (12, 24, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    known = posterior(2.4, 0.4)
+    parts = members(blind, image, known, 4, tile=32)
+    for name in ("mean", "std", "epistemic", "samples"):
+        assert disagreement(parts, members(blind, image, known, 4, tile=96), name) < 1e-5, name
+
+
+def test_members_are_drawn_again(blind, low, tmp_path):
     known = posterior(2.4, 0.4)
     whole = members(blind, low, known)
     place = tmp_path / "p.zarr"
     stored = bayesr.sample(low, 8, model=blind[1], forward_operator=known, tile=8, store=place, keep_samples=True)
-    for name in ("mean", "std", "epistemic", "samples"):
-        assert disagreement(stored, whole, name) < 1e-5, name
+    assert disagreement(stored, whole, "samples") < 1e-5
     again = bayesr.replay(whole, 5, low, model=blind[0])
     assert np.array_equal(again, whole["samples"][5])
     assert np.array_equal(bayesr.replay(stored, 5, model=blind[1]), stored["samples"][5])
@@ -148,8 +155,8 @@ def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low)
         (posterior(1.1), "1.1 high-resolution"),
         (posterior(2.0, scale=2), "scale factor 2, and blind 4"),
         (observe.gaussian(2, sigma=1.0), "scale factor 2, and blind 4"),
-        (observe.gaussian(4, sigma=2.0), "reproduce the noise.*regularisation"),
-        (observe.gaussian(4, sigma=2.0).unconstrained(), "unconstrained"),
+        (observe.gaussian(4, sigma=2.0).unconstrained(blur=1.0), "no range of blur"),
+        (observe.Blind(observe.gaussian(4, sigma=2.0)), "no range of blur"),
         (observe.gaussian(4, sigma=4.0, regularisation=0.1), "4 high-resolution pixels wide"),
         (xr.Dataset(), "no posterior"),
     ],
@@ -163,6 +170,7 @@ def test_masks_of_kernels(blind, low):
     known = [observe.gaussian(4, sigma=s, regularisation=0.01) for s in (2.0, 2.4)]
     ds = members(blind, low, known)
     assert ds.attrs["masks"] == 2
+    assert [one["noise"] for one in json.loads(ds.attrs["forward_operators"])] == [0.05, 0.05]
     assert [one["sigma"] for one in json.loads(ds.attrs["forward_operators"])] == [2.0, 2.4]
     for n, masks in ((8, 4), (7, None)):
         with pytest.raises(InvalidArgument, match="2 forward operators are for 2"):
