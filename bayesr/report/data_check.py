@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayesr import images
 from bayesr.report.panels import BANDS, Array, Maps, View, block_means
-from bayesr.scoring.data_check import LEVEL, Instrument, check_data, region_side
+from bayesr.scoring.data_check import LEVEL, NONE, Instrument, check_data, region_side
 from bayesr.scoring.null_space import null_share, split_variance
 
 SIDE = 1024
@@ -87,6 +87,13 @@ class DataCheck:
             "region": self.side / view.factor,
             "window": None if whole else [self.rows.start, self.rows.stop, self.columns.start, self.columns.stop],
         }
+
+    def missing(self) -> list[dict[str, str]]:
+        """Say why the chi-squared is not shown, for models of noisy images."""
+        if not self.noisy or not self.source.startswith(NONE):
+            return []
+        why = f"{self.source.removeprefix(NONE).capitalize()}."
+        return [{"what": "Chi-squared of the input", "why": why, "map": CHI}]
 
     def maps(self, view: View) -> Maps:
         """Return the maps of models of noisy images; exact ones have no variance in the range, nor a chi-squared."""

@@ -15,7 +15,7 @@ from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.report import panels, provenance
-from bayesr.report.data_check import CHI, DataCheck
+from bayesr.report.data_check import DataCheck
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.pictures import encode_members
@@ -23,7 +23,6 @@ from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
 from bayesr.sampling.replaying import replay
-from bayesr.scoring.data_check import NONE
 from bayesr.store import structure
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
@@ -214,7 +213,7 @@ def _assemble(
         "members": drawn,
         "evidence": evidence,
         "check": None if check is None else check.page(view),
-        "missing": _missing(ds, maps, low, drawn, evidence, view) + _unchecked(check),
+        "missing": _missing(ds, maps, low, drawn, evidence, view) + ([] if check is None else check.missing()),
         "provenance": provenance.attributes(ds),
         "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }
@@ -261,13 +260,6 @@ def _low(low: images.Image, view: View, scale: int, width: float) -> dict[str, A
     return Plane(values, width / 1020).encoded() | {"side": scale * factor / view.factor}
 
 
-def _unchecked(check: DataCheck | None) -> list[dict[str, str]]:
-    """Say why the chi-squared of the input is not shown, for models of noisy images."""
-    if check is None or not check.noisy or not check.source.startswith(NONE):
-        return []
-    return [{"what": "Chi-squared of the input", "why": f"{check.source.removeprefix(NONE).capitalize()}.", "map": CHI}]
-
-
 def _missing(
     ds: xr.Dataset, maps: Maps, low: images.Image | None, drawn: Any, evidence: Any, view: View
 ) -> list[dict[str, str]]:
@@ -297,13 +289,8 @@ def _missing(
             why = "The product was drawn without it (variables=)." if name not in ds else "It is NaN everywhere: "
             if name in ds:
                 split = "the split needs at least two masks and two members of each."
-                why += (
-                    "one member has no spread."
-                    if one
-                    else split
-                    if name in panels.ROOTS
-                    else "all its values are missing."
-                )
+                other = split if name in panels.ROOTS else "all its values are missing."
+                why += "one member has no spread." if one else other
             lacks(name, why)
     if ds.sizes["band"] > panels.BANDS:
         lacks(f"Bands beyond the first {panels.BANDS}", "Cut the product: ds.isel(band=...).")

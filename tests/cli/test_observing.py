@@ -71,11 +71,8 @@ def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):
         assert sampled.exit_code == 0, sampled.output
         found[name] = xr.open_zarr(out, consolidated=False).attrs["forward_operators"]
     assert found["store"] == found["netcdf"] and len(json.loads(found["store"])) == 4
-    assert (
-        found["file"]
-        == found["text"]
-        == json.dumps([gaussian(4, sigma=2.1, regularisation=0.01).unconstrained(noise=0.01).describe()])
-    )
+    recorded = gaussian(4, sigma=2.1, regularisation=0.01).unconstrained(noise=0.01).describe()
+    assert found["file"] == found["text"] == json.dumps([recorded])
     for known, words in {
         "nowhere.zarr": "no file nowhere.zarr",
         "{": "no JSON",

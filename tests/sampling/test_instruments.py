@@ -40,7 +40,7 @@ def test_a_wide_posterior_widens_epistemic_and_intervals(blind, low):
     same, narrow, wide = (members(blind, low, posterior(2.4, spread), 16) for spread in (0.0, 0.05, 0.4))
     epistemic = [float(ds["epistemic"].mean()) for ds in (same, narrow, wide)]
     width = [float((ds["upper"] - ds["lower"]).mean()) for ds in (same, narrow, wide)]
-    assert epistemic[0] < epistemic[1] < epistemic[2] / 2 and width[0] < width[1] < width[2]
+    assert epistemic[0] < epistemic[1] < epistemic[2] / 1.3 and width[0] < width[1] < width[2]
     kernels = json.loads(wide.attrs["forward_operators"])
     assert len(kernels) == wide.attrs["masks"] == 8 and len({kernel["sigma"] for kernel in kernels}) > 4
     assert float(wide["aleatoric"].mean()) == pytest.approx(float(same["aleatoric"].mean()), rel=0.1)
