@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,18 +77,26 @@ def require_posterior(posterior: xr.Dataset) -> None:
     InvalidObservation
         When it is not.
     """
-    attrs, psf = posterior.attrs, posterior.attrs.get("psf")
-    needed = "kernel" if psf == "measured" else "psf_width"
-    right = psf in ("gaussian", "airy", "measured") and "scale" in attrs and needed in posterior
-    if not right or not np.isfinite(posterior[needed]).all():
+    psf, scale = posterior.attrs.get("psf"), posterior.attrs.get("scale")
+    right = psf in ("gaussian", "airy", "measured") and isinstance(scale, Integral) and int(scale) >= 1
+    if right and psf == "measured":
+        right = "kernel" in posterior and posterior["kernel"].dtype.kind in "fiu" and posterior["kernel"].ndim == 2
+    elif right:
+        right = _drawn_along("psf_width", posterior) and bool((posterior["psf_width"] > 0).all())
+    if right and "noise" in posterior:
+        right = _drawn_along("noise", posterior) and bool((posterior["noise"] >= 0).all())
+    if not right:
         raise InvalidObservation(
-            "The forward operator is a Dataset that is no posterior of a point-spread function: give the result of "
-            "bayesr.observe.fit or bayesr.observe.fit_beads, or an operator."
+            "The forward operator is a Dataset that is no posterior of a point-spread function: give the unchanged "
+            "result of bayesr.observe.fit or bayesr.observe.fit_beads, or an operator."
         )
-    if psf != "measured" and (posterior["psf_width"].dims != ("draw",) or not (posterior["psf_width"] > 0).all()):
-        raise InvalidObservation(
-            "psf_width must have widths above 0 along 'draw': give the posterior as it was fitted."
-        )
+
+
+def _drawn_along(name: str, posterior: xr.Dataset) -> bool:
+    """Whether a variable has finite values along the draws, at least one."""
+    found = posterior.get(name)
+    one = found is not None and found.dims == ("draw",) and found.dtype.kind in "fiu" and found.size > 0
+    return one and bool(np.isfinite(found).all())
 
 
 def widths(given: xr.Dataset | Sequence[ForwardOperator]) -> tuple[float, float]:

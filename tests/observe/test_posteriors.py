@@ -88,7 +88,13 @@ def test_what_is_no_posterior():
         posterior(-1.0),
         posterior().isel(draw=0),
         xr.Dataset({"psf_width": ("draw", [1.0])}, attrs={"psf": "gaussian"}),
+        posterior(scale="four"),
+        posterior(scale=0),
+        posterior(noise=-1.0),
+        posterior(draws=0),
+        xr.Dataset({"psf_width": ("draw", ["wide"])}, attrs={"psf": "gaussian", "scale": 4}),
+        xr.Dataset({"kernel": ("u", [1.0])}, attrs={"psf": "measured", "scale": 1}),
     ):
-        with pytest.raises(InvalidObservation, match=r"observe\.fit|as it was fitted"):
+        with pytest.raises(InvalidObservation, match=r"no posterior.*observe\.fit"):
             posteriors.require_posterior(wrong)
     posteriors.require_posterior(posterior())

@@ -29,21 +29,27 @@ def blind(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def low(photo):
-    return photo[:20, :23]
+    return photo[:14, 4:20]
 
 
 def members(model, low, known, n=8, **options):
     return bayesr.sample(low, n, model=model[0], forward_operator=known, **options)
 
 
-def test_a_wide_posterior_widens_epistemic_and_intervals(blind, low):
-    same, narrow, wide = (members(blind, low, posterior(2.4, spread), 16) for spread in (0.0, 0.05, 0.4))
-    epistemic = [float(ds["epistemic"].mean()) for ds in (same, narrow, wide)]
-    width = [float((ds["upper"] - ds["lower"]).mean()) for ds in (same, narrow, wide)]
-    assert epistemic[0] < epistemic[1] < epistemic[2] / 1.3 and width[0] < width[1] < width[2]
-    kernels = json.loads(wide.attrs["forward_operators"])
-    assert len(kernels) == wide.attrs["masks"] == 8 and len({kernel["sigma"] for kernel in kernels}) > 4
-    assert float(wide["aleatoric"].mean()) == pytest.approx(float(same["aleatoric"].mean()), rel=0.1)
+def test_a_wide_posterior_widens_epistemic_and_intervals():
+    model = replace(make_model(), observation=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
+    for weight in model.generator.parameters():  # so that members of an untrained network differ little
+        weight.data *= 0.5 if weight.dim() == 4 else 1
+    y, x = np.mgrid[:24, :28] / 36
+    image = (128 + 90 * np.sign(np.sin(9 * x + 4 * y)) * np.sin(8 * y)).clip(20, 235)[..., None].repeat(3, -1)
+    found = [members((model, ""), image.astype(np.uint8), posterior(2.4, spread), 16) for spread in (0.0, 0.1, 0.4)]
+    epistemic, aleatoric = ([float(ds[name].mean()) for ds in found] for name in ("epistemic", "aleatoric"))
+    width = [float((ds["upper"] - ds["lower"]).mean()) for ds in found]
+    assert epistemic[0] < epistemic[1] / 5 < epistemic[2] / 25
+    assert width[0] < width[1] / 1.1 < width[2] / 1.3
+    assert aleatoric == pytest.approx(aleatoric[:1] * 3, rel=0.05), "kernels differ between masks alone"
+    kernels = json.loads(found[2].attrs["forward_operators"])
+    assert len(kernels) == found[2].attrs["masks"] == 8 and len({kernel["sigma"] for kernel in kernels}) > 4
 
 
 def test_a_posterior_of_equal_draws_is_the_plain_operator(blind, low):
@@ -95,20 +101,20 @@ def test_members_are_drawn_again(blind, low, tmp_path):
     known = posterior(2.4, 0.4)
     whole = members(blind, low, known)
     place = tmp_path / "p.zarr"
-    stored = bayesr.sample(low, 8, model=blind[1], forward_operator=known, tile=8, store=place, keep_samples=True)
+    stored = bayesr.sample(low, 8, model=blind[1], forward_operator=known, tile=10, store=place, keep_samples=True)
     assert disagreement(stored, whole, "samples") < 1e-5
     again = bayesr.replay(whole, 5, low, model=blind[0])
     assert np.array_equal(again, whole["samples"][5])
     assert np.array_equal(bayesr.replay(stored, 5, model=blind[1]), stored["samples"][5])
 
 
-def test_extension_repair_and_members_of_stores(blind, low, tmp_path):
+def test_extensions_and_members_of_stores(blind, low, tmp_path):
     known = posterior(2.4, 0.4)
     place = tmp_path / "p.zarr"
-    options = dict(model=blind[1], forward_operator=known, tile=8, masks=4)
-    bayesr.sample(low, 8, store=place, **options)
-    more = bayesr.extend(place, 16, model=blind[1])
-    whole = bayesr.sample(low, 16, **options)
+    options = dict(model=blind[1], forward_operator=known, tile=10, masks=2)
+    bayesr.sample(low, 4, store=place, **options)
+    more = bayesr.extend(place, 8, model=blind[1])
+    whole = bayesr.sample(low, 8, **options)
     assert more.attrs["forward_operators"] == whole.attrs["forward_operators"]
     for name in ("mean", "std", "epistemic", "lower"):
         assert disagreement(more, whole, name) < 1e-5, name
@@ -119,12 +125,12 @@ def test_extension_repair_and_members_of_stores(blind, low, tmp_path):
 
 def test_a_store_is_resumed_with_the_same_kernels(blind, low, tmp_path):
     place, other = tmp_path / "p.zarr", tmp_path / "o.zarr"
-    options = dict(model=blind[1], tile=8, forward_operator=posterior(2.4, 0.4))
+    options = dict(model=blind[1], tile=10, forward_operator=posterior(2.4, 0.4))
     complete = bayesr.sample(low, 8, store=place, **options)
     zarr.open_group(place)[f"{PROGRESS}/done"][0, 0] = 0
     resumed = bayesr.sample(low, 8, store=place, resume=True, **options)
     assert np.array_equal(resumed["mean"], complete["mean"])
-    bayesr.sample(low, 8, store=other, model=blind[1], tile=8)
+    bayesr.sample(low, 8, store=other, model=blind[1], tile=10)
     with pytest.raises(StoreFailed, match="another forward_operators"):
         bayesr.sample(low, 8, store=other, resume=True, **options)
 
