@@ -94,9 +94,11 @@ def require_posterior(posterior: xr.Dataset) -> None:
 
 def _drawn_along(name: str, posterior: xr.Dataset) -> bool:
     """Whether a variable has finite values along the draws, at least one."""
-    found = posterior.get(name)
-    one = found is not None and found.dims == ("draw",) and found.dtype.kind in "fiu" and found.size > 0
-    return one and bool(np.isfinite(found).all())
+    if name not in posterior:
+        return False
+    found = posterior[name]
+    numbers = found.dims == ("draw",) and found.dtype.kind in "fiu" and found.size > 0
+    return numbers and bool(np.isfinite(found).all())
 
 
 def widths(given: xr.Dataset | Sequence[ForwardOperator]) -> tuple[float, float]:

@@ -147,7 +147,7 @@ class Separable(ForwardOperator):
         """Return ``(R R^T + m)^-1``, `size x size`, in double precision."""
         return self._matrices(size)[2]
 
-    def _matrices(self, size: int) -> tuple[NDArray[np.float64], ...]:
+    def _matrices(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         return _matrices(self.kernel, self.scale, self.sigma, self.regularisation, size)
 
     def observe(self, x: Tensor) -> Tensor:

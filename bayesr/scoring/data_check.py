@@ -266,12 +266,12 @@ def _fitted_blur(instrument: Instrument, x: Doubles, y: Doubles, clear: Mask, me
         for size, side in ((size, min(size, _CROP)) for size in y.shape[-2:])
     )
     part = x[:, rows.start * s : rows.stop * s, columns.start * s : columns.stop * s]
-    counted = clear[:, rows, columns].copy()
-    inner = np.zeros(counted.shape[-2:], bool)
-    edge = min(margin, min(inner.shape) // 4)
-    inner[edge : inner.shape[0] - edge, edge : inner.shape[1] - edge] = True
+    counted, target = clear[:, rows, columns].copy(), y[:, rows, columns]
+    height, width = target.shape[-2:]
+    edge = min(margin, min(height, width) // 4)  # beyond the part, the image goes on
+    inner = np.zeros((height, width), bool)
+    inner[edge : height - edge, edge : width - edge] = True
     counted &= inner
-    target = y[:, rows, columns]
 
     def misfit(blur: float) -> float:
         return float(np.square(target - instrument.observe(part, member, blur))[counted].sum())
