@@ -35,6 +35,7 @@ def export(store: str, out: Path, variables: str | None, member: int | None, ove
 @shared.recorded_model
 @click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
 @click.option("--seed", default=0, show_default=True, help="Seed of the random numbers that break ties.")
+@shared.noise
 def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
     """Score the product STORE.zarr against the high-resolution image REFERENCE."""
     from rich.console import Console  # slow to import
@@ -53,6 +54,7 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
         if figure.dims in ((), ("level",)):
             table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
     Console().print(table)
+    click.echo(f"check of the data: {scores.attrs['data_check']}")
     if out is not None:
         _to_zarr(scores, out, overwrite)
         click.echo(f"The maps and curves are at {out.absolute()}")

@@ -23,6 +23,7 @@ from bayesr.cli import options as shared
 @shared.dims
 @click.option("--nodata", type=float, help="Value of missing pixels.")
 @shared.value_range
+@shared.forward_operator
 @click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a shard.")
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")

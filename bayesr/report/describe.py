@@ -15,6 +15,7 @@ from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.report import panels, provenance
+from bayesr.report.data_check import DataCheck
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
 from bayesr.report.pictures import encode_members, still
@@ -116,8 +117,9 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
         recorded = product.Provenance.from_dataset(ds)
         nodata = store.settings["nodata"]
         low = images.Image(
-            store.input(), recorded.value_range, None, nodata, recorded.input_sha256, per_band=recorded.per_band
-        )
+            store.input(), recorded.value_range, recorded.bounds(store.input().dtype), nodata, recorded.input_sha256,
+            per_band=recorded.per_band,
+        )  # fmt: skip
     else:
         return None
     return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None
@@ -167,11 +169,12 @@ def _assemble(
     drawing: Drawing | None, advance: Advance, title: str,
 ) -> dict[str, Any]:  # fmt: skip
     evidence, extra = (None, {}) if truth is None else compare(ds, truth, view)
+    check = DataCheck.of(ds, low, view)
     advance(2)
     budget = panels.BYTES if drawing is None else round(panels.BYTES * (1 - panels.MEMBERS))
     while True:
         maps = panels.read(ds, view, advance)
-        shown, fits = panels.encoded(maps, ds, extra, budget)
+        shown, fits = panels.encoded(maps, ds, extra | ({} if check is None else check.maps(view)), budget)
         if fits:
             break
         view = panels.view_of(ds, (view.rows, view.columns), view.factor + 1)
@@ -210,7 +213,8 @@ def _assemble(
         "input": None if low is None else _low(low, view, int(attrs["scale"]), top - bottom),
         "members": drawn,
         "evidence": evidence,
-        "missing": _missing(ds, maps, low, drawn, evidence, view),
+        "check": None if check is None else check.page(view),
+        "missing": _missing(ds, maps, low, drawn, evidence, view) + ([] if check is None else check.missing()),
         "provenance": provenance.attributes(ds),
         "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }

@@ -21,6 +21,7 @@ from bayesr.grid import Tile, tiles
 from bayesr.images import Image
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
+from bayesr.observe import from_description
 from bayesr.product import MASK_MEANS, SAMPLES, Arrays, Provenance
 from bayesr.sampling import device as devices
 from bayesr.sampling.members import Drawn, draw, members_of
@@ -71,7 +72,8 @@ class Job:
         By default `n` and `device` are as recorded.
         """
         n = provenance.n if n is None else n
-        plan = Plan(n, provenance.masks, provenance.seed, provenance.tile, first, provenance.precision)
+        operators = tuple(map(from_description, provenance.forward_operators))
+        plan = Plan(n, provenance.masks, provenance.seed, provenance.tile, first, provenance.precision, operators)
         return cls(model, image, plan, devices.resolve(device or provenance.device), provenance.level, variables)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -130,6 +132,7 @@ class Job:
             value_range=(low, high),
             quantisation_step=image.quantisation_step,
             observation=model.observation.describe(),
+            forward_operators=tuple(operator.describe() for operator in plan.operators),
             engine={"tile": plan.tile} | devices.describe(self.device, plan.precision),
             calibration_source=model.calibration.source,
             input={
@@ -169,7 +172,8 @@ class Job:
     def tiles(self) -> Iterator[Tile]:
         """Yield all tiles, row by row."""
         _, height, width = self.image.data.shape
-        return tiles(height, width, self.plan.tile, self.model.halo, self.model.generator.multiple)
+        halo = self.model.halo + self.plan.reach
+        return tiles(height, width, self.plan.tile, halo, self.model.generator.multiple)
 
     @cached_property
     def _placed(self) -> tuple[Model, torch.device]:

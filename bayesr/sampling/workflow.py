@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import xarray as xr
 from bayesr import images, workers
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
+from bayesr.observe import ForwardOperator
 from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import arguments, first_pass
+from bayesr.sampling import arguments, first_pass, instruments
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
@@ -51,6 +53,7 @@ def sample(
     keepbits: int | None = None,
     progress: bool | None = None,
     precision: str = "float32",
+    forward_operator: ForwardOperator | Sequence[ForwardOperator] | xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Draw n posterior samples of one low-resolution image, and describe them.
 
@@ -117,6 +120,14 @@ def sample(
         Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16 or AMX and on GPUs, and refused on others.
         Members then differ by less than a quarter of a grey level (root mean square), also between tiles of other
         sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
+    forward_operator : ForwardOperator, sequence of ForwardOperator, or Dataset, optional
+        What is known of the forward operator of this image, for models that were trained over a range of blur. The
+        members of the model are moved by the least change with which they agree with the input under it, up to noise:
+        the largest that the model records, or, relative to the value range, that of ``operator.unconstrained(noise=)``.
+        A Dataset is the posterior of `bayesr.observe.fit` or `fit_beads`, its noise in the units of the image: each
+        dropout mask draws one kernel from it, so that `epistemic` and the interval include not knowing the
+        point-spread function. A sequence has one operator for each of the `masks`. The attribute ``forward_operators``
+        records what was used. By default the model infers the blur from the image alone.
 
     Returns
     -------
@@ -163,7 +174,7 @@ def sample(
         n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
         overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
         device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
-        precision=precision,
+        precision=precision, forward_operator=forward_operator,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
     n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
@@ -174,8 +185,10 @@ def sample(
     loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
     devices.check_precision(device, checked["precision"])
+    known = instruments.check(loaded, checked["forward_operator"])
+    masks = instruments.choose_masks(known, n, masks)
     arguments.warn_unsplit(loaded, n, masks, chosen)
-    masks = arguments.choose_masks(loaded, n, masks)
+    masks = arguments.choose_masks(loaded, n, masks, instruments.kernels(known))
     array = images.source(img, dims)
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
@@ -189,7 +202,8 @@ def sample(
     reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
 
     def job_of(image: images.Image) -> Job:
-        return Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        with_operators = replace(plan, operators=instruments.operators(loaded, known, plan, image.value_range))
+        return Job(loaded, image, with_operators, device, level, chosen, None if dims is None else tuple(dims), nodata)
 
     with sink:
         product = _drawn_beside(job_of, sink, array, reading, cluster, progress)

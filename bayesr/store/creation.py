@@ -20,7 +20,10 @@ from bayesr.store.layout import Store, codecs
 from bayesr.store.places import PROGRESS
 
 # Attributes that a store must share to be resumed.
-_IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
+_IDENTITY = (
+    "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine",
+    "forward_operators",
+)  # fmt: skip
 
 
 def begin(store: Store, image: xr.DataArray) -> None:
@@ -145,7 +148,7 @@ def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, 
     """
     structure.require(store)
     known = store.attributes | {"variables": sorted(store.variables)} | store.metadata
-    asked = {name: attributes[name] for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    asked = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
     if NEXT in known:
         raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
     for name, new in asked.items():
