@@ -25,6 +25,7 @@ from bayesr.errors import InvalidArgument, TooLarge
 from bayesr.grid import Tile
 from bayesr.product import MASK_MEANS, Arrays
 from bayesr.progress import progress as show_progress
+from bayesr.sampling.arguments import choose_shards
 from bayesr.sampling.drawing import Target
 from bayesr.sampling.job import Job
 from bayesr.store import creation, places, replacing
@@ -130,13 +131,21 @@ class StoreSink(Sink):
     """A product in a store at a path or a URL, which also holds a copy of the image. See `bayesr.sample`."""
 
     def __init__(
-        self, place: str, *, overwrite: bool, resume: bool, keepbits: int | None, progress: bool | None
+        self,
+        place: str,
+        *,
+        overwrite: bool,
+        resume: bool,
+        keepbits: int | None,
+        shards: bool | None,
+        tile: int,
+        progress: bool | None,
     ) -> None:
-        self.place, self.keepbits, self.progress = place, keepbits, progress
+        self.place, self.keepbits, self.shards, self.tile, self.progress = place, keepbits, shards, tile, progress
         self.overwrite, self.resume = overwrite, resume
         self._store = Store(place)
         self._exit = ExitStack()
-        self._goes_on = self._begun = False
+        self._goes_on = self._begun = self._sharded = False
 
     def check(self, array: xr.DataArray, needed: int) -> None:
         """Check that a product of `needed` bytes can be written.
@@ -181,7 +190,8 @@ class StoreSink(Sink):
             # An object store holds no second product, and the old one stays until the image is known to be one.
             self._survey(array, reading, keep=None)
         self._begun = True
-        creation.begin(self._store, array)
+        self._sharded = choose_shards(array, self.tile, self.shards)
+        creation.begin(self._store, array, shards=self._sharded)
         return self._survey(array, reading, keep=self._store.keep)
 
     def begin(self, job: Job) -> Job:
@@ -195,10 +205,10 @@ class StoreSink(Sink):
         attributes = job.provenance.attrs()
         metadata = {"tile": job.plan.tile, "nodata": json.dumps(job.image.nodata), "keepbits": self.keepbits}
         if self._goes_on:
-            creation.compare(self._store, attributes, metadata, list(job.variables))
+            creation.compare(self._store, attributes, metadata, list(job.variables), self.shards)
         else:
             mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
-            creation.declare(self._store, job.template(), metadata, mask_means)
+            creation.declare(self._store, job.template(), metadata, mask_means, shards=self._sharded)
         self._begun = False  # from now on the store can be resumed
         return replace(job, image=replace(job.image, data=self._store.input()))
 

@@ -51,6 +51,7 @@ def sample(
     keepbits: int | None = None,
     progress: bool | None = None,
     precision: str = "float32",
+    shards: bool | None = None,
 ) -> xr.Dataset:
     """Draw n posterior samples of one low-resolution image, and describe them.
 
@@ -98,7 +99,7 @@ def sample(
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
-        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a shard.
+        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a file of every variable.
     device : str
         ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU in OpenVINO
         (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
@@ -117,6 +118,11 @@ def sample(
         Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16 or AMX and on GPUs, and refused on others.
         Members then differ by less than a quarter of a grey level (root mean square), also between tiles of other
         sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
+    shards : bool, optional
+        Whether the files of a store are shards of Zarr. Shards carry a checksum that all readers of Zarr verify, and a
+        file holds the means of several dropout masks in parts. Without shards, a file is one chunk of the same size,
+        which more programs read, such as GDAL 3.12. By default a product of one tile has none, and others have shards.
+        `bayesr.check` finds damage in both.
 
     Returns
     -------
@@ -162,7 +168,7 @@ def sample(
         n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
         overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
         device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
-        precision=precision,
+        precision=precision, shards=shards,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
     n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
@@ -181,7 +187,10 @@ def sample(
     if store is None:
         sink: Sink = MemorySink()
     else:
-        sink = StoreSink(place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, progress=progress)
+        sink = StoreSink(
+            place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, shards=checked["shards"],
+            tile=plan.tile, progress=progress,
+        )  # fmt: skip
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))

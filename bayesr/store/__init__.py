@@ -1,6 +1,6 @@
-"""Products as sharded Zarr stores. The template is written first, then whole shards, each marked done after its data.
+"""Products as Zarr stores. The template is written first, then whole tiles, each marked done after its data.
 
-A tile is one shard of every variable, so that no two writers share one. Beside the product, the group ``progress``
+A tile is one file of every variable, a shard or a chunk, so that no two writers share one. Beside the product, the group ``progress``
 holds what is needed to continue:
 
 - ``input``, a copy of the image, from which workers read their tiles' windows;
