@@ -78,7 +78,9 @@ def _place(reference: xr.DataArray) -> dict[str, Any]:
     elif "gcps" in attrs:
         points = json.loads(attrs["gcps"])["features"]
         found["gcps"] = [
-            GroundControlPoint(point["properties"]["row"], point["properties"]["col"], *point["geometry"]["coordinates"])
+            GroundControlPoint(
+                point["properties"]["row"], point["properties"]["col"], *point["geometry"]["coordinates"]
+            )
             for point in points
         ]
     return found

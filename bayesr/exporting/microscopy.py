@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,8 @@ def write(chosen: Selection, path: Path) -> None:
         raise InvalidArgument("OME-Zarr needs ome-zarr: pip install 'bayesr[ome]'.")
     import zarr  # slow to import
 
-    with failures_of(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with failures_of(path), warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        warnings.simplefilter("ignore")  # ome-zarr uses what it deprecates itself
         part = Path(folder) / "part.ome.zarr"
         group = zarr.open_group(part, mode="w", zarr_format=3)
         names, channels = zip(*chosen.bands(), strict=True)

@@ -64,11 +64,11 @@ def axis_attributes(dim: str, attrs: Mapping[str, Any], reference: Mapping[str, 
     """
     wkt = _wkt(reference or {})
     projected, title, geographic, degrees = _NAMES[dim]
-    known: dict[str, Any] = {"axis": dim.upper(), "long_name": f"{dim} coordinate"}
+    known = {"long_name": f"{dim} coordinate"}
     if wkt.startswith(_PROJECTED):
-        known |= {"standard_name": projected, "long_name": title} | _length(wkt)
+        known = {"axis": dim.upper(), "standard_name": projected, "long_name": title} | _length(wkt)
     elif wkt.startswith(_GEOGRAPHIC):
-        known |= {"standard_name": geographic, "long_name": geographic, "units": degrees}
+        known = {"axis": dim.upper(), "standard_name": geographic, "long_name": geographic, "units": degrees}
     return known | dict(attrs)
 
 

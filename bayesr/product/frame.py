@@ -106,7 +106,8 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
         attrs = {"long_name": "members, each of which reproduces the input"} | units_of(frame.units, 1)
         variables[SAMPLES] = (("realization", *DIMS), arrays[SAMPLES], attrs | mapping)
         coords |= realizations(n, masks)
-    return xr.Dataset(variables, coords, {"Conventions": "CF-1.11"} | dict(attributes))
+    title = f"Posterior samples by {attributes.get('model', 'bayesr')}: super-resolution with uncertainty"
+    return xr.Dataset(variables, coords, {"Conventions": "CF-1.11", "title": title} | dict(attributes))
 
 
 def units_of(units: str | None, power: int) -> dict[str, str]:

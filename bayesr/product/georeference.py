@@ -102,7 +102,7 @@ def high_resolution(image: xr.DataArray, scale: int) -> tuple[Axis, Axis, dict[s
     starts, steps = ((transform.y, transform.x), (transform.y_row, transform.x_column)) if transform else ((), ())
     axes, coords = [], {}
     for place, dim in enumerate(("y", "x")):
-        size, attrs = image.sizes[dim], {"units": "1", "long_name": PIXELS[dim], "axis": dim.upper()}
+        size, attrs = image.sizes[dim], {"units": "1", "long_name": PIXELS[dim]}
         low = Axis(0.0, float(size), size)
         if dim in image.coords and image[dim].dims == (dim,) and image[dim].dtype.kind in "uif" and not rotated:
             low = Axis.of_centres(image[dim].to_numpy(), dim, steps[place] if steps else None)

@@ -118,7 +118,6 @@ class Provenance:
     def attrs(self) -> dict[str, Any]:
         """Return the Dataset's attributes: strings, numbers and lists of numbers."""
         return {
-            "title": f"Super-resolution by {self.scale} with uncertainty: posterior samples of the model {self.model}",
             "history": self.history,
             "bayesr_version": self.bayesr_version,
             "model": self.model,

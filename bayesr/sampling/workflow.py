@@ -99,7 +99,8 @@ def sample(
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
-        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a file of every variable.
+        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, a tile is one file of each
+        variable.
     device : str
         ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU in OpenVINO
         (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.

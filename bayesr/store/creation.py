@@ -45,9 +45,7 @@ def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
         raise store.not_created(error) from error
 
 
-def declare(
-    store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int, *, shards: bool
-) -> None:
+def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int, *, shards: bool) -> None:
     """Declare all arrays of a store, without data.
 
     Parameters
@@ -97,9 +95,7 @@ def _encoding(template: xr.Dataset, side: int, shards: bool) -> dict[str, Any]:
     return encoding
 
 
-def _declare_progress(
-    progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int, shards: bool
-) -> None:
+def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int, shards: bool) -> None:
     shape = tuple(template.sizes[dim] for dim in DIMS)
     grid = tuple(-(-edge // side) for edge in shape[1:])
     names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]

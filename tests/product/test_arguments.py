@@ -39,6 +39,7 @@ GOOD = {
     "cluster": [(None, None), (np.int64(2), 2), ("tcp://host:8786", "tcp://host:8786")],
     "variables": [(None, None), ("std", "std"), (["mean", "std"], ("mean", "std"))],
     "keepbits": [(None, None), (np.int8(10), 10)],
+    "shards": [(None, None), (True, True), (np.False_, False)],
     "progress": [(None, None), (True, True)],
 }  # fmt: skip
 
@@ -69,6 +70,7 @@ BAD = {
     "cluster": [0, -1, True, "", 2.0, object(), (1, 2)],
     "variables": [3, b"std", ("mean", 3), {"mean"}, True],
     "keepbits": [0, 24, "10", *NO_WHOLE_NUMBERS],
+    "shards": [0, 1, "no", (64, 64)],
     "progress": ["yes", 1, 0],
 }  # fmt: skip
 

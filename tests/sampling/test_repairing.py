@@ -12,9 +12,9 @@ from bayesr.product import MAPS, MASK_MEANS
 from bayesr.store.layout import Store
 
 
-@pytest.fixture
-def path(model, photo, tmp_path):
-    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True)
+@pytest.fixture(params=[True, False], ids=["shards", "chunks"])
+def path(model, photo, tmp_path, request):
+    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True, shards=request.param)
     return tmp_path / "a.zarr"
 
 
