@@ -70,8 +70,8 @@ def _write_levels(
     from ome_zarr.scale import Methods  # optional package
     from ome_zarr.writer import write_image, write_multiscales_metadata  # optional package
 
-    pixels = dask.array.stack([dask.array.asarray(channel.data) for channel in channels])
-    pixels = pixels.rechunk((1, _CHUNK, _CHUNK))
+    lazy = [channel.chunk({"y": _CHUNK, "x": _CHUNK}).data[None] for channel in channels]
+    pixels = dask.array.concatenate(lazy)  # type: ignore[no-untyped-call]
     factors = _factors(max(pixels.shape[1:]))
     places = {dim: _place(chosen.ds[dim]) for dim in ("y", "x")}
     sizes = {"c": 1.0} | {dim: size for dim, (size, _, _) in places.items()}
@@ -82,13 +82,14 @@ def _write_levels(
         pixels, group, axes=axes, scale=sizes, scale_factors=factors, method=Methods.LOCAL_MEAN, name=name,
         storage_options={"chunks": (1, _CHUNK, _CHUNK), "fill_value": float("nan")},
     )  # fmt: skip
-    paths = [level["path"] for level in group.attrs["ome"]["multiscales"][0]["datasets"]]
+    written: Any = group.attrs["ome"]
+    paths = [str(level["path"]) for level in written["multiscales"][0]["datasets"]]
     levels = [
         {"path": at, "coordinateTransformations": _transformations(factor, places)}
         for at, factor in zip(paths, (1, *factors), strict=True)
     ]
-    coarsest = np.asarray(group[paths[-1]][:])
-    described = _channels(chosen, names, coarsest)
+    coarsest: Any = group[paths[-1]]
+    described = _channels(chosen, names, coarsest[:])
     write_multiscales_metadata(group, levels, axes=axes, name=name, metadata={"omero": {"channels": described}})
 
 
@@ -126,7 +127,7 @@ def _channels(chosen: Selection, names: tuple[str, ...], coarsest: np.ndarray) -
         for name, values in chosen.ds.data_vars.items()
         for bands in [values.sizes["band"]] * values.sizes.get("realization", 1)
     ]
-    described = []
+    described: list[dict[str, Any]] = []
     for place, (name, bands) in enumerate(of_variable):
         for band in range(bands):
             pixels = coarsest[len(described)]
