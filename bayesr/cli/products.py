@@ -18,11 +18,12 @@ from bayesr.files import write_atomically
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--variables", help="Variables to write, such as mean,std.")
 @click.option("--member", type=int, help="Write this member instead.")
+@click.option("--zarr-format", type=int, help="Version of a .zarr store, 2 or 3; GDAL before 3.12 reads 2 alone.")
 @shared.overwrite
-def export(store: str, out: Path, variables: str | None, member: int | None, overwrite: bool) -> None:
-    """Write a product to OUT, a file that other programs open: .png, .tif, .qml, .nc or .zarr."""
+def export(store: str, out: Path, variables: str | None, **options: Any) -> None:
+    """Write a product to OUT, a file that other programs open: .png, .tif, .qml, .nc, .zarr or .ome.zarr."""
     names = variables.split(",") if variables is not None else None
-    bayesr.export(store, out, variables=names, member=member, overwrite=overwrite)
+    bayesr.export(store, out, variables=names, **options)
     click.echo(f"{out.absolute()} is written")
 
 

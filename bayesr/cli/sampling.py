@@ -24,16 +24,18 @@ from bayesr.cli import options as shared
 @click.option("--nodata", type=float, help="Value of missing pixels.")
 @shared.value_range
 @shared.forward_operator
-@click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a shard.")
+@click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a file of every variable.")
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")
+@click.option("--shards/--no-shards", default=None, help="Write shards of Zarr; by default for several tiles.")
 def sample(img: str, out: str, variables: str | None, **options: Any) -> None:
     """Draw members of the image IN and write the product to OUT.
 
     OUT.zarr, a path or a URL, is a store, which is written tile by tile and can be extended. OUT.png is a picture of
-    the mean; OUT.tif a GeoTIFF and OUT.nc a NetCDF file of all maps.
+    the mean; OUT.tif a GeoTIFF, OUT.nc a NetCDF file and OUT.ome.zarr an image for microscopy, of all maps.
     """
-    if "://" not in out and Path(out).suffix.lower() not in ("", ".zarr"):
+    name = out.lower()
+    if "://" not in out and (name.endswith(".ome.zarr") or Path(name).suffix not in ("", ".zarr")):
         _sample_to_file(img, Path(out), variables, options)
         return
     options = shared.cluster_of(options) | {"variables": variables.split(",") if variables is not None else None}
@@ -48,8 +50,8 @@ def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[st
     from bayesr.exporting.writing import suffix_of  # slow to import
 
     suffix_of(out, of_values=True)
-    for name in ("workers", "cluster", "resume", "keepbits"):
-        if options.pop(name):
+    for name in ("workers", "cluster", "resume", "keepbits", "shards"):
+        if options.pop(name) != (False if name == "resume" else None):
             raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
     shared.require_folder(out)
     overwrite = options.pop("overwrite")
@@ -89,7 +91,7 @@ def extend(store: str, n: int, **options: Any) -> None:
 @shared.redrawing
 @shared.parallel
 def check(store: str, **options: Any) -> None:
-    """Compare every shard of a product with its recorded checksum.
+    """Compare every tile of a product with its recorded checksums.
 
     The exit status is 1 where tiles are damaged or missing, and not repaired.
     """

@@ -31,7 +31,7 @@ def write(chosen: Selection, path: Path) -> None:
     """
     name = str(next(iter(chosen.ds.data_vars)))
     bands = chosen.ds.sizes["band"]
-    low, high = chosen.limits(name)
+    low, high = chosen.shown(name, chosen.ds[name].to_numpy())
     document = xml.Element("qgis", version=_VERSION, styleCategories="Symbology")
     pipe = xml.SubElement(document, "pipe")
     if name not in OF_IMAGE:

@@ -252,6 +252,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "keepbits": _optional(
         partial(whole, expected="a whole number of bits of a significand, 1 to 23", least=1, most=23)
     ),
+    "shards": _optional(flag),
     "progress": _optional(flag),
     "noise": _optional(_noise),
     "forward_operator": _optional(_forward_operator),

@@ -33,8 +33,8 @@ def check_options(**given: Any) -> dict[str, Any]:
     n, masks = checked["n"], checked["masks"]
     if masks is not None and n % masks:
         raise InvalidArgument(f"masks={masks} must divide n={n}; the default would be {default_masks(n)}.")
-    if checked["store"] is None and not (checked["cluster"] is None and checked["keepbits"] is None):
-        raise InvalidArgument("cluster= and keepbits= are for products in a store: name one with store=.")
+    if checked["store"] is None and any(checked[name] is not None for name in ("cluster", "keepbits", "shards")):
+        raise InvalidArgument("cluster=, keepbits= and shards= are for products in a store: name one with store=.")
     return checked
 
 
@@ -112,3 +112,8 @@ def choose_tile(array: xr.DataArray, tile: int | None) -> int:
     """Return the side of a tile: as given, all of a small image, or 256 low-resolution pixels."""
     longest = int(max(array.shape[1:]))
     return tile or (longest if longest <= _UNTILED else _TILE)
+
+
+def choose_shards(array: xr.DataArray, tile: int, shards: bool | None) -> bool:
+    """Return whether the files of a store are shards: as given, else where a product has several tiles."""
+    return bool(max(array.shape[1:]) > tile) if shards is None else shards

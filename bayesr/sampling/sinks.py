@@ -30,6 +30,7 @@ from bayesr.images import lazy
 from bayesr.product import MASK_MEANS, Arrays
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
+from bayesr.sampling.arguments import choose_shards
 from bayesr.sampling.drawing import Target
 from bayesr.sampling.job import Job
 from bayesr.store import creation, places, replacing
@@ -139,13 +140,21 @@ class StoreSink(Sink):
     """A product in a store at a path or a URL, which also holds a copy of the image. See `bayesr.sample`."""
 
     def __init__(
-        self, place: str, *, overwrite: bool, resume: bool, keepbits: int | None, progress: bool | None
+        self,
+        place: str,
+        *,
+        overwrite: bool,
+        resume: bool,
+        keepbits: int | None,
+        shards: bool | None,
+        tile: int,
+        progress: bool | None,
     ) -> None:
-        self.place, self.keepbits, self.progress = place, keepbits, progress
+        self.place, self.keepbits, self.shards, self.tile, self.progress = place, keepbits, shards, tile, progress
         self.overwrite, self.resume = overwrite, resume
         self._store = Store(place)
         self._exit = ExitStack()
-        self._goes_on = self._begun = False
+        self._goes_on = self._begun = self._sharded = False
 
     def check(self, array: xr.DataArray, needed: int) -> None:
         """Check that a product of `needed` bytes can be written.
@@ -203,7 +212,8 @@ class StoreSink(Sink):
 
     def _create(self, array: xr.DataArray) -> None:
         self._begun = True
-        creation.begin(self._store, array)
+        self._sharded = choose_shards(array, self.tile, self.shards)
+        creation.begin(self._store, array, shards=self._sharded)
 
     def foreseen(self, array: xr.DataArray, reading: Reading) -> images.Image | None:
         """Return the image as far as it is known before it is read; None where it has to be read first.
@@ -238,13 +248,13 @@ class StoreSink(Sink):
         """
         metadata = self._metadata(job)
         if self._goes_on:
-            creation.compare(self._store, job.provenance.attrs(), metadata, list(job.variables))
+            creation.compare(self._store, job.provenance.attrs(), metadata, list(job.variables), self.shards)
         else:
             if not job.image.surveyed:
                 self._create(job.image.data)
                 metadata[READING] = True
             mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
-            creation.declare(self._store, job.template(), metadata, mask_means)
+            creation.declare(self._store, job.template(), metadata, mask_means, shards=self._sharded)
         self._begun = not job.image.surveyed  # else the store can be resumed from now on
         return replace(job, image=replace(job.image, data=self._store.input()))
 

@@ -54,6 +54,7 @@ def sample(
     progress: bool | None = None,
     precision: str = "float32",
     forward_operator: ForwardOperator | Sequence[ForwardOperator] | xr.Dataset | None = None,
+    shards: bool | None = None,
 ) -> xr.Dataset:
     """Draw n posterior samples of one low-resolution image, and describe them.
 
@@ -101,7 +102,8 @@ def sample(
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
-        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a shard.
+        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, a tile is one file of each
+        variable.
     device : str
         ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU in OpenVINO
         (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
@@ -128,6 +130,11 @@ def sample(
         dropout mask draws one kernel from it, so that `epistemic` and the interval include not knowing the
         point-spread function. A sequence has one operator for each of the `masks`. The attribute ``forward_operators``
         records what was used. By default the model infers the blur from the image alone.
+    shards : bool, optional
+        Whether the files of a store are shards of Zarr. Shards carry a checksum that all readers of Zarr verify, and a
+        file holds the means of several dropout masks in parts. Without shards, a file is one chunk of the same size,
+        which more programs read, such as GDAL 3.12. By default a product of one tile has none, and others have shards.
+        `bayesr.check` finds damage in both.
 
     Returns
     -------
@@ -174,7 +181,7 @@ def sample(
         n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
         overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
         device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
-        precision=precision, forward_operator=forward_operator,
+        precision=precision, forward_operator=forward_operator, shards=shards,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
     n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
@@ -195,7 +202,10 @@ def sample(
     if store is None:
         sink: Sink = MemorySink()
     else:
-        sink = StoreSink(place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, progress=progress)
+        sink = StoreSink(
+            place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, shards=checked["shards"],
+            tile=plan.tile, progress=progress,
+        )  # fmt: skip
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))

@@ -12,7 +12,7 @@ import zarr
 
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.images import lazy
-from bayesr.product import DIMS, MASK_MEANS
+from bayesr.product import DIMS, MASK_MEANS, conventions
 from bayesr.store import structure
 from bayesr.store.groups import NEXT
 from bayesr.store.integrity import image_damage
@@ -26,8 +26,8 @@ _IDENTITY = (
 )  # fmt: skip
 
 
-def begin(store: Store, image: xr.DataArray) -> None:
-    """Replace what is there by an empty store with room for an image, ``(band, y, x)``.
+def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
+    """Replace what is there by an empty store with room for an image, ``(band, y, x)``, in shards or without.
 
     Raises
     ------
@@ -39,15 +39,16 @@ def begin(store: Store, image: xr.DataArray) -> None:
         root = zarr.open_group(store.place, mode="a", zarr_format=3)
         bands = image.shape[0]
         root.create_group(PROGRESS).create_array(
-            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS, compressors=codecs(image.dtype),
-            chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(bands, lazy.BLOCK, lazy.BLOCK),
+            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS,
+            compressors=codecs(image.dtype, shards=shards), chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2),
+            shards=(bands, lazy.BLOCK, lazy.BLOCK) if shards else None,
         )  # fmt: skip
     except OSError as error:
         store.clear()
         raise store.not_created(error) from error
 
 
-def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int) -> None:
+def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int, *, shards: bool) -> None:
     """Declare all arrays of a store, without data.
 
     Parameters
@@ -60,6 +61,8 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         ``tile``, the side of a tile in low-resolution pixels; ``nodata``; ``keepbits``.
     mask_means : int
         Maps per band in `MASK_MEANS`; 0 for none.
+    shards : bool
+        Whether a file is a shard of Zarr, or one chunk of the same size, which more programs read.
 
     Raises
     ------
@@ -68,9 +71,10 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
     """
     side = int(metadata["tile"]) * int(template.attrs["scale"])
     try:
-        _declare_progress(store.progress, template, side, mask_means)
-        template.to_zarr(
-            store.root.store, mode="a", compute=False, encoding=_encoding(template, side), zarr_format=3,
+        _declare_progress(store.progress, template, side, mask_means, shards)
+        placed = conventions.with_zarr_attributes(template)
+        placed.to_zarr(
+            store.root.store, mode="a", compute=False, encoding=_encoding(placed, side, shards), zarr_format=3,
             consolidated=False,
         )  # fmt: skip
         del store.root  # opened before xarray wrote its arrays
@@ -104,29 +108,31 @@ def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str,
         raise store.not_created(error) from error
 
 
-def _encoding(template: xr.Dataset, side: int) -> dict[str, Any]:
-    encoding = {}
+def _encoding(template: xr.Dataset, side: int, shards: bool) -> dict[str, Any]:
+    # CF allows coordinates no missing values, of which xarray else declares one for floats.
+    encoding: dict[str, Any] = {str(name): {"_FillValue": None} for name in template.coords}
     for name, variable in template.data_vars.items():
         leading = (1,) * (variable.ndim - 2)
         encoding[str(name)] = {
             "chunks": (*leading, side, side),
-            "shards": (*leading, side, side),
+            "shards": (*leading, side, side) if shards else None,
             "fill_value": np.nan,
-            "compressors": codecs(variable.dtype),
+            "compressors": codecs(variable.dtype, shards=shards),
         }
     return encoding
 
 
-def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int) -> None:
+def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int, shards: bool) -> None:
     shape = tuple(template.sizes[dim] for dim in DIMS)
     grid = tuple(-(-edge // side) for edge in shape[1:])
     names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]
     tiles: dict[str, Any] = {"dimension_names": ("tile_y", "tile_x"), "fill_value": 0, "dtype": "uint32"}
     if mask_means:
+        whole = (mask_means, 1, side, side)
         progress.create_array(
-            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, side, side), fill_value=np.nan,
-            shards=(mask_means, 1, side, side), dtype="float32", dimension_names=("mask", *DIMS),
-            compressors=codecs(np.dtype(np.float32)),
+            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, side, side) if shards else whole, fill_value=np.nan,
+            shards=whole if shards else None, dtype="float32", dimension_names=("mask", *DIMS),
+            compressors=codecs(np.dtype(np.float32), shards=shards),
         )  # fmt: skip
     progress.create_array("done", shape=grid, chunks=(1, 1), compressors=None, **tiles)
     progress.create_array(
@@ -136,8 +142,16 @@ def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mas
     )  # fmt: skip
 
 
-def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any], variables: list[str]) -> None:
+def compare(
+    store: Store,
+    attributes: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    variables: list[str],
+    shards: bool | None = None,
+) -> None:
     """Check that a store was begun with the same model, image and settings, so that it can be resumed.
+
+    `shards` is None where either kind of file goes on.
 
     Raises
     ------
@@ -147,8 +161,9 @@ def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, 
         When the store is damaged.
     """
     structure.require(store)
-    known = store.attributes | {"variables": sorted(store.variables)} | store.metadata
+    known = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
     asked = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    asked |= {} if shards is None else {"shards": shards}
     if NEXT in known:
         raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
     for name, new in asked.items():

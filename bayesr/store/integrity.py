@@ -54,7 +54,7 @@ class IntegrityReport:
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
         lines += [
-            f"tile {row}, {column}: {name} (shard {name}/c/.../{row}/{column}) {reason}"
+            f"tile {row}, {column}: {name} (file {name}/c/.../{row}/{column}) {reason}"
             for (row, column), variables in self.damaged.items()
             for name, reason in variables.items()
         ]

@@ -71,9 +71,9 @@ def _check_variable(store: Store, name: str, size: tuple[int, ...]) -> None:
     kinds = ("float32",) if name == MASK_MEANS else ("float32", "float64")
     if array.dtype.name not in kinds or (name != MASK_MEANS and array.dtype != store.dtype):
         raise _unlike(store, name, array.dtype, " or ".join(kinds))
-    shards = (array.shape[0] if name == MASK_MEANS else 1, 1, store.side, store.side)[-len(array.shape) :]
-    if array.shards != shards:
-        raise _unlike(store, f"the shards of {name}", array.shards, shards)
+    files = (array.shape[0] if name == MASK_MEANS else 1, 1, store.side, store.side)[-len(array.shape) :]
+    if array.files != files:
+        raise _unlike(store, f"the part of {name} in a file", array.files, files)
 
 
 def _check_coordinates(store: Store) -> None:

@@ -72,7 +72,8 @@ def begin(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[
     names = (*MAPS, *((MASK_MEANS,) if masks > 1 else ()))
     reading = {"nodata": None, "value_range": None}
     array = images.source(image)
-    with StoreSink(str(place), overwrite=False, resume=False, keepbits=None, progress=False) as sink:
+    new: dict[str, Any] = {"overwrite": False, "resume": False, "keepbits": None, "shards": None}
+    with StoreSink(str(place), tile=tile, progress=False, **new) as sink:
         start = time.perf_counter()
         read = sink.read(array, reading)
         taken = time.perf_counter() - start
