@@ -134,7 +134,10 @@ def draw_again(
     image = image_of(provenance, img, ds)
     job = Job.again(provenance, model_of(provenance, model), image, (SAMPLES,), device="auto")
     reading = {"nodata": image.nodata, "value_range": image.value_range, "per_band": image.per_band}
-    sink = StoreSink(str(folder / "members.zarr"), overwrite=False, resume=False, keepbits=None, progress=progress)
+    sink = StoreSink(
+        str(folder / "members.zarr"), overwrite=False, resume=False, keepbits=None, shards=None, tile=job.plan.tile,
+        progress=progress,
+    )  # fmt: skip
     sink.check(image.data, job.bytes)
     with sink:
         sink.read(image.data, reading)
