@@ -125,7 +125,7 @@ def micrographs(
 ) -> tuple[ImageSet, list[str]]:
     """Return crops of micrographs and as many of photographs, and the names of those that are held out.
 
-    All crops of a micrograph are held out together.
+    All crops of a micrograph are held out together. Photographs are not, since intervals are to hold for micrographs.
     """
     crops: dict[str, dict[str, Any]] = {}
     micro = load_images([fluorescence], 1)
@@ -142,11 +142,10 @@ def micrographs(
     held = [crop for name in sorted(chosen) for crop in crops[name]]
     photos = load_images([photographs], 1)
     listed = {*held_out.read_text().split()}
-    outside = [i for i, name in enumerate(photos.names) if Path(name).name in listed][: kept // 2]
     inside = [i for i, name in enumerate(photos.names) if Path(name).name not in listed]
-    for i in [*random.choice(inside, len(found) - len(held), replace=False).tolist(), *outside]:
+    for i in random.choice(inside, len(found) - len(held), replace=False).tolist():
         found[photos.names[i]] = photos.images[i]
-    return ImageSet(tuple(found), tuple(found.values())), held + [Path(photos.names[i]).name for i in outside]
+    return ImageSet(tuple(found), tuple(found.values())), held
 
 
 def _crops(name: str, image: Any) -> dict[str, Any]:
