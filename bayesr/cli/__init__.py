@@ -28,6 +28,7 @@ COMMANDS = {
     "components": "products:components",
     "curves": "models:curves",
     "demo": "sampling:demo",
+    "examples": "sampling:examples",
     "export": "products:export",
     "extend": "sampling:extend",
     "models": "models:models",

@@ -12,6 +12,8 @@ import click
 
 import bayesr
 from bayesr.cli import options as shared
+from bayesr.errors import StoreExists
+from bayesr.files import make_folder, write_atomically
 
 
 @click.command(cls=shared.ValueRangeCommand)
@@ -65,8 +67,32 @@ def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[st
 @shared.drawing
 def demo(out: str, **options: Any) -> None:
     """Sample a bundled photograph."""
-    image = Path(__file__).parents[1] / "examples" / "coffee-x4.png"
+    image = bayesr.examples.coffee()
     _summarise(bayesr.sample(image, options.pop("n"), store=out, progress=True, **options), out)
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+def examples(folder: Path) -> None:
+    """Copy the bundled images to FOLDER, by default the current one, and print their paths.
+
+    A FOLDER that does not exist is made. A file with one of their names and another content is not replaced.
+    """
+    bundled = bayesr.examples
+    images = {folder / path.name: path.read_bytes() for path in (getattr(bundled, name)() for name in bundled.__all__)}
+    other = [path for path, content in images.items() if path.exists() and not _holds(path, content)]
+    if other:
+        raise StoreExists(f"{other[0]} is already there, and is another file: choose another folder.")
+    make_folder(folder)
+    for path, content in images.items():
+        if not path.exists():
+            write_atomically(path, content)
+        click.echo(path)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has a content."""
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 @click.command()
