@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ class ModelInfo:
         Recorded scores by data set, each with its number of images, n and seed.
     path : Path
         Path of the file.
+    calibrated : bool
+        Whether its intervals were calibrated on held-out images.
     """
 
     name: str
@@ -41,17 +45,40 @@ class ModelInfo:
     scores: dict[str, Any]
     path: Path
     use: str = ""
+    calibrated: bool = False
 
 
-def models() -> list[ModelInfo]:
+class ModelList(list[ModelInfo]):
+    """A list of models that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        return rows_of_html(
+            (info.name, info.domain, info.scale, info.bands, info.parameters, info.calibrated) for info in self
+        )
+
+
+def rows_of_html(rows: Iterable[tuple[str, str, int, int, int, bool]]) -> str:
+    """Return a table of HTML: name, domain, scale, bands, number of parameters, and whether it is calibrated.
+
+    It takes the colours of the page, light or dark.
+    """
+    titles = ("name", "domain", "scale", "bands", "parameters", "calibrated")
+    lines = ["".join(f"<th>{title}</th>" for title in titles)]
+    for name, domain, scale, bands, parameters, calibrated in rows:
+        cells = (name, domain, f"x{scale}", bands, f"{parameters:,}", "yes" if calibrated else "no")
+        lines.append("".join(f"<td style='text-align: left'>{html.escape(str(cell))}</td>" for cell in cells))
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def models() -> ModelList:
     """List the bundled models.
 
     Returns
     -------
     list of ModelInfo
-        Sorted by name.
+        Sorted by name. Notebooks show it as a table.
     """
-    infos = []
+    infos = ModelList()
     for path in _files():
         header = read_header(path)
         card, architecture = header["card"], header["architecture"]
@@ -66,6 +93,7 @@ def models() -> list[ModelInfo]:
                 scores=card.get("scores", {}),
                 path=path,
                 use=card.get("use", ""),
+                calibrated=bool((header.get("calibration") or {}).get("missed")),
             )
         )
     return infos

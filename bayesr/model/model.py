@@ -19,7 +19,7 @@ from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel, InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.model.catalogue import locate
+from bayesr.model.catalogue import locate, rows_of_html
 from bayesr.model.file import load_network, write
 from bayesr.model.sections import read_sections, unusable
 from bayesr.networks.generator import Generator
@@ -107,6 +107,12 @@ class Model:
         from bayesr.sampling.workflow import sample  # sampling imports models: the one exception to the import order
 
         return sample(img, n, model=self, **options)
+
+    def _repr_html_(self) -> str:
+        parameters = sum(weight.numel() for weight in self.generator.parameters())
+        calibrated = bool(self.calibration.missed)
+        domain = str(self.card.get("domain", ""))
+        return rows_of_html([(self.name, domain, self.scale, self.bands, parameters, calibrated)])
 
     def save(self, path: str | Path) -> Path:
         """Write the model file, weights as fp16, atomically."""
