@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import xarray as xr
 
-from bayesr import product
-from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
+from bayesr import plugins, product
+from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, PluginFailed, StoreExists, StoreFailed
 from bayesr.exporting import datasets, geotiff, picture, qgis
 from bayesr.exporting.selection import Selection
+from bayesr.files import failures_of
 from bayesr.product import MAPS, SAMPLES, arguments
 from bayesr.sampling.products import open_product
 
-FORMATS = {
+Format = tuple[Callable[[Selection, Path], None], Sequence[str]]
+
+FORMATS: dict[str, Format] = {
     ".png": (picture.write, ("mean",)),
     ".tif": (geotiff.write, MAPS),
     ".tiff": (geotiff.write, MAPS),
@@ -47,6 +51,7 @@ def export(
       by itself where both files have one name.
     - ``.nc``: NetCDF with the CF conventions.
     - ``.zarr``: a Zarr store of plain, unsharded arrays.
+    - Other suffixes where another distribution adds them (`bayesr.plugins`).
 
     Parameters
     ----------
@@ -75,6 +80,8 @@ def export(
         When `ds` is no product.
     StoreExists, StoreFailed
         When the file exists, or cannot be written. Nothing is left behind.
+    PluginFailed
+        When the distribution that writes this suffix cannot be loaded, or fails.
 
     Examples
     --------
@@ -86,7 +93,7 @@ def export(
     """
     target = arguments.path("path", path)
     overwrite = arguments.flag("overwrite", overwrite)
-    write, usual = FORMATS[suffix_of(target)]
+    write, usual = _format(suffix_of(target))
     opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
     if opened is None:
         raise InvalidProduct(f"{os.fspath(ds)} is no product of bayesr.sample: give its store.")
@@ -101,6 +108,30 @@ def export(
     return target
 
 
+def _format(suffix: str) -> Format:
+    """Return the entry of `FORMATS`, or that of another distribution, which writes all maps by default."""
+    if suffix in FORMATS:
+        return FORMATS[suffix]
+    point = plugins.first(plugins.EXPORTERS, suffix)
+    assert point is not None  # as `suffix_of` saw
+    written = point.load()
+
+    def write(chosen: Selection, path: Path) -> None:
+        with failures_of(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            try:
+                written(chosen.ds, part)
+            except (BayesrError, OSError):
+                raise
+            except Exception as error:  # it may do anything
+                raise PluginFailed(f"{suffix} of {point.owner} could not write {path}: {error}") from error
+            if not part.exists():
+                raise PluginFailed(f"{suffix} of {point.owner} did not write {path.name} to the path it was given.")
+            part.replace(path)
+
+    return write, MAPS
+
+
 def suffix_of(path: Path, *, of_values: bool = False) -> str:
     """Return the suffix of a format.
 
@@ -110,8 +141,8 @@ def suffix_of(path: Path, *, of_values: bool = False) -> str:
         For an unknown one, and for one that holds no values, where the file is to hold them.
     """
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(FORMATS)
+    if suffix not in FORMATS and plugins.first(plugins.EXPORTERS, suffix) is None:
+        known = ", ".join([*FORMATS, *plugins.names(plugins.EXPORTERS)])
         raise InvalidArgument(f"{path.name} has no suffix that names a format: use one of {known}.")
     if of_values and suffix in STYLES:
         raise InvalidArgument(f"{path.name} would hold colours, and no values: write another file, and export it, too.")
