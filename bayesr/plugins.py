@@ -1,25 +1,22 @@
 """What other distributions add to bayesr by entry points.
 
-An entry point has a name and an object, which is imported when the name is used. `bayesr --help` and the lists of names
-import nothing. The groups and their objects:
+An entry point has a name and an object, which is imported when the name is used. ``bayesr --help`` and the lists of
+names import nothing. The groups:
 
-=====================  ================================  ============================================================
-group                  name                              object
-=====================  ================================  ============================================================
-``bayesr.models``      the model's name                  the path of its file, ``NAME.safetensors``
-``bayesr.segmenters``  the segmenter's name              a function of an image, or the path of a segmenter file
-``bayesr.readers``     a suffix of files, ``.abc``       a function of a path that returns a DataArray
-``bayesr.exporters``   a suffix of files, ``.abc``       a function of a Dataset and a path that writes the file
-``bayesr.recipes``     the recipe's name                 a `bayesr.training.recipe.Recipe`
-``bayesr.commands``    the command's name                a `click.Command`
-``bayesr.pages``       a kind of ``bayesr report``       a function of paths and of a file that writes the page
-=====================  ================================  ============================================================
+- ``bayesr.models``: by the model's name, the path of its file, ``NAME.safetensors``;
+- ``bayesr.segmenters``: by name, a function of an image ``(band, y, x)``, or the path of a segmenter file;
+- ``bayesr.readers``: by a suffix such as ``.abc``, a function of a path that returns a DataArray;
+- ``bayesr.exporters``: by a suffix, a function of a Dataset and a path that writes the file;
+- ``bayesr.recipes``: by name, a `bayesr.training.recipe.Recipe`;
+- ``bayesr.commands``: by name, a `click.Command`;
+- ``bayesr.pages``: by a kind of ``bayesr report``, a function of paths and of the file to write.
 
 What is part of bayesr itself is never replaced.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -29,6 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bayesr.errors import PluginFailed
+
+_log = logging.getLogger(__name__)
 
 MODELS = "bayesr.models"
 SEGMENTERS = "bayesr.segmenters"
@@ -59,6 +58,7 @@ class Point(NamedTuple):
         PluginFailed
             When that fails, for any reason.
         """
+        _log.debug("importing %s of %s", self.value, self.owner)
         module, _, path = self.value.partition(":")
         try:
             found: Any = import_module(module.strip())

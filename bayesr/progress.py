@@ -18,6 +18,7 @@ _PLAIN_EVERY = 10.0
 """Seconds between plain lines."""
 _NOTEBOOK_AFTER, _NOTEBOOK_EVERY = 0.5, 0.2
 """Seconds until a notebook shows a bar, and between its updates."""
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
@@ -38,6 +39,21 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Show no progress of what this thread computes inside, whatever is asked for; listeners hear of it."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def is_hidden() -> bool:
+    """Return whether this runs inside `hidden`."""
+    return _hidden.get()
 
 
 @contextmanager
@@ -76,7 +92,7 @@ def _heard(label: str, total: float, advance: Advance, listener: Listener) -> Ad
 @contextmanager
 def _shown(label: str, total: float, show: bool | None) -> Iterator[Advance]:
     notebook, terminal = _in_notebook(), sys.stderr.isatty()
-    if show is False or (show is None and not (terminal or notebook)):
+    if show is False or is_hidden() or (show is None and not (terminal or notebook)):
         yield lambda amount: None
         return
     if notebook:

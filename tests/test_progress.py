@@ -12,6 +12,16 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
         assert said in capsys.readouterr().err
 
 
+def test_hidden_progress_is_heard_and_not_shown(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PLAIN_EVERY", 0.0)
+    heard = []
+    with progress.hidden(), progress.listening(lambda label, share: heard.append(share)):
+        assert progress.is_hidden()
+        with progress.progress("working", 4, True) as advance:
+            advance(2)
+    assert capsys.readouterr().err == "" and heard == [0.0, 0.5] and not progress.is_hidden()
+
+
 def test_a_listener_hears_the_share_and_can_stop(model, photo, tmp_path):
     heard = []
     with progress.listening(lambda label, share: heard.append((label, share))):

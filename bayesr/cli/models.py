@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,14 +18,19 @@ from bayesr.files import write_atomically
 Number = TypeVar("Number", int, float)
 
 
-@click.command()
-def models() -> None:
-    """List the bundled models and segmenters."""
+@click.command(epilog=shared.examples("bayesr models", "bayesr models --json"))
+@shared.as_json
+def models(as_json: bool) -> None:
+    """List the models and segmenters that have names."""
     from rich.console import Console  # slow to import
     from rich.table import Table  # slow to import
 
     from bayesr.model.catalogue import segmenters  # slow to import
 
+    if as_json:
+        trained = {name: {"inputs": header["inputs"], **header["card"]} for name, header in segmenters().items()}
+        shared.print_json({"models": [asdict(info) for info in bayesr.models()], "segmenters": trained})
+        return
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
     for info in bayesr.models():
         scores = "\n".join(
@@ -43,7 +49,7 @@ def models() -> None:
     Console().print(table)
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr card natural-x4", "bayesr card mine.safetensors --set licence CC-BY-4.0"))
 @click.argument("model", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
 @click.option(
@@ -55,13 +61,18 @@ def models() -> None:
     "--attributions", is_flag=True,
     help="Print a table of the training images instead, as CSV: source and licence of each.",
 )  # fmt: skip
-def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...], attributions: bool) -> None:
+@shared.as_json
+def card(
+    model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...], attributions: bool, as_json: bool
+) -> None:
     """Print the card of MODEL as Markdown, or, without MODEL, the cards of all bundled models on one page."""
     from bayesr.model.attributions import table  # slow to import
     from bayesr.model.card import markdown, page, store_text  # slow to import
     from bayesr.model.catalogue import locate  # slow to import
     from bayesr.model.header import read_header  # slow to import
 
+    if as_json and (out or attributions):
+        raise click.UsageError("--json prints to standard output: leave out --out and --attributions.")
     if model is None:
         if texts or attributions:
             raise click.UsageError("--set and --attributions need a model: bayesr card MODEL ...")
@@ -70,6 +81,9 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
         for name, text in texts:
             store_text(locate(model), name, text)
         content = table(read_header(locate(model))["card"]) if attributions else markdown(model)
+    if as_json:
+        shared.print_json(_facts(locate(model)) if model else [_facts(info.path) for info in bayesr.models()])
+        return
     if not content:
         raise click.ClickException(f"The card of {model} names no list of attributions.")
     if out is None:
@@ -77,6 +91,20 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
         return
     write_atomically(out, content)
     click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return what a model file states of itself, without the curves of its calibration."""
+    from bayesr.model.header import read_header  # slow to import
+
+    header = read_header(path)
+    calibration = header.get("calibration") or {}
+    kept = ("images", "source", "provenance", "coverage")
+    return {
+        "name": path.stem,
+        **{name: header.get(name) for name in ("sha256", "architecture", "observation", "card")},
+        "calibration": {name: calibration[name] for name in kept if name in calibration},
+    }
 
 
 def _by_stage(value: str, number: Callable[[str], Number]) -> dict[str, Number]:
@@ -106,7 +134,7 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
         raise click.BadParameter("write it as fidelity=12000,score=5000") from error
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr train bayes-srgan photos/ --out mine.safetensors --duration 600"))
 @click.argument("recipe")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
@@ -197,7 +225,7 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     click.echo(f"The model is at {options['out'].absolute()}")
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr curves mine.jsonl --out curves.png"))
 @click.argument("histories", nargs=-1, required=True, metavar="RUN.jsonl...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The image to write; RUN.png by default.")
 def curves(histories: tuple[Path, ...], out: Path | None) -> None:
@@ -220,7 +248,9 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
         raise click.BadParameter("write them as 0.5,0.9") from error
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples("bayesr calibrate natural-x4 photos/ --out mine.safetensors --source 'my photographs'")
+)
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from bayesr.errors import BayesrError, NotAnImage
 from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import lazy, limits
 from bayesr.images.quiet import quiet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def opened(img: Any) -> xr.DataArray:
             f"An image cannot be made of {type_name(img)}: give a path, a NumPy array, a torch tensor, a PIL image or "
             f"an xarray.DataArray.{_conversion(img)}"
         )
+    _log.debug("%s is read as %s", img if isinstance(img, str | Path) else type_name(img), reader.name)
     try:
         with quiet():
             array = reader.read(img)

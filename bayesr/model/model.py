@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -26,6 +27,8 @@ from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,9 @@ def load(name_or_path: str | Path | Model) -> Model:
     if isinstance(name_or_path, Model):
         return _computable(name_or_path)
     path = locate(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
+    model = _load(path, path.stat().st_mtime_ns)
+    _log.info("model %s from %s, weights %s", model.name, path, model.sha256[:12])
+    return model
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from bayesr.store.places import place_of
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.cluster import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @isolated
@@ -184,6 +187,9 @@ def sample(
         sink = StoreSink(place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, progress=progress)
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
+    _log.info(
+        "device %s, %s; tiles of %d input pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks
+    )
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     with sink:
         image = sink.read(array, {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1})
@@ -195,6 +201,7 @@ def sample(
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:
     """Draw the tiles that a sink lacks, and return the product."""
     missing, tiles = sink.missing(job), sum(1 for _ in job.tiles())
+    _log.info("drawing %d of %d tiles, %d are finished already", len(missing), tiles, tiles - len(missing))
     with show_progress("sampling", job.cost * tiles, progress) as advance:
         advance(job.cost * (tiles - len(missing)))
         if missing:

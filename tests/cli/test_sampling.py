@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import PIL.Image
@@ -27,6 +28,22 @@ def test_demo(tmp_path):
     result = run("demo", tmp_path / "demo.zarr", "-n", 4)
     assert result.exit_code == 0, result.output
     assert xr.open_zarr(tmp_path / "demo.zarr").attrs["model"] == "natural-x4"
+
+
+def test_a_check_as_json(model, photo, tmp_path):
+    file = model.save(tmp_path / "tiny.safetensors")
+    bayesr.sample(photo, 4, model=file, store=tmp_path / "a.zarr", tile=16)
+    sound = run("check", tmp_path / "a.zarr", "--json")
+    found = json.loads(sound.stdout)
+    assert sound.exit_code == 0 and found["sound"] and found["tiles"] == 4 and not found["damaged"]
+    shard = next(path for path in (tmp_path / "a.zarr" / "std" / "c").rglob("*") if path.is_file())
+    shard.write_bytes(shard.read_bytes()[:-9])
+    damaged = run("-v", "check", tmp_path / "a.zarr", "--json", "--repair", "--model", file)
+    assert damaged.exit_code == 0, damaged.output
+    found = json.loads(damaged.stdout)
+    assert found["repaired"] == 1 and list(found["damaged"][0]["variables"]) == ["std"] and not found["sound"]
+    assert "drawing 1 of 4 damaged or lacking tiles again" in damaged.stderr
+    assert json.loads(run("check", tmp_path / "a.zarr", "--json").stdout)["sound"]
 
 
 def test_examples_are_copied_and_other_files_are_kept(tmp_path):
