@@ -96,8 +96,8 @@ def _shown(label: str, total: float, show: bool | None) -> Iterator[Advance]:
         yield lambda amount: None
         return
     if notebook:
-        with _notebook_bar(label, total) as advance:
-            yield advance
+        with _notebook_bar(label, total) as shown:
+            yield shown
         return
     if terminal:
         from rich.console import Console  # start-up time

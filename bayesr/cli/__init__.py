@@ -26,7 +26,7 @@ from bayesr.version import __version__
 COMMANDS = {
     "aggregate": "products:aggregate",
     "calibrate": "models:calibrate",
-    "card": "models:card",
+    "card": "catalogue:card",
     "check": "sampling:check",
     "components": "products:components",
     "curves": "models:curves",
@@ -34,7 +34,7 @@ COMMANDS = {
     "examples": "sampling:examples",
     "export": "products:export",
     "extend": "sampling:extend",
-    "models": "models:models",
+    "models": "catalogue:models",
     "observe": "observing:observe",
     "report": "pages:report",
     "sample": "sampling:sample",

@@ -104,7 +104,7 @@ def models() -> ModelList:
 def _files() -> list[Path]:
     """Return the files of all models that have a name; a distribution that fails is left out with a warning."""
     bundled = {path.stem: path for path in _BUNDLED.glob("*.safetensors")}
-    installed = {}
+    installed: dict[str, Path] = {}
     for point in plugins.found(plugins.MODELS):
         try:
             path = _file_of(point)
