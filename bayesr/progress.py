@@ -121,8 +121,8 @@ def _shown(label: str, total: float, show: bool | None) -> Iterator[Advance]:
 
 def _in_notebook() -> bool:
     """Return whether this runs in a kernel of Jupyter, whose outputs can be replaced."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()  # loaded, where it runs the program
-    return getattr(shell, "kernel", None) is not None
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)  # loaded, where it runs the program
+    return find is not None and getattr(find(), "kernel", None) is not None
 
 
 @contextmanager
