@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 Advance = Callable[[float], None]
 Listener = Callable[[str, float], None]
@@ -141,7 +142,7 @@ def _notebook_bar(label: str, total: float) -> Iterator[Advance]:
         nonlocal shown
         text = f"{label}: {share:.0%}"
         bar = f"<label>{html.escape(text)} <progress value='{share:.3f}' max='1'></progress></label>"
-        put = update_display if shown else display
+        put: Callable[..., Any] = update_display if shown else display
         put({"text/html": bar, "text/plain": text}, raw=True, display_id=name)
         shown = True
 
