@@ -11,7 +11,7 @@ import pytest
 from click import shell_completion
 
 import bayesr
-from bayesr import progress
+from bayesr import plugins, progress
 from bayesr.cli import COMMANDS, main
 from tests.cli.helpers import run
 
@@ -28,8 +28,9 @@ def test_every_command_is_found_and_described(name):
 
 
 def described():
-    """Yield every command of bayesr itself, with the words that call it."""
-    for name in sorted(COMMANDS):
+    """Yield every command of bayesr and bayesr-bench, with the words that call it; no tables of `bench`."""
+    measured = {point.name for point in plugins.found(plugins.COMMANDS) if point.dist == "bayesr-bench"}
+    for name in sorted({*COMMANDS, *measured}):
         command = main.get_command(click.Context(main), name)
         yield command, [name]
         for inner in getattr(command, "commands", {}).values():
