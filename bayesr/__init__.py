@@ -1,8 +1,10 @@
 """Super-resolution with calibrated uncertainty: posterior samples of the high-resolution image, and how they differ.
 
-Names are loaded when they are first used, so that ``import bayesr`` stays quick.
+Names are loaded when they are first used, so that ``import bayesr`` stays quick. What is done is told to the logger
+``bayesr`` at the levels INFO and DEBUG, which is silent unless the program listens.
 """
 
+import logging
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -67,6 +69,9 @@ if TYPE_CHECKING:
     from bayesr.segmentation.workflow import segment
     from bayesr.training.calibrating import calibrate
     from bayesr.training.workflow import train
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

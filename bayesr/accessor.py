@@ -6,8 +6,10 @@ and with ``import bayesr.accessor``.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +154,8 @@ class ProductAccessor:
         InvalidArgument
             When matplotlib is not installed, or the product has other numbers of bands than one and three.
         """
-        try:
-            from matplotlib.figure import Figure  # optional package
-        except ImportError as error:
-            raise InvalidArgument("Plots need matplotlib: pip install 'bayesr[report]'.") from error
+        if find_spec("matplotlib") is None:
+            raise InvalidArgument("Plots need matplotlib: pip install 'bayesr[report]'.")
         ds = self._product
         panels: dict[str, Any] = {}
         if (given := self._input(ds)) is not None:
@@ -167,7 +167,7 @@ class ProductAccessor:
             panels[f"member {i}"] = _colours(Selection.of(ds, None, i, ()), ds).to_numpy()
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
-        figure = Figure(figsize=(_PANEL * columns, _PANEL * rows), layout="constrained")
+        figure = _figure(_PANEL * columns, _PANEL * rows)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, (title, values) in zip(places, panels.items(), strict=False):
             map_of_numbers = values.dtype != np.uint8
@@ -225,6 +225,19 @@ class ProductAccessor:
             lines.append(f"of the variance, {part:.0%} is epistemic; calibrated on {known.calibration_source}")
         lines.append(f"the input: {known.input_check}")
         return "\n".join(lines)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Return a figure that notebooks show, whether pyplot was imported or not."""
+    from matplotlib.figure import Figure  # optional package
+
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            file = io.BytesIO()
+            self.savefig(file, format="png")
+            return file.getvalue()
+
+    return Shown(figsize=(width, height), layout="constrained")
 
 
 def _colours(chosen: Selection, ds: xr.Dataset) -> xr.DataArray:

@@ -106,6 +106,10 @@ class SegmenterFailed(BayesrError, RuntimeError):
     """A segmenter failed or returned no valid segmentation; the message names the member."""
 
 
+class PluginFailed(BayesrError, ImportError):
+    """What another distribution adds by an entry point cannot be loaded, or fails."""
+
+
 class TilesDiffer(UserWarning):
     """The model depends on the whole image, so members drawn in tiles differ from those drawn in one piece."""
 
@@ -124,6 +128,10 @@ class UnfamiliarInput(UserWarning):
 
 class NotUsed(UserWarning):
     """The image states something that the product cannot hold, such as two-dimensional coordinates."""
+
+
+class PluginNotUsed(UserWarning):
+    """What another distribution adds by an entry point cannot be loaded, and is left out of a list."""
 
 
 class LinesLeftOut(UserWarning):

@@ -214,7 +214,7 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.4) -> list[str]:
     return difflib.get_close_matches(name, names, n=3, cutoff=cutoff) or names
 
 
-def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") -> Path:
+def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "", more: Iterable[str] = ()) -> Path:
     """Return the path of a safetensors file, given its path or the name of one in `folder`.
 
     Parameters
@@ -225,6 +225,8 @@ def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") ->
         The folder of the bundled files.
     kind, hint : str
         The kind of file, and a last sentence, for the error message.
+    more : iterable of str
+        Further names that the message may propose.
 
     Raises
     ------
@@ -240,7 +242,7 @@ def locate(name_or_path: str | Path, folder: Path, kind: str, hint: str = "") ->
     with suppress(OSError):  # a name that is too long
         if path.is_file():
             return path
-    near = nearest(str(name_or_path), (p.stem for p in sorted(folder.glob("*.safetensors"))))
+    near = nearest(str(name_or_path), [*(p.stem for p in sorted(folder.glob("*.safetensors"))), *more])
     raise UnknownModel(
         f"No {kind} {str(name_or_path)!r}: neither a bundled name nor a file. "
         f"Nearest: {', '.join(near) or 'none is bundled'}." + (f" {hint}" if hint else "")

@@ -1,12 +1,15 @@
-"""Progress of long computations: a bar on a terminal, plain lines elsewhere, and programs that listen."""
+"""Progress of long computations: a bar on terminals and in notebooks, plain lines elsewhere; programs may listen."""
 
 from __future__ import annotations
 
+import html
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 Advance = Callable[[float], None]
 Listener = Callable[[str, float], None]
@@ -14,6 +17,9 @@ Listener = Callable[[str, float], None]
 
 _PLAIN_EVERY = 10.0
 """Seconds between plain lines."""
+_NOTEBOOK_AFTER, _NOTEBOOK_EVERY = 0.5, 0.2
+"""Seconds until a notebook shows a bar, and between its updates."""
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
@@ -37,6 +43,21 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
+def hidden() -> Iterator[None]:
+    """Show no progress of what this thread computes inside, whatever is asked for; listeners hear of it."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def is_hidden() -> bool:
+    """Return whether this runs inside `hidden`."""
+    return _hidden.get()
+
+
+@contextmanager
 def progress(label: str, total: float, show: bool | None) -> Iterator[Advance]:
     """Provide a function to call with the amount of work just done.
 
@@ -47,8 +68,8 @@ def progress(label: str, total: float, show: bool | None) -> Iterator[Advance]:
     total : float
         The total amount of work.
     show : bool or None
-        True shows a bar on a terminal, else a plain line every ten seconds. None shows the bar on a terminal only.
-        False shows nothing.
+        True shows a bar on a terminal or in a notebook, else a plain line every ten seconds. None shows the bar on a
+        terminal or in a notebook only. False shows nothing.
     """
     with _shown(label, total, show) as advance:
         listener = _listener.get()
@@ -71,9 +92,13 @@ def _heard(label: str, total: float, advance: Advance, listener: Listener) -> Ad
 
 @contextmanager
 def _shown(label: str, total: float, show: bool | None) -> Iterator[Advance]:
-    terminal = sys.stderr.isatty()
-    if show is False or (show is None and not terminal):
+    notebook, terminal = _in_notebook(), sys.stderr.isatty()
+    if show is False or is_hidden() or (show is None and not (terminal or notebook)):
         yield lambda amount: None
+        return
+    if notebook:
+        with _notebook_bar(label, total) as shown:
+            yield shown
         return
     if terminal:
         from rich.console import Console  # start-up time
@@ -93,3 +118,43 @@ def _shown(label: str, total: float, show: bool | None) -> Iterator[Advance]:
             print(f"{label}: {100 * done / total:.0f}%", file=sys.stderr, flush=True)
 
     yield advance
+
+
+def _in_notebook() -> bool:
+    """Return whether this runs in a kernel of Jupyter, whose outputs can be replaced."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)  # loaded, where it runs the program
+    return find is not None and getattr(find(), "kernel", None) is not None
+
+
+@contextmanager
+def _notebook_bar(label: str, total: float) -> Iterator[Advance]:
+    """Show a bar in a notebook as long as the computation takes.
+
+    It is an output of HTML that is replaced. The bars of rich and tqdm need ipywidgets in the notebook and an extension
+    in JupyterLab, warn without them, and stay in the saved notebook.
+    """
+    from IPython.display import display, update_display  # there, as this runs in its kernel
+
+    name = f"bayesr-{secrets.token_hex(8)}"
+    shown, done, printed = False, 0.0, time.monotonic()
+
+    def show(share: float) -> None:
+        nonlocal shown
+        text = f"{label}: {share:.0%}"
+        bar = f"<label>{html.escape(text)} <progress value='{share:.3f}' max='1'></progress></label>"
+        put: Callable[..., Any] = update_display if shown else display
+        put({"text/html": bar, "text/plain": text}, raw=True, display_id=name)
+        shown = True
+
+    def advance(amount: float) -> None:
+        nonlocal done, printed
+        done += amount
+        if time.monotonic() - printed > (_NOTEBOOK_EVERY if shown else _NOTEBOOK_AFTER):
+            printed = time.monotonic()
+            show(min(1.0, done / total) if total else 1.0)
+
+    try:
+        yield advance
+    finally:
+        if shown:
+            update_display({"text/html": "", "text/plain": ""}, raw=True, display_id=name)

@@ -60,6 +60,19 @@ def test_members_of_a_store_without_them_are_drawn_again(photo, tmp_path):
         inside.drop_vars("samples").bayesr.member(1)
 
 
+def test_products_from_stores_show_what_products_in_memory_show(ds, model, photo, tmp_path):
+    bayesr.sample(photo, 8, model=model, store=tmp_path / "a.zarr", keep_samples=True)
+    stored = xr.open_zarr(tmp_path / "a.zarr")
+    np.testing.assert_allclose(stored.bayesr.rgb().astype(int), ds.bayesr.rgb().astype(int), atol=1)
+    np.testing.assert_allclose(stored.bayesr.member(3), ds.bayesr.member(3), atol=255e-5)
+    np.testing.assert_allclose(stored.bayesr.display(1, 0.5), ds.bayesr.display(1, 0.5), atol=255e-5)
+    np.testing.assert_allclose(stored.bayesr.profile(x=9)["upper"], ds.bayesr.profile(x=9)["upper"], atol=255e-5)
+    assert stored.bayesr.summary() == ds.bayesr.summary()
+    pytest.importorskip("matplotlib")
+    counts = [len(product.bayesr.plot().axes) for product in (stored, ds)]
+    assert counts[0] == counts[1] and stored.bayesr.plot()._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("realism", [0.0, 0.3, 1.0])
 def test_every_display_reproduces_the_input(model, photo, realism):
     y = photo.astype(np.float32)

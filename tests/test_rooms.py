@@ -21,7 +21,7 @@ import bayesr
 
 PACKAGE = Path(bayesr.__file__).parent
 
-GROUND = "version errors isolation progress grid files product resampling"
+GROUND = "version errors isolation progress grid files plugins product resampling"
 _MEMBERS = f"{GROUND} images model store sampling"
 
 ROOMS = {
@@ -32,13 +32,14 @@ ROOMS = {
     "progress": "",
     "grid": "errors",
     "files": "errors",
+    "plugins": "errors",
     "resampling": "errors isolation",
     "product": "version errors grid",
-    "images": "errors isolation",
+    "images": "errors isolation files plugins",
     "observe": "errors isolation resampling",
     "networks": "errors isolation resampling observe",
     "calibration": "errors images",
-    "model": "errors isolation files observe networks calibration",
+    "model": "errors isolation files plugins observe networks calibration",
     "store": "errors progress grid product images",
     "workers": "version errors progress grid",
     "sampling": f"{GROUND} images observe networks calibration model store workers",
@@ -267,4 +268,4 @@ def test_functions_that_do_without_torch_until_they_draw(name):
 
 def test_the_package_has_few_entries():
     entries = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(entries) <= 28, sorted(entries)
+    assert len(entries) <= 29, sorted(entries)

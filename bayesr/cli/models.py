@@ -1,4 +1,4 @@
-"""Commands that list, describe, train and calibrate models."""
+"""Commands that train and calibrate models."""
 
 from __future__ import annotations
 
@@ -12,71 +12,8 @@ import click
 
 import bayesr
 from bayesr.cli import options as shared
-from bayesr.files import write_atomically
 
 Number = TypeVar("Number", int, float)
-
-
-@click.command()
-def models() -> None:
-    """List the bundled models and segmenters."""
-    from rich.console import Console  # slow to import
-    from rich.table import Table  # slow to import
-
-    from bayesr.model.catalogue import segmenters  # slow to import
-
-    table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
-    for info in bayesr.models():
-        scores = "\n".join(
-            f"{name}: {value['PSNR']:.2f} dB, {value['fair CRPS']:.2f}" + (f", n={value['n']}" if "n" in value else "")
-            for name, value in info.scores.items()
-            if "PSNR" in value and "fair CRPS" in value
-        )
-        size = f"{info.bytes / 2**20:.1f} MiB"
-        table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
-    Console().print(table)
-    table = Table("segmenter", "trained on", "inputs", "parameters", "scores on held-out images")
-    for name, header in segmenters().items():
-        card = header["card"]
-        scores = ", ".join(f"{k} {v:.3f}" for k, v in card.get("held_out", {}).items() if k != "cases")
-        table.add_row(name, card.get("data", ""), " + ".join(header["inputs"]), f"{card['parameters']:,}", scores)
-    Console().print(table)
-
-
-@click.command()
-@click.argument("model", required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
-@click.option(
-    "--set", "texts", type=(str, str), multiple=True, metavar="NAME TEXT",
-    help="First write a text into the model file: use, limits, domain, data, licence, attributions, settings or "
-    "hardware.",
-)  # fmt: skip
-@click.option(
-    "--attributions", is_flag=True,
-    help="Print a table of the training images instead, as CSV: source and licence of each.",
-)  # fmt: skip
-def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...], attributions: bool) -> None:
-    """Print the card of MODEL as Markdown, or, without MODEL, the cards of all bundled models on one page."""
-    from bayesr.model.attributions import table  # slow to import
-    from bayesr.model.card import markdown, page, store_text  # slow to import
-    from bayesr.model.catalogue import locate  # slow to import
-    from bayesr.model.header import read_header  # slow to import
-
-    if model is None:
-        if texts or attributions:
-            raise click.UsageError("--set and --attributions need a model: bayesr card MODEL ...")
-        content = page(out.parent if out else Path())
-    else:
-        for name, text in texts:
-            store_text(locate(model), name, text)
-        content = table(read_header(locate(model))["card"]) if attributions else markdown(model)
-    if not content:
-        raise click.ClickException(f"The card of {model} names no list of attributions.")
-    if out is None:
-        click.echo(content, nl=False)
-        return
-    write_atomically(out, content)
-    click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
 
 
 def _by_stage(value: str, number: Callable[[str], Number]) -> dict[str, Number]:
@@ -106,7 +43,7 @@ def _steps(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
         raise click.BadParameter("write it as fidelity=12000,score=5000") from error
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr train bayes-srgan photos/ --out mine.safetensors --duration 600"))
 @click.argument("recipe")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")
@@ -197,7 +134,7 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     click.echo(f"The model is at {options['out'].absolute()}")
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr curves mine.jsonl --out curves.png"))
 @click.argument("histories", nargs=-1, required=True, metavar="RUN.jsonl...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The image to write; RUN.png by default.")
 def curves(histories: tuple[Path, ...], out: Path | None) -> None:
@@ -220,7 +157,9 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
         raise click.BadParameter("write them as 0.5,0.9") from error
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples("bayesr calibrate natural-x4 photos/ --out mine.safetensors --source 'my photographs'")
+)
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file to write.")

@@ -20,44 +20,52 @@ _out = click.option(
 _level = click.option("--level", default=0.9, show_default=True, help="Level of the intervals.")
 
 
-@click.group()
+@click.group(epilog=shared.examples("bayesr observe noise --help", "bayesr observe beads beads.tif"))
 def observe() -> None:
     """Estimate an instrument's blur and noise from images."""
 
 
-@observe.command()
+@observe.command(epilog=shared.examples("bayesr observe beads beads.tif --scale 4"))
 @click.argument("image")
 @click.option("--scale", default=1, show_default=True, help="Scale factor of a model that is to assume the result.")
 @click.option("--psf", type=click.Choice(["gaussian", "airy", "measured"]), default="gaussian", show_default=True)
 @_level
 @_out
 @_plot
-def beads(image: str, out: Path | None, plot: Path | None, **options: Any) -> None:
+@shared.as_json
+def beads(image: str, out: Path | None, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Fit the point-spread function to an IMAGE of isolated beads."""
     shared.require_new(out)
     found = bayesr.observe.fit_beads(_plane(image), **options)
-    _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
-    click.echo(f"beads: {found.attrs['beads']}")
-    _write(found, out)
+    if as_json:
+        shared.print_json(_facts(found, "psf_width"))
+    else:
+        _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
+        click.echo(f"beads: {found.attrs['beads']}")
+    _write(found, out, quiet=as_json)
     if plot is not None:
         _draw(plot, found["x"], found["width"], "x", "width of a bead")
 
 
-@observe.command()
+@observe.command(epilog=shared.examples("bayesr observe noise dark.tif light.tif --offset 100"))
 @click.argument("images", nargs=-1, required=True)
 @click.option("--offset", default=0.0, show_default=True, help="Value without light.")
 @_plot
-def noise(images: tuple[str, ...], offset: float, plot: Path | None) -> None:
+@shared.as_json
+def noise(images: tuple[str, ...], offset: float, plot: Path | None, as_json: bool) -> None:
     """Estimate photon gain and read noise from an image, or from several IMAGES of one scene."""
     planes = [_plane(image) for image in images]
     found = bayesr.observe.estimate_noise(planes[0] if len(planes) == 1 else planes, offset=offset)
-    _say("gain", found, "gain", "units per photoelectron")
-    _say("read noise", found, "read_noise", "units of the image")
+    if as_json:
+        shared.print_json(_facts(found, "gain", "read_noise"))
+    else:
+        _say("gain", found, "gain", "units per photoelectron")
+        _say("read noise", found, "read_noise", "units of the image")
     if plot is not None:
         _draw(plot, found["signal"], found["variance"], "signal", "variance of the noise")
 
 
-@observe.command()
+@observe.command(epilog=shared.examples("bayesr observe fit low.tif high.tif"))
 @click.argument("low")
 @click.argument("high")
 @click.option("--psf", type=click.Choice(["gaussian", "airy"]), default="gaussian", show_default=True)
@@ -66,25 +74,30 @@ def noise(images: tuple[str, ...], offset: float, plot: Path | None) -> None:
 @shared.seed
 @_out
 @_plot
-def fit(low: str, high: str, out: Path | None, plot: Path | None, **options: Any) -> None:
+@shared.as_json
+def fit(low: str, high: str, out: Path | None, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Sample the posterior of blur and noise, given registered images LOW and HIGH of one scene."""
     shared.require_new(out)
     found = bayesr.observe.fit(_planes(low), _planes(high), **options)
-    _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
-    _say("noise", found, "noise", "units of the images")
-    click.echo(f"r-hat {found.attrs['r_hat']:.3f}, effective sample size {found.attrs['n_eff']:.0f}")
-    _write(found, out)
+    if as_json:
+        shared.print_json(_facts(found, "psf_width", "noise"))
+    else:
+        _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
+        _say("noise", found, "noise", "units of the images")
+        click.echo(f"r-hat {found.attrs['r_hat']:.3f}, effective sample size {found.attrs['n_eff']:.0f}")
+    _write(found, out, quiet=as_json)
     if plot is not None:
         _draw(plot, found["psf_width"], found["noise"], "width of the point-spread function", "noise")
 
 
-def _write(found: xr.Dataset, out: Path | None) -> None:
+def _write(found: xr.Dataset, out: Path | None, *, quiet: bool) -> None:
     if out is None:
         return
     from bayesr.store import results  # slow to import
 
     results.write(found, str(out), overwrite=False)
-    click.echo(f"The posterior is at {out.absolute()}: use it with bayesr sample --forward-operator")
+    if not quiet:
+        click.echo(f"The posterior is at {out.absolute()}: use it with bayesr sample --forward-operator")
 
 
 def _planes(image: str) -> Any:
@@ -101,9 +114,18 @@ def _plane(image: str) -> Any:
     return planes[0]
 
 
+def _centre(found: xr.Dataset, name: str) -> float:
+    return float(found.attrs[name] if name in found.attrs else found[name].mean())
+
+
+def _facts(found: xr.Dataset, *names: str) -> dict[str, Any]:
+    """Return the estimates, with all that the result states of them."""
+    return {**found.attrs, **{name: _centre(found, name) for name in names}}
+
+
 def _say(title: str, found: xr.Dataset, name: str, units: str) -> None:
     low, high = found.attrs[f"{name}_interval"]
-    centre = found.attrs[name] if name in found.attrs else float(found[name].mean())
+    centre = _centre(found, name)
     click.echo(f"{title}: {centre:.4g} {units} ({found.attrs['level']:.0%} interval {low:.4g} to {high:.4g})")
 
 

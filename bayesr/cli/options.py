@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,29 @@ def group(*options: Callable[[Command], Command]) -> Callable[[Command], Command
     return decorate
 
 
+def examples(*lines: str) -> str:
+    """Return the epilog of a command: examples of calls, one a line."""
+    return "\b\n" + "\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document: arrays as lists, and numbers that JSON lacks as null."""
+    click.echo(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "tolist"):  # of NumPy, which is slow to import
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, openvino, or a device of torch, such as cuda:0."
 )

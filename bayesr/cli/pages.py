@@ -12,7 +12,9 @@ from bayesr.cli import plugins
 from bayesr.errors import InvalidArgument
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples("bayesr report photo.zarr", "bayesr report photo.zarr --reference truth.png --out page.html")
+)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--reference", metavar="IMG", help="The ground truth, of the size of the product.")
 @click.option(

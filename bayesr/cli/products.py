@@ -13,7 +13,11 @@ from bayesr.cli import options as shared
 from bayesr.files import write_atomically
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples(
+        "bayesr export photo.zarr mean.png", "bayesr export photo.zarr maps.tif --variables mean,std"
+    )
+)
 @click.argument("store", metavar="STORE.zarr")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--variables", help="Variables to write, such as mean,std.")
@@ -27,7 +31,7 @@ def export(store: str, out: Path, variables: str | None, **options: Any) -> None
     click.echo(f"{out.absolute()} is written")
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr score photo.zarr truth.png"))
 @click.argument("store", metavar="STORE.zarr")
 @click.argument("reference")
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store for maps and figures.")
@@ -37,16 +41,47 @@ def export(store: str, out: Path, variables: str | None, **options: Any) -> None
 @click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
 @click.option("--seed", default=0, show_default=True, help="Seed of the random numbers that break ties.")
 @shared.noise
-def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
+@shared.as_json
+def score(store: str, reference: str, out: Path | None, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Score the product STORE.zarr against the high-resolution image REFERENCE."""
-    from rich.console import Console  # slow to import
-    from rich.table import Table  # slow to import
-
     from bayesr.store.places import check  # slow to import
 
     if out is not None:
         check(str(out), 0, overwrite=overwrite, resume=False)
     scores = bayesr.score(store, reference, progress=True, **options)
+    if out is not None:
+        _to_zarr(scores, out, overwrite)
+    if as_json:
+        shared.print_json(_figures(scores) | ({} if out is None else {"out": out.absolute()}))
+        return
+    _show_scores(scores)
+    if out is not None:
+        click.echo(f"The maps and curves are at {out.absolute()}")
+
+
+def _figures(scores: Any) -> dict[str, Any]:
+    """Return the figures of `bayesr.score` without its maps; those by level have one value for each of the levels."""
+    chosen = {name: figure for name, figure in scores.data_vars.items() if figure.dims in ((), ("level",))}
+    return {
+        "n": scores.attrs["n"],
+        "model": scores.attrs["model"],
+        "level": scores["level"].values,
+        "figures": {
+            name: {
+                "value": figure.values,
+                "units": figure.attrs.get("units", "1"),
+                "meaning": figure.attrs["long_name"],
+                "by_level": figure.dims == ("level",),
+            }
+            for name, figure in chosen.items()
+        },
+    }
+
+
+def _show_scores(scores: Any) -> None:
+    from rich.console import Console  # slow to import
+    from rich.table import Table  # slow to import
+
     table = Table("figure", "value", "meaning", title=f"n = {scores.attrs['n']}, {scores.attrs['model']}")
     for name, figure in scores.data_vars.items():
         units, meaning = figure.attrs.get("units", "1").removesuffix("1"), figure.attrs["long_name"]
@@ -56,12 +91,9 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
             table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
     Console().print(table)
     click.echo(f"check of the data: {scores.attrs['data_check']}")
-    if out is not None:
-        _to_zarr(scores, out, overwrite)
-        click.echo(f"The maps and curves are at {out.absolute()}")
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr components photo.zarr -k 3 --window 120 144 300 324"))
 @click.argument("source", metavar="STORE_OR_IMG")
 @click.option("-k", default=4, show_default=True, help="Number of components, fewer than members.")
 @shared.img_without_members
@@ -89,7 +121,11 @@ def components(
         click.echo(f"The images and scores are at {out.absolute()}")
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples(
+        "bayesr segment cells.zarr objects.zarr", "bayesr segment cells.png objects.zarr --model fluorescence-x4 -n 32"
+    )
+)
 @click.argument("source", metavar="STORE_OR_IMG")
 @click.argument("out", metavar="OUT.zarr", type=click.Path(path_type=Path))
 @click.option(
@@ -127,7 +163,11 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     return value
 
 
-@click.command()
+@click.command(
+    epilog=shared.examples(
+        "bayesr aggregate photo.zarr 64 --exceed 20", "bayesr aggregate photo.zarr fields.geojson --out fields.csv"
+    )
+)
 @click.argument("source", metavar="STORE_OR_IMG")
 @click.argument("regions", callback=_regions)
 @click.option(

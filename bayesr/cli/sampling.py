@@ -12,9 +12,16 @@ import click
 
 import bayesr
 from bayesr.cli import options as shared
+from bayesr.errors import StoreExists
+from bayesr.files import make_folder, write_atomically
 
 
-@click.command(cls=shared.ValueRangeCommand)
+@click.command(
+    cls=shared.ValueRangeCommand,
+    epilog=shared.examples(
+        "bayesr sample photo.png photo.zarr", "bayesr sample scene.tif mean.tif --model aerial-x4 -n 8"
+    ),
+)
 @click.argument("img", metavar="IN")
 @click.argument("out", metavar="OUT.zarr")
 @shared.drawing
@@ -63,16 +70,40 @@ def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[st
     _summarise(ds, str(out))
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr demo", "bayesr demo demo.zarr -n 8 --overwrite"))
 @click.argument("out", metavar="[OUT.zarr]", default="bayesr-demo.zarr")
 @shared.drawing
 def demo(out: str, **options: Any) -> None:
     """Sample a bundled photograph."""
-    image = Path(__file__).parents[1] / "examples" / "coffee-x4.png"
+    image = bayesr.examples.coffee()
     _summarise(bayesr.sample(image, options.pop("n"), store=out, progress=True, **options), out)
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr examples images"))
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+def examples(folder: Path) -> None:
+    """Copy the bundled images to FOLDER, by default the current one, and print their paths.
+
+    A FOLDER that does not exist is made. A file with one of their names and another content is not replaced.
+    """
+    bundled = bayesr.examples
+    images = {folder / path.name: path.read_bytes() for path in (getattr(bundled, name)() for name in bundled.__all__)}
+    other = [path for path, content in images.items() if path.exists() and not _holds(path, content)]
+    if other:
+        raise StoreExists(f"{other[0]} is already there, and is another file: choose another folder.")
+    make_folder(folder)
+    for path, content in images.items():
+        if not path.exists():
+            write_atomically(path, content)
+        click.echo(path)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has a content."""
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+@click.command(epilog=shared.examples("bayesr extend photo.zarr -n 64"))
 @click.argument("store", metavar="STORE.zarr")
 @click.option("-n", type=int, required=True, help="New number of members, a multiple of the number of masks.")
 @shared.redrawing
@@ -84,19 +115,24 @@ def extend(store: str, n: int, **options: Any) -> None:
     _summarise(ds, store)
 
 
-@click.command()
+@click.command(epilog=shared.examples("bayesr check photo.zarr", "bayesr check photo.zarr --repair"))
 @click.argument("store", metavar="STORE.zarr")
 @click.option("--repair", is_flag=True, help="Draw damaged tiles again, and only these.")
 @click.option("--img", help="The image that was sampled, where the copy in the store is damaged.")
 @shared.redrawing
 @shared.parallel
-def check(store: str, **options: Any) -> None:
+@shared.as_json
+def check(store: str, as_json: bool, **options: Any) -> None:
     """Compare every tile of a product with its recorded checksums.
 
     The exit status is 1 where tiles are damaged or missing, and not repaired.
     """
     report = bayesr.check(store, progress=True, **shared.cluster_of(options))
-    click.echo(str(report))
+    if as_json:
+        damaged = [{"tile": tile, "variables": found} for tile, found in report.damaged.items()]
+        shared.print_json(vars(report) | {"sound": report.sound, "damaged": damaged})
+    else:
+        click.echo(str(report))
     if report.unfinished or report.repaired < len(report.damaged) or (report.image and not options["repair"]):
         raise SystemExit(1)
 

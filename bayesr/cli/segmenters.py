@@ -12,9 +12,13 @@ import click
 import bayesr
 from bayesr.cli import options as shared
 from bayesr.errors import InvalidArgument
+from bayesr.progress import is_hidden
 
 
-@click.command("train-segmenter")
+@click.command(
+    "train-segmenter",
+    epilog=shared.examples("bayesr train-segmenter images/ masks/ --out mine.safetensors --objects"),
+)
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("masks", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The segmenter file to write.")
@@ -98,7 +102,7 @@ def train_segmenter(
     segmenter = fit(
         training, network, inputs=inputs, time_limit=time_limit, checkpoint=checkpoint, name=out.stem,
         card={"data": options.pop("description")},
-        progress=lambda step, loss: click.echo(f"step {step}: loss {loss:.4f}", err=True), **options,
+        progress=None if is_hidden() else _say, **options,
     )  # fmt: skip
     if segmenter.card["steps"] < steps:
         click.echo(f"Time is up at step {segmenter.card['steps']} of {steps}; the same command continues.")
@@ -112,6 +116,10 @@ def train_segmenter(
         )
     segmenter.save(out)
     click.echo(f"The segmenter is at {out.absolute()}")
+
+
+def _say(step: int, loss: float) -> None:
+    click.echo(f"step {step}: loss {loss:.4f}", err=True)
 
 
 def _network(options: dict[str, Any], bands: int, annotators: int) -> Any:

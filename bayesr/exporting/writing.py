@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from bayesr import product
-from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
+from bayesr import plugins, product
+from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct, PluginFailed, StoreExists, StoreFailed
 from bayesr.exporting import datasets, geotiff, microscopy, picture, qgis
 from bayesr.exporting.selection import Selection
+from bayesr.files import failures_of
 from bayesr.product import MAPS, SAMPLES, arguments
 from bayesr.sampling.products import open_product
 
-FORMATS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+Format = tuple[Callable[..., None], Sequence[str]]
+
+FORMATS: dict[str, Format] = {
     ".png": (picture.write, ("mean",)),
     ".tif": (geotiff.write, MAPS),
     ".tiff": (geotiff.write, MAPS),
@@ -52,6 +56,7 @@ def export(
     - ``.zarr``: a Zarr store of plain, unsharded arrays, with the CF conventions.
     - ``.ome.zarr``: OME-Zarr (NGFF 0.5), one channel for each variable and band, with their names, physical sizes of
       pixels and a pyramid. It needs ome-zarr (``pip install 'bayesr[ome]'``).
+    - Other suffixes where another distribution adds them (`bayesr.plugins`).
 
     Parameters
     ----------
@@ -82,6 +87,8 @@ def export(
         When `ds` is no product.
     StoreExists, StoreFailed
         When the file exists, or cannot be written. Nothing is left behind.
+    PluginFailed
+        When the distribution that writes this suffix cannot be loaded, or fails.
 
     Examples
     --------
@@ -94,7 +101,7 @@ def export(
     target = arguments.path("path", path)
     overwrite = arguments.flag("overwrite", overwrite)
     suffix = suffix_of(target)
-    write, usual = FORMATS[suffix]
+    write, usual = _format(suffix)
     options = {} if zarr_format is None else _zarr_options(suffix, zarr_format)
     opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
     if opened is None:
@@ -116,6 +123,30 @@ def _zarr_options(suffix: str, zarr_format: int) -> dict[str, Any]:
     return {"zarr_format": arguments.whole("zarr_format", zarr_format, "the version of Zarr, 2 or 3", 2, 3)}
 
 
+def _format(suffix: str) -> Format:
+    """Return the entry of `FORMATS`, or that of another distribution, which writes all maps by default."""
+    if suffix in FORMATS:
+        return FORMATS[suffix]
+    point = plugins.first(plugins.EXPORTERS, suffix)
+    assert point is not None  # as `suffix_of` saw
+    written = point.load()
+
+    def write(chosen: Selection, path: Path) -> None:
+        with failures_of(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            try:
+                written(chosen.ds, part)
+            except (BayesrError, OSError):
+                raise
+            except Exception as error:  # it may do anything
+                raise PluginFailed(f"{suffix} of {point.owner} could not write {path}: {error}") from error
+            if not part.exists():
+                raise PluginFailed(f"{suffix} of {point.owner} did not write {path.name} to the path it was given.")
+            part.replace(path)
+
+    return write, MAPS
+
+
 def suffix_of(path: Path, *, of_values: bool = False) -> str:
     """Return the suffix of a format.
 
@@ -126,8 +157,10 @@ def suffix_of(path: Path, *, of_values: bool = False) -> str:
     """
     name = path.name.lower()
     found = [suffix for suffix in FORMATS if name.endswith(suffix) and name != suffix]
+    if not found and plugins.first(plugins.EXPORTERS, path.suffix.lower()) is not None:
+        found = [path.suffix.lower()]
     if not found:
-        known = ", ".join(FORMATS)
+        known = ", ".join([*FORMATS, *plugins.names(plugins.EXPORTERS)])
         raise InvalidArgument(f"{path.name} has no suffix that names a format: use one of {known}.")
     suffix = max(found, key=len)
     if of_values and suffix in STYLES:

@@ -221,4 +221,4 @@ def _netpbm(path: Path, picture: Any, largest: int) -> xr.DataArray | None:
 
 
 PIL_IMAGE = Reader("PIL image", by_type("PIL."), from_pillow)
-PICTURE = Reader("picture", lambda img: isinstance(img, Path), from_picture)  # any suffix: asked last
+PICTURE = Reader("picture", lambda img: isinstance(img, Path), from_picture, fallback=True)  # any suffix

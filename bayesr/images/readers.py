@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ from typing import Any
 
 import xarray as xr
 
+from bayesr import plugins
 from bayesr.errors import BayesrError, NotAnImage
+from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import lazy, limits
 from bayesr.images.quiet import quiet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,14 @@ class Reader:
         (`bayesr.images.lazy.windowed`), with axes named only where the source names them. Attributes and encoding say
         what the source states of its values (`bayesr.images.values`) and of its place (`bayesr.images.georeference`).
         Any exception of a reader of paths becomes a `NotAnImage` that names the file.
+    fallback : bool
+        Whether it is asked only where neither another reader nor one of another distribution recognises the image.
     """
 
     name: str
     recognises: Callable[[Any], bool]
     read: Callable[[Any], xr.DataArray]
+    fallback: bool = False
 
 
 _READERS: dict[str, Reader] = {}
@@ -51,6 +59,21 @@ def register(reader: Reader) -> None:
 def registered() -> tuple[Reader, ...]:
     """Return all readers in the order of asking."""
     return tuple(reversed(_READERS.values()))
+
+
+def _reader_of(img: Any) -> Reader | None:
+    """Return the reader of an image: a registered one, one of another distribution, or a fallback."""
+    asked = sorted(registered(), key=lambda reader: reader.fallback)
+    reader = next((reader for reader in asked if reader.recognises(img)), None)
+    if isinstance(img, Path) and reader is not None and reader.fallback:
+        return _installed(img.suffix.lower()) or reader
+    return reader
+
+
+def _installed(suffix: str) -> Reader | None:
+    """Return the reader that another distribution adds for a suffix (`bayesr.plugins`), unless it is a usual one."""
+    read = plugins.load(plugins.READERS, suffix) if suffix not in IMAGE_SUFFIXES else None
+    return None if read is None else Reader(suffix, by_suffix(suffix), read)
 
 
 def by_suffix(*suffixes: str) -> Callable[[Any], bool]:
@@ -84,17 +107,20 @@ def opened(img: Any) -> xr.DataArray:
         When there is no such file or store.
     NotAnImage
         When no reader recognises the image, it cannot be read, or it is no regular file.
+    PluginFailed
+        When the distribution that reads this suffix cannot be loaded.
     TooLarge
         When the file can only be decoded as a whole, and is too large for it; see `bayesr.images.limits`.
     """
     if isinstance(img, os.PathLike) or (isinstance(img, str) and "://" not in img):
         img = limits.existing(Path(img))
-    reader = next((reader for reader in registered() if reader.recognises(img)), None)
+    reader = _reader_of(img)
     if reader is None:
         raise NotAnImage(
             f"An image cannot be made of {type_name(img)}: give a path, a NumPy array, a torch tensor, a PIL image or "
             f"an xarray.DataArray.{_conversion(img)}"
         )
+    _log.debug("%s is read as %s", img if isinstance(img, str | Path) else type_name(img), reader.name)
     try:
         with quiet():
             array = reader.read(img)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayesr import files
+from bayesr import files, plugins
+from bayesr.errors import BayesrError, PluginNotUsed, warn
 from bayesr.model.header import read_header
 
 _BUNDLED = Path(__file__).parent / "weights"
@@ -30,6 +34,8 @@ class ModelInfo:
         Recorded scores by data set, each with its number of images, n and seed.
     path : Path
         Path of the file.
+    calibrated : bool
+        Whether its intervals were calibrated on held-out images.
     """
 
     name: str
@@ -41,17 +47,40 @@ class ModelInfo:
     scores: dict[str, Any]
     path: Path
     use: str = ""
+    calibrated: bool = False
 
 
-def models() -> list[ModelInfo]:
-    """List the bundled models.
+class ModelList(list[ModelInfo]):
+    """A list of models that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        return rows_of_html(
+            (info.name, info.domain, info.scale, info.bands, info.parameters, info.calibrated) for info in self
+        )
+
+
+def rows_of_html(rows: Iterable[tuple[str, str, int, int, int, bool]]) -> str:
+    """Return a table of HTML: name, domain, scale, bands, number of parameters, and whether it is calibrated.
+
+    It takes the colours of the page, light or dark.
+    """
+    titles = ("name", "domain", "scale", "bands", "parameters", "calibrated")
+    lines = ["".join(f"<th>{title}</th>" for title in titles)]
+    for name, domain, scale, bands, parameters, calibrated in rows:
+        cells = (name, domain, f"x{scale}", bands, f"{parameters:,}", "yes" if calibrated else "no")
+        lines.append("".join(f"<td style='text-align: left'>{html.escape(str(cell))}</td>" for cell in cells))
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def models() -> ModelList:
+    """List the bundled models, and those that other distributions add (`bayesr.plugins`).
 
     Returns
     -------
     list of ModelInfo
-        Sorted by name.
+        Sorted by name. Notebooks show it as a table.
     """
-    infos = []
+    infos = ModelList()
     for path in _files():
         header = read_header(path)
         card, architecture = header["card"], header["architecture"]
@@ -66,13 +95,39 @@ def models() -> list[ModelInfo]:
                 scores=card.get("scores", {}),
                 path=path,
                 use=card.get("use", ""),
+                calibrated=bool((header.get("calibration") or {}).get("missed")),
             )
         )
     return infos
 
 
 def _files() -> list[Path]:
-    return sorted(_BUNDLED.glob("*.safetensors"), key=lambda path: path.stem)
+    """Return the files of all models that have a name; a distribution that fails is left out with a warning."""
+    bundled = {path.stem: path for path in _BUNDLED.glob("*.safetensors")}
+    installed: dict[str, Path] = {}
+    for point in plugins.found(plugins.MODELS):
+        try:
+            path = _file_of(point)
+            read_header(path)
+            installed.setdefault(point.name, path)
+        except BayesrError as error:
+            warn(str(error), PluginNotUsed)
+    return [path for _, path in sorted((installed | bundled).items())]
+
+
+def _file_of(point: plugins.Point) -> Path:
+    """Return the model file that an entry point names.
+
+    Raises
+    ------
+    PluginFailed
+        When it names none of this name: products record the name of the file.
+    """
+    given = point.load()
+    path = Path(given) if isinstance(given, str | os.PathLike) else None
+    if path is None or not path.is_file() or path.stem != point.name:
+        raise point.failure(f"is no path of a file {point.name}.safetensors")
+    return path
 
 
 def segmenters() -> dict[str, dict[str, Any]]:
@@ -109,11 +164,16 @@ def recorded(name: str, sha256: str, source: str = "") -> Path | None:
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """Return the file of a model, given the name of a bundled one or a path.
+    """Return the file of a model, given the name of a bundled or installed one, or a path.
 
     Raises
     ------
     UnknownModel
         When there is no such file; the message lists the nearest names.
+    PluginFailed
+        When the distribution that adds the name cannot be loaded.
     """
-    return files.locate(name_or_path, _BUNDLED, "model", "See bayesr.models().")
+    point = plugins.first(plugins.MODELS, name_or_path) if isinstance(name_or_path, str) else None
+    if point is not None and not (_BUNDLED / f"{point.name}.safetensors").is_file():
+        return _file_of(point)
+    return files.locate(name_or_path, _BUNDLED, "model", "See bayesr.models().", plugins.names(plugins.MODELS))

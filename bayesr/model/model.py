@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,13 +20,15 @@ from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel, InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.model.catalogue import locate
+from bayesr.model.catalogue import locate, rows_of_html
 from bayesr.model.file import load_network, write
 from bayesr.model.sections import read_sections, unusable
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
 from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +111,12 @@ class Model:
 
         return sample(img, n, model=self, **options)
 
+    def _repr_html_(self) -> str:
+        parameters = sum(weight.numel() for weight in self.generator.parameters())
+        calibrated = bool(self.calibration.missed)
+        domain = str(self.card.get("domain", ""))
+        return rows_of_html([(self.name, domain, self.scale, self.bands, parameters, calibrated)])
+
     def save(self, path: str | Path) -> Path:
         """Write the model file, weights as fp16, atomically."""
         return write(
@@ -148,7 +157,9 @@ def load(name_or_path: str | Path | Model) -> Model:
     if isinstance(name_or_path, Model):
         return _computable(name_or_path)
     path = locate(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
+    model = _load(path, path.stat().st_mtime_ns)
+    _log.info("model %s from %s, weights %s", model.name, path, model.sha256[:12])
+    return model
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from bayesr.store.replacing import recover, writing
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.cluster import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def extend(
         journal = Journal(target)
         journal.open(n, masks)
         tiles = [tile for tile in job.tiles() if done[target.at(tile)] < n]
+        _log.info("adding members %d to %d to %d of %d tiles", job.plan.first, n - 1, len(tiles), done.size)
         with show_progress("extending", job.cost * done.size, progress) as advance:
             advance(job.cost * (done.size - len(tiles)))
             if tiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from bayesr.store.replacing import recover, writing
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.cluster import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @isolated
@@ -87,7 +90,9 @@ def check(
         job = job_of(target, model, device, target.provenance.n)
         lacking = ~target.finished()
         tiles = [tile for tile in job.tiles() if target.at(tile) in report.damaged or lacking[target.at(tile)]]
+        _log.info("drawing %d of %d damaged or lacking tiles again", len(tiles), report.tiles)
         for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
+            _log.debug("tile %s: %s", target.at(tile), report.damaged.get(target.at(tile), "lacks"))
             target.undo(tile)
         with show_progress("repairing", job.cost * len(tiles), progress) as advance:
             workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)

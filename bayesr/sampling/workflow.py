@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ from bayesr.store.places import place_of
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.cluster import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @isolated
@@ -208,6 +211,9 @@ def sample(
         )  # fmt: skip
         if masks > 1 and variables is None:
             chosen = (*chosen, MASK_MEANS)
+    _log.info(
+        "device %s, %s; tiles of %d input pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks
+    )
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
 
@@ -248,6 +254,7 @@ def _drawn_beside(
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:
     """Draw the tiles that a sink lacks, and return the product."""
     missing, tiles = sink.missing(job), sum(1 for _ in job.tiles())
+    _log.info("drawing %d of %d tiles, %d are finished already", len(missing), tiles, tiles - len(missing))
     with show_progress("sampling", job.cost * tiles, progress) as advance:
         advance(job.cost * (tiles - len(missing)))
         if missing:

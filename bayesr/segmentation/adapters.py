@@ -16,7 +16,7 @@ from skimage.measure import label
 from torch import nn
 
 from bayesr.errors import InvalidArgument, ObjectsNotSeparated, SegmenterFailed, warn
-from bayesr.segmentation.registry import CLASSICAL
+from bayesr.segmentation.registry import CLASSICAL, named
 from bayesr.segmentation.segmenter import Segmentation, Segmenter, load
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float]], Segmentation]
@@ -59,12 +59,17 @@ def adapt(given: Any, *, threshold: float, smallest: int, logits: bool) -> Adapt
         If it is not a segmenter.
     UnknownModel, InvalidModel
         If the name or the file of a trained segmenter cannot be used.
+    PluginFailed
+        If the distribution that adds the name cannot be loaded.
     """
     inputs: tuple[str, ...] = ("member",)
     bands: int | None = None
     call: Callable[[NDArray[np.float32], tuple[float, float]], Any]
     if isinstance(given, str | os.PathLike):
-        given = CLASSICAL[str(given)] if str(given) in CLASSICAL else load(Path(given))
+        known = named(str(given))
+        given = given if known is None else known
+    if isinstance(given, str | os.PathLike):
+        given = load(Path(given))
     if isinstance(given, Segmenter):
         name, inputs, call = f"{given.name} {given.sha256[:12]}", given.inputs, given
         bands = given.bands // len(inputs)

@@ -2,7 +2,7 @@
 
 To plug in a segmenter, add a function to `CLASSICAL`, which `bayesr.segment` then knows by name, or a network to
 `NETWORKS`, which can then be trained, saved and loaded. Bundled trained networks are files in
-`bayesr.model.catalogue.SEGMENTERS`.
+`bayesr.model.catalogue.SEGMENTERS`. Other distributions add theirs by entry points (`bayesr.plugins`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesr import plugins
 from bayesr.errors import InvalidModel
 from bayesr.isolation import isolated
 from bayesr.model.catalogue import SEGMENTERS
@@ -34,6 +35,19 @@ NETWORKS = {
 def bundled() -> list[str]:
     """Return the names of the bundled trained segmenters."""
     return [path.stem for path in sorted(SEGMENTERS.glob("*.safetensors"))]
+
+
+def named(name: str) -> Any | None:
+    """Return the function, or the path of the file, that a name stands for; None for bundled and unknown names.
+
+    Raises
+    ------
+    PluginFailed
+        When the distribution that adds the name cannot be loaded.
+    """
+    if name in CLASSICAL:
+        return CLASSICAL[name]
+    return None if name in bundled() else plugins.load(plugins.SEGMENTERS, name)
 
 
 @isolated

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bayesr.errors import StoreFailed, TrainingFailed
 from bayesr.files import append_atomically, write_atomically
+from bayesr.progress import is_hidden
 
 Record = dict[str, Any]
 Report = Callable[[Record], None]
@@ -140,7 +141,7 @@ def table(title: str, show: bool | None) -> Iterator[Report]:
         True shows the table or lines, None only the table, False nothing.
     """
     terminal = sys.stderr.isatty() and find_spec("rich") is not None
-    if show is False or (show is None and not terminal):
+    if show is False or is_hidden() or (show is None and not terminal):
         yield lambda record: None
         return
     if not terminal:

@@ -2,25 +2,7 @@ import numpy as np
 import PIL.Image
 
 import bayesr
-from bayesr.model.attributions import read
 from tests.cli.helpers import run
-
-
-def test_models():
-    result = run("models")
-    assert result.exit_code == 0 and "natural-x4" in result.output
-
-
-def test_attributions_of_a_card(model, tmp_path):
-    file = str(model.save(tmp_path / "tiny.safetensors"))
-    none = run("card", file, "--attributions")
-    assert none.exit_code == 1 and "names no list" in none.output
-    result = run("card", file, "--set", "attributions", "photos_free.csv", "--attributions")
-    assert result.exit_code == 0 and result.output.startswith("file,source,path,")
-    assert len(result.output.splitlines()) == 1 + len(read("photos_free.csv"))
-    out = run("card", file, "--attributions", "--out", tmp_path / "a.csv")
-    assert out.exit_code == 0 and (tmp_path / "a.csv").read_text() == result.output
-    assert run("card", "--attributions").exit_code == 2
 
 
 def test_calibrate(model, tmp_path):

@@ -24,6 +24,9 @@ def test_beads(tmp_path):
     assert result.exit_code == 0, result.output
     assert "width of the point-spread function: 5.6" in result.output and "90% interval" in result.output
     assert (tmp_path / "a.png").stat().st_size > 1000
+    told = json.loads(run("beads", tmp_path / "beads.tif", "--scale", 4, "--json").stdout)
+    assert f"psf_width: {told['psf_width']:.1f}" == "psf_width: 5.6" and told["beads"] > 1
+    assert told["psf_width_interval"][0] < told["psf_width"] < told["psf_width_interval"][1]
     colour = np.zeros((32, 32, 3), np.uint8)
     tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
     assert "3 bands" in run("beads", tmp_path / "colour.tif").output
@@ -36,6 +39,9 @@ def test_noise_of_one_image_and_of_several(tmp_path):
     for given in (files[:1], files):
         result = run("noise", *given, "--plot", tmp_path / "b.png")
         assert result.exit_code == 0 and "gain: " in result.output and "read noise: " in result.output, result.output
+        told = json.loads(run("noise", *given, "--json").stdout)
+        assert f"gain: {told['gain']:.4g} " in result.output
+        assert f"read noise: {told['read_noise']:.4g} " in result.output
 
 
 def test_fit(tmp_path):
@@ -48,6 +54,8 @@ def test_fit(tmp_path):
     tifffile.imwrite(tmp_path / "high.tif", high)
     result = run("fit", tmp_path / "low.tif", tmp_path / "high.tif", "--draws", 100)
     assert result.exit_code == 0 and "r-hat 1.0" in result.output, result.output
+    told = json.loads(run("fit", tmp_path / "low.tif", tmp_path / "high.tif", "--draws", 100, "--json").stdout)
+    assert f"r-hat {told['r_hat']:.3f}" in result.output and f": {told['psf_width']:.4g} " in result.output
 
 
 def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):

@@ -1,6 +1,8 @@
+import json
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -84,3 +86,17 @@ def test_other_value_ranges_are_usage_errors(line, message):
 def test_words_are_those_of_the_library():
     assert shared.VALUE_RANGES == VALUE_RANGES
     assert list(shared._repeat_words(["--", "--value-range", "unit"])) == ["--", "--value-range", "unit"]
+
+
+def test_one_document_of_json(capsys):
+    shared.print_json(
+        {
+            "a": np.float32(0.5),
+            "b": np.array([1.0, np.nan]),
+            3: (True, None, Path("x")),
+            "d": {"e": [np.int64(7), 1e400]},
+        }
+    )
+    assert json.loads(capsys.readouterr().out) == {
+        "a": 0.5, "b": [1.0, None], "3": [True, None, "x"], "d": {"e": [7, None]},
+    }  # fmt: skip

@@ -1,12 +1,10 @@
 """Commands of other distributions: they are found by entry points, and a missing distribution is named."""
 
-import os
-from importlib.metadata import entry_points
-
 import click
 import pytest
 
-from bayesr.cli import plugins
+from bayesr import plugins
+from bayesr.cli.plugins import KNOWN
 from tests.cli.helpers import run
 
 
@@ -26,22 +24,6 @@ def installed(monkeypatch, *points):
     monkeypatch.setattr(plugins, "found", found)
 
 
-@pytest.mark.parametrize("group", [plugins.COMMANDS, plugins.PAGES, "console_scripts", "pytest11", "no such group"])
-def test_entry_points_are_those_that_python_finds(group):
-    expected = {(point.name, point.value, _normal(point.dist.name)) for point in entry_points(group=group)}
-    assert {(point.name, point.value, _normal(point.dist)) for point in plugins.found(group)} == expected
-
-
-def _normal(name):
-    return name.lower().replace("_", "-").replace(".", "-")
-
-
-def test_a_point_loads_its_object():
-    assert plugins.Point("join", "os.path:join").load() is os.path.join
-    assert plugins.Point("path", "os:path.join").load() is os.path.join
-    assert plugins.Point("os", "os").load() is os
-
-
 def test_a_command_of_another_distribution_is_one_of_bayesr(monkeypatch):
     installed(monkeypatch, (plugins.COMMANDS, "hello", f"{__name__}:hello"))
     assert run("hello", "--loud").output == "HELLO\n"
@@ -54,7 +36,7 @@ def test_a_command_of_bayesr_is_not_replaced(monkeypatch):
     assert "natural-x4" in run("models").output
 
 
-@pytest.mark.parametrize("name", plugins.KNOWN)
+@pytest.mark.parametrize("name", KNOWN)
 @pytest.mark.parametrize("more", [[], ["--help"], ["quality", "--data", "x"], ["-n", "3"]])
 def test_without_the_distribution_its_commands_say_how_to_install_it(name, more, monkeypatch):
     installed(monkeypatch)

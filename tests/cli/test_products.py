@@ -5,6 +5,7 @@ import numpy as np
 import PIL.Image
 import xarray as xr
 
+import bayesr
 from bayesr.cli.cells import text
 from tests.cli.helpers import run
 
@@ -21,6 +22,25 @@ def test_components(model, photo, tmp_path):
     for args in (["a.zarr"], ["c.zarr"], ["a.png", "--model", file, "--out", tmp_path / "c.zarr"]):
         result = run("components", tmp_path / args[0], *args[1:])
         assert result.exit_code == 1 and result.output.startswith("Error: ")
+
+
+def test_scores_as_json(model, photo, tmp_path):
+    file = model.save(tmp_path / "tiny.safetensors")
+    bayesr.sample(photo, 4, model=file, store=tmp_path / "a.zarr", keep_samples=True)
+    truth = np.kron(photo, np.ones((4, 4, 1))).astype(np.uint8)
+    PIL.Image.fromarray(truth).save(tmp_path / "truth.png")
+    given = ["score", tmp_path / "a.zarr", tmp_path / "truth.png", "--model", file, "--json"]
+    result = run(*given, "--out", tmp_path / "scores.zarr")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    stored = xr.open_zarr(tmp_path / "scores.zarr")
+    assert found["n"] == 4 and found["out"] == str(tmp_path / "scores.zarr")
+    assert found["level"] == list(stored["level"].values)
+    for name, figure in found["figures"].items():
+        finite = stored[name].where(np.isfinite(stored[name]))  # JSON has no other numbers
+        np.testing.assert_allclose(np.array(figure["value"], float), finite, err_msg=name)
+        assert figure["by_level"] == (stored[name].dims == ("level",))
+    assert {"crps_mean", "coverage"} <= set(found["figures"])
 
 
 def test_names_of_regions_are_no_formulas_in_a_table(grey_model, tmp_path):

@@ -1,9 +1,11 @@
 import dataclasses
 import shutil
+from xml.etree import ElementTree
 
 import pytest
 
 import bayesr
+from bayesr.calibration.calibration import Calibration
 from bayesr.errors import UnknownModel
 from bayesr.model import catalogue
 from bayesr.model.catalogue import recorded
@@ -63,3 +65,18 @@ def test_a_recorded_model_is_found_by_its_checksum(file, tmp_path, monkeypatch):
     assert recorded("b", how[0], "other images") == folder / "b.safetensors"
     rewritten(folder / "a.safetensors", lambda header: header["calibration"].update(source="other images"))
     assert recorded("c", *how) == folder / "b.safetensors"
+
+
+def test_notebooks_show_models_as_a_table(model):
+    page = bayesr.models()._repr_html_()
+    table = ElementTree.fromstring(page)
+    rows = [[cell.text for cell in row] for row in table]
+    assert rows[0] == ["name", "domain", "scale", "bands", "parameters", "calibrated"]
+    infos = bayesr.models()
+    assert [(row[0], row[1], row[4]) for row in rows[1:]] == [(i.name, i.domain, f"{i.parameters:,}") for i in infos]
+    assert {row[5] for row in rows[1:]} == {"yes"} and "color" not in page
+
+    strange = dataclasses.replace(model, name="<b>&", card={"domain": "<script>"}, calibration=Calibration())
+    (shown,) = [[cell.text for cell in row] for row in ElementTree.fromstring(strange._repr_html_())][1:]
+    parameters = sum(weight.numel() for weight in model.generator.parameters())
+    assert shown == ["<b>&", "<script>", "x4", "3", f"{parameters:,}", "no"]

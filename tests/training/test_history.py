@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from bayesr.errors import TrainingFailed
+from bayesr.progress import hidden
 from bayesr.training import history
 from bayesr.training.history import History
 from bayesr.training.loop import Trainer
@@ -55,6 +56,9 @@ def test_lines_elsewhere_and_a_table_on_a_terminal(capsys):
         show(RECORDS[1])
     shown = capsys.readouterr().err
     assert shown == "step=4 stage=score seconds=3 crps=0.05 psnr=21 fair_crps=0.04 spread_skill=0.5\n"
+    with hidden(), history.table("a run", True) as show:
+        show(RECORDS[1])
+    assert capsys.readouterr().err == ""
     with history.table("a run", None) as show:
         show(RECORDS[1])
     assert capsys.readouterr().err == ""

@@ -1,7 +1,7 @@
 """The recipes of the systems that bayesr trains.
 
 Every module defines a recipe as ``RECIPE``, named after the file with hyphens for underscores. To add a recipe, add a
-file.
+file. Other distributions add theirs by entry points (`bayesr.plugins`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
+from bayesr import plugins
 from bayesr.errors import TrainingFailed
 from bayesr.training.recipe import Recipe
 
 
 def names() -> list[str]:
     """Return the names of all recipes, sorted."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    return sorted({*_own(), *plugins.names(plugins.RECIPES)})
+
+
+def _own() -> set[str]:
+    return {module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)}
 
 
 def recipe(name: str | Path | Recipe) -> Recipe:
@@ -33,14 +38,16 @@ def recipe(name: str | Path | Recipe) -> Recipe:
     ------
     TrainingFailed
         If there is no such recipe.
+    PluginFailed
+        If the distribution that adds the name cannot be loaded.
     """
     if isinstance(name, Recipe):
         return name
     if Path(name).suffix == ".py":
         defined = _run(Path(name)).get("RECIPE")
-    elif name in names():
+    elif name in _own():
         defined = import_module(f"{__name__}.{str(name).replace('-', '_')}").RECIPE
-    else:
+    elif (defined := plugins.load(plugins.RECIPES, str(name))) is None:
         raise TrainingFailed(
             f"Unknown recipe {str(name)!r}: use one of {', '.join(names())}, or a Python file that defines a RECIPE."
         )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from bayesr.cli.options import examples
+
 _TOOLS = {
     "all": ("everything", "Run the main tables, one after the other."),
     "compare": ("compare", "Show what changed beyond noise between two recordings of a table."),
@@ -54,6 +56,6 @@ class _Tables(click.Group):
             formatter.write_dl(list(tables().items()))
 
 
-@click.group(cls=_Tables)
+@click.group(cls=_Tables, epilog=examples("bayesr bench quality --help", "bayesr bench compare old.json new.json"))
 def bench() -> None:
     """Measure models and methods, and record the results as tables."""

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from bayesr.cli.options import examples
 
-@click.group()
+
+@click.group(epilog=examples("bayesr data list", "bayesr data fetch --help"))
 def data() -> None:
     """List, fetch and verify data sets."""
 
@@ -31,7 +33,7 @@ _where = click.option(
 )  # fmt: skip
 
 
-@data.command("list")
+@data.command("list", epilog=examples("bayesr data list"))
 @_where
 def show(folder: Path | None) -> None:
     """Show the name, size, licence and source of every set, and whether it is present."""
@@ -47,7 +49,7 @@ def show(folder: Path | None) -> None:
     click.echo(f"\nLooked in {root}." if root else "\nThere is no folder of data yet: see `bayesr data fetch --help`.")
 
 
-@data.command()
+@data.command(epilog=examples("bayesr data fetch set5 --to sets"))
 @click.argument("names", nargs=-1)
 @click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to, instead of the user's cache."
@@ -73,7 +75,7 @@ def fetch(names: tuple[str, ...], to: Path | None) -> None:
         click.echo(f"{one.name}: {one.count} files in {place}; licence: {one.licence}")
 
 
-@data.command()
+@data.command(epilog=examples("bayesr data verify set5"))
 @click.argument("names", nargs=-1)
 @_where
 def verify(names: tuple[str, ...], folder: Path | None) -> None:

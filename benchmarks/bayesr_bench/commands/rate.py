@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from bayesr.cli.options import examples
+
 Row = dict[str, object]
 
 MEANING = (
@@ -19,7 +21,7 @@ MEANING = (
 )
 
 
-@click.command()
+@click.command(epilog=examples("bayesr rate ours=members/ bicubic=bicubic/ --out ratings.csv"))
 @click.argument("systems", nargs=-1, metavar="SYSTEM=FOLDER...")
 @click.option(
     "--reference",

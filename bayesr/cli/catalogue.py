@@ -1,0 +1,102 @@
+"""Commands that list and describe models."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+import bayesr
+from bayesr.cli import options as shared
+from bayesr.files import write_atomically
+
+
+@click.command(epilog=shared.examples("bayesr models", "bayesr models --json"))
+@shared.as_json
+def models(as_json: bool) -> None:
+    """List the models and segmenters that have names."""
+    from rich.console import Console  # slow to import
+    from rich.table import Table  # slow to import
+
+    from bayesr.model.catalogue import segmenters  # slow to import
+
+    if as_json:
+        trained = {name: {"inputs": header["inputs"], **header["card"]} for name, header in segmenters().items()}
+        shared.print_json({"models": [asdict(info) for info in bayesr.models()], "segmenters": trained})
+        return
+    table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
+    for info in bayesr.models():
+        scores = "\n".join(
+            f"{name}: {value['PSNR']:.2f} dB, {value['fair CRPS']:.2f}" + (f", n={value['n']}" if "n" in value else "")
+            for name, value in info.scores.items()
+            if "PSNR" in value and "fair CRPS" in value
+        )
+        size = f"{info.bytes / 2**20:.1f} MiB"
+        table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
+    Console().print(table)
+    table = Table("segmenter", "trained on", "inputs", "parameters", "scores on held-out images")
+    for name, header in segmenters().items():
+        card = header["card"]
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in card.get("held_out", {}).items() if k != "cases")
+        table.add_row(name, card.get("data", ""), " + ".join(header["inputs"]), f"{card['parameters']:,}", scores)
+    Console().print(table)
+
+
+@click.command(epilog=shared.examples("bayesr card natural-x4", "bayesr card mine.safetensors --set licence CC-BY-4.0"))
+@click.argument("model", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="The Markdown file to write; standard output by default.")
+@click.option(
+    "--set", "texts", type=(str, str), multiple=True, metavar="NAME TEXT",
+    help="First write a text into the model file: use, limits, domain, data, licence, attributions, settings or "
+    "hardware.",
+)  # fmt: skip
+@click.option(
+    "--attributions", is_flag=True,
+    help="Print a table of the training images instead, as CSV: source and licence of each.",
+)  # fmt: skip
+@shared.as_json
+def card(
+    model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...], attributions: bool, as_json: bool
+) -> None:
+    """Print the card of MODEL as Markdown, or, without MODEL, the cards of all bundled models on one page."""
+    from bayesr.model.attributions import table  # slow to import
+    from bayesr.model.card import markdown, page, store_text  # slow to import
+    from bayesr.model.catalogue import locate  # slow to import
+    from bayesr.model.header import read_header  # slow to import
+
+    if as_json and (out or attributions):
+        raise click.UsageError("--json prints to standard output: leave out --out and --attributions.")
+    if model is None:
+        if texts or attributions:
+            raise click.UsageError("--set and --attributions need a model: bayesr card MODEL ...")
+        content = page(out.parent if out else Path())
+    else:
+        for name, text in texts:
+            store_text(locate(model), name, text)
+        content = table(read_header(locate(model))["card"]) if attributions else markdown(model)
+    if as_json:
+        shared.print_json(_facts(locate(model)) if model else [_facts(info.path) for info in bayesr.models()])
+        return
+    if not content:
+        raise click.ClickException(f"The card of {model} names no list of attributions.")
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    write_atomically(out, content)
+    click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return what a model file states of itself, without the curves of its calibration."""
+    from bayesr.model.header import read_header  # slow to import
+
+    header = read_header(path)
+    calibration = header.get("calibration") or {}
+    kept = ("images", "source", "provenance", "coverage")
+    return {
+        "name": path.stem,
+        **{name: header.get(name) for name in ("sha256", "architecture", "observation", "card")},
+        "calibration": {name: calibration[name] for name in kept if name in calibration},
+    }
