@@ -4,7 +4,7 @@ from bayesr.images.axes import DIMS
 from bayesr.images.image import Image
 from bayesr.images.limits import existing
 from bayesr.images.ranges import ValueRange
-from bayesr.images.sources import source
+from bayesr.images.sources import looks_like_image, source
 from bayesr.images.survey import bounds_of, loaded, read, survey
 from bayesr.images.values import quantisation_step
 
@@ -15,6 +15,7 @@ __all__ = [
     "bounds_of",
     "existing",
     "loaded",
+    "looks_like_image",
     "quantisation_step",
     "read",
     "source",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from bayesr.errors import NotAnImage
 from bayesr.images import arrays, axes, datasets, georeference, pictures, rasters, tiff, values
-from bayesr.images.readers import opened, register
+from bayesr.images.readers import opened, register, registered
 
 for _reader in (  # in the order of asking, the last one first
     pictures.PICTURE,
@@ -27,6 +28,13 @@ for _reader in (  # in the order of asking, the last one first
     arrays.DATA_ARRAY,
 ):
     register(_reader)
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a reader recognises a file or a folder, Pillow by its suffix; it is not read."""
+    if any(reader.recognises(path) for reader in registered() if reader.name != pictures.PICTURE.name):
+        return True
+    return path.is_file() and pictures.has_picture_suffix(path)
 
 
 def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
