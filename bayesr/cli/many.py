@@ -187,7 +187,7 @@ def check_options(options: Mapping[str, Any], *, stores: bool) -> Any:
 
 
 def unreadable(tasks: Sequence[Task], model: Any, options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with images: each is opened, and compared with what the model takes."""
+    """Yield what is wrong with images: each is opened, and compared with what the model and the format take."""
     from bayesr import images  # slow to import
     from bayesr.sampling import arguments  # slow to import
 
@@ -195,9 +195,27 @@ def unreadable(tasks: Sequence[Task], model: Any, options: Mapping[str, Any]) ->
         warnings.simplefilter("ignore")  # they are shown when the image is sampled
         for task in tasks:
             try:
-                arguments.check_image(model, images.source(task.img, options["dims"]), options["n"], options["level"])
+                array = images.source(task.img, options["dims"], stack=True)
+                arguments.check_image(model, array, options["n"], options["level"])
+                require_format(images.leading(array), Path(task.out).suffix)
             except BayesrError as error:
                 yield str(error) if task.img in str(error) else f"{task.img}: {error}"
+
+
+def require_format(leading: Sequence[str], suffix: str) -> None:
+    """Check that a format holds the product of an image with some leading axes.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    from bayesr.exporting.writing import OF_STACKS  # slow to import
+
+    if leading and suffix.lower() not in OF_STACKS:
+        raise InvalidArgument(
+            f"The image is a stack along {', '.join(leading)}, and {suffix} holds one slice: write "
+            f"{' or '.join(OF_STACKS)}, and export slices from Python, ds.isel({leading[0]}=0)."
+        )
 
 
 def run(tasks: Sequence[Task], sample: Callable[[Task], str]) -> None:

@@ -55,6 +55,9 @@ def sample(images: tuple[str, ...], out: str, suffix: str | None, variables: str
         shared.require_folder(Path(out))
         if Path(out).exists() and not options["overwrite"]:
             raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
+        from bayesr.images import leading, source  # slow to import
+
+        many.require_format(leading(source(images[0], options["dims"], stack=True)), Path(out).suffix)
         ds = _sample_to_file(images[0], Path(out), options | {"variables": names})
     else:
         with _resumable("the same command and --resume"):
@@ -187,7 +190,7 @@ def _value_range(attrs: Mapping[str, Any]) -> str:
 
 
 def _sizes(ds: xr.Dataset) -> str:
-    sizes = " x ".join(f"{ds.sizes[dim]} {dim}" for dim in ("band", "y", "x"))
+    sizes = " x ".join(f"{size} {dim}" for dim, size in next(iter(ds.values())).sizes.items() if dim != "realization")
     return f"{ds.attrs['n']} members of {sizes}"
 
 

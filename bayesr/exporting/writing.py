@@ -24,6 +24,9 @@ FORMATS = {
 }
 """For each suffix the function that writes it, of a selection and a path, and the variables that it has by default."""
 
+OF_STACKS = (".nc", ".zarr")
+"""Formats that hold products of stacks, with their leading dimensions; others hold one slice."""
+
 
 def export(
     ds: xr.Dataset | str | os.PathLike[str],
@@ -45,7 +48,8 @@ def export(
     Parameters
     ----------
     ds : Dataset, path or URL
-        A product of `bayesr.sample`, in memory or in a store.
+        A product of `bayesr.sample`, in memory or in a store. That of a stack is written to ``.nc`` and ``.zarr``;
+        of others select a slice, ``ds.isel(time=0)``.
     path : path
         The file to write. Its suffix is its format.
     variables : sequence of str, optional
@@ -80,8 +84,10 @@ def export(
     """
     target = arguments.path("path", path)
     overwrite = arguments.flag("overwrite", overwrite)
-    write, usual = FORMATS[suffix_of(target)]
-    opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
+    suffix = suffix_of(target)
+    write, usual = FORMATS[suffix]
+    stack = suffix in OF_STACKS and member is None
+    opened = open_product(ds, stack=stack) if isinstance(ds, str | os.PathLike) else product.canonical(ds, stack=stack)
     if opened is None:
         raise InvalidProduct(f"{os.fspath(ds)} is no product of bayesr.sample: give its store.")
     chosen = Selection.of(opened, variables, member, usual)

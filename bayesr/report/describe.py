@@ -113,11 +113,9 @@ def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None
     if img is not None:
         low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
-        recorded = product.Provenance.from_dataset(ds)
-        nodata = store.settings["nodata"]
-        low = images.Image(
-            store.input(), recorded.value_range, None, nodata, recorded.input_sha256, per_band=recorded.per_band
-        )
+        low = replaying.stored_image(store).find(product.Provenance.from_dataset(ds).input_sha256)
+        if low is None:
+            return None
     else:
         return None
     return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None

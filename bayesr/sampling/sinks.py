@@ -115,12 +115,12 @@ class MemorySink(Sink):
     def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
         for name, values in arrays.items():
             shape = self._job.shape_of(name)
-            if values.shape == shape and name not in self._arrays:
+            if values.shape == shape and not tile.lead and name not in self._arrays:
                 self._arrays[name] = values
                 continue
             if name not in self._arrays:
                 self._arrays[name] = np.empty(shape, values.dtype)
-            self._arrays[name][(..., *tile.high(self._job.model.scale))] = values
+            self._arrays[name][(*tile.lead, ..., *tile.high(self._job.model.scale))] = values
 
     def finish(self) -> xr.Dataset:
         return self._job.dataset(self._arrays)

@@ -175,7 +175,7 @@ def sample(
     devices.check_precision(device, checked["precision"])
     arguments.warn_unsplit(loaded, n, masks, chosen)
     masks = arguments.choose_masks(loaded, n, masks)
-    array = images.source(img, dims)
+    array = images.source(img, dims, stack=True)
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
     if store is None:
