@@ -20,7 +20,7 @@ _JPEG_BLOCK = 8
 
 @dataclass(frozen=True)
 class Slice:
-    """What is known of one slice of a stack: its checksum, that of the slice alone, and whether all of it is missing."""
+    """One slice of a stack: its checksum, which is that of the slice alone, and whether all of it is missing."""
 
     sha256: str
     empty: bool = False

@@ -132,7 +132,7 @@ class _Block:
     sample: NDArray[Any] | None
 
     def check(self, last: bool, place: stacks.Place) -> None:
-        """Refuse NaN and infinite values; `last` says whether all were counted, `place` which slice of a stack it is."""
+        """Refuse NaN and infinite values; `last` says whether all were counted, `place` is that in a stack."""
         if self.bad:
             where = f" in the slice {', '.join(map(str, place))}" if place else ""
             raise InvalidPixels(

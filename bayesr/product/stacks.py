@@ -1,7 +1,7 @@
-"""Products of stacks: leading axes such as ``time`` in front, and what each slice is, so that it is a product by itself.
+"""Products of stacks: leading axes such as ``time`` in front, and what makes each slice a product by itself.
 
-The checksum of a slice, and the verdict of its input check, are coordinates along the leading axes. `of_slice` puts them
-in the place of those of the stack, where ``ds.isel(time=0)`` has made them scalars.
+The checksum of a slice, and the verdict of its input check, are coordinates along the leading axes. `of_slice` puts
+them in the place of those of the stack, where ``ds.isel(time=0)`` has made them scalars.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def coordinates(image: xr.DataArray, leading: Mapping[str, int]) -> dict[str, xr
             continue
         if not _is_storable(coord):
             raise NotAnImage(
-                f"The coordinate {str(name)!r} of the stack holds {coord.dtype}, which a product cannot: replace it, or "
+                f"The coordinate {str(name)!r} of the stack holds what no product can, {coord.dtype}: replace it, or "
                 f"drop it with img.reset_index({str(name)!r}, drop=True)."
             )
         values = coord.to_numpy()

@@ -52,7 +52,7 @@ def sample(
     progress: bool | None = None,
     precision: str = "float32",
 ) -> xr.Dataset:
-    """Draw n posterior samples of one low-resolution image, and describe them.
+    """Draw n posterior samples of a low-resolution image, or of each of a stack, and describe them.
 
     ``x(z, m) = A+ y + P g(y, z, m)``: the pseudo-inverse of the forward operator ``A``, plus what a stochastic network
     adds in the null space of ``A``, so that ``A x = y`` for every member.
@@ -62,14 +62,17 @@ def sample(
     img : path, ndarray, Tensor, PIL image or DataArray
         The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP, TIFF (8, 16, 32
         bits, float, OME, GeoTIFF), NetCDF, Zarr, also on object stores. With `store`, images that can be read by window
-        are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays.
+        are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays. Named axes of several
+        planes, such as ``time`` or ``z``, make a stack: the product has them, with their coordinates, in front, and
+        every slice is the product of the slice alone.
     n : int
         Members, at least 1.
     model : str, Path or Model
         A bundled name (see `bayesr.models`), a model file, or a loaded model. With `resume`, the recorded name of the
         model stands for the weights that the store was begun with, also where a later version has others of that name.
     seed : int
-        In [0, 2**64). Equal seeds give equal members.
+        In [0, 2**64). Equal seeds give equal members. All slices of a stack have the same latents, so that a film does
+        not flicker.
     masks : int, optional
         Dropout masks; divides n. By default the largest divisor of n that is at most 8 and n/2. Member i uses mask
         ``i % masks``. `aleatoric` and `epistemic` need two masks or more with two latents each, so n = 4 or more.
@@ -86,7 +89,8 @@ def sample(
         is replaced stays in its place until the new one is whole, except on object stores. Nothing but stores of bayesr
         is replaced.
     dims : sequence of str, optional
-        Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
+        Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous. Others than these
+        three, as in ``("time", "y", "x")``, are leading axes of a stack.
     nodata : float, optional
         The value of missing pixels as stored, if the image does not declare it. Missing pixels are NaN in the product.
         A model of one band treats each band by itself; for others, a pixel is missing where all bands are, as GDAL
@@ -95,6 +99,7 @@ def sample(
         Input values that the network sees as 0 and 1, or where they come from: ``"minmax"``, the image's own range;
         ``"unit"``, 0 and 1, as scikit-image scales floats; ``"percentiles"``, the 0.1st and 99.9th percentile, which
         hot pixels do not move. By default 0 and 255 for 8-bit images, else ``"minmax"``. It scales and never clips.
+        A stack has one value range, found from all slices, so that they are comparable.
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
@@ -122,9 +127,9 @@ def sample(
     -------
     Dataset
         ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper`` over
-        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, or float64 where float32 cannot
-        hold a thousandth of the value range, in the units of the input (``variance``, ``aleatoric``, ``epistemic`` in
-        their square, ``calibration`` without).
+        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, with the leading axes of a stack in front,
+        float32, or float64 where float32 cannot hold a thousandth of the value range, in the units of the input
+        (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
 
         With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of mask k:
         aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased; epistemic = raw variance -

@@ -90,7 +90,7 @@ def test_axes_of_stacks():
     array = images.source(pixels, ("time", "y", "x", "band"), stack=True)
     assert array.dims == ("time", *images.DIMS) and images.source(pixels, "tyxb", stack=True).dims[0] == "t"
     for dims in (None, ("time", "y", "x", "x"), ("time", "z", "y", "band"), "yx"):
-        with pytest.raises(AmbiguousDimensions, match="time|name"):
+        with pytest.raises(AmbiguousDimensions, match=r"time|name"):
             images.source(pixels, dims, stack=True)
     with pytest.raises(AmbiguousDimensions):
         images.source(pixels, ("time", "y", "x", "band"))

@@ -9,7 +9,6 @@ import bayesr
 from bayesr.errors import AmbiguousDimensions, InvalidProduct
 from tests.cli.helpers import run
 
-
 MODEL = "fluorescence-x4"
 
 
