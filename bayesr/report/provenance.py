@@ -45,7 +45,7 @@ def command(ds: xr.Dataset, name: str, keep: bool) -> str:
 
 
 def _dims(names: list[str]) -> str:
-    """Return the names of axes as ``--dims`` takes them: letters, or all of the names where some are those of a stack."""
+    """Return the names of axes as ``--dims`` takes them: letters, or the whole names of the axes of a stack."""
     return "".join(d[0] for d in names) if {*names} <= {"b", *product.DIMS} else ",".join(names)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesr
-from bayesr.calibration.input_check import InputStatistics
+from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.calibration.input_rules import FEWEST, compress_jpeg, fit_inputs
 from bayesr.errors import UnfamiliarInput
 from tests.calibration.helpers import as_bytes, blurred, noisy, texture
