@@ -89,9 +89,9 @@ def name_of(img: str) -> str:
 
 def tasks_of(found: Sequence[str], out: str, suffix: str) -> tuple[list[Task], list[str]]:
     """Return a task for each image, and which results would collide."""
-    folder = out.rstrip("/") if "://" in out else out
-    place = (lambda name: f"{folder}/{name}") if "://" in out else (lambda name: os.path.join(folder, name))  # noqa: PTH118
-    tasks = [Task(img, place(name_of(img) + suffix)) for img in found]
+    names = [name_of(img) + suffix for img in found]
+    placed = [f"{out.rstrip('/')}/{name}" if "://" in out else str(Path(out) / name) for name in names]
+    tasks = [Task(img, place) for img, place in zip(found, placed, strict=True)]
     counts = Counter(os.path.normcase(task.out) for task in tasks)
     shared = [name for name, count in counts.items() if count > 1]
     problems = []

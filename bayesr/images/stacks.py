@@ -87,6 +87,6 @@ class _Slices:
             for part, size in zip(leading, self.shape, strict=False)
         ]
         sizes = [len(part) for part, given in zip(along, leading, strict=True) if isinstance(given, slice)]
-        places = np.stack(np.meshgrid(*along, indexing="ij"), -1).reshape(-1, len(along))
-        parts = [self._of(tuple(map(int, place)))[inside].to_numpy() for place in places]
+        chosen: NDArray[np.intp] = np.stack(np.meshgrid(*along, indexing="ij"), -1).reshape(-1, len(along))
+        parts = [self._of(tuple(map(int, place)))[inside].to_numpy() for place in chosen]
         return np.stack(parts).reshape(*sizes, *parts[0].shape)

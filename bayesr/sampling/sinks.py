@@ -120,7 +120,8 @@ class MemorySink(Sink):
                 continue
             if name not in self._arrays:
                 self._arrays[name] = np.empty(shape, values.dtype)
-            self._arrays[name][(*tile.lead, ..., *tile.high(self._job.model.scale))] = values
+            where: tuple[Any, ...] = (*tile.lead, ..., *tile.high(self._job.model.scale))
+            self._arrays[name][where] = values
 
     def finish(self) -> xr.Dataset:
         return self._job.dataset(self._arrays)
