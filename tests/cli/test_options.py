@@ -84,3 +84,13 @@ def test_other_value_ranges_are_usage_errors(line, message):
 def test_words_are_those_of_the_library():
     assert shared.VALUE_RANGES == VALUE_RANGES
     assert list(shared._repeat_words(["--", "--value-range", "unit"])) == ["--", "--value-range", "unit"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("yxb", "yxb"), ("time,y,x", ("time", "y", "x")), (None, None)])
+def test_names_of_axes_are_letters_or_words(given, expected):
+    @click.command()
+    @shared.dims
+    def command(dims):
+        assert dims == expected
+
+    assert CliRunner().invoke(command, [] if given is None else ["--dims", given]).exit_code == 0

@@ -115,3 +115,12 @@ def test_files_that_name_their_axes(tmp_path):
     np.testing.assert_array_equal(array[1, :, 0, 3:], pixels[1, :, 3:])
     with pytest.raises(AmbiguousDimensions, match="select one plane"):
         images.source(path)
+
+
+def test_files_that_look_like_images(tmp_path):
+    names = ("a.png", "b.TIF", "c.nc", "d.txt", "e.jp2", "f.pdf")
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "slide").write_bytes(b"II*\0")
+    known = [name for name in (*names, "slide") if images.looks_like_image(tmp_path / name)]
+    assert known == ["a.png", "b.TIF", "c.nc", "e.jp2", "slide"]
