@@ -20,13 +20,13 @@ _HOMES = {
     "extend": "sampling.extending",
     "load": "model.model",
     "models": "model.catalogue",
-    "observe": "observe",
     "replay": "sampling.replaying",
     "sample": "sampling.workflow",
     "score": "scoring.scores",
     "segment": "segmentation.workflow",
     "train": "training.workflow",
 }
+_MODULES = ("errors", "examples", "observe", "recipes", "report")
 
 __all__ = [
     "BayesrError",
@@ -35,12 +35,16 @@ __all__ = [
     "calibrate",
     "check",
     "components",
+    "errors",
+    "examples",
     "export",
     "extend",
     "load",
     "models",
     "observe",
+    "recipes",
     "replay",
+    "report",
     "sample",
     "score",
     "segment",
@@ -48,7 +52,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bayesr import observe
+    from bayesr import errors, examples, observe, recipes, report
     from bayesr.aggregation.variation import components
     from bayesr.aggregation.workflow import aggregate
     from bayesr.errors import BayesrError
@@ -66,11 +70,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module 'bayesr' has no attribute {name!r}")
-    home = import_module(f"bayesr.{_HOMES[name]}")
+    home = import_module(f"bayesr.{_HOMES.get(name, name)}")
     _register_accessor()
-    return home if name == "observe" else getattr(home, name)
+    return home if name in _MODULES else getattr(home, name)
 
 
 def _register_accessor() -> None:

@@ -80,7 +80,8 @@ class ProductAccessor:
 
         Deviations of members lie in the null space of an exact forward operator, so the image reproduces the input for
         every `realism`. 0 is the mean, with the least error, and 1 the member, which looks most like an image. It is no
-        posterior sample, and no interval belongs to it.
+        posterior sample, and no interval belongs to it: its attribute ``comment`` says so. Beyond 1 the deviations
+        would be larger than those of any member, so that it is refused.
 
         Parameters
         ----------
@@ -92,12 +93,14 @@ class ProductAccessor:
         Returns
         -------
         DataArray
-            ``(band, y, x)``, in the units of the image.
+            ``(band, y, x)``, in the units of the image. The attributes ``realism`` and ``member`` say what it is of.
 
         Raises
         ------
         InvalidArgument
             When `realism` is outside its range, or there is no such member.
+        InvalidProduct
+            When a product in memory has no members.
 
         References
         ----------
@@ -107,7 +110,12 @@ class ProductAccessor:
         share = arguments.number("realism", realism, "a number from 0 to 1", lambda real: 0 <= real <= 1)
         mean, chosen = self._product["mean"], self.member(member)
         shown = mean + mean.dtype.type(share) * (chosen.drop_vars(("realization", "mask"), errors="ignore") - mean)
-        shown.attrs = mean.attrs | {"long_name": f"display: mean + {share:g} (member {member} - mean)"}
+        shown.attrs = {name: text for name, text in mean.attrs.items() if name != "cell_methods"} | {
+            "long_name": f"display: mean + {share:g} (member {member} - mean)",
+            "comment": "for display alone: no posterior sample, and no interval belongs to it",
+            "realism": share,
+            "member": int(member),
+        }
         named: xr.DataArray = shown.rename("display")
         return named
 

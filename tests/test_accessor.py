@@ -70,8 +70,20 @@ def test_every_display_reproduces_the_input(model, photo, realism):
     expected = ds["mean"] + realism * (ds["samples"][1] - ds["mean"])
     np.testing.assert_allclose(shown, expected, atol=1e-3)
     assert shown.attrs["long_name"].startswith("display")
-    with pytest.raises(InvalidArgument, match="from 0 to 1"):
-        ds.bayesr.display(0, 1.5)
+
+
+def test_a_display_says_that_it_is_no_sample(ds):
+    shown = ds.bayesr.display(2, 0.25)
+    assert "no posterior sample" in shown.attrs["comment"] and "no interval" in shown.attrs["comment"]
+    assert (shown.attrs["realism"], shown.attrs["member"], shown.name) == (0.25, 2, "display")
+    assert "cell_methods" not in shown.attrs and "realization" not in shown.coords
+    np.testing.assert_array_equal(ds.bayesr.display(2, 0), ds["mean"])
+    np.testing.assert_allclose(ds.bayesr.display(2, 1), ds["samples"][2], atol=1e-4)
+    for wrong in (1.5, -0.1, np.nan, "much"):
+        with pytest.raises(InvalidArgument, match="from 0 to 1"):
+            ds.bayesr.display(0, wrong)
+    with pytest.raises(InvalidArgument, match="0 to 7"):
+        ds.bayesr.display(8, 0.5)
 
 
 def test_the_plot_shows_each_panel_once(ds):

@@ -20,3 +20,17 @@ def test_public_names():
     assert set(bayesr.__all__) <= set(dir(bayesr))
     with pytest.raises(AttributeError, match="nothing"):
         bayesr.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["errors", "examples", "observe", "recipes", "report"])
+def test_modules_are_loaded_when_first_used(module):
+    code = f"import bayesr; bayesr.{module}.__name__"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", bayesr.examples.__all__)
+def test_examples_are_read(name):
+    path = getattr(bayesr.examples, name)()
+    ds = bayesr.sample(path, n=1, model="natural-x4-fast" if name != "nuclei" else "fluorescence-x4", progress=False)
+    assert dict(ds.sizes)["y"] % 4 == 0
+    assert ("spatial_ref" in ds.coords) == (name == "aerial")

@@ -27,6 +27,7 @@ _MEMBERS = f"{GROUND} images model store sampling"
 ROOMS = {
     "version": "",
     "errors": "",
+    "examples": "",
     "isolation": "",
     "progress": "",
     "grid": "errors",
@@ -40,7 +41,7 @@ ROOMS = {
     "model": "errors isolation files observe networks calibration",
     "store": "errors progress grid product images",
     "workers": "version errors progress grid",
-    "sampling": f"{GROUND} images networks calibration model store workers",
+    "sampling": f"{GROUND} images observe networks calibration model store workers",
     "scoring": f"{GROUND} images observe calibration model sampling",
     "aggregation": _MEMBERS,
     "segmentation": _MEMBERS,

@@ -15,8 +15,9 @@ import bayesr
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(bayesr.__file__).parent
-FOLDERS = [folder for folder in (PACKAGE, ROOT / "benchmarks" / "bayesr_bench") if folder.is_dir()]
-"""Without the benchmarks where only the source distribution of bayesr is unpacked."""
+OTHERS = (ROOT / "benchmarks" / "bayesr_bench", ROOT / "plugins" / "napari" / "bayesr_napari")
+FOLDERS = [folder for folder in (PACKAGE, *OTHERS) if folder.is_dir()]
+"""Without the other distributions where only the source distribution of bayesr is unpacked."""
 FILES = [path for folder in FOLDERS for path in sorted(folder.rglob("*.py"))]
 
 FUNCTION_LINES = 60

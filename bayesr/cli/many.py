@@ -17,7 +17,8 @@ import click
 from bayesr import errors
 from bayesr.errors import BayesrError, InvalidArgument
 
-_STORE = ".zarr"
+_STORE, _FOLDER = ".zarr", ".ome.zarr"
+"""Suffixes of stores, and of the format that is a folder of files."""
 _LISTED = 20
 """Most problems that a message lists."""
 
@@ -31,7 +32,7 @@ class Task:
 
     @property
     def is_store(self) -> bool:
-        return self.out.endswith(_STORE)
+        return self.out.endswith(_STORE) and not self.out.endswith(_FOLDER)
 
     @property
     def exists(self) -> bool:
@@ -84,7 +85,7 @@ def images_of(given: Sequence[str]) -> tuple[list[str], list[str]]:
 def name_of(img: str) -> str:
     """Return the name of an image's result: that of the file, without its suffix."""
     name = Path(img.rstrip("/")).stem
-    return name.removesuffix(".ome")  # a product is no OME-Zarr
+    return name.removesuffix(".ome")  # of OME-TIFF and OME-Zarr, which a product need not be
 
 
 def tasks_of(found: Sequence[str], out: str, suffix: str) -> tuple[list[Task], list[str]]:
@@ -160,7 +161,7 @@ def _place_problem(task: Task, overwrite: bool, resume: bool) -> Iterator[str]:
             check(place_of(task.out), 0, overwrite=overwrite, resume=resume and task.exists)
         except BayesrError as error:
             yield str(error)
-    elif Path(task.out).is_dir():
+    elif Path(task.out).is_dir() and not (resume and task.out.endswith(_FOLDER)):
         yield f"{task.out}: it is a folder, and is not replaced. Remove it, or use another folder."
     elif Path(task.out).exists() and not (overwrite or resume):
         yield f"{task.out}: it exists. Use --overwrite, --resume, which keeps it, or another folder."
@@ -176,19 +177,22 @@ def check_options(options: Mapping[str, Any], *, stores: bool) -> Any:
     """
     from bayesr import load  # slow to import
     from bayesr.product import choose_variables  # slow to import
-    from bayesr.sampling import arguments, device  # slow to import
+    from bayesr.sampling import arguments, device, instruments  # slow to import
 
     checked = arguments.check_options(**options, store=f"any{_STORE}" if stores else None)
     choose_variables(checked["variables"], checked["keep_samples"] or None, in_memory=not stores)
     device.check_precision(device.resolve(checked["device"]), checked["precision"])
     model = load(options["model"])
-    arguments.choose_masks(model, checked["n"], checked["masks"])
+    known = instruments.check(model, checked["forward_operator"])
+    masks = instruments.choose_masks(known, checked["n"], checked["masks"])
+    arguments.choose_masks(model, checked["n"], masks, instruments.kernels(known))
     return model
 
 
 def unreadable(tasks: Sequence[Task], model: Any, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with images: each is opened, and compared with what the model and the format take."""
     from bayesr import images  # slow to import
+    from bayesr.exporting.writing import suffix_of  # slow to import
     from bayesr.sampling import arguments  # slow to import
 
     with warnings.catch_warnings():
@@ -197,7 +201,7 @@ def unreadable(tasks: Sequence[Task], model: Any, options: Mapping[str, Any]) ->
             try:
                 array = images.source(task.img, options["dims"], stack=True)
                 arguments.check_image(model, array, options["n"], options["level"])
-                require_format(images.leading(array), Path(task.out).suffix)
+                require_format(images.leading(array), _STORE if task.is_store else suffix_of(Path(task.out)))
             except BayesrError as error:
                 yield str(error) if task.img in str(error) else f"{task.img}: {error}"
 
@@ -211,7 +215,7 @@ def require_format(leading: Sequence[str], suffix: str) -> None:
     """
     from bayesr.exporting.writing import OF_STACKS  # slow to import
 
-    if leading and suffix.lower() not in OF_STACKS:
+    if leading and suffix not in OF_STACKS:
         raise InvalidArgument(
             f"The image is a stack along {', '.join(leading)}, and {suffix} holds one slice: write "
             f"{' or '.join(OF_STACKS)}, and export slices from Python, ds.isel({leading[0]}=0)."

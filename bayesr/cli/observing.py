@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw the result to this image file.")
+_out = click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the posterior to this Zarr store, for bayesr sample."
+)
 _level = click.option("--level", default=0.9, show_default=True, help="Level of the intervals.")
 
 
@@ -27,12 +30,15 @@ def observe() -> None:
 @click.option("--scale", default=1, show_default=True, help="Scale factor of a model that is to assume the result.")
 @click.option("--psf", type=click.Choice(["gaussian", "airy", "measured"]), default="gaussian", show_default=True)
 @_level
+@_out
 @_plot
-def beads(image: str, plot: Path | None, **options: Any) -> None:
+def beads(image: str, out: Path | None, plot: Path | None, **options: Any) -> None:
     """Fit the point-spread function to an IMAGE of isolated beads."""
+    shared.require_new(out)
     found = bayesr.observe.fit_beads(_plane(image), **options)
     _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
     click.echo(f"beads: {found.attrs['beads']}")
+    _write(found, out)
     if plot is not None:
         _draw(plot, found["x"], found["width"], "x", "width of a bead")
 
@@ -58,15 +64,27 @@ def noise(images: tuple[str, ...], offset: float, plot: Path | None) -> None:
 @_level
 @click.option("--draws", default=1000, show_default=True, help="Number of draws.")
 @shared.seed
+@_out
 @_plot
-def fit(low: str, high: str, plot: Path | None, **options: Any) -> None:
+def fit(low: str, high: str, out: Path | None, plot: Path | None, **options: Any) -> None:
     """Sample the posterior of blur and noise, given registered images LOW and HIGH of one scene."""
+    shared.require_new(out)
     found = bayesr.observe.fit(_planes(low), _planes(high), **options)
     _say("width of the point-spread function", found, "psf_width", "high-resolution pixels")
     _say("noise", found, "noise", "units of the images")
     click.echo(f"r-hat {found.attrs['r_hat']:.3f}, effective sample size {found.attrs['n_eff']:.0f}")
+    _write(found, out)
     if plot is not None:
         _draw(plot, found["psf_width"], found["noise"], "width of the point-spread function", "noise")
+
+
+def _write(found: xr.Dataset, out: Path | None) -> None:
+    if out is None:
+        return
+    from bayesr.store import results  # slow to import
+
+    results.write(found, str(out), overwrite=False)
+    click.echo(f"The posterior is at {out.absolute()}: use it with bayesr sample --forward-operator")
 
 
 def _planes(image: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +44,22 @@ smallest = click.option(
 threshold = click.option(
     "--threshold", default=0.5, show_default=True, help="Smallest probability of a foreground pixel."
 )
+
+
+def _noise(ctx: click.Context, param: click.Parameter, value: str | None) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor two, such as 0.1,2.5") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+noise = click.option(
+    "--noise", metavar="SIGMA | GAIN,READ", callback=_noise,
+    help="Noise of the low-resolution image, in its units, for chi_squared; by default estimated.",
+)  # fmt: skip
 window = click.option(
     "--window",
     type=(int, int, int, int),
@@ -152,6 +169,47 @@ class HeldOut(click.ParamType[int | Path]):
             self.fail(f"{number} is no number of images.", param, ctx)
         return number
 
+
+class Operators(click.ParamType[Any]):
+    """What is known of an image's forward operator: a posterior in a file, or JSON, in a file or as it is."""
+
+    name = "file or JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        if text.lstrip().startswith(("{", "[")):
+            return self._described(text, param, ctx)
+        path = Path(text)
+        if not path.exists():
+            self.fail(f"there is no file {text}.", param, ctx)
+        if path.suffix == ".json":
+            return self._described(path.read_text("utf-8"), param, ctx)
+        if not path.is_dir() and path.suffix != ".nc":
+            self.fail(f"{text} is no store of bayesr observe ... --out, nor a .nc or .json file.", param, ctx)
+        import xarray as xr  # slow to import
+
+        options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if path.is_dir() else {}
+        try:
+            with xr.open_dataset(path, **options) as ds:
+                return ds.load()
+        except (OSError, ValueError, KeyError) as error:
+            self.fail(f"{text} is no posterior of bayesr observe ... --out ({error}).", param, ctx)
+
+    def _described(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from bayesr.observe import from_description  # slow to import
+
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            self.fail(f"it is no JSON ({error}).", param, ctx)
+        return [from_description(one) for one in (found if isinstance(found, list) else [found])]
+
+
+forward_operator = click.option(
+    "--forward-operator", type=Operators(), metavar="FILE | JSON",
+    help="What is known of the blur, for models of a range of blur: a posterior of bayesr observe ... --out, or an "
+    'operator such as \'{"kernel": "gaussian", "scale": 4, "sigma": 2.1, "noise": 0.01}\'.',
+)  # fmt: skip
 
 value_range = click.option(
     VALUE_RANGE, type=(_End(), _End()), callback=_range, metavar="LOW HIGH | WORD",

@@ -18,11 +18,12 @@ from bayesr.files import write_atomically
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--variables", help="Variables to write, such as mean,std.")
 @click.option("--member", type=int, help="Write this member instead.")
+@click.option("--zarr-format", type=int, help="Version of a .zarr store, 2 or 3; GDAL before 3.12 reads 2 alone.")
 @shared.overwrite
-def export(store: str, out: Path, variables: str | None, member: int | None, overwrite: bool) -> None:
-    """Write a product to OUT, a file that other programs open: .png, .tif, .nc or .zarr."""
+def export(store: str, out: Path, variables: str | None, **options: Any) -> None:
+    """Write a product to OUT, a file that other programs open: .png, .tif, .qml, .nc, .zarr or .ome.zarr."""
     names = variables.split(",") if variables is not None else None
-    bayesr.export(store, out, variables=names, member=member, overwrite=overwrite)
+    bayesr.export(store, out, variables=names, **options)
     click.echo(f"{out.absolute()} is written")
 
 
@@ -35,6 +36,7 @@ def export(store: str, out: Path, variables: str | None, member: int | None, ove
 @shared.recorded_model
 @click.option("--dims", help='Names of the axes of REFERENCE where they are ambiguous: "yxb" or "byx".')
 @click.option("--seed", default=0, show_default=True, help="Seed of the random numbers that break ties.")
+@shared.noise
 def score(store: str, reference: str, out: Path | None, overwrite: bool, **options: Any) -> None:
     """Score the product STORE.zarr against the high-resolution image REFERENCE."""
     from rich.console import Console  # slow to import
@@ -53,6 +55,7 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, **optio
         if figure.dims in ((), ("level",)):
             table.add_row(str(name), ", ".join(f"{v:.4g}" for v in figure.values.flat) + f" {units}", meaning)
     Console().print(table)
+    click.echo(f"check of the data: {scores.attrs['data_check']}")
     if out is not None:
         _to_zarr(scores, out, overwrite)
         click.echo(f"The maps and curves are at {out.absolute()}")

@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 @shared.dims
 @click.option("--nodata", type=float, help="Value of missing pixels.")
 @shared.value_range
-@click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a shard.")
+@shared.forward_operator
+@click.option("--tile", type=int, help="Side of a tile, in input pixels; a tile is a file of every variable.")
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")
-@click.option("--format", "suffix", help="Format of results in a folder OUT/: png, tif, nc or zarr, the default.")
+@click.option("--shards/--no-shards", default=None, help="Write shards of Zarr; by default for several tiles.")
+@click.option(
+    "--format", "suffix", help="Format of results in a folder OUT/: png, tif, nc, ome.zarr or zarr, the default."
+)
 def sample(images: tuple[str, ...], out: str, suffix: str | None, variables: str | None, **options: Any) -> None:
     """Draw members of the image IN and write the product to OUT.
 
     OUT.zarr, a path or a URL, is a store, which is written tile by tile and can be extended. OUT.png is a picture of
-    the mean; OUT.tif a GeoTIFF and OUT.nc a NetCDF file of all maps.
+    the mean; OUT.tif a GeoTIFF, OUT.nc a NetCDF file and OUT.ome.zarr an image for microscopy, of all maps.
 
     Several images, a folder or a pattern are written to a folder: bayesr sample A.png 'scans/*.tif' OUT/ makes
     OUT/A.zarr and one store for each scan; --format changes it. An image that fails does not end the others, and
@@ -47,17 +51,9 @@ def sample(images: tuple[str, ...], out: str, suffix: str | None, variables: str
         return
     if suffix is not None:
         raise click.UsageError(f"--format is for results in a folder, OUT/, and {out} has a suffix for it.")
-    if "://" not in out and Path(out).suffix.lower() not in ("", ".zarr"):
-        from bayesr.exporting.writing import suffix_of  # slow to import
-
+    if "://" not in out and (out.lower().endswith(".ome.zarr") or Path(out).suffix.lower() not in ("", ".zarr")):
         _check_file_options(options, "resume")
-        suffix_of(Path(out))
-        shared.require_folder(Path(out))
-        if Path(out).exists() and not options["overwrite"]:
-            raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
-        from bayesr.images import leading, source  # slow to import
-
-        many.require_format(leading(source(images[0], options["dims"], stack=True)), Path(out).suffix)
+        _check_file(images[0], Path(out), options)
         ds = _sample_to_file(images[0], Path(out), options | {"variables": names})
     else:
         with _resumable("the same command and --resume"):
@@ -71,10 +67,24 @@ def _sample_to_store(img: str, out: str, options: Mapping[str, Any]) -> xr.Datas
     return bayesr.sample(img, given.pop("n"), store=out, progress=True, **given)
 
 
-def _check_file_options(options: Mapping[str, Any], *more: str) -> None:
-    for name in ("workers", "cluster", "keepbits", *more):
-        if options[name]:
-            raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
+def _check_file_options(options: Mapping[str, Any], *flags: str) -> None:
+    given = [name for name in ("workers", "cluster", "keepbits", "shards") if options[name] is not None]
+    for name in (*given, *(flag for flag in flags if options[flag])):
+        raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
+
+
+def _check_file(img: str, out: Path, options: Mapping[str, Any]) -> None:
+    """Check, before any work, that the product of an image can be written to a file."""
+    from bayesr.exporting.writing import suffix_of  # slow to import
+    from bayesr.images import leading, source  # slow to import
+
+    suffix = suffix_of(out, of_values=True)
+    shared.require_folder(out)
+    if out.is_dir():
+        raise click.UsageError(f"{out} is a folder, and is not replaced: remove it, or use another name.")
+    if out.exists() and not options["overwrite"]:
+        raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
+    many.require_format(leading(source(img, options["dims"], stack=True)), suffix)
 
 
 def _sample_to_file(img: str, out: Path, options: Mapping[str, Any]) -> xr.Dataset:
@@ -86,7 +96,7 @@ def _sample_to_file(img: str, out: Path, options: Mapping[str, Any]) -> xr.Datas
     return ds
 
 
-_OF_STORES = ("workers", "cluster", "resume", "keepbits")
+_OF_STORES = ("workers", "cluster", "resume", "keepbits", "shards")
 """Options that products in memory do not have."""
 
 
@@ -95,7 +105,7 @@ def _sample_many(images: Sequence[str], out: str, suffix: str, options: dict[str
     from bayesr.exporting.writing import suffix_of  # slow to import
 
     ending = "." + suffix.lower().removeprefix(".")
-    suffix_of(Path("result" + ending))
+    suffix_of(Path("result" + ending), of_values=True)
     if ending != ".zarr":
         _check_file_options(options)
         if "://" in out:
@@ -153,7 +163,7 @@ def extend(store: str, n: int, **options: Any) -> None:
 @shared.redrawing
 @shared.parallel
 def check(store: str, **options: Any) -> None:
-    """Compare every shard of a product with its recorded checksum.
+    """Compare every tile of a product with its recorded checksums.
 
     The exit status is 1 where tiles are damaged or missing, and not repaired.
     """

@@ -1,1 +1,1 @@
-"""Products as files that other programs open: pictures, GeoTIFF, NetCDF, Zarr."""
+"""Products as files that other programs open: pictures, GeoTIFF, styles, NetCDF, Zarr."""

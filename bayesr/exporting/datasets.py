@@ -6,13 +6,14 @@ import tempfile
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
 from bayesr.errors import InvalidArgument
 from bayesr.exporting.selection import Selection
 from bayesr.files import failures_of
+from bayesr.product import conventions
 
 
 def _plain(ds: xr.Dataset) -> xr.Dataset:
@@ -20,7 +21,7 @@ def _plain(ds: xr.Dataset) -> xr.Dataset:
     clean = ds.drop_encoding()
     # NetCDF has no integers of 64 bits without a sign, which seeds may be.
     clean.attrs = {k: str(v) if isinstance(v, int) and v > 2**63 - 1 else v for k, v in clean.attrs.items()}
-    for name in clean.coords:
+    for name in clean.coords:  # to which CF allows no missing values
         clean[name].encoding["_FillValue"] = None
     return clean
 
@@ -43,9 +44,14 @@ def write_netcdf(chosen: Selection, path: Path) -> None:
         part.replace(path)
 
 
-def write_zarr(chosen: Selection, path: Path) -> None:
-    """Write a Zarr v3 store of plain chunks, whole or not at all."""
+def write_zarr(chosen: Selection, path: Path, zarr_format: Literal[2, 3] = 3) -> None:
+    """Write a Zarr store of plain chunks, whole or not at all.
+
+    The arrays of Zarr v3 state their place by the conventions of Zarr, too, which need its names of dimensions.
+    """
     ds = _plain(chosen.ds)
+    if zarr_format == 3:
+        ds = conventions.with_zarr_attributes(ds)
     chunks = {dim: min(size, 1024) if dim in ("y", "x") else 1 for dim, size in ds.sizes.items()}
     encoding: dict[str, Any] = {
         str(name): {"chunks": tuple(chunks[str(dim)] for dim in values.dims)} for name, values in ds.data_vars.items()
@@ -54,5 +60,5 @@ def write_zarr(chosen: Selection, path: Path) -> None:
         part = Path(folder) / "part.zarr"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
-            ds.chunk(chunks).to_zarr(part, encoding=encoding, zarr_format=3, consolidated=True)
+            ds.chunk(chunks).to_zarr(part, encoding=encoding, zarr_format=zarr_format, consolidated=True)
         part.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import warnings
@@ -41,7 +42,7 @@ def write(chosen: Selection, path: Path) -> None:
         "driver": "GTiff", "height": height, "width": width, "count": len(bands), "dtype": bands[0][1].dtype.name,
         "nodata": math.nan, "tiled": True, "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
-    profile |= _place(chosen.ds)
+    profile |= _place(chosen.ds[REFERENCE]) if REFERENCE in chosen.ds.coords else {}
     with failures_of(path), warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         plain, final = Path(folder) / "plain.tif", Path(folder) / "final.tif"
@@ -60,14 +61,13 @@ def write(chosen: Selection, path: Path) -> None:
         final.replace(path)
 
 
-def _place(ds: xr.Dataset) -> dict[str, Any]:
-    """Return reference system and transform, where the product has them."""
+def _place(reference: xr.DataArray) -> dict[str, Any]:
+    """Return reference system, and transform or ground control points, as far as the grid mapping has them."""
+    from rasterio.control import GroundControlPoint  # optional package
     from rasterio.crs import CRS  # optional package
     from rasterio.transform import Affine  # optional package
 
-    if REFERENCE not in ds.coords:
-        return {}
-    attrs = ds[REFERENCE].attrs
+    attrs = reference.attrs
     found: dict[str, Any] = {}
     if wkt := attrs.get("crs_wkt") or attrs.get("spatial_ref"):
         found["crs"] = CRS.from_wkt(wkt)
@@ -75,8 +75,12 @@ def _place(ds: xr.Dataset) -> dict[str, Any]:
     if given is not None:
         x, x_column, x_row, y, y_column, y_row = given
         found["transform"] = Affine(x_column, x_row, x, y_column, y_row, y)
-    elif "y" in ds.coords and "x" in ds.coords and min(ds.sizes["y"], ds.sizes["x"]) > 1:
-        steps = {axis: float(ds[axis][1] - ds[axis][0]) for axis in ("y", "x")}
-        left, top = (float(ds[axis][0]) - steps[axis] / 2 for axis in ("x", "y"))
-        found["transform"] = Affine(steps["x"], 0, left, 0, steps["y"], top)
+    elif "gcps" in attrs:
+        points = json.loads(attrs["gcps"])["features"]
+        found["gcps"] = [
+            GroundControlPoint(
+                point["properties"]["row"], point["properties"]["col"], *point["geometry"]["coordinates"]
+            )
+            for point in points
+        ]
     return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesr.errors import InvalidArgument
 from bayesr.product import SAMPLES, arguments
+from bayesr.product.georeference import anchored
 
 OF_IMAGE = ("mean", "lower", "upper", SAMPLES)
 """Variables with values of the image; others are spreads, variances or factors, from 0 on."""
@@ -23,7 +24,8 @@ class Selection:
     Attributes
     ----------
     ds : Dataset
-        The product, with the chosen variables alone.
+        The product, with the chosen variables alone. Its grid mapping is that of its own pixels, where it is a part of
+        a product.
     """
 
     ds: xr.Dataset
@@ -40,7 +42,7 @@ class Selection:
         if member is not None:
             if variables is not None:
                 raise InvalidArgument("Give variables or a member, and not both.")
-            return cls(_member(ds, member))
+            return cls(anchored(_member(ds, member)))
         if variables is None:
             names = [name for name in usual if name in ds]
         else:
@@ -49,7 +51,7 @@ class Selection:
         if absent or not names:
             known = ", ".join(map(str, ds.data_vars))
             raise InvalidArgument(f"The product has no variable {', '.join(map(repr, absent))}; it has {known}.")
-        return cls(ds[names])
+        return cls(anchored(ds[names]))
 
     def bands(self) -> list[tuple[str, xr.DataArray]]:
         """Return the name and the values ``(y, x)`` of every band of every variable."""
@@ -64,6 +66,17 @@ class Selection:
                     (f"{title} {part['band'].values[k]}" if several else title, part[k]) for k in range(len(part))
                 ]
         return found
+
+    def shown(self, name: str, pixels: NDArray[np.floating]) -> tuple[float, float]:
+        """Return the values of a variable that are shown as black and as white, given some or all of its pixels.
+
+        Values of the image have its value range, and others begin at 0 and end at their 99.5th percentile.
+        """
+        if name in OF_IMAGE:
+            low, high = map(float, self.ds.attrs["value_range"])
+            return low, high
+        known = np.abs(pixels[~np.isnan(pixels)])
+        return 0.0, float(np.percentile(known, 99.5)) if known.size else 1.0
 
     def picture(self) -> NDArray[np.uint8]:
         """Return the single variable as 8-bit values, ``y x x x channel``: grey or colour, and alpha where missing.
@@ -85,10 +98,7 @@ class Selection:
                 f"A picture has one band or three, and the product {pixels.shape[0]}: choose with ds.isel(band=[...])."
             )
         missing = np.isnan(pixels)
-        if name in OF_IMAGE:
-            low, high = map(float, self.ds.attrs["value_range"])
-        else:
-            low, high = 0.0, float(np.nanpercentile(np.abs(pixels), 99.5)) if not missing.all() else 1.0
+        low, high = self.shown(str(name), pixels)
         scaled = np.clip((pixels - low) / max(high - low, 1e-300) * 255, 0, 255)
         out = np.where(missing, 0, np.rint(scaled)).astype(np.uint8)
         if missing.any():

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, StoreExists, StoreFailed
-from bayesr.exporting import datasets, geotiff, picture
+from bayesr.exporting import datasets, geotiff, microscopy, picture, qgis
 from bayesr.exporting.selection import Selection
 from bayesr.product import MAPS, SAMPLES, arguments
 from bayesr.sampling.products import open_product
 
-FORMATS = {
+FORMATS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     ".png": (picture.write, ("mean",)),
     ".tif": (geotiff.write, MAPS),
     ".tiff": (geotiff.write, MAPS),
+    ".qml": (qgis.write, MAPS),
     ".nc": (datasets.write_netcdf, (*MAPS, SAMPLES)),
     ".zarr": (datasets.write_zarr, (*MAPS, SAMPLES)),
+    ".ome.zarr": (microscopy.write, MAPS),
 }
 """For each suffix the function that writes it, of a selection and a path, and the variables that it has by default."""
 
 OF_STACKS = (".nc", ".zarr")
 """Formats that hold products of stacks, with their leading dimensions; others hold one slice."""
+
+STYLES = (".qml",)
+"""Formats that say how a file looks, and hold no values."""
 
 
 def export(
@@ -35,6 +41,7 @@ def export(
     variables: Sequence[str] | None = None,
     member: int | None = None,
     overwrite: bool = False,
+    zarr_format: int | None = None,
 ) -> Path:
     """Write a product, or a part of it, to a file that other programs open.
 
@@ -42,8 +49,12 @@ def export(
       range; others from 0 to their 99.5th percentile. Missing pixels are transparent. One or three bands.
     - ``.tif``, ``.tiff``: a cloud-optimised GeoTIFF, one band for each variable and band, with their names, the
       reference system, nodata and overviews. It needs rasterio (``pip install 'bayesr[geo]'``).
+    - ``.qml``: the style in which QGIS shows the first variable of the GeoTIFF with the same variables. QGIS applies it
+      by itself where both files have one name.
     - ``.nc``: NetCDF with the CF conventions.
-    - ``.zarr``: a Zarr store of plain, unsharded arrays.
+    - ``.zarr``: a Zarr store of plain, unsharded arrays, with the CF conventions.
+    - ``.ome.zarr``: OME-Zarr (NGFF 0.5), one channel for each variable and band, with their names, physical sizes of
+      pixels and a pyramid. It needs ome-zarr (``pip install 'bayesr[ome]'``).
 
     Parameters
     ----------
@@ -54,11 +65,13 @@ def export(
         The file to write. Its suffix is its format.
     variables : sequence of str, optional
         Variables to write. By default `mean` for pictures, all maps for others, and also the members for ``.nc`` and
-        ``.zarr``.
+        ``.zarr``, but not for ``.ome.zarr``.
     member : int, optional
         Write this member instead of variables.
     overwrite : bool
         Replace an existing file; folders, such as Zarr stores, are never replaced.
+    zarr_format : {2, 3}, optional
+        The version of a ``.zarr`` store, by default 3. GDAL before 3.12 reads version 2 alone.
 
     Returns
     -------
@@ -86,6 +99,7 @@ def export(
     overwrite = arguments.flag("overwrite", overwrite)
     suffix = suffix_of(target)
     write, usual = FORMATS[suffix]
+    options = {} if zarr_format is None else _zarr_options(suffix, zarr_format)
     stack = suffix in OF_STACKS and member is None
     opened = open_product(ds, stack=stack) if isinstance(ds, str | os.PathLike) else product.canonical(ds, stack=stack)
     if opened is None:
@@ -97,20 +111,30 @@ def export(
         raise StoreExists(f"{target} exists: use overwrite=True, or another name.")
     if not target.absolute().parent.is_dir():
         raise StoreFailed(f"There is no folder {target.parent} to write {target.name} to: make it first.")
-    write(chosen, target)
+    write(chosen, target, **options)
     return target
 
 
-def suffix_of(path: Path) -> str:
+def _zarr_options(suffix: str, zarr_format: int) -> dict[str, Any]:
+    if suffix != ".zarr":
+        raise InvalidArgument(f"zarr_format= is for .zarr, and {suffix} has a version of its own: leave it out.")
+    return {"zarr_format": arguments.whole("zarr_format", zarr_format, "the version of Zarr, 2 or 3", 2, 3)}
+
+
+def suffix_of(path: Path, *, of_values: bool = False) -> str:
     """Return the suffix of a format.
 
     Raises
     ------
     InvalidArgument
-        For an unknown one.
+        For an unknown one, and for one that holds no values, where the file is to hold them.
     """
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
+    name = path.name.lower()
+    found = [suffix for suffix in FORMATS if name.endswith(suffix) and name != suffix]
+    if not found:
         known = ", ".join(FORMATS)
         raise InvalidArgument(f"{path.name} has no suffix that names a format: use one of {known}.")
+    suffix = max(found, key=len)
+    if of_values and suffix in STYLES:
+        raise InvalidArgument(f"{path.name} would hold colours, and no values: write another file, and export it, too.")
     return suffix

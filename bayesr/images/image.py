@@ -44,7 +44,7 @@ class Image:
     sha256 : str
         Checksum of type, shape and pixels, independent of the source: the SHA-256 of ``"<type> <shape>"`` and, row by
         row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian. For a stack, the
-        SHA-256 of this and the checksums of its slices.
+        SHA-256 of this and the checksums of its slices. Empty before the pixels are read.
     per_band : bool
         Whether each band has missing pixels of its own; otherwise a pixel is missing in all bands or in none, see
         `bayesr.images.nodata.is_missing`.
@@ -86,6 +86,11 @@ class Image:
                 return self.at(place)
         return None
 
+    @property
+    def surveyed(self) -> bool:
+        """Whether all pixels were read and checked, see `bayesr.images.survey`."""
+        return bool(self.sha256)
+
     def to_network(self, value: float) -> float:
         """Convert a value of the image to network units."""
         low, high = self.value_range
@@ -120,18 +125,23 @@ class Image:
         missing : ndarray of bool or None
             Missing pixels, `band x y x x`; None if there are none.
         """
-        if self.nodata is None:
-            return self._scaled(lazy.pixels(self.data, slice(top, bottom), slice(left, right))), None
-        height, width = self.data.shape[1:]
-        rows = slice(max(0, top - REACH), min(height, bottom + REACH))
-        columns = slice(max(0, left - REACH), min(width, right + REACH))
+        rows, columns = self.around(top, bottom, left, right)
         around = lazy.pixels(self.data, rows, columns)
+        if self.nodata is None:
+            return self._scaled(around), None
         absent = is_missing(around, self.nodata, self.per_band)
         inside = (..., slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
         missing = absent[inside]
         if not missing.any():
             return self._scaled(around[inside]), None
         return filled(self._scaled(around, absent), absent)[inside], missing
+
+    def around(self, top: int, bottom: int, left: int, right: int) -> tuple[slice, slice]:
+        """Return the rows and columns that `window` reads: with those that missing pixels may be filled from."""
+        reach = 0 if self.nodata is None else REACH
+        height, width = self.data.shape[1:]
+        rows = slice(max(0, top - reach), min(height, bottom + reach))
+        return rows, slice(max(0, left - reach), min(width, right + reach))
 
     def _scaled(self, pixels: NDArray[Any], absent: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         low, high = self.value_range

@@ -52,6 +52,15 @@ def checked(value_range: ValueRange) -> tuple[float, float] | str | None:
     return low, high
 
 
+def stated(chosen: tuple[float, float] | str | None, kind: np.dtype[Any]) -> tuple[tuple[float, float], str] | None:
+    """Return what `choose` returns where it does not depend on the values of the image, and None elsewhere."""
+    if isinstance(chosen, tuple):
+        return chosen, "given"
+    if chosen is None and kind == np.uint8:
+        return (0.0, 255.0), "type"
+    return ((0.0, 1.0), "unit") if chosen == "unit" else None
+
+
 def choose(
     chosen: tuple[float, float] | str | None,
     kind: np.dtype[Any],
@@ -73,12 +82,9 @@ def choose(
         Values of the image, for percentiles.
     """
     own = (least, most) if least < most else (least, least + 1.0)  # a constant image needs a range of any width
-    if isinstance(chosen, tuple):
-        return chosen, "given"
-    if chosen is None and kind == np.uint8:
-        return (0.0, 255.0), "type"
-    if chosen == "unit":
-        return (0.0, 1.0), "unit"
+    known = stated(chosen, kind)
+    if known is not None:
+        return known
     if chosen == "percentiles":
         low, high = map(float, np.percentile(np.concatenate(sample), PERCENTILES))
         return ((low, high) if low < high else own), "percentiles"

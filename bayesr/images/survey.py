@@ -1,4 +1,7 @@
-"""One pass over an image: its value range, missing pixels and checksum, and the check of its pixels."""
+"""One pass over an image: its value range, missing pixels and checksum, and the check of its pixels.
+
+`foreseen` tells what is known before this pass.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +59,7 @@ def survey(
     NotAnImage, InvalidPixels, InvalidArgument
     """
     chosen = ranges.checked(value_range)
-    if nodata is not None and values.changed(array):
-        array, nodata = stacks.each(array, partial(values.and_missing, nodata=float(nodata))), None
-    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
-    nodata = None if nodata is None else float(nodata)
+    array, nodata = _with_nodata(array, nodata)
     kind = values.pixel_type(array)
     every = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
     found, slices = _Found(), list[Slice]()
@@ -82,6 +82,48 @@ def survey(
         dtype=ranges.result_type(stated, found.least, found.most),
         slices=tuple(slices) if array.ndim > len(DIMS) else (),
     )
+
+
+def foreseen(
+    array: xr.DataArray, *, nodata: float | None = None, value_range: ValueRange = None, per_band: bool = False
+) -> Image | None:
+    """Return the image that `survey` returns, as far as it is known before pixels are read; None where they decide all.
+
+    Windows have the values of the surveyed image. The checksum is empty, and `nodata` is the declared value, also where
+    no pixel has it. `dtype` is the type that the value range needs, which pixels far outside of it can change. None is
+    returned where the value range depends on the pixels.
+
+    Parameters
+    ----------
+    array, nodata, value_range, per_band
+        See `survey`; `array` is an image, and no stack.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    chosen = ranges.checked(value_range)
+    array, nodata = _with_nodata(array, nodata)
+    kind = values.pixel_type(array)
+    known = ranges.stated(chosen, kind)
+    if known is None:
+        return None
+    stated, name = known
+    try:
+        dtype = ranges.result_type(stated, *stated)
+    except InvalidPixels:  # which `survey` says with the values of the image
+        return None
+    return Image(
+        array, stated, bounds_of(kind), nodata, "", per_band, values.quantisation_step(array), name, dtype
+    )  # fmt: skip
+
+
+def _with_nodata(array: xr.DataArray, nodata: float | None) -> tuple[xr.DataArray, float | None]:
+    """Return the image in which pixels stored as `nodata` are missing, and the value of missing pixels, if any."""
+    if nodata is not None and values.changed(array):
+        array, nodata = stacks.each(array, partial(values.and_missing, nodata=float(nodata))), None
+    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
+    return array, None if nodata is None else float(nodata)
 
 
 def _digest(array: xr.DataArray, parts: Sequence[bytes]) -> str:

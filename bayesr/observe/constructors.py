@@ -14,19 +14,28 @@ from bayesr.observe.point_spread import Airy, Measured
 from bayesr.observe.separable import Separable
 
 
-def bicubic(scale: int = 4) -> Separable:
-    """Return the antialiased bicubic operator of the super-resolution literature."""
-    return Separable("bicubic", scale)
+def bicubic(scale: int = 4, *, regularisation: float = 0.0) -> Separable:
+    """Return the antialiased bicubic operator of the super-resolution literature.
+
+    See `bayesr.observe.Separable` for the regularisation.
+    """
+    return Separable("bicubic", scale, regularisation=regularisation)
 
 
-def gaussian(scale: int = 4, *, sigma: float) -> Separable:
-    """Return Gaussian blur of standard deviation `sigma` (high-resolution pixels), followed by decimation."""
-    return Separable("gaussian", scale, sigma)
+def gaussian(scale: int = 4, *, sigma: float, regularisation: float = 0.0) -> Separable:
+    """Return Gaussian blur of standard deviation `sigma` (high-resolution pixels), followed by decimation.
+
+    See `bayesr.observe.Separable` for the regularisation.
+    """
+    return Separable("gaussian", scale, sigma, regularisation)
 
 
-def box(scale: int = 4) -> Separable:
-    """Return the mean over `scale x scale` pixels, as of an ideal square detector."""
-    return Separable("box", scale)
+def box(scale: int = 4, *, regularisation: float = 0.0) -> Separable:
+    """Return the mean over `scale x scale` pixels, as of an ideal square detector.
+
+    See `bayesr.observe.Separable` for the regularisation.
+    """
+    return Separable("box", scale, regularisation=regularisation)
 
 
 def airy(

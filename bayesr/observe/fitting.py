@@ -139,7 +139,7 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
     posterior : Dataset
         The result of `fit` or `fit_beads`.
     regularisation : float, optional
-        Regularisation of a Fourier operator.
+        Regularisation of the inverse, for noisy images; by default none for a Gaussian that has an exact inverse.
 
     Returns
     -------
@@ -148,15 +148,19 @@ def fitted(posterior: xr.Dataset, *, regularisation: float | None = None) -> For
         variances of its pixel and point-spread function add up to the Gaussian's. `observe.measured` for the mean of
         beads.
     """
+    scale, options = int(posterior.attrs["scale"]), {} if regularisation is None else {"regularisation": regularisation}
     if posterior.attrs["psf"] == "measured":
-        rows = tuple(map(tuple, posterior["kernel"].to_numpy().tolist()))
-        return Measured(rows, int(posterior.attrs["scale"]), *([] if regularisation is None else [regularisation]))
-    scale, width = int(posterior.attrs["scale"]), float(posterior["psf_width"].mean())
+        return Measured(tuple(map(tuple, posterior["kernel"].to_numpy().tolist())), scale, **options)
+    return of_width(posterior.attrs["psf"], scale, float(posterior["psf_width"].mean()), regularisation)
+
+
+def of_width(psf: str, scale: int, width: float, regularisation: float | None = None) -> ForwardOperator:
+    """Return the operator of a family at a width; see `fitted`."""
     options = {} if regularisation is None else {"regularisation": regularisation}
-    if posterior.attrs["psf"] == "airy":
+    if psf == "airy":
         return Airy(scale, RADIUS / width, 1.0, 1.0, **options)
     try:
-        return Separable("gaussian", scale, width)
+        return Separable("gaussian", scale, width, **options)
     except InvalidObservation:
         sigma = math.sqrt(width**2 - (scale**2 - 1) / 12)
         radius = min(32, math.ceil(5 * sigma))

@@ -1,7 +1,7 @@
 """Separable operators: blur along each axis followed by decimation, with an exact pseudo-inverse.
 
 ``A x = R_h x R_w^T`` with banded matrices has the exact, differentiable pseudo-inverse ``A+ y = R_h^+ y R_w^+^T``,
-``R+ = R^T (R R^T)^-1``: a few matrix products.
+``R+ = R^T (R R^T)^-1``: a few matrix products. For noisy images, ``R+ = R^T (R R^T + m)^-1`` regularises it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ _KERNELS: dict[str, Callable[[NDArray[np.float64], int, float], NDArray[np.float
 
 
 @lru_cache(maxsize=64)
-def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``R`` and ``R+``."""
+def _matrices(
+    kernel: str, scale: int, sigma: float, regularisation: float, size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return ``R``, ``R+`` and ``(R R^T + m)^-1``."""
     big = size * scale
     radius = math.ceil({"bicubic": 2 * scale, "gaussian": 5 * sigma, "box": scale / 2}[kernel])
     rows = np.arange(size)[:, None]
@@ -71,18 +73,21 @@ def _matrices(kernel: str, scale: int, sigma: float, size: int) -> tuple[NDArray
     matrix = np.zeros((size, big))
     np.add.at(matrix, (np.broadcast_to(rows, columns.shape), mirrored), weights)
     matrix /= matrix.sum(1, keepdims=True)
-    gram = matrix @ matrix.T
+    # Of constant images, R R^T keeps 1 / s. Both axes together shrink them by the regularisation.
+    gram = matrix @ matrix.T + (math.sqrt(1 + regularisation) - 1) / scale * np.eye(size)
     if np.linalg.cond(gram) > _WORST_CONDITION:
         raise _not_invertible(kernel, scale, sigma)
     inverse: NDArray[Any] = np.linalg.solve(gram, matrix).T
-    return matrix, inverse
+    normal: NDArray[Any] = np.linalg.inv(gram)
+    return matrix, inverse, normal
 
 
 def _not_invertible(kernel: str, scale: int, sigma: float) -> InvalidObservation:
     return InvalidObservation(
         f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
-        f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; "
-        f"for a Gaussian, sigma of at most about {0.6 * scale:g} high-resolution pixels."
+        f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; for a Gaussian, sigma of "
+        f"at most about {0.6 * scale:g} high-resolution pixels, or of up to {_WIDEST * scale:g} with a regularisation, "
+        "such as 0.01."
     )
 
 
@@ -102,6 +107,10 @@ class Separable(ForwardOperator):
         Scale factor, at least 1.
     sigma : float
         Standard deviation of the Gaussian in high-resolution pixels.
+    regularisation : float
+        0 for the exact pseudo-inverse. Else the ratio of the variance of noise to that of the image, and ``A+``
+        shrinks constants by about this fraction: ``R+ = R^T (R R^T + m)^-1``, ``m = (sqrt(1 + regularisation) - 1) /
+        s``. Members then reproduce `y` approximately, and Gaussians may be wider.
 
     Raises
     ------
@@ -116,12 +125,14 @@ class Separable(ForwardOperator):
     kernel: str = "bicubic"
     scale: int = 4
     sigma: float = 0.0
+    regularisation: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kernel not in _KERNELS:
             raise InvalidObservation(f"Unknown kernel {self.kernel!r}: use one of {', '.join(_KERNELS)}.")
         check_scale(self.scale)
         check_number("sigma", self.sigma)
+        check_number("regularisation", self.regularisation)
         if self.kernel == "gaussian" and not self.sigma > 0:
             raise InvalidObservation("A gaussian operator needs sigma > 0, in high-resolution pixels.")
         if self.kernel == "gaussian" and self.sigma > _WIDEST * self.scale:
@@ -130,7 +141,14 @@ class Separable(ForwardOperator):
 
     def matrices(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``R``, `size x scale*size`, and ``R+``, `scale*size x size`, in double precision."""
-        return _matrices(self.kernel, self.scale, self.sigma, size)
+        return self._matrices(size)[:2]
+
+    def normal(self, size: int) -> NDArray[np.float64]:
+        """Return ``(R R^T + m)^-1``, `size x size`, in double precision."""
+        return self._matrices(size)[2]
+
+    def _matrices(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        return _matrices(self.kernel, self.scale, self.sigma, self.regularisation, size)
 
     def observe(self, x: Tensor) -> Tensor:
         """Compute ``A x``."""
@@ -138,12 +156,12 @@ class Separable(ForwardOperator):
         return rows.forward.down(columns.forward.across(x))
 
     def invert(self, y: Tensor) -> Tensor:
-        """Compute ``A+ y``, the consistent image of least norm."""
+        """Compute ``A+ y``: without regularisation, the consistent image of least norm."""
         rows, columns = self._axes(y)
         return rows.back.down(columns.back.across(self._normalised(y)))
 
     def project_onto_data_(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute ``A+ y + P x``, the nearest consistent image, in the memory of `x`."""
+        """Compute ``A+ y + P x``: without regularisation the nearest consistent image, in the memory of `x`."""
         return self._add_inverse_(x, y - self.observe(x))
 
     def _axes(self, image: Tensor, scale: int = 1) -> tuple[_Axis, _Axis]:
@@ -152,7 +170,7 @@ class Separable(ForwardOperator):
         return tuple(_axis(self, size, image.device, image.dtype) for size in (height, width))  # type: ignore[return-value]
 
     def _normalised(self, y: Tensor) -> Tensor:
-        """Compute ``(A A^T)^-1 y``."""
+        """Compute ``(A A^T)^-1 y``, or its regularised form."""
         rows, columns = self._axes(y)
         return rows.normal.down(columns.normal.across(y))
 
@@ -182,6 +200,8 @@ class Separable(ForwardOperator):
         passes : int
             Number of passes, fixed so that a pixel's influence has a fixed reach; `clipping_reach` holds for three.
         """
+        if not self.exact:
+            return super().clip_consistently_(x, y, low, high, passes)
         least, most = torch.aminmax(x)
         if least >= low and most <= high:
             return x
@@ -205,8 +225,8 @@ class Separable(ForwardOperator):
 
     @property
     def exact(self) -> bool:
-        """Whether every member satisfies ``A x = y``."""
-        return True
+        """Whether every member satisfies ``A x = y``: without regularisation."""
+        return not self.regularisation
 
     @property
     def reach(self) -> int:
@@ -215,13 +235,14 @@ class Separable(ForwardOperator):
 
     @property
     def clipping_reach(self) -> int:
-        """What the three passes of `clip_consistently_` add to `reach`."""
-        return _CLIPPING_REACH
+        """What the three passes of `clip_consistently_` add to `reach`; 0 with a regularisation."""
+        return _CLIPPING_REACH if self.exact else 0
 
     def describe(self) -> dict[str, Any]:
         """Return plain values for a model file."""
-        plain = super().describe()
-        return plain if self.kernel == "gaussian" else {name: plain[name] for name in plain if name != "sigma"}
+        unused = [] if self.kernel == "gaussian" else ["sigma"]
+        unused += [] if self.regularisation else ["regularisation"]
+        return {name: value for name, value in super().describe().items() if name not in unused}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
@@ -230,7 +251,7 @@ class Separable(ForwardOperator):
 
 
 class _Axis(NamedTuple):
-    """``R``, ``R^T`` and ``(R R^T)^-1`` along one axis."""
+    """``R``, ``R^T`` and ``(R R^T + m)^-1`` along one axis."""
 
     forward: Banded
     back: Banded
@@ -248,7 +269,7 @@ def _axis(operator: Separable, size: int, device: torch.device, dtype: torch.dty
     return _Axis(
         Banded(matrix, _STEP, device, dtype),
         Banded(matrix.T, _STEP * operator.scale, device, dtype),
-        Banded(np.linalg.inv(matrix @ matrix.T), _STEP, device, dtype),
+        Banded(operator.normal(size), _STEP, device, dtype),
     )
 
 

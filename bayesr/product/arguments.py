@@ -186,6 +186,26 @@ def _model(name: str, value: Any) -> Any:
     return value
 
 
+def _noise(name: str, value: Any) -> float | tuple[float, float]:
+    expected = "a standard deviation, or the gain and the read noise, 0 or more and not both 0, in units of the image"
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    values = [number(name, one, expected, lambda real: 0 <= real < math.inf) for one in (value if pair else (value,))]
+    if not any(values):
+        raise refused(name, expected, value)
+    return (values[0], values[1]) if pair else values[0]
+
+
+def _forward_operator(name: str, value: Any) -> Any:
+    operator = "bayesr.observe.base.ForwardOperator"
+    if _is_a("xarray.core.dataset.Dataset", value) or _is_a(operator, value):
+        return value
+    if not isinstance(value, tuple | list) or not value or not all(_is_a(operator, one) for one in value):
+        raise refused(
+            name, "an operator of bayesr.observe, one for each dropout mask, or the posterior of observe.fit", value
+        )
+    return tuple(value)
+
+
 def _cluster(name: str, value: Any) -> Any:
     expected = (
         "a number of processes, the address of a scheduler such as 'tcp://host:8786', a distributed.Client or a dask "
@@ -232,6 +252,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "keepbits": _optional(
         partial(whole, expected="a whole number of bits of a significand, 1 to 23", least=1, most=23)
     ),
+    "shards": _optional(flag),
     "progress": _optional(flag),
+    "noise": _optional(_noise),
+    "forward_operator": _optional(_forward_operator),
 }
 """How each argument is checked: a function of its name and value that returns the value or raises."""

@@ -16,7 +16,7 @@ import xarray as xr
 from bayesr.errors import InvalidProduct, NotAnImage
 from bayesr.grid import Axis
 from bayesr.product import schema, stacks
-from bayesr.product.georeference import INPUT_PIXELS
+from bayesr.product.georeference import counts_pixels
 from bayesr.product.variables import DIMS, MAPS, SAMPLES, VARIABLES
 
 REALIZATION = "realization"
@@ -172,7 +172,7 @@ def _check_axis(ds: xr.Dataset, dim: str) -> None:
 
 def _pixel(ds: xr.Dataset, dim: str) -> float | None:
     """Return the signed size of a pixel of the whole product; None if it is not known."""
-    if ds[dim].attrs.get("units") != INPUT_PIXELS or "scale" not in ds.attrs:
+    if not counts_pixels(ds[dim]) or "scale" not in ds.attrs:
         return None
     return 1 / float(ds.attrs["scale"])
 

@@ -13,7 +13,8 @@ import xarray as xr
 from bayesr.errors import InvalidProduct
 from bayesr.grid import Axis
 from bayesr.product import stacks
-from bayesr.product.georeference import high_resolution, storable
+from bayesr.product.conventions import axis_attributes
+from bayesr.product.georeference import REFERENCE, counts_pixels, high_resolution, storable
 from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 
 
@@ -58,18 +59,27 @@ def frame(image: xr.DataArray, scale: int) -> Frame:
         if "band" in image.coords
         else xr.DataArray(np.arange(image.sizes["band"]), dims="band")
     )
-    coords["band"].attrs = storable(coords["band"].attrs)
+    coords["band"].attrs = {"long_name": "band"} | storable(coords["band"].attrs)
+    reference = coords[REFERENCE].attrs if REFERENCE in coords else None
+    for dim in ("y", "x"):
+        if not counts_pixels(coords[dim]):
+            coords[dim].attrs = axis_attributes(dim, coords[dim].attrs, reference)
+    if reference is not None:
+        coords[REFERENCE].attrs = {"long_name": "coordinate reference system"} | reference
     if "band_units" in image.coords:
         coords["band_units"] = image["band_units"].drop_vars("band", errors="ignore")
     leading = {str(dim): image.sizes[dim] for dim in image.dims[: -len(DIMS)]}
     return Frame(y, x, coords | stacks.coordinates(image, leading), image.attrs.get("units"), leading)
 
 
+_MEMBER = {"standard_name": "realization", "long_name": "number of the member", "units": "1"}
+
+
 def realizations(n: int, masks: int) -> dict[str, xr.DataArray]:
     """Return the coordinate ``realization`` and, along it, each member's dropout ``mask``."""
     numbers = np.arange(n)
     return {
-        "realization": xr.DataArray(numbers, dims="realization", attrs={"standard_name": "realization"}),
+        "realization": xr.DataArray(numbers, dims="realization", attrs=_MEMBER),
         "mask": xr.DataArray(numbers % masks, dims="realization", attrs={"long_name": "dropout mask of the member"}),
     }
 
@@ -89,21 +99,21 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
         Number of members and of dropout masks.
     """
     variables: dict[str, Any] = {}
+    mapping = {"grid_mapping": REFERENCE} if REFERENCE in frame.coords else {}
     for name, (power, long_name, methods) in VARIABLES.items():
         if name not in arrays:
             continue
         attrs = {"long_name": long_name} | units_of(frame.units, power)
         if methods:
             attrs["cell_methods"] = methods
-        if "spatial_ref" in frame.coords:
-            attrs["grid_mapping"] = "spatial_ref"
-        variables[name] = ((*frame.leading, *DIMS), arrays[name], attrs)
+        variables[name] = ((*frame.leading, *DIMS), arrays[name], attrs | mapping)
     coords = dict(frame.coords)
     if SAMPLES in arrays:
         attrs = {"long_name": "members, each of which reproduces the input"} | units_of(frame.units, 1)
-        variables[SAMPLES] = ((*frame.leading, "realization", *DIMS), arrays[SAMPLES], attrs)
+        variables[SAMPLES] = ((*frame.leading, "realization", *DIMS), arrays[SAMPLES], attrs | mapping)
         coords |= realizations(n, masks)
-    return xr.Dataset(variables, coords, {"Conventions": "CF-1.11"} | dict(attributes))
+    title = f"Posterior samples by {attributes.get('model', 'bayesr')}: super-resolution with uncertainty"
+    return xr.Dataset(variables, coords, {"Conventions": "CF-1.11", "title": title} | dict(attributes))
 
 
 def units_of(units: str | None, power: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,8 +22,17 @@ REFERENCE = "spatial_ref"
 """The coordinate that holds the reference system, as rioxarray names it."""
 
 
-INPUT_PIXELS = "input pixels"
-"""Units of the coordinates of images that have none: low-resolution pixels, with the first centre at 0.5."""
+PIXELS = {"y": "row, in pixels of the input", "x": "column, in pixels of the input"}
+"""``long_name`` of the coordinates of images that have none: low-resolution pixels, with the first centre at 0.5."""
+
+_OF_BEFORE = "input pixels"
+"""Units of such coordinates in products of before, which UDUNITS does not know."""
+
+
+def counts_pixels(centres: xr.DataArray) -> bool:
+    """Whether a coordinate ``y`` or ``x`` of a product counts pixels of the input, and has no other place."""
+    attrs = centres.attrs
+    return attrs.get("units") == _OF_BEFORE or attrs.get("long_name") in PIXELS.values()
 
 
 class Transform(NamedTuple):
@@ -43,6 +53,12 @@ class Transform(NamedTuple):
         """Return the transform of pixels that are `scale` times smaller along both axes."""
         x, x_column, x_row, y, y_column, y_row = self
         return Transform(x, x_column / scale, x_row / scale, y, y_column / scale, y_row / scale)
+
+    def moved(self, row: int, column: int) -> Transform:
+        """Return the transform of a part whose first pixel is at a row and a column."""
+        x, x_column, x_row, y, y_column, y_row = self
+        start = x + column * x_column + row * x_row, y + column * y_column + row * y_row
+        return Transform(start[0], x_column, x_row, start[1], y_column, y_row)
 
     def __str__(self) -> str:
         return " ".join(map(repr, self))
@@ -86,7 +102,7 @@ def high_resolution(image: xr.DataArray, scale: int) -> tuple[Axis, Axis, dict[s
     starts, steps = ((transform.y, transform.x), (transform.y_row, transform.x_column)) if transform else ((), ())
     axes, coords = [], {}
     for place, dim in enumerate(("y", "x")):
-        size, attrs = image.sizes[dim], {"units": INPUT_PIXELS}
+        size, attrs = image.sizes[dim], {"units": "1", "long_name": PIXELS[dim]}
         low = Axis(0.0, float(size), size)
         if dim in image.coords and image[dim].dims == (dim,) and image[dim].dtype.kind in "uif" and not rotated:
             low = Axis.of_centres(image[dim].to_numpy(), dim, steps[place] if steps else None)
@@ -123,13 +139,13 @@ def _refined(attrs: dict[str, Any], transform: Transform | None, y: Axis, x: Axi
     return kept
 
 
-def _control_points(given: Any, scale: int) -> str:
-    """Return ground control points, GeoJSON as rioxarray writes it, with rows and columns times `scale`."""
+def _control_points(given: Any, scale: int, first: tuple[int, int] = (0, 0)) -> str:
+    """Return ground control points, GeoJSON of rioxarray, with rows and columns times `scale`, counted from `first`."""
     try:
         points = json.loads(given) if isinstance(given, str) else json.loads(json.dumps(given))
         for point in points["features"]:
-            for name in ("row", "col"):
-                point["properties"][name] = float(point["properties"][name]) * scale
+            for name, start in zip(("row", "col"), first, strict=True):
+                point["properties"][name] = float(point["properties"][name]) * scale - start
     except (TypeError, ValueError, KeyError) as error:
         raise NotAnImage(
             "The ground control points of the image are not GeoJSON with rows and columns, as rioxarray writes them: "
@@ -168,3 +184,38 @@ def storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and (isinstance(value, int) or math.isfinite(value))
+
+
+def anchored(ds: xr.Dataset) -> xr.Dataset:
+    """Return a product, or a part of one, whose grid mapping describes the pixels that it holds.
+
+    xarray cuts coordinates, but not the attributes of the grid mapping: after ``ds.isel(y=slice(64, 128))`` transform
+    and control points are still those of the whole.
+    """
+    if REFERENCE not in ds.coords:
+        return ds
+    attrs = dict(ds[REFERENCE].attrs)
+    transform = transform_of(attrs)
+    if "gcps" in attrs and transform is None:
+        row, column = (_first_pixel(ds, dim) for dim in ("y", "x"))
+        attrs["gcps"] = _control_points(attrs["gcps"], 1, (row, column))
+    elif transform is not None and counts_pixels(ds["x"]) and counts_pixels(ds["y"]):
+        attrs["GeoTransform"] = str(transform.moved(_first_pixel(ds, "y"), _first_pixel(ds, "x")))
+    else:
+        y, x = axis_of(ds["y"]), axis_of(ds["x"])
+        attrs["GeoTransform"] = str(Transform(x.start, x.step, 0.0, y.start, 0.0, y.step))
+    return ds.assign_coords({REFERENCE: ds[REFERENCE].copy(deep=False).assign_attrs(attrs)})
+
+
+def _first_pixel(ds: xr.Dataset, dim: str) -> int:
+    """Return the number, in the whole product, of the first row or column, whose coordinates count input pixels."""
+    return round(float(ds[dim][0]) * float(ds.attrs.get("scale", 1)) - 0.5)
+
+
+def code_of(text: str) -> str | None:
+    """Return the code of a reference system, such as ``EPSG:32633``; None where its WKT states none.
+
+    It stands last: ``AUTHORITY["EPSG","32632"]`` or ``ID["EPSG",32632]``.
+    """
+    found = re.search(r'(?:AUTHORITY|ID)\["(\w+)",\s*"?(\w+)"?\]\s*\]\s*$', text)
+    return ":".join(found.groups()) if found else None

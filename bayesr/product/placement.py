@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesr.product.frame import frame
-from bayesr.product.georeference import INPUT_PIXELS
+from bayesr.product.georeference import code_of, counts_pixels
 
 _TOLERANCE = 0.01
 """Largest difference of coordinates, in pixels, beside the rounding of the type that stores them."""
@@ -50,7 +50,7 @@ def difference(image: xr.DataArray | xr.Dataset, y: xr.DataArray, x: xr.DataArra
 
 def half_placed(image: xr.DataArray, y: xr.DataArray, x: xr.DataArray) -> str | None:
     """Return the axis without coordinates of an image that has them on the other axis, as the product has on both."""
-    comparable = [str(c.dims[0]) for c in (y, x) if c.attrs.get("units") != INPUT_PIXELS]
+    comparable = [str(c.dims[0]) for c in (y, x) if not counts_pixels(c)]
     lacking = [dim for dim in comparable if dim not in image.coords]
     return lacking[0] if len(comparable) == 2 and len(lacking) == 1 else None
 
@@ -67,7 +67,7 @@ def covers(ds: xr.Dataset, image: xr.DataArray, scale: int) -> bool:
 
 
 def _comparable(one: xr.DataArray, other: xr.DataArray) -> bool:
-    return (one.attrs.get("units") == INPUT_PIXELS) == (other.attrs.get("units") == INPUT_PIXELS)
+    return counts_pixels(one) == counts_pixels(other)
 
 
 def reference_system(array: xr.DataArray | xr.Dataset) -> str | None:
@@ -93,18 +93,12 @@ def same_system(one: str, other: str) -> bool:
         from rasterio.crs import CRS  # optional
         from rasterio.errors import CRSError  # optional
     except ImportError:
-        codes = _code(one), _code(other)
+        codes = code_of(one), code_of(other)
         return codes[0] == codes[1] if None not in codes else _name(one) == _name(other)
     try:
         return bool(CRS.from_wkt(one) == CRS.from_wkt(other))
     except CRSError:
         return _name(one) == _name(other)
-
-
-def _code(text: str) -> str | None:
-    """Return the code of the whole system, which stands last: AUTHORITY["EPSG","32632"] or ID["EPSG",32632]."""
-    found = re.search(r'(?:AUTHORITY|ID)\["(\w+)",\s*"?(\w+)"?\]\s*\]\s*$', text)
-    return ":".join(found.groups()) if found else None
 
 
 def _name(text: str) -> str:

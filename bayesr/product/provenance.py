@@ -17,6 +17,8 @@ from bayesr.product import schema
 from bayesr.product.arguments import PRECISIONS
 from bayesr.version import __version__
 
+_OPERATORS = "forward_operators"
+"""The attribute of products that were drawn with other forward operators than that of the model."""
 _DESCRIPTIVE = ("calibration_source", "input_check", "history", "bayesr_version")
 _REQUIRED = (
     "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "observation",
@@ -47,7 +49,7 @@ class Provenance:
         1 for integer images, the scale factor for scaled integers, 0 for others, NaN if not recorded; the attribute
         ``quantum``.
     observation : mapping
-        Description of the forward operator.
+        Description of the forward operator of the model.
     engine : mapping
         ``tile``, a tile's side in low-resolution pixels, ``device``, ``precision`` of the network, and versions of what
         ran it.
@@ -62,6 +64,8 @@ class Provenance:
         One line for each step that changed the product.
     bayesr_version : str
         Version that wrote the product.
+    forward_operators : tuple of mapping
+        Descriptions of the operators given to `bayesr.sample`: one of each dropout mask, or one of all; else none.
     """
 
     model: str
@@ -81,6 +85,7 @@ class Provenance:
     input_check: str
     history: str
     bayesr_version: str = __version__
+    forward_operators: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def tile(self) -> int:
@@ -135,6 +140,7 @@ class Provenance:
             "calibration_source": self.calibration_source,
             "input": json.dumps(dict(self.input)),
             "input_check": self.input_check,
+            **({_OPERATORS: json.dumps(list(map(dict, self.forward_operators)))} if self.forward_operators else {}),
         }
 
     @classmethod
@@ -156,6 +162,7 @@ class Provenance:
                 "Keep attributes in computations with xr.set_options(keep_attrs=True)."
             )
         described = {name: found.get(name, "") for name in _DESCRIPTIVE}
+        described |= {_OPERATORS: found[_OPERATORS]} if _OPERATORS in found else {}
         return cls(quantisation_step=found.get("quantum", math.nan), **{k: found[k] for k in _REQUIRED}, **described)
 
     @classmethod

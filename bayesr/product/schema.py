@@ -24,7 +24,8 @@ _LARGEST = 2**31 - 1
 def checked(attrs: Mapping[Any, Any], where: str = "the Dataset") -> dict[str, Any]:
     """Return those attributes that a product has, as plain values; others are left out.
 
-    The values of ``observation``, ``engine`` and ``input``, which are stored as JSON, are mappings.
+    The values of ``observation``, ``engine`` and ``input``, which are stored as JSON, are mappings, and
+    ``forward_operators`` is a tuple of them.
 
     Parameters
     ----------
@@ -50,6 +51,13 @@ def checked(attrs: Mapping[Any, Any], where: str = "the Dataset") -> dict[str, A
                 f"The attributes of {where} are not those that bayesr.sample writes: {reason} "
                 "Open the product again from its store, or check(store) where the store has them."
             ) from None
+    operators = found.get("forward_operators")
+    if operators is not None and len(operators) not in (1, found.get("masks", 1)):
+        raise InvalidProduct(
+            f"The attributes of {where} are not those that bayesr.sample writes: there are {len(operators)} forward "
+            f"operators for {found.get('masks', 1)} dropout masks. Open the product again from its store, or "
+            "check(store)."
+        )
     if found.get("n", 0) % found.get("masks", 1):
         raise InvalidProduct(
             f"The attributes of {where} are not those that bayesr.sample writes: {found['n']} members cannot be "
@@ -111,6 +119,12 @@ def _names(name: str, value: Any) -> list[str]:
     return value
 
 
+def _mappings(name: str, value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise arguments.refused(name, "a list of mappings", value)
+    return tuple(value)
+
+
 _count = partial(arguments.whole, expected="a whole number, at least 1", least=1, most=_LARGEST)
 _engine = partial(
     _mapping, tile=_count, device=_text, precision=partial(arguments.choice, options=arguments.PRECISIONS)
@@ -135,6 +149,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "value_range": _pair,
     "quantum": partial(arguments.number, expected="0 or more, or NaN", accept=lambda real: not real < 0),
     "observation": partial(_json, check=_mapping),
+    "forward_operators": partial(_json, check=_mappings),
     "engine": partial(_json, check=_engine),
     "calibration_source": _text,
     "input": partial(_json, check=_input),

@@ -67,4 +67,5 @@ def write(
     out, window = arguments.path("out", out), arguments.window("window", window)
     options = {"img": img, "window": window, "redraw": redraw, "model": model, "progress": progress}
     data = page_data(product_or_store, reference, out, **options)
-    return save(page("product.html", data, f"{data['title']} · bayesr"), out)
+    still = {"mean": data.pop("still")}
+    return save(page("product.html", data, f"{data['title']} · bayesr", pictures=still), out)

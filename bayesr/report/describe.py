@@ -15,9 +15,10 @@ from bayesr.errors import InvalidArgument, InvalidProduct, StoreFailed
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
 from bayesr.report import panels, provenance
+from bayesr.report.data_check import DataCheck
 from bayesr.report.evidence import Reference, compare
 from bayesr.report.panels import Array, Maps, View
-from bayesr.report.pictures import encode_members
+from bayesr.report.pictures import encode_members, still
 from bayesr.report.planes import Plane
 from bayesr.sampling import replaying
 from bayesr.sampling.products import open_product
@@ -163,11 +164,12 @@ def _assemble(
     drawing: Drawing | None, advance: Advance, title: str,
 ) -> dict[str, Any]:  # fmt: skip
     evidence, extra = (None, {}) if truth is None else compare(ds, truth, view)
+    check = DataCheck.of(ds, low, view)
     advance(2)
     budget = panels.BYTES if drawing is None else round(panels.BYTES * (1 - panels.MEMBERS))
     while True:
         maps = panels.read(ds, view, advance)
-        shown, fits = panels.encoded(maps, ds, extra, budget)
+        shown, fits = panels.encoded(maps, ds, extra | ({} if check is None else check.maps(view)), budget)
         if fits:
             break
         view = panels.view_of(ds, (view.rows, view.columns), view.factor + 1)
@@ -195,6 +197,7 @@ def _assemble(
         "shape": list(view.shape),
         "axes": {dim: _axis(ds, dim) for dim in ("y", "x")},
         "display": [bottom, top],
+        "still": still(maps["mean"], bottom, top),
         "model": str(attrs.get("model", "")),
         "scale": int(attrs["scale"]),
         "n": int(attrs["n"]),
@@ -205,7 +208,8 @@ def _assemble(
         "input": None if low is None else _low(low, view, int(attrs["scale"]), top - bottom),
         "members": drawn,
         "evidence": evidence,
-        "missing": _missing(ds, maps, low, drawn, evidence, view),
+        "check": None if check is None else check.page(view),
+        "missing": _missing(ds, maps, low, drawn, evidence, view) + ([] if check is None else check.missing()),
         "provenance": provenance.attributes(ds),
         "command": provenance.command(ds, title if store else "OUT.zarr", "samples" in ds),
     }
@@ -281,13 +285,8 @@ def _missing(
             why = "The product was drawn without it (variables=)." if name not in ds else "It is NaN everywhere: "
             if name in ds:
                 split = "the split needs at least two masks and two members of each."
-                why += (
-                    "one member has no spread."
-                    if one
-                    else split
-                    if name in panels.ROOTS
-                    else "all its values are missing."
-                )
+                gone = split if name in panels.ROOTS else "all its values are missing."
+                why += "one member has no spread." if one else gone
             lacks(name, why)
     if ds.sizes["band"] > panels.BANDS:
         lacks(f"Bands beyond the first {panels.BANDS}", "Cut the product: ds.isel(band=...).")

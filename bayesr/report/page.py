@@ -21,23 +21,32 @@ POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; sc
 SHARED = "bayesr.report"
 """The package whose assets all pages can use."""
 
-_PLACEHOLDER = re.compile(r"\{\{(style|script|data|title|policy)(?::([\w.-]+))?\}\}")
+_PLACEHOLDER = re.compile(r"\{\{(style|script|data|title|policy|picture)(?::([\w.-]+))?\}\}")
 
 
-def page(template: str, data: Mapping[str, Any], title: str, *, assets: str = SHARED) -> str:
+def page(
+    template: str,
+    data: Mapping[str, Any],
+    title: str,
+    *,
+    assets: str = SHARED,
+    pictures: Mapping[str, str] | None = None,
+) -> str:
     """Fill in a template, a file in a folder ``assets``, and return one HTML string without external references.
 
     Placeholders are ``{{style}}`` for `base.css`, ``{{style:NAME.css}}``, ``{{script:NAME.js}}``, ``{{data}}``,
-    ``{{title}}`` and ``{{policy}}``. Scripts read the data with
-    ``JSON.parse(document.getElementById("data").textContent)``; NaN and infinities become null, and arrays become
-    lists. Data and title, which is plain text, are escaped: no ``<`` in them ends a script or begins an element. The
-    folder of the package `assets` is searched before that of this one.
+    ``{{title}}``, ``{{policy}}``, and ``{{picture:NAME}}`` for the data URI of one of the `pictures`. Scripts read the
+    data with ``JSON.parse(document.getElementById("data").textContent)``; NaN and infinities become null, and arrays
+    become lists. Data and title, which is plain text, are escaped: no ``<`` in them ends a script or begins an element.
+    The folder of the package `assets` is searched before that of this one.
     """
 
     def fill(match: re.Match[str]) -> str:
         kind, name = match.groups()
         if kind == "title":
             return html.escape(title)
+        if kind == "picture":
+            return html.escape((pictures or {}).get(name, "data:,"))
         if kind == "policy":
             return f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         if kind == "style":

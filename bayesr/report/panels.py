@@ -27,6 +27,8 @@ BANDS = 12
 """Largest number of bands that are shown."""
 _READ = 2048
 """Side of the windows that a product is read in."""
+EXACT = ("state", "region", "chi", "open_share")
+"""Maps of codes, shares and ratios, whose steps do not depend on the budget."""
 MEMBERS = 0.3
 """Fraction of the budget for members."""
 _COARSER = (1, 2, 4, 8)
@@ -139,19 +141,19 @@ def encoded(maps: Maps, ds: xr.Dataset, extra: Maps, budget: int) -> tuple[dict[
 
 
 def _plane(name: str, values: Array, unit: float) -> Plane:
-    if name in ("state", "region"):
+    if name in EXACT:
         return Plane(values, 1.0 if name == "state" else 1e-3)
     if name == "calibration":
         return Plane(values, 0.005)
     return Plane(values, unit / (4 if name in ("mean", "lower", "upper", "reference") else 8), name in ROOTS)
 
 
-ROOTS = ("aleatoric", "epistemic")
+ROOTS = ("aleatoric", "epistemic", "range_variance", "null_variance")
 """Variances, which are shown by their signed roots, in the units of the image."""
 
 
 def _coarsening(name: str, times: float) -> float:
-    return 1 if name in ("state", "region") else times
+    return 1 if name in EXACT else times
 
 
 def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:

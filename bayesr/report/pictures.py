@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _QUALITIES = (92, 85, 75, 60)  # of WebP
+_STILL = 512
+"""Largest side of the picture that is shown where scripts are off, in pixels."""
 
 
 def encode_members(
@@ -66,6 +68,16 @@ def encode_picture(codes: NDArray[np.uint8], quality: int) -> bytes:
     out = io.BytesIO()
     PIL.Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality, method=4)
     return out.getvalue()
+
+
+def still(mean: Array, low: float, high: float) -> str:
+    """Return the mean `band x y x x` as a small picture, a data URI: its colours, or its first band in grey.
+
+    It is what readers see whose browser runs no scripts.
+    """
+    step = -(-max(mean.shape[-2:]) // _STILL)
+    shown = mean[:, ::step, ::step] if len(mean) == 3 else mean[:1, ::step, ::step]
+    return "data:image/webp;base64," + base64.b64encode(encode_picture(to_codes(shown, low, high), 80)).decode("ascii")
 
 
 def decode_picture(picture: bytes, shape: tuple[int, ...]) -> Array:

@@ -40,6 +40,7 @@ def command(ds: xr.Dataset, name: str, keep: bool) -> str:
     parts += ["--tile", engine["tile"]] if "tile" in engine else []
     parts += ["--device", engine["device"]] if engine.get("device", "cpu") != "cpu" else []
     parts += ["--precision", engine["precision"]] if engine.get("precision", "float32") != "float32" else []
+    parts += ["--forward-operator", attrs["forward_operators"]] if "forward_operators" in attrs else []
     parts += ["--keep-samples"] if keep else []
     return shlex.join(str(part) for part in parts)
 

@@ -35,28 +35,33 @@ def check_options(**given: Any) -> dict[str, Any]:
     n, masks = checked["n"], checked["masks"]
     if masks is not None and n % masks:
         raise InvalidArgument(f"masks={masks} must divide n={n}; the default would be {default_masks(n)}.")
-    if checked["store"] is None and not (checked["cluster"] is None and checked["keepbits"] is None):
-        raise InvalidArgument("cluster= and keepbits= are for products in a store: name one with store=.")
+    if checked["store"] is None and any(checked[name] is not None for name in ("cluster", "keepbits", "shards")):
+        raise InvalidArgument("cluster=, keepbits= and shards= are for products in a store: name one with store=.")
     return checked
 
 
-def choose_masks(model: Model, n: int, masks: int | None) -> int:
-    """Return the number of dropout masks.
+def choose_masks(model: Model, n: int, masks: int | None, kernels: int = 1) -> int:
+    """Return the number of dropout masks, each of which draws one of the kernels of a posterior.
 
     Raises
     ------
     NotStochastic
         When a point estimator is to draw several members.
     InvalidArgument
-        When the model has fewer masks.
+        When the model has fewer masks, or all members would have one of several kernels.
     """
     network = model.generator
     if n > 1 and not network.stochastic:
         raise NotStochastic(f"{model.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
     if masks is None:
-        masks = _usual_masks(network, n)
+        masks = _usual_masks(network, n, kernels)
     if network.max_masks and masks > network.max_masks:
         raise InvalidArgument(f"{model.name} has {network.max_masks} masks, its networks, not {masks}: ask for fewer.")
+    if masks == 1 < min(n, kernels):
+        raise InvalidArgument(
+            f"All {n} members would have one mask, so one kernel of the posterior of the forward operator, whose "
+            f"uncertainty would not show: use masks={default_masks(n) if default_masks(n) > 1 else n}, or another n."
+        )
     return masks
 
 
@@ -77,8 +82,8 @@ def warn_unsplit(model: Model, n: int, masks: int | None, variables: Collection[
         )
 
 
-def _usual_masks(network: Generator, n: int) -> int:
-    if not network.masked:
+def _usual_masks(network: Generator, n: int, kernels: int) -> int:
+    if not network.masked and kernels == 1:
         return 1
     # Members that differ by masks alone have one each.
     return default_masks(n, network.max_masks) if network.latent_channels else n
@@ -117,3 +122,8 @@ def choose_tile(array: xr.DataArray, tile: int | None) -> int:
     """Return the side of a tile: as given, all of a small image, or 256 low-resolution pixels."""
     longest = int(max(array.shape[-2:]))
     return tile or (longest if longest <= _UNTILED else _TILE)
+
+
+def choose_shards(array: xr.DataArray, tile: int, shards: bool | None) -> bool:
+    """Return whether the files of a store are shards: as given, else where an image has several tiles."""
+    return bool(max(array.shape[-2:]) > tile) if shards is None else shards

@@ -21,6 +21,7 @@ from bayesr.grid import Tile, tiles
 from bayesr.images import Image
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
+from bayesr.observe import from_description
 from bayesr.product import MASK_MEANS, SAMPLES, Arrays, Provenance
 from bayesr.sampling import device as devices
 from bayesr.sampling.members import Drawn, draw, members_of
@@ -71,7 +72,8 @@ class Job:
         By default `n` and `device` are as recorded.
         """
         n = provenance.n if n is None else n
-        plan = Plan(n, provenance.masks, provenance.seed, provenance.tile, first, provenance.precision)
+        operators = tuple(map(from_description, provenance.forward_operators))
+        plan = Plan(n, provenance.masks, provenance.seed, provenance.tile, first, provenance.precision, operators)
         return cls(model, image, plan, devices.resolve(device or provenance.device), provenance.level, variables)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -106,6 +108,8 @@ class Job:
     @cached_property
     def input_check(self) -> InputCheck:
         """Whether the image, or all of a stack, is in the distribution of the calibration images."""
+        if not self.image.surveyed:
+            return InputCheck({}, "the image is still read")
         return InputCheck.of_all(self.input_checks)
 
     def warn(self) -> None:
@@ -137,6 +141,7 @@ class Job:
             value_range=(low, high),
             quantisation_step=image.quantisation_step,
             observation=model.observation.describe(),
+            forward_operators=tuple(operator.describe() for operator in plan.operators),
             engine={"tile": plan.tile} | devices.describe(self.device, plan.precision),
             calibration_source=model.calibration.source,
             input={
@@ -178,8 +183,9 @@ class Job:
     def tiles(self) -> Iterator[Tile]:
         """Yield all tiles, row by row; those of a stack slice by slice."""
         height, width = self.image.data.shape[-2:]
+        halo = self.model.halo + self.plan.reach
         for place in images.places(self.image.data):
-            for tile in tiles(height, width, self.plan.tile, self.model.halo, self.model.generator.multiple):
+            for tile in tiles(height, width, self.plan.tile, halo, self.model.generator.multiple):
                 yield replace(tile, lead=place)
 
     @cached_property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bayesr.grid import Tile
 from bayesr.model.model import Model
+from bayesr.observe.agreement import agree_
 from bayesr.sampling import noise
 from bayesr.sampling.device import autocast, capacity
 from bayesr.sampling.moments import Maps, Moments, Variances
@@ -49,7 +50,7 @@ def members_of(
     with autocast(y.device, plan.precision):
         shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
     if network.backbone_reach:  # members are many, and need less of a halo than the features that they share
-        nearer = tile.within(model.halo - network.backbone_reach)
+        nearer = tile.within(model.halo + plan.reach - network.backbone_reach)
         rows, columns = nearer.part_of(tile)
         shared, y, tile = shared.window(rows, columns), y[..., rows, columns].contiguous(), nearer
     pixels = y.shape[-2] * y.shape[-1]
@@ -65,7 +66,7 @@ def members_of(
         if only is not None and only not in numbers:
             continue
         z = noise.latents(plan.seed, numbers, tile.window, network.latent_channels, latents).permute(0, 3, 1, 2)
-        done = 0
+        done, parts = 0, []
         for mask, members in batch:
             part = slice(done, done + len(members))
             masks = network.sampling_masks(noise.MaskNoise(plan.seed, mask)) if network.stochastic else []
@@ -74,8 +75,12 @@ def members_of(
                     network.draw(shared, z[part], masks, buffer[part])
                 else:  # members of one mask are one image
                     buffer[part] = network.draw(shared, z[part][:1] if network.stochastic else None, masks)
+            parts.append((part, plan.operator(mask)))
             done = part.stop
         x = operator.project_onto_data_(buffer[:done], y)
+        for part, known in parts:
+            if known is not None:
+                agree_(known, x[part], y)
         if bounds is not None:
             x = operator.clip_consistently_(x, y, *bounds)
         yield numbers, x[(..., *tile.crop(model.scale))]

@@ -1,4 +1,4 @@
-"""Random numbers as pure functions: latents of (seed, member, absolute pixel), dropout masks of (seed, mask).
+"""Random numbers as pure functions: latents of (seed, member, absolute pixel), masks and kernels of (seed, mask).
 
 A member's latent field is drawn in blocks of 64 x 64 low-resolution pixels, each from a Philox 4x64-10 generator with
 the key (seed, member) and the block's position as counter. So any window is computed without the rest, with the same
@@ -19,7 +19,7 @@ from torch import Tensor
 from bayesr.sampling.philox import philox, signed
 
 _BLOCK = 64
-_LATENT, _MASK, _NORMAL_MASK = 0, 1, 2  # last word of the counter, one per kind of noise
+_LATENT, _MASK, _NORMAL_MASK, _KERNEL = 0, 1, 2, 3  # last word of the counter, one per kind of noise
 
 
 @lru_cache(maxsize=1)
@@ -124,6 +124,14 @@ def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.f
     """Return the standard normal values of a Gaussian dropout mask, one array per layer."""
     bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4)).astype("<u8", copy=False).view("<u2")
     return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])
+
+
+def kernel_draws(seed: int, mask: int, draws: int, count: int) -> list[int]:
+    """Return `count` numbers of draws of a posterior of kernels, of which a mask takes the first that is usable.
+
+    Each of the `draws` has the same probability.
+    """
+    return [int(word) * draws >> 64 for word in _raw(seed, mask, (0, 0, _KERNEL), count)]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bayesr.observe import ForwardOperator
+from bayesr.observe.agreement import reach_of
+
 _BATCH_PIXELS = 4 * 128 * 128
 """Low-resolution pixels in a batch of members, which fit into a CPU's caches."""
 _BATCH = 4
@@ -15,7 +18,8 @@ class Plan:
     """Everything that decides the values of members, but for the image and the model. See `bayesr.sample`.
 
     Members are drawn from number `first` on, a multiple of `masks`. Earlier ones are known. `precision` is that of the
-    networks; the projection onto the data, clipping and moments have float32.
+    networks; the projection onto the data, clipping and moments have float32. `operators` are those of the masks, or a
+    single one of all, beside that of the model; there are none by default.
     """
 
     n: int
@@ -24,6 +28,16 @@ class Plan:
     tile: int
     first: int = 0
     precision: str = "float32"
+    operators: tuple[ForwardOperator, ...] = ()
+
+    @property
+    def reach(self) -> int:
+        """Low-resolution pixels that `operators` add to the halo of the model."""
+        return max(map(reach_of, self.operators), default=0)
+
+    def operator(self, mask: int) -> ForwardOperator | None:
+        """Return the operator of a mask, beside that of the model."""
+        return self.operators[mask % len(self.operators)] if self.operators else None
 
     @property
     def drawn(self) -> int:

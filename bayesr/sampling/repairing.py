@@ -37,7 +37,7 @@ def check(
     cluster: int | str | Client | Cluster | None = None,
     progress: bool | None = None,
 ) -> IntegrityReport:
-    """Compare every shard of a store with its checksum, and draw damaged and lacking tiles again on request.
+    """Compare every tile of a store with its checksums, and draw damaged and lacking tiles again on request.
 
     A store may be checked and repaired at any time, also while members are added or after an interrupt.
 

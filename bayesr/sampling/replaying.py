@@ -17,7 +17,8 @@ from bayesr.model.model import Model
 from bayesr.product import SAMPLES, Provenance, arguments
 from bayesr.sampling.job import Job
 from bayesr.sampling.models import model_of
-from bayesr.sampling.workflow import sample
+from bayesr.sampling.sinks import StoreSink
+from bayesr.sampling.workflow import run
 from bayesr.store.layout import Store
 from bayesr.store.places import place_of
 
@@ -140,15 +141,23 @@ def stored_image(store: Store) -> images.Image:
 def draw_again(
     ds: xr.Dataset, img: Any, model: str | Path | Model | None, folder: Path, progress: bool | None
 ) -> xr.DataArray:
-    """Draw a product's members again; see `bayesr.sampling.products.members_of`."""
+    """Draw a product's members again; see `bayesr.sampling.products.members_of`.
+
+    They are drawn as recorded and as `replay` draws them, in the recorded precision also where `sample` refuses it.
+    """
     provenance = Provenance.from_dataset(ds)
     image = image_of(provenance, img, ds)
-    drawn = sample(
-        image.data, provenance.n, model=model_of(provenance, model), seed=provenance.seed, masks=provenance.masks,
-        level=provenance.level, precision=provenance.precision, nodata=provenance.nodata,
-        value_range=image.value_range, tile=provenance.tile,
-        store=folder / "members.zarr", variables=[SAMPLES], progress=progress,
-    )[SAMPLES]  # fmt: skip
+    job = Job.again(provenance, model_of(provenance, model), image, (SAMPLES,), device="auto")
+    reading = {"nodata": image.nodata, "value_range": image.value_range, "per_band": image.per_band}
+    sink = StoreSink(
+        str(folder / "members.zarr"), overwrite=False, resume=False, keepbits=None, shards=None, tile=job.plan.tile,
+        progress=progress,
+    )  # fmt: skip
+    sink.check(image.data, job.bytes)
+    with sink:
+        sink.read(image.data, reading)
+        job.warn()
+        drawn = run(sink.begin(job), sink, None, progress)[SAMPLES]
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})
 
 

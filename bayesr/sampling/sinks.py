@@ -3,13 +3,16 @@
 `bayesr.sample` calls `Sink.check`, `Sink.read` for the image, and `Sink.begin` for the job, writes tiles to
 `Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside, and is cleared when
 it could not be begun. A product that is overwritten stays in its place until the new one is complete.
+
+Where `StoreSink.foreseen` returns an image, a store can be begun with it, before its pixels are read by
+`StoreSink.survey`; `StoreSink.settle` then records what was found.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -23,12 +26,19 @@ from numpy.typing import NDArray
 from bayesr import images
 from bayesr.errors import InvalidArgument, TooLarge
 from bayesr.grid import Tile
+from bayesr.images import lazy
 from bayesr.product import MASK_MEANS, Arrays
+from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
+from bayesr.sampling.arguments import choose_shards
 from bayesr.sampling.drawing import Target
 from bayesr.sampling.job import Job
 from bayesr.store import creation, places, replacing
+from bayesr.store.groups import READING
 from bayesr.store.layout import Store
+
+Kept = Callable[[tuple[int | slice, ...]], None]
+"""Called, from several threads, with the index of a block of the image that was just copied into a store."""
 
 Reading = Mapping[str, Any]
 """The arguments ``nodata``, ``value_range`` and ``per_band`` of `bayesr.images.survey`."""
@@ -131,13 +141,21 @@ class StoreSink(Sink):
     """A product in a store at a path or a URL, which also holds a copy of the image. See `bayesr.sample`."""
 
     def __init__(
-        self, place: str, *, overwrite: bool, resume: bool, keepbits: int | None, progress: bool | None
+        self,
+        place: str,
+        *,
+        overwrite: bool,
+        resume: bool,
+        keepbits: int | None,
+        shards: bool | None,
+        tile: int,
+        progress: bool | None,
     ) -> None:
-        self.place, self.keepbits, self.progress = place, keepbits, progress
+        self.place, self.keepbits, self.shards, self.tile, self.progress = place, keepbits, shards, tile, progress
         self.overwrite, self.resume = overwrite, resume
         self._store = Store(place)
         self._exit = ExitStack()
-        self._goes_on = self._begun = False
+        self._goes_on = self._begun = self._sharded = False
 
     def check(self, array: xr.DataArray, needed: int) -> None:
         """Check that a product of `needed` bytes can be written.
@@ -175,33 +193,88 @@ class StoreSink(Sink):
         return self._store
 
     def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
-        """Read the image, and copy it to a new store."""
-        if self._goes_on:
-            return self._survey(array, reading, keep=None)
-        if self.overwrite and self._store.place == self.place and places.names(self.place):
-            # An object store holds no second product, and the old one stays until the image is known to be one.
-            self._survey(array, reading, keep=None)
+        """Read the image, and copy it to a new store, which its pixels are then read from."""
+        replaces = not self._goes_on and self._replaces
+        with show_progress("reading", array.size * (1 + replaces), self.progress) as advance:
+            if self._goes_on:
+                return images.survey(array, **reading, advance=advance)
+            if replaces:
+                images.survey(array, **reading, advance=advance)
+            self._create(array)
+            return self.survey(array, reading, advance=advance)
+
+    @property
+    def _replaces(self) -> bool:
+        """Whether another product is in the place of the new one, and stays until the image is known to be one.
+
+        Object stores cannot hold two.
+        """
+        return self.overwrite and self._store.place == self.place and bool(places.names(self.place))
+
+    def _create(self, array: xr.DataArray) -> None:
         self._begun = True
-        creation.begin(self._store, array)
-        return self._survey(array, reading, keep=self._store.keep)
+        self._sharded = choose_shards(array, self.tile, self.shards)
+        creation.begin(self._store, array, shards=self._sharded)
+
+    def foreseen(self, array: xr.DataArray, reading: Reading) -> images.Image | None:
+        """Return the image as far as it is known before it is read; None where it has to be read first.
+
+        A store that is resumed must not change before the image is known to be the same, and a product that cannot
+        stay beside the new one must not be removed before the image is known to be one.
+        """
+        if self._goes_on or self._replaces or images.leading(array):
+            # The template of a stack has the checksum of every slice along its leading axes, which the pass finds.
+            return None
+        return images.foreseen(array, **reading)
+
+    def survey(
+        self, array: xr.DataArray, reading: Reading, *, kept: Kept | None = None, advance: Advance | None = None
+    ) -> images.Image:
+        """Read the image and copy it to the store, which its pixels are then read from."""
+
+        def keep(where: tuple[int | slice, ...], block: NDArray[Any]) -> None:
+            self._store.keep(where, block)
+            if kept is not None:
+                kept(where)
+
+        found = images.survey(array, **reading, keep=keep, advance=advance)
+        return replace(found, data=lazy.through(found.data, self._store.array("input")))
 
     def begin(self, job: Job) -> Job:
         """Write the product's template, or compare it with the existing one.
+
+        A store that is begun before its image was surveyed can be resumed when it is settled.
 
         Raises
         ------
         StoreFailed
             When the store cannot be written, or is resumed with another job.
         """
-        attributes = job.provenance.attrs()
-        metadata = {"tile": job.plan.tile, "nodata": json.dumps(job.image.nodata), "keepbits": self.keepbits}
+        metadata = self._metadata(job)
         if self._goes_on:
-            creation.compare(self._store, attributes, metadata, list(job.variables))
+            creation.compare(self._store, job.provenance.attrs(), metadata, list(job.variables), self.shards)
         else:
+            if not job.image.surveyed:
+                self._create(job.image.data)
+                metadata[READING] = True
             mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
-            creation.declare(self._store, job.template(), metadata, mask_means)
-        self._begun = False  # from now on the store can be resumed
+            creation.declare(self._store, job.template(), metadata, mask_means, shards=self._sharded)
+        self._begun = not job.image.surveyed  # else the store can be resumed from now on
         return replace(job, image=replace(job.image, data=self._store.input()))
+
+    def settle(self, job: Job) -> None:
+        """Record what the survey of the image found; from now on the store can be resumed.
+
+        Raises
+        ------
+        StoreFailed
+            When the store cannot be written.
+        """
+        creation.complete(self._store, job.provenance.attrs(), self._metadata(job))
+        self._begun = False
+
+    def _metadata(self, job: Job) -> dict[str, Any]:
+        return {"tile": job.plan.tile, "nodata": json.dumps(job.image.nodata), "keepbits": self.keepbits}
 
     def missing(self, job: Job) -> list[Tile]:
         done = self._store.finished()
@@ -211,7 +284,3 @@ class StoreSink(Sink):
         self._store.consolidate()
         replacing.commit(self.place)
         return Store(self.place).product()
-
-    def _survey(self, array: xr.DataArray, reading: Reading, keep: Any) -> images.Image:
-        with show_progress("reading", array.size, self.progress) as advance:
-            return images.survey(array, **reading, keep=keep, advance=advance)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,16 @@ import xarray as xr
 from bayesr import images, workers
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
+from bayesr.observe import ForwardOperator
 from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import arguments
+from bayesr.sampling import arguments, first_pass, instruments
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
 from bayesr.sampling.models import resumed
 from bayesr.sampling.plan import Plan
-from bayesr.sampling.sinks import MemorySink, Sink, StoreSink
+from bayesr.sampling.sinks import MemorySink, Reading, Sink, StoreSink
 from bayesr.store.places import place_of
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def sample(
     keepbits: int | None = None,
     progress: bool | None = None,
     precision: str = "float32",
+    forward_operator: ForwardOperator | Sequence[ForwardOperator] | xr.Dataset | None = None,
+    shards: bool | None = None,
 ) -> xr.Dataset:
     """Draw n posterior samples of a low-resolution image, or of each of a stack, and describe them.
 
@@ -103,14 +107,15 @@ def sample(
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
-        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, each tile is a shard.
+        it. A tile is drawn from its pixels and a halo, which the model declares. In a store, a tile is one file of each
+        variable.
     device : str
         ``"auto"`` takes CUDA where there is one, else the CPU. ``"openvino"`` runs the network on the CPU in OpenVINO
         (``pip install 'bayesr[engine]'``): equal members to 1e-4 of the value range.
     cluster : int, str, Client or cluster, optional
         The workers that draw the tiles of a store: a number of local processes with one thread each, or a
         dask.distributed cluster (``"tcp://host:8786"``, a ``distributed.Client``, a cluster object). Workers must have
-        access to `store`.
+        access to `store`. If the value range is known beforehand, they draw while the image is still read and checked.
     variables : sequence of str, optional
         Variables of the product to compute, all by default. Only a store with all variables can be extended.
     keepbits : int, optional
@@ -122,6 +127,19 @@ def sample(
         Of the network. ``"bfloat16"`` is faster on CPUs with AVX-512 BF16 or AMX and on GPUs, and refused on others.
         Members then differ by less than a quarter of a grey level (root mean square), also between tiles of other
         sizes. They reproduce the input as before: the projection onto it has float32, like all moments.
+    forward_operator : ForwardOperator, sequence of ForwardOperator, or Dataset, optional
+        What is known of the forward operator of this image, for models that were trained over a range of blur. The
+        members of the model are moved by the least change with which they agree with the input under it, up to noise:
+        the largest that the model records, or, relative to the value range, that of ``operator.unconstrained(noise=)``.
+        A Dataset is the posterior of `bayesr.observe.fit` or `fit_beads`, its noise in the units of the image: each
+        dropout mask draws one kernel from it, so that `epistemic` and the interval include not knowing the
+        point-spread function. A sequence has one operator for each of the `masks`. The attribute ``forward_operators``
+        records what was used. By default the model infers the blur from the image alone.
+    shards : bool, optional
+        Whether the files of a store are shards of Zarr. Shards carry a checksum that all readers of Zarr verify, and a
+        file holds the means of several dropout masks in parts. Without shards, a file is one chunk of the same size,
+        which more programs read, such as GDAL 3.12. By default an image of one tile has none, and others have shards.
+        `bayesr.check` finds damage in both.
 
     Returns
     -------
@@ -141,6 +159,7 @@ def sample(
     ------
     BayesrError
         One of its subclasses, before any work, for every input that cannot be handled. The message says what to do.
+        With `cluster`, pixels may be refused when tiles have been drawn, which are then removed with the store.
 
     Warns
     -----
@@ -167,10 +186,10 @@ def sample(
         n=n, model=model, seed=seed, masks=masks, level=level, keep_samples=keep_samples, store=store,
         overwrite=overwrite, resume=resume, dims=dims, nodata=nodata, value_range=value_range, tile=tile,
         device=device, cluster=cluster, variables=variables, keepbits=keepbits, progress=progress,
-        precision=precision,
+        precision=precision, forward_operator=forward_operator, shards=shards,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
-    n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
+    n, seed, masks, level, tile = (checked[k] for k in ("n", "seed", "masks", "level", "tile"))
     dims, nodata, value_range, variables = (checked[k] for k in ("dims", "nodata", "value_range", "variables"))
     overwrite, resume, progress, cluster = (checked[k] for k in ("overwrite", "resume", "progress", "cluster"))
     chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
@@ -178,23 +197,61 @@ def sample(
     loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
     devices.check_precision(device, checked["precision"])
+    known = instruments.check(loaded, checked["forward_operator"])
+    masks = instruments.choose_masks(known, n, masks)
     arguments.warn_unsplit(loaded, n, masks, chosen)
-    masks = arguments.choose_masks(loaded, n, masks)
+    masks = arguments.choose_masks(loaded, n, masks, instruments.kernels(known))
     array = images.source(img, dims, stack=True)
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
-    if store is None:
-        sink: Sink = MemorySink()
-    else:
-        sink = StoreSink(place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, progress=progress)
-        if masks > 1 and variables is None:
-            chosen = (*chosen, MASK_MEANS)
+    sink = _sink(None if store is None else place_of(store), plan.tile, checked)
+    if store is not None and masks > 1 and variables is None:
+        chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
+    reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
+
+    def job_of(image: images.Image) -> Job:
+        with_operators = replace(plan, operators=instruments.operators(loaded, known, plan, image.value_range))
+        return Job(loaded, image, with_operators, device, level, chosen, None if dims is None else tuple(dims), nodata)
+
     with sink:
-        image = sink.read(array, {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1})
-        job = Job(loaded, image, plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        product = _drawn_beside(job_of, sink, array, reading, cluster, progress)
+        if product is not None:
+            return product
+        job = job_of(sink.read(array, reading))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
+
+
+def _sink(place: str | None, tile: int, checked: Mapping[str, Any]) -> Sink:
+    """Return where the product goes: into memory, or into the store at a place."""
+    if place is None:
+        return MemorySink()
+    return StoreSink(
+        place, overwrite=checked["overwrite"], resume=checked["resume"], keepbits=checked["keepbits"],
+        shards=checked["shards"], tile=tile, progress=checked["progress"],
+    )  # fmt: skip
+
+
+def _drawn_beside(
+    job_of: Callable[[images.Image], Job],
+    sink: Sink,
+    array: xr.DataArray,
+    reading: Reading,
+    cluster: int | str | Client | Cluster | None,
+    progress: bool | None,
+) -> xr.Dataset | None:
+    """Draw the tiles beside the first pass over the image, if that pays and its pixels decide nothing else."""
+    # One process gains nothing: reading takes time from drawing then, and both take their memory at once.
+    if cluster is None or not isinstance(sink, StoreSink):
+        return None
+    image = sink.foreseen(array, reading)
+    if image is None:
+        return None
+    try:
+        return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
+    except first_pass.Unforeseen:
+        return None  # a rare image, which is read and drawn again
 
 
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesr import images, product
 from bayesr.scoring.case import Case
+from bayesr.scoring.data_check import LEVEL
 from bayesr.scoring.members import DISTANCE_PATCH, PATCH, VARIOGRAM_PATCHES
 from bayesr.version import __version__
 
@@ -16,6 +17,12 @@ _PATCHES = f"patches of {PATCH} x {PATCH} pixels, all bands"
 _TIES = "ties are broken at random; members are rounded to whole numbers if the reference is"
 _CURVE = "divided by the loss of all pixels; pixels of equal spread share their mean loss"
 _PERIODOGRAM = "periodogram with a Hann window, averaged over rings of frequency and bands"
+_REGIONS = ("region_y", "region_x")
+_CHI = "(y - A x)^2 / variance of the noise, mean over pixels that are not saturated, all bands, and members"
+_BAND = (
+    f"{LEVEL:.0%} of the regions of a member whose y - A x is noise, whose variance is known up to its standard error"
+)
+_RAW = "ddof = 1, uncalibrated"
 
 # name: (dims, power of the image's unit or a unit, long_name, estimator)
 VARIABLES: dict[str, tuple[tuple[str, ...], int | str, str, str]] = {
@@ -77,6 +84,22 @@ VARIABLES: dict[str, tuple[tuple[str, ...], int | str, str, str]] = {
         (), 0, "distance between the power of the members and of the reference, in decades",
         "mean over frequencies of |log10(spectrum_members / spectrum_reference)|",
     ),
+    "chi_squared": (_REGIONS, 0, "chi-squared of the input, divided by its number of values", _CHI),
+    "chi_squared_lower": (_REGIONS, 0, "lower end of the expected band of chi_squared", _BAND),
+    "chi_squared_upper": (_REGIONS, 0, "upper end of the expected band of chi_squared", _BAND),
+    "chi_squared_inside": ((), 0, "share of regions whose chi_squared lies in the expected band", _BAND),
+    "fitted_blur": (
+        (), "pixel", "Gaussian blur with which members explain the input best, mean over members",
+        "0 where the blur is known; least squares in the middle of the image, up to the blur of training",
+    ),
+    "open_share": (("y", "x"), 0, "share of a pixel that the input leaves open", "diagonal of P = I - A+ A"),
+    "range_variance": (product.DIMS, 2, "variance of the members in the range of A+", f"of A+ A x; {_RAW}"),
+    "null_variance": (product.DIMS, 2, "variance of the members in the null space of A", f"of x - A+ A x; {_RAW}"),
+    "range_null_covariance": (product.DIMS, 2, "covariance of the members' parts in both spaces", _RAW),
+    "null_share": (
+        (), 0, "share of the members' variance in the null space, which the input has no say in",
+        "sum of null_variance over the sum of range_variance and null_variance",
+    ),
 }  # fmt: skip
 
 # name: (dim, power of the image's unit or a unit, long_name)
@@ -88,6 +111,8 @@ COORDINATES: dict[str, tuple[str, int | str, str]] = {
     "activity_upper": ("activity", 1, "upper edge of the bin of local activity"),
     "removed": ("removed", 0, "share of pixels removed"),
     "frequency": ("frequency", "pixel-1", "spatial frequency"),
+    "region_y": ("region_y", "pixel", "row of the middle of a region, in pixels of the product"),
+    "region_x": ("region_x", "pixel", "column of the middle of a region, in pixels of the product"),
 }
 
 

@@ -26,9 +26,11 @@ from bayesr.sampling.products import members_of, open_product
 from bayesr.sampling.replaying import image_of
 from bayesr.scoring.case import case_of, read_reference
 from bayesr.scoring.consistency import score_consistency
+from bayesr.scoring.data_check import Instrument, check_data
 from bayesr.scoring.description import dataset
 from bayesr.scoring.maps import REMOVED, score_intervals, score_mean, score_std
 from bayesr.scoring.members import score_members, windows
+from bayesr.scoring.null_space import null_share, split_variance
 
 
 @isolated
@@ -42,6 +44,7 @@ def score(
     model: str | Path | Model | None = None,
     seed: int = 0,
     progress: bool | None = None,
+    noise: float | tuple[float, float] | None = None,
 ) -> xr.Dataset:
     r"""Score a product against a high-resolution reference.
 
@@ -56,7 +59,7 @@ def score(
         means that values are rounded and clipped to its bounds. NaN marks missing pixels.
     img : path, ndarray, Tensor, PIL image or DataArray, optional
         The low-resolution image, with which `lr_psnr` then compares. Members that the product lacks are drawn again
-        from it, or from the copy in the product's store, into a temporary store.
+        from it, or from the copy in the product's store, into a temporary store. `chi_squared` takes either.
     levels : sequence of float
         Nominal levels of `coverage` and `width`, in (0, 1).
     dims : sequence of str, optional
@@ -68,6 +71,9 @@ def score(
         Seed for ties in `pit` and for the patches of `variogram_score`.
     progress : bool, optional
         True shows a progress bar, or plain lines without a terminal; None shows a bar on a terminal only.
+    noise : float or (float, float), optional
+        Noise of the low-resolution image, in its units: the standard deviation; or the gain and the read noise, as of
+        `bayesr.observe.estimate_noise`, which by default estimates them from the image.
 
     Returns
     -------
@@ -91,7 +97,19 @@ def score(
           ``ause_mae`` and ``ause_rmse`` with the curves ``sparsification_mae(removed)``, ``sparsification_mae_oracle``,
           and the same for RMSE;
         - of texture: ``spectrum_reference(frequency)``, ``spectrum_mean``, ``spectrum_members`` (u^2) and
-          ``spectrum_distance`` (mean of \|log10(members / reference)\|).
+          ``spectrum_distance`` (mean of \|log10(members / reference)\|);
+        - of the data, for models of noisy images whose input is known: ``chi_squared(region_y, region_x)``, the mean of
+          ``(y - A x)^2 / variance of the noise`` in squares of the image, averaged over members, which should be about
+          1, within ``chi_squared_lower`` and ``chi_squared_upper`` in 99% of the regions; ``chi_squared_inside``, the
+          share of regions where it is. Below the band, members reproduce noise; above it, they contradict the input.
+          If the blur of the image was not given to `sample`, the one with which each member explains the input best
+          is taken: ``fitted_blur`` (high-resolution pixels);
+        - of what is invented: ``open_share(y, x)``, the diagonal of ``P = I - A+ A``, which is the share of a pixel
+          that the input leaves open; ``range_variance``, ``null_variance`` and ``range_null_covariance(band, y, x)``
+          (u^2), the raw variance of the members in the range of ``A+`` and in the null space of A, and the covariance
+          of both. In each pixel, the variance is ``range_variance + null_variance + 2 range_null_covariance``. The
+          covariances sum to 0 over an image, where A+ is an exact pseudo-inverse. ``null_share`` is the part of the
+          variance that the input has no say in. Where A was not the same for all members, its median is taken.
 
         With one member, ``crps`` is the absolute error, and scores that need spread are NaN, as are scores of windows
         or patches if the image is too small.
@@ -121,24 +139,30 @@ def score(
     >>> scores["crps"].dims, scores["rank_histogram"].sizes["rank"]
     (('band', 'y', 'x'), 5)
     """
-    given = {"levels": levels, "dims": dims, "model": model, "seed": seed, "progress": progress}
+    given = {"levels": levels, "dims": dims, "model": model, "seed": seed, "progress": progress, "noise": noise}
     checked = arguments.check(given, optional=("model",))
-    levels, dims, seed, progress = (checked[name] for name in ("levels", "dims", "seed", "progress"))
+    levels, dims, seed, progress, noise = (checked[name] for name in ("levels", "dims", "seed", "progress", "noise"))
     whole = _product(ds)
     truth = read_reference(whole, reference, dims)
     case = case_of(whole, truth)
     low = _input(whole, img)
     operator = from_description(json.loads(product.attribute(whole, "observation")))
+    instrument, step = Instrument.of(whole), float(whole.attrs.get("quantum", 0.0))
     half_widths, source = half_widths_of(whole, levels, model)
     with temporary_folder() as folder:
         members = members_of(whole, img, model, folder, progress)
-        steps = len(windows(members)) + members.shape[0] * members.shape[1]
+        seen = low if low is not None else _stored_input(whole)
+        steps = len(windows(members)) + members.shape[0] * (2 * members.shape[1] + 1)
         with show_progress("scoring", steps, progress) as advance:
             scores = score_members(case, members, seed, advance)
             scores |= score_consistency(case, members, operator, low, advance)
+            of_data, assumed = check_data(instrument, members, seen, noise, step, case.valid, advance)
+            parts = split_variance(instrument.typical, members, case.valid, advance)
+            scores |= of_data | parts | {"null_share": null_share(parts)}
     scores |= score_mean(case) | score_intervals(case, half_widths) | score_std(case)
     scores |= {"rank": np.arange(case.n + 1), "removed": REMOVED}
-    return dataset(case, scores, truth, {"interval_source": source, "seed": seed}, low is not None)
+    settings = {"interval_source": source, "seed": seed, "data_check": assumed}
+    return dataset(case, scores, truth, settings, low is not None)
 
 
 def _product(given: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
@@ -163,6 +187,16 @@ def _input(ds: xr.Dataset, img: Any) -> images.Image | None:
         return None
     provenance = product.Provenance.from_dataset(ds)
     low = image_of(provenance, img)
+    return low if product.covers(ds, low.data, provenance.scale) else None
+
+
+def _stored_input(ds: xr.Dataset) -> images.Image | None:
+    """Return the copy of the image in the store of a product that covers all of it."""
+    try:
+        provenance = product.Provenance.from_dataset(ds)
+        low = image_of(provenance, None, ds)
+    except BayesrError:
+        return None
     return low if product.covers(ds, low.data, provenance.scale) else None
 
 

@@ -1,7 +1,7 @@
-"""Products as sharded Zarr stores. The template is written first, then whole shards, each marked done after its data.
+"""Products as Zarr stores. The template is written first, then whole tiles, each marked done after its data.
 
-A tile is one shard of every variable, so that no two writers share one. Beside the product, the group ``progress``
-holds what is needed to continue:
+A tile is one file of every variable, a shard or a chunk, so that no two writers share one. Beside the product, the
+group ``progress`` holds what is needed to continue:
 
 - ``input``, a copy of the image, from which workers read their tiles' windows;
 - ``done``, the number of members of every tile, written after its data; 0 where it is not drawn;

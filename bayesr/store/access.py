@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
 from bayesr.images import datasets, lazy
 from bayesr.images.quiet import quiet
+from bayesr.product import conventions
 
 
 @contextmanager
@@ -58,8 +59,13 @@ class StoredArray:
         return tuple(self.array.chunks)
 
     @property
-    def shards(self) -> tuple[int, ...] | None:
-        return self.array.shards
+    def sharded(self) -> bool:
+        return self.array.shards is not None
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """Sizes of the part of the array that one file holds: a shard, or a chunk outside of shards."""
+        return tuple(self.array.shards or self.array.chunks)
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -146,4 +152,4 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
             for name, array in ds.data_vars.items()
             if array.ndim
         }
-        return ds.assign(guarded)
+        return conventions.without_zarr_attributes(ds.assign(guarded))

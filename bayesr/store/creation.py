@@ -13,7 +13,7 @@ import zarr
 from bayesr import product
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.images import lazy
-from bayesr.product import DIMS, MASK_MEANS
+from bayesr.product import DIMS, MASK_MEANS, conventions
 from bayesr.store import structure
 from bayesr.store.groups import NEXT
 from bayesr.store.integrity import image_damage
@@ -21,10 +21,13 @@ from bayesr.store.layout import Store, codecs
 from bayesr.store.places import PROGRESS
 
 # Attributes that a store must share to be resumed.
-_IDENTITY = ("model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine")
+_IDENTITY = (
+    "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "engine",
+    "forward_operators",
+)  # fmt: skip
 
 
-def begin(store: Store, image: xr.DataArray) -> None:
+def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
     """Replace what is there by an empty store with room for an image, ``(band, y, x)``, or a stack of images.
 
     Raises
@@ -38,15 +41,15 @@ def begin(store: Store, image: xr.DataArray) -> None:
         part = (*(1 for _ in image.shape[:-3]), image.sizes["band"])
         root.create_group(PROGRESS).create_array(
             "input", shape=image.shape, dtype=image.dtype, dimension_names=[str(dim) for dim in image.dims],
-            chunks=(*part, lazy.BLOCK // 2, lazy.BLOCK // 2), shards=(*part, lazy.BLOCK, lazy.BLOCK),
-            compressors=codecs(image.dtype),
+            compressors=codecs(image.dtype, shards=shards), chunks=(*part, lazy.BLOCK // 2, lazy.BLOCK // 2),
+            shards=(*part, lazy.BLOCK, lazy.BLOCK) if shards else None,
         )  # fmt: skip
     except OSError as error:
         store.clear()
         raise store.not_created(error) from error
 
 
-def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int) -> None:
+def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mask_means: int, *, shards: bool) -> None:
     """Declare all arrays of a store, without data.
 
     Parameters
@@ -59,6 +62,8 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         ``tile``, the side of a tile in low-resolution pixels; ``nodata``; ``keepbits``.
     mask_means : int
         Maps per band in `MASK_MEANS`; 0 for none.
+    shards : bool
+        Whether a file is a shard of Zarr, or one chunk of the same size, which more programs read.
 
     Raises
     ------
@@ -67,9 +72,10 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
     """
     side = int(metadata["tile"]) * int(template.attrs["scale"])
     try:
-        _declare_progress(store.progress, template, side, mask_means)
-        template.to_zarr(
-            store.root.store, mode="a", compute=False, encoding=_encoding(template, side), zarr_format=3,
+        _declare_progress(store.progress, template, side, mask_means, shards)
+        placed = conventions.with_zarr_attributes(template)
+        placed.to_zarr(
+            store.root.store, mode="a", compute=False, encoding=_encoding(placed, side, shards), zarr_format=3,
             consolidated=False,
         )  # fmt: skip
         del store.root  # opened before xarray wrote its arrays
@@ -79,20 +85,45 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
         raise store.not_created(error) from error
 
 
-def _encoding(template: xr.Dataset, side: int) -> dict[str, Any]:
-    encoding = {}
+def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Record what the first pass found in a store that was declared, with the attribute `READING`, before its end.
+
+    Parameters
+    ----------
+    store : Store
+    attributes : mapping
+        Attributes of the product.
+    metadata : mapping
+        As for `declare`.
+
+    Raises
+    ------
+    StoreFailed
+        When it cannot be written.
+    """
+    try:
+        store.root.update_attributes(dict(attributes))
+        # Last, and in one write, since it marks the store as one that can be resumed.
+        store.progress.attrs.put(dict(metadata))
+    except OSError as error:
+        raise store.not_created(error) from error
+
+
+def _encoding(template: xr.Dataset, side: int, shards: bool) -> dict[str, Any]:
+    # CF allows coordinates no missing values, of which xarray else declares one for floats.
+    encoding: dict[str, Any] = {str(name): {"_FillValue": None} for name in template.coords}
     for name, variable in template.data_vars.items():
         leading = (1,) * (variable.ndim - 2)
         encoding[str(name)] = {
             "chunks": (*leading, side, side),
-            "shards": (*leading, side, side),
+            "shards": (*leading, side, side) if shards else None,
             "fill_value": np.nan,
-            "compressors": codecs(variable.dtype),
+            "compressors": codecs(variable.dtype, shards=shards),
         }
     return encoding
 
 
-def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int) -> None:
+def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int, shards: bool) -> None:
     stack = product.stacks.leading(template)
     slices, shape = (tuple(template.sizes[dim] for dim in dims) for dims in (stack, DIMS))
     ones = (1,) * len(slices)
@@ -101,10 +132,11 @@ def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mas
     axes = (*stack, "tile_y", "tile_x")
     tiles: dict[str, Any] = {"dimension_names": axes, "fill_value": 0, "dtype": "uint32"}
     if mask_means:
+        whole = (*ones, mask_means, 1, side, side)
         progress.create_array(
-            MASK_MEANS, shape=(*slices, mask_means, *shape), chunks=(*ones, 1, 1, side, side), fill_value=np.nan,
-            shards=(*ones, mask_means, 1, side, side), dtype="float32", dimension_names=(*stack, "mask", *DIMS),
-            compressors=codecs(np.dtype(np.float32)),
+            MASK_MEANS, shape=(*slices, mask_means, *shape), chunks=(*ones, 1, 1, side, side) if shards else whole,
+            shards=whole if shards else None, dtype="float32", dimension_names=(*stack, "mask", *DIMS),
+            compressors=codecs(np.dtype(np.float32), shards=shards), fill_value=np.nan,
         )  # fmt: skip
     progress.create_array("done", shape=grid, chunks=(*ones, 1, 1), compressors=None, **tiles)
     progress.create_array(
@@ -114,8 +146,16 @@ def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mas
     )  # fmt: skip
 
 
-def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any], variables: list[str]) -> None:
+def compare(
+    store: Store,
+    attributes: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    variables: list[str],
+    shards: bool | None = None,
+) -> None:
     """Check that a store was begun with the same model, image and settings, so that it can be resumed.
+
+    `shards` is None where either kind of file goes on.
 
     Raises
     ------
@@ -125,8 +165,9 @@ def compare(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, 
         When the store is damaged.
     """
     structure.require(store)
-    known = store.attributes | {"variables": sorted(store.variables)} | store.metadata
-    asked = {name: attributes[name] for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    known = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
+    asked = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    asked |= {} if shards is None else {"shards": shards}
     if NEXT in known:
         raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
     for name, new in asked.items():

@@ -25,6 +25,10 @@ NEXT_SUMS = "next_checksum"
 _BESIDE = (MASK_MEANS, "input", "done", "checksum", NEXT, NEXT_SUMS)
 
 
+READING = "reading"
+"""In that group: the attribute of a store whose tiles are drawn while the first pass over its image goes on. Nothing of
+such a store is known to be valid yet, so that it is begun anew if the pass is interrupted."""
+
 IDENTITY = "identity"
 """In that group of a segmentation: the attribute with what was segmented, and how."""
 
@@ -79,7 +83,7 @@ class Groups:
 
     @property
     def declared(self) -> bool:
-        """Whether the template is complete; it is not if creating the store was interrupted.
+        """Whether the template is complete; it is not if the first pass over the image was interrupted.
 
         Raises
         ------
@@ -99,7 +103,7 @@ class Groups:
         if IDENTITY in metadata:
             raise StoreFailed(f"{self.place} holds a segmentation, and no product: give the store of bayesr.sample.")
         if "tile" in metadata:
-            return True
+            return READING not in metadata
         # A kill cannot leave finished tiles without the metadata, which are not to be taken for no store.
         if system.find(f"{path}/{PROGRESS}/done/c"):
             raise InvalidProduct(

@@ -55,7 +55,7 @@ class IntegrityReport:
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
         lines += [
-            f"tile {', '.join(map(str, at))}: {name} (shard {_shard(name, at)}) {reason}"
+            f"tile {', '.join(map(str, at))}: {name} (file {_file(name, at)}) {reason}"
             for at, variables in self.damaged.items()
             for name, reason in variables.items()
         ]
@@ -65,7 +65,7 @@ class IntegrityReport:
         return "\n".join(lines)
 
 
-def _shard(name: str, at: tuple[int, ...]) -> str:
+def _file(name: str, at: tuple[int, ...]) -> str:
     return "/".join([name, "c", *map(str, at[:-2]), "...", *map(str, at[-2:])])
 
 

@@ -1,4 +1,4 @@
-"""The layout of a store: a product in whole shards, and the group beside it."""
+"""The layout of a store: a product in files of a tile each, shards or chunks, and the group beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS, SAMPLES, VARIABLES, Arrays
 from bayesr.product.stacks import SHA256
 from bayesr.store import places
-from bayesr.store.access import opened, reading
+from bayesr.store.access import StoredArray, opened, reading
 from bayesr.store.groups import NEXT, NEXT_SUMS, Groups
 from bayesr.store.places import PROGRESS, files
 from bayesr.store.values import plain
@@ -26,13 +26,14 @@ _MASK_MEANS_BITS = 15
 """Of 23: they keep 1e-5 of a deviation that is itself small, and take a third less space."""
 
 
-def codecs(dtype: np.dtype[Any]) -> tuple[BloscCodec, Crc32cCodec]:
-    """Return the codecs for numbers of a type: compression, and a checksum that any reader of Zarr verifies.
+def codecs(dtype: np.dtype[Any], *, shards: bool) -> tuple[BloscCodec] | tuple[BloscCodec, Crc32cCodec]:
+    """Return the codecs for numbers of a type: compression, and inside shards a checksum that readers verify.
 
     Compression is the choice of `bayesr bench compression`: much of the data is noise, which stronger codecs compress
-    slowly.
+    slowly. Stores without shards are for programs that know the most common codecs alone.
     """
-    return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize), Crc32cCodec()
+    compression = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize)
+    return (compression, Crc32cCodec()) if shards else (compression,)
 
 
 class Store(Groups):
@@ -102,7 +103,7 @@ class Store(Groups):
 
     @cached_property
     def side(self) -> int:
-        """Side of a tile and its shards, in high-resolution pixels."""
+        """Side of a tile and of its part of a file, in high-resolution pixels."""
         return int(self.settings["tile"]) * self.scale
 
     @cached_property
@@ -112,22 +113,31 @@ class Store(Groups):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the product's variables, float32 or float64."""
-        return self.array(next(name for name in self.variables if name != MASK_MEANS)).dtype
+        return self._first.dtype
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the files of the product are shards."""
+        return self._first.sharded
+
+    @property
+    def _first(self) -> StoredArray:
+        return self.array(next(name for name in self.variables if name != MASK_MEANS))
 
     def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.floating]]:
         where = (*tile.lead, ..., *tile.high(self.scale))
         return {name: self.array(name)[where] for name in names}
 
     def undo(self, tile: Tile) -> None:
-        """Remove a tile, since damaged shards that the image's border cuts cannot be overwritten."""
+        """Remove a tile, since damaged files that the image's border cuts cannot be overwritten."""
         at = self.at(tile)
         if NEXT in self.metadata:  # first, so that it is never taken for the one that replaces the new tile
             self._remove("/".join([PROGRESS, NEXT_SUMS, "c", *map(str, at)]))
         self._remove(self.array("done").file(*at))
         for name in self.variables:
             target = self.array(name)
-            shards = [-(-size // shard) for size, shard in zip(target.shape, target.shards or (), strict=True)]
-            for inner in np.ndindex(*shards[len(tile.lead) : -2]):
+            counts = [-(-size // part) for size, part in zip(target.shape, target.files, strict=True)]
+            for inner in np.ndindex(*counts[len(tile.lead) : -2]):
                 self._remove(target.file(*tile.lead, *inner, *at[-2:]))
         self._remove(self.array("checksum").file(*at, 0))
 
@@ -177,9 +187,9 @@ class Store(Groups):
         return crc
 
     def region(self, tile: Tile) -> tuple[slice, slice]:
-        """Return a tile's rows and columns in every variable, in whole shards."""
+        """Return a tile's rows and columns in every variable, in whole files."""
         where = tile.high(self.scale)
-        assert all(part.start % self.side == 0 for part in where), "a task writes whole shards"
+        assert all(part.start % self.side == 0 for part in where), "a task writes whole files"
         return where
 
     def window(self, at: tuple[int, ...]) -> tuple[slice, slice]:

@@ -75,11 +75,11 @@ def _check_variable(store: Store, name: str, size: tuple[int, ...]) -> None:
     kinds = ("float32",) if name == MASK_MEANS else ("float32", "float64")
     if array.dtype.name not in kinds or (name != MASK_MEANS and array.dtype != store.dtype):
         raise _unlike(store, name, array.dtype, " or ".join(kinds))
-    shards = (*(1 for _ in array.shape[:-2]), store.side, store.side)
+    files = (*(1 for _ in array.shape[:-2]), store.side, store.side)
     if name == MASK_MEANS:
-        shards = (*shards[:-4], array.shape[-4], *shards[-3:])
-    if array.shards != shards:
-        raise _unlike(store, f"the shards of {name}", array.shards, shards)
+        files = (*files[:-4], array.shape[-4], *files[-3:])
+    if array.files != files:
+        raise _unlike(store, f"the part of {name} in a file", array.files, files)
 
 
 def _check_coordinates(store: Store) -> None:

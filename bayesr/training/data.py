@@ -93,6 +93,15 @@ class ImageSet:
             )
         return self._take(fit)
 
+    def middles(self, side: int) -> ImageSet:
+        """Return the middles of the images, of at most `side` pixels along each axis."""
+        cut = [
+            image[max(0, (height - side) // 2) :, max(0, (width - side) // 2) :][:side, :side]
+            for image in self.images
+            for height, width in [image.shape[:2]]
+        ]
+        return ImageSet(self.names, tuple(cut))
+
     def _take(self, indices: Sequence[int]) -> ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 

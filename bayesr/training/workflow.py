@@ -35,6 +35,8 @@ from bayesr.training.validation import Validation
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Interval levels of a new model, as far as held-out images suffice."""
+_SIDE = 64
+"""Largest side of low-resolution images for calibration, which draws hundreds of members of each."""
 
 
 @isolated
@@ -203,10 +205,12 @@ class _Images:
     degradation: Degradation
 
     def held_out_pairs(self) -> list[tuple[Any, Any]]:
+        """Return pairs of the middles of held-out images."""
+        middles = self.held_out.middles(_SIDE * self.operator.scale)
         if self.degradation == Degradation():
-            return make_pairs(self.held_out, self.operator)
+            return make_pairs(middles, self.operator)
         random = torch.Generator().manual_seed(0)
-        return [self.degradation.pair(image, self.operator, random) for image in self.held_out.images]
+        return [self.degradation.pair(image, self.operator, random) for image in middles.images]
 
 
 def _check_settings(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any, precision: Any) -> None:

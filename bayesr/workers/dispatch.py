@@ -7,7 +7,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, count, islice
+from itertools import chain, count
 from queue import Empty, SimpleQueue
 
 from distributed import Client, Future
@@ -45,7 +45,12 @@ def tiles_a_task(seconds: float, workers: int) -> int:
 
 
 def run(
-    client: Client, work: Work, tiles: Iterable[Tile], total: float, advance: Advance, tend: Callable[[int], None]
+    client: Client,
+    work: Work,
+    tiles: Iterable[Tile | None],
+    total: float,
+    advance: Advance,
+    tend: Callable[[int], None],
 ) -> None:
     """Draw and write every tile on the workers of `client`; `tend` is called repeatedly with the tiles done so far."""
     name = tasks.SEPARATOR.join((tasks.PREFIX, client.id, uuid.uuid4().hex))
@@ -79,10 +84,10 @@ class _Flow:
     """The tiles and running tasks of a run; iteration yields the number of tiles just finished."""
 
     def __init__(
-        self, client: Client, name: str, tiles: Iterable[Tile], left: int, tend: Callable[[int], None]
+        self, client: Client, name: str, tiles: Iterable[Tile | None], left: int, tend: Callable[[int], None]
     ) -> None:
         self._client, self._name, self._tend = client, name, tend
-        self._left, self._new = left, iter(tiles)
+        self._left, self._new, self._over = left, iter(tiles), False
         self._retry: deque[Tile] = deque()
         self._attempts: Counter[Tile] = Counter()
         self._running: dict[Future[None], list[Tile]] = {}
@@ -99,7 +104,9 @@ class _Flow:
             self._look()
             self._fill()
             if not self._running:
-                return
+                if self._over:
+                    return
+                continue  # all tiles that could be drawn are done; the iterator of tiles has waited for others
             for future in self._ended_tasks():
                 group = self._running.pop(future)
                 finished = self._finish_task(future, group)
@@ -147,7 +154,7 @@ class _Flow:
             else:
                 # Tasks become shorter towards the end, so that nobody waits for a last long one.
                 most = max(1, self._left // (4 * max(1, self._workers)))
-                group = list(islice(self._new, min(self._group, most)))
+                group = self._take(min(self._group, most))
                 self._left -= len(group)
             if not group:
                 break
@@ -158,6 +165,20 @@ class _Flow:
             for future, group in zip(futures, groups, strict=True):
                 self._running[future] = group
                 future.add_done_callback(self._ended.put)
+
+    def _take(self, count: int) -> list[Tile]:
+        """Return the next tiles: so many, or those that are left or can be drawn by now."""
+        taken: list[Tile] = []
+        while len(taken) < count:
+            try:
+                tile = next(self._new)
+            except StopIteration:
+                self._over = True
+                break
+            if tile is None:
+                break
+            taken.append(tile)
+        return taken
 
     def _ended_tasks(self) -> list[Future[None]]:
         """Return ended tasks, or none after a short wait."""

@@ -23,8 +23,8 @@ class Stopped(BaseException):
     """
 
 
-def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
-    """Draw tiles in this thread and write them in another one.
+def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
+    """Draw tiles in this thread and write them in another one; None among them has waited for the next one already.
 
     An error in either thread ends both. Drawn tiles are still written, whatever ends the drawing.
     """
@@ -53,7 +53,7 @@ def run(work: Work, tiles: Iterable[Tile], advance: Advance) -> None:
     writer = Thread(target=write, name="bayesr-writer")
     writer.start()
     try:
-        for tile in tiles:
+        for tile in filter(None, tiles):
             room.acquire()
             if failed:
                 break

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(
     work: Work,
-    tiles: Iterable[Tile],
+    tiles: Iterable[Tile | None],
     total: float,
     advance: Advance,
     cluster: int | str | Client | Cluster | None = None,
@@ -28,8 +28,9 @@ def run(
     ----------
     work : Work
         The work on each tile. A cluster gets it once per worker process, including late and restarted ones.
-    tiles : iterable of Tile
-        They are consumed one by one and never collected in a list.
+    tiles : iterable of Tile or None
+        They are consumed one by one, in this thread, and never collected in a list. None says, after a short wait, that
+        the next tile cannot be drawn yet. An error of the iterable ends the run.
     total : float
         The cost of all tiles, `work.cost` each.
     advance : callable

@@ -129,18 +129,30 @@ def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float =
     level : float
         Level of the interval.
     """
-    low, high = make_pair(picture.pixels, model.observation)
+    return answer_of_pair(model, *make_pair(picture.pixels, model.observation), n, seed, level)
+
+
+def answer_of_pair(
+    model: Model, low: NDArray[Any], high: NDArray[Any], n: int, seed: int = 0, level: float = 0.9
+) -> Answer:
+    """Sample a given low-resolution image, as `answer` does; both images are ``y x x x band``, of 8 or 16 bits.
+
+    Figures are in grey levels: values of 16 bits are divided by 257.
+    """
     repeated = low.shape[-1] == 1 < model.bands
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnfamiliarInput)  # other domains are measured on purpose
         given = np.repeat(low, model.bands, -1) if repeated else low
-        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", progress=False)
-    maps = ("mean", "std", "lower", "upper", "calibration")
-    found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() for name in maps}
-    members = ds["samples"].to_numpy()
+        ends = (0, np.iinfo(low.dtype).max)  # whatever the image's own range
+        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", value_range=ends, progress=False)
+    unit = np.float32(ends[1] / 255)
+    maps = ("mean", "std", "lower", "upper")
+    found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() / unit for name in maps}
+    found["calibration"] = ds["calibration"].to_numpy()
+    members = ds["samples"].to_numpy() / unit
     if repeated:
         members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}
-    return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32))
+    return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32) / unit)
 
 
 def labels(models: Sequence[Model]) -> list[str]:

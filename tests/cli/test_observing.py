@@ -1,10 +1,15 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
+import xarray as xr
 from click.testing import CliRunner
 
 from bayesr.cli import main
-from bayesr.observe import gaussian
+from bayesr.observe import bicubic, gaussian
+from tests.conftest import make_model
 from tests.observe.test_beads import beads
 from tests.observe.test_noise import recorded, scene
 
@@ -43,3 +48,44 @@ def test_fit(tmp_path):
     tifffile.imwrite(tmp_path / "high.tif", high)
     result = run("fit", tmp_path / "low.tif", tmp_path / "high.tif", "--draws", 100)
     assert result.exit_code == 0 and "r-hat 1.0" in result.output, result.output
+
+
+def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):
+    model = replace(make_model(), observation=bicubic(4).unconstrained(blur=6.0, noise=0.05))
+    model.save(tmp_path / "m.safetensors")
+    tifffile.imwrite(tmp_path / "beads.tif", beads(0).astype(np.float32))
+    tifffile.imwrite(tmp_path / "low.tif", photo[:20, :20], photometric="rgb")
+    place = tmp_path / "beads.zarr"
+    result = run("beads", tmp_path / "beads.tif", "--scale", 4, "--out", place)
+    assert result.exit_code == 0 and "--forward-operator" in result.output, result.output
+    assert run("beads", tmp_path / "beads.tif", "--out", place).exit_code == 1, "the store exists"
+    xr.open_zarr(place, consolidated=False).load().to_netcdf(tmp_path / "beads.nc")
+    operator = {"kernel": "gaussian", "scale": 4, "sigma": 2.1, "regularisation": 0.01, "noise": 0.01}
+    (tmp_path / "one.json").write_text(json.dumps(operator))
+    found = {}
+    for name, known in {
+        "store": place, "netcdf": tmp_path / "beads.nc", "file": tmp_path / "one.json", "text": json.dumps([operator])
+    }.items():  # fmt: skip
+        out = tmp_path / f"{name}.zarr"
+        sampled = sample(tmp_path, out, known)
+        assert sampled.exit_code == 0, sampled.output
+        found[name] = xr.open_zarr(out, consolidated=False).attrs["forward_operators"]
+    assert found["store"] == found["netcdf"] and len(json.loads(found["store"])) == 4
+    recorded = gaussian(4, sigma=2.1, regularisation=0.01).unconstrained(noise=0.01).describe()
+    assert found["file"] == found["text"] == json.dumps([recorded])
+    for known, words in {
+        "nowhere.zarr": "no file nowhere.zarr",
+        "{": "no JSON",
+        tmp_path / "low.tif": "no store of bayesr observe",
+        tmp_path: "no posterior of bayesr observe",
+        "[1]": "cannot be used",
+        json.dumps(operator | {"sigma": 7.5}): "leave --forward-operator out",
+    }.items():
+        refused = sample(tmp_path, tmp_path / "x.zarr", known)
+        assert refused.exit_code and words in " ".join(refused.output.split()), refused.output
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def sample(folder, out, known):
+    options = ["-n", 8, "--model", folder / "m.safetensors", "--forward-operator", known]
+    return CliRunner().invoke(main, ["sample", *map(str, [folder / "low.tif", out, *options])])

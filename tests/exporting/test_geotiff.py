@@ -8,17 +8,8 @@ rasterio = pytest.importorskip("rasterio")
 rioxarray = pytest.importorskip("rioxarray")
 
 
-@pytest.fixture
-def placed(photo):
-    y = xr.DataArray(
-        photo[:20, :24].astype(np.float32), dims=("y", "x", "band"),
-        coords={"y": 5000.0 - 10 * np.arange(20), "x": 300.0 + 10 * np.arange(24)},
-    )  # fmt: skip
-    return y.rio.write_crs("EPSG:32633")
-
-
-def test_a_geotiff_lies_where_the_product_does(model, placed, tmp_path):
-    y = placed.copy()
+def test_a_geotiff_lies_where_the_product_does(model, place, tmp_path):
+    y = place.copy()
     y[3:6, 4:8] = np.nan
     ds = model.sample(y, 4, dims=("y", "x", "band"), value_range=(0, 255), nodata=np.nan)
     path = bayesr.export(ds, tmp_path / "a.tif", variables=("mean", "std"))
@@ -54,3 +45,30 @@ def test_large_products_have_overviews(grey_model, tmp_path):
     path = bayesr.export(grey_model.sample(y, 1, variables=("mean",)), tmp_path / "a.tif")
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path) as file:
         assert file.overviews(1) and file.shape == (1200, 640)
+
+
+def test_parts_lie_where_they_were_cut_from(map_product, tmp_path):
+    part = map_product.isel(y=slice(8, 40), x=slice(12, 60))
+    with rasterio.open(bayesr.export(part, tmp_path / "a.tif", variables="mean")) as file:
+        assert tuple(file.bounds) == (325, 4905, 445, 4985)
+        np.testing.assert_array_equal(file.read(), part["mean"])
+
+
+def test_rotated_transforms_are_kept(model, photo, tmp_path):
+    img = xr.DataArray(photo[:8, :8], dims=("y", "x", "band")).rio.write_crs("EPSG:32633")
+    img = img.rio.write_transform(rasterio.Affine(8, 6, 500, 6, -8, 900))
+    ds = model.sample(img, 2, dims=("y", "x", "band"))
+    with rasterio.open(bayesr.export(ds.isel(y=slice(3, 20), x=slice(2, 20)), tmp_path / "a.tif")) as file:
+        assert tuple(file.transform)[:6] == (2, 1.5, 500 + 2 * 2 + 3 * 1.5, 1.5, -2, 900 + 2 * 1.5 - 3 * 2)
+
+
+def test_control_points_are_kept(model, photo, tmp_path):
+    points = [rasterio.control.GroundControlPoint(r, c, 10 + c / 8, 50 - r / 8) for r in (0, 8) for c in (0, 8)]
+    options = {"height": 8, "width": 8, "count": 3, "dtype": "uint8", "crs": "EPSG:4326", "gcps": points}
+    with rasterio.open(tmp_path / "in.tif", "w", **options) as file:
+        file.write(photo[:8, :8].transpose(2, 0, 1))
+    ds = model.sample(tmp_path / "in.tif", 2)
+    with rasterio.open(bayesr.export(ds, tmp_path / "a.tif", variables="mean")) as file:
+        found, system = file.gcps
+        assert system.to_epsg() == 4326
+        assert [(p.row, p.col, p.x, p.y) for p in found] == [(4 * p.row, 4 * p.col, p.x, p.y) for p in points]

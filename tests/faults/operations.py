@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 import bayesr
+from bayesr import workers
 from bayesr.sampling import job
 from bayesr.store.layout import Store
 from bayesr.store.places import BEGUN, COMPLETE, MOVING
+from bayesr.workers import running
 from tests.conftest import make_model
 
 STORE, LOG = "a.zarr", "log"
@@ -63,6 +65,19 @@ def _sample(folder: Path, n: int = N, seed: int = 0, **how: Any) -> Any:
 
 def _resumed(folder: Path) -> Any:
     return _sample(folder, resume=(folder / STORE).exists())
+
+
+def _sample_beside(folder: Path, **how: Any) -> Any:
+    """Sample as with a cluster, beside the first pass; the cluster is this process."""
+    run = running.run
+    workers.run = lambda work, tiles, total, advance, cluster: run(work, tiles, total, advance)
+    return _sample(folder, cluster=1, **how)
+
+
+def _settled(folder: Path) -> set[str]:
+    """Return the finished tiles of a store whose first pass has ended."""
+    begun = (folder / STORE / "progress" / "done" / "zarr.json").exists()
+    return _finished(folder / STORE, N) if begun and Store(str(folder / STORE)).declared else set()
 
 
 def _extend(folder: Path) -> Any:
@@ -157,6 +172,9 @@ def _segmented(folder: Path) -> set[str]:
 
 OPERATIONS = {
     "sample": Operation(_sample, _resumed, finished=lambda folder: _finished(folder / STORE, N)),
+    "sample beside the first pass": Operation(
+        _sample_beside, lambda folder: _sample_beside(folder, resume=(folder / STORE).exists()), finished=_settled
+    ),
     "extend": Operation(_extend, _extend, _sample, lambda folder: _finished(folder / STORE, MORE)),
     "repair": Operation(_repair, _repair, _damaged, _sound),
     "repair and extend": Operation(

@@ -99,6 +99,11 @@ def _options(place: Place) -> dict[str, list[Any]]:
         "variables": [("mean",), "std", ["samples"], [], ["nothing"], ["mean", "mean"], [1]],
         "keepbits": [1, 23, 0, 24],
         "cluster": [0, -1, True, 1.5, []],
+        "forward_operator": [
+            bayesr.observe.bicubic(4), bayesr.observe.box(2), [], [1], "box", xr.Dataset(),
+            xr.Dataset({"psf_width": ("draw", [2.0, float("nan")])}, attrs={"psf": "gaussian", "scale": 4}),
+            xr.Dataset({"psf_width": ("draw", ["a"])}, attrs={"psf": "airy", "scale": "x"}),
+        ],
         "model": [MODEL, "nix", "", "/", ".", "\0", 5, None, b"x", "../weights/natural-x4", Path("x"), "/dev/zero"],
         "store": [
             out, "", "memory://x", "http://127.0.0.1:9/x", "/proc/x.zarr", "/dev/null", "\0", 5, Path("/"), ".", b"x",

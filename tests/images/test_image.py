@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -149,3 +151,18 @@ def test_geotiff(tmp_path, rgb):
     assert ds["mean"].rio.transform() == transform @ Affine.scale(0.25)
     assert ds["mean"].rio.bounds() == (500_000, 4_000_000 - 70, 500_090, 4_000_000)
     assert np.isnan(ds["mean"].values[:, :4, :4]).all() and np.isfinite(ds["mean"].values[:, 4:, :]).all()
+
+
+@pytest.mark.parametrize("nodata", [None, np.nan])
+def test_a_window_is_computed_from_the_pixels_around_it_alone(nodata):
+    pixels = np.random.default_rng(0).random((2, 90, 80)).astype(np.float32)
+    pixels[:, 40:60, 30:50] = np.nan if nodata is not None else 0.5
+    image = images.survey(images.source(pixels, "byx"), nodata=nodata, value_range=(0, 1))
+    for window in ((0, 20, 0, 10), (30, 90, 20, 60), (50, 55, 70, 80)):
+        rows, columns = image.around(*window)
+        assert rows.start <= window[0] and rows.stop >= window[1] and columns.start <= window[2]
+        part = np.full_like(pixels, np.nan if nodata is not None else 7)
+        part[:, rows, columns] = pixels[:, rows, columns]
+        alone = replace(image, data=image.data.copy(data=part))
+        for one, other in zip(image.window(*window), alone.window(*window), strict=True):
+            np.testing.assert_array_equal(one, other)

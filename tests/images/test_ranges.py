@@ -73,3 +73,11 @@ def test_constants_that_no_type_resolves_are_refused_by_name(pixels):
 def test_ranges_that_no_type_resolves_are_refused_by_name(pixels):
     with pytest.raises(InvalidPixels, match=r"run from .* to .*double precision"):
         images.read(pixels)
+
+
+@pytest.mark.parametrize("chosen", [None, "minmax", "unit", "percentiles", (0.0, 9.0)])
+@pytest.mark.parametrize("kind", [UINT8, np.dtype(np.uint16), FLOAT])
+def test_a_range_that_is_stated_is_the_one_of_any_values(chosen, kind):
+    one, other = (ranges.choose(chosen, kind, low, low + 5.0, [np.arange(low, low + 5)]) for low in (1.0, 30.0))
+    stated = ranges.stated(chosen, kind)
+    assert (stated is None) == (one != other) and stated in (None, one)

@@ -124,3 +124,51 @@ def test_the_value_range_says_where_it_comes_from():
         assert (image.value_range, image.range_source) == (found, source)
     assert images.read((255 * floats).astype(np.uint8)).range_source == "type"
     assert images.read((255 * floats).astype(np.uint8), value_range="minmax").value_range[1] < 130
+
+
+def as_bytes(pixels):
+    return xr.DataArray((200 * pixels).astype(np.uint8), dims=images.DIMS)
+
+
+def with_alpha(pixels):
+    array = as_bytes(np.concatenate([pixels, np.ones_like(pixels[:1])]))
+    array[3] = np.where(pixels[0] > 0.9, 0, 255)
+    array.encoding["alpha_band"] = 3
+    return array
+
+
+def packed(pixels):
+    attrs = {"scale_factor": 0.01, "missing_value": 7}
+    return xr.DataArray((200 * pixels).astype(np.uint16), dims=images.DIMS, attrs=attrs)
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        (as_bytes, {}),
+        (as_bytes, {"nodata": 0, "per_band": True}),
+        (with_alpha, {}),
+        (with_alpha, {"nodata": 3}),
+        (packed, {"value_range": "unit"}),
+        (packed, {"value_range": (0, 2), "nodata": 9}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_what_is_foreseen_is_what_the_survey_finds(make, given):
+    array = images.source(make(np.random.default_rng(0).random((3, 20, 30))).chunk(y=8))
+    before, after = images.foreseen(array, **given), images.survey(array, **given)
+    assert not before.surveyed and after.surveyed
+    for name in ("value_range", "bounds", "per_band", "quantisation_step", "range_source", "dtype"):
+        assert getattr(before, name) == getattr(after, name), name
+    for window in ((0, 20, 0, 30), (3, 9, 10, 30)):
+        for one, other in zip(before.window(*window), after.window(*window), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_the_pixels_decide_is_not_foreseen():
+    floats = images.source(np.random.default_rng(0).random((5, 6)))
+    for value_range in (None, "minmax", "percentiles"):
+        assert images.foreseen(floats, value_range=value_range) is None
+    assert images.foreseen(floats, value_range=(0, 1e-200)) is None, "the survey refuses it with the values"
+    with pytest.raises(InvalidArgument):
+        images.foreseen(floats, value_range=(1, 1))

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -132,3 +135,32 @@ def test_null_space_variance_is_the_diagonal_of_the_projection():
         every = torch.eye(side * side, dtype=torch.float64).reshape(-1, 1, side, side)
         diagonal = operator.project(every).flatten(1).diagonal().reshape(side, side)
         torch.testing.assert_close(operator.null_space_variance(3, 3), diagonal.float(), atol=1e-6, rtol=0)
+
+
+@given(st.sampled_from(["bicubic", "gaussian", "box"]), st.floats(0.01, 2.0), st.integers(0, 2**32 - 1))
+def test_a_regularisation_shrinks_constants_and_noise(kernel, regularisation, seed):
+    exact = observe.Separable(kernel, 3, 1.2 if kernel == "gaussian" else 0.0)
+    operator = replace(exact, regularisation=regularisation)
+    assert exact.exact and not operator.exact and operator.reach <= exact.reach + 1
+    constant = torch.ones(1, 12, 13, dtype=torch.float64)
+    kept = float(operator.observe(operator.invert(constant)).mean())
+    assert kept == pytest.approx(1 / (1 + regularisation), rel=0.02)
+    noise = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 12, 13)))
+    assert operator.invert(noise).norm() < exact.invert(noise).norm()
+    again = observe.from_description(json.loads(json.dumps(operator.describe())))
+    assert again == operator != exact and "regularisation" not in exact.describe()
+
+
+def test_a_small_regularisation_hardly_changes_the_inverse():
+    y = torch.from_numpy(np.random.default_rng(0).random((1, 12, 13)))
+    exact, operator = observe.gaussian(4, sigma=1.6), observe.gaussian(4, sigma=1.6, regularisation=1e-6)
+    assert operator.invert(y).numpy() == pytest.approx(exact.invert(y).numpy(), abs=1e-3)
+    x = torch.rand(1, 1, 48, 52, dtype=torch.float64) * 3 - 1
+    assert operator.clip_consistently_(x.clone(), y, 0.0, 1.0).equal(x.clamp(0, 1)) and not operator.clipping_reach
+
+
+def test_wide_gaussians_need_a_regularisation():
+    with pytest.raises(InvalidObservation, match="up to 8 with a regularisation"):
+        observe.gaussian(4, sigma=4.0)
+    operator = observe.gaussian(4, sigma=4.0, regularisation=0.01)
+    assert operator.reach < 40 and operator.null_space_variance(8, 8).min() > 0.8

@@ -16,6 +16,8 @@ from bayesr.errors import InvalidArgument
 from bayesr.product import arguments
 from bayesr.product.arguments import check
 
+OPERATOR = bayesr.observe.bicubic(4)
+
 GOOD = {
     "n": [(1, 1), (np.int64(32), 32), (np.uint8(4), 4)],
     "model": [("natural-x4", "natural-x4"), (Path("a.safetensors"), Path("a.safetensors"))],
@@ -39,7 +41,10 @@ GOOD = {
     "cluster": [(None, None), (np.int64(2), 2), ("tcp://host:8786", "tcp://host:8786")],
     "variables": [(None, None), ("std", "std"), (["mean", "std"], ("mean", "std"))],
     "keepbits": [(None, None), (np.int8(10), 10)],
+    "shards": [(None, None), (True, True), (np.False_, False)],
     "progress": [(None, None), (True, True)],
+    "noise": [(None, None), (np.float32(2), 2.0), ([np.int16(1), 0], (1.0, 0.0))],
+    "forward_operator": [(None, None), (OPERATOR, OPERATOR), ([OPERATOR, OPERATOR], (OPERATOR, OPERATOR))],
 }  # fmt: skip
 
 ARRAYS = [np.array(1), np.array([1]), torch.tensor(1), dask.array.ones(()), xr.DataArray(1)]
@@ -69,7 +74,10 @@ BAD = {
     "cluster": [0, -1, True, "", 2.0, object(), (1, 2)],
     "variables": [3, b"std", ("mean", 3), {"mean"}, True],
     "keepbits": [0, 24, "10", *NO_WHOLE_NUMBERS],
+    "shards": [0, 1, "no", (64, 64)],
     "progress": ["yes", 1, 0],
+    "noise": [0, -1.0, math.inf, math.nan, (0, 0), (1,), (1, 2, 3), (1, "2"), {"gain": 1}, 10**400, *NO_NUMBERS],
+    "forward_operator": ["gaussian", 2.0, True, (), [OPERATOR, 1], {OPERATOR}, xr.DataArray(1), {"kernel": "box"}],
 }  # fmt: skip
 
 
@@ -129,6 +137,7 @@ def test_every_argument_of_sample_is_checked(model):
     defaults = {name: one.default for name, one in signature.items() if name != "img"}
     assert check(defaults) == defaults
     assert check({"model": model})["model"] is model
+    assert check({"forward_operator": (ds := xr.Dataset())})["forward_operator"] is ds
 
 
 def test_clusters_of_dask():

@@ -7,7 +7,16 @@ import xarray as xr
 
 from bayesr.errors import NotAnImage
 from bayesr.grid import Axis
-from bayesr.product.georeference import Transform, axis_of, high_resolution, storable, transform_of
+from bayesr.product.georeference import (
+    Transform,
+    anchored,
+    axis_of,
+    code_of,
+    counts_pixels,
+    high_resolution,
+    storable,
+    transform_of,
+)
 
 TURNED = Transform(500.0, 8.0, 6.0, 900.0, 6.0, -8.0)
 
@@ -25,7 +34,8 @@ def test_outer_bounds_are_kept():
 
 def test_images_without_coordinates_count_their_pixels():
     *_, coords = high_resolution(image(), 4)
-    assert coords["x"].attrs == {"units": "input pixels"} and coords["x"][0] == 0.125 and coords["y"][-1] == 3.875
+    assert counts_pixels(coords["x"]) and coords["x"].attrs["units"] == "1"
+    assert coords["x"][0] == 0.125 and coords["y"][-1] == 3.875
 
 
 def test_a_transform_gives_coordinates_where_there_are_none():
@@ -44,7 +54,7 @@ def test_rotated_transforms_are_refined(scale):
     *_, coords = high_resolution(image({"GeoTransform": str(TURNED), "crs_wkt": "W"}), scale)
     found = transform_of(coords["spatial_ref"].attrs)
     assert found == TURNED.refined(scale) and coords["spatial_ref"].attrs["crs_wkt"] == "W"
-    assert coords["x"].attrs["units"] == "input pixels"
+    assert counts_pixels(coords["x"])
 
     def at(t, column, row):
         return t.x + column * t.x_column + row * t.x_row, t.y + column * t.y_column + row * t.y_row
@@ -111,3 +121,52 @@ def test_a_single_row_of_a_product_has_the_size_of_its_pixels():
     ds = xr.Dataset(coords=coords)
     assert axis_of(ds["y"]) == Axis(900.0, 820.0, 8)
     assert axis_of(ds.isel(y=[2])["y"]).step == -10 and axis_of(ds.isel(x=[2])["x"]).start == 510
+
+
+def product_on(reference, scale=2, **coords):
+    *_, placed = high_resolution(image(reference, **coords), scale)
+    values = np.zeros((1, placed["y"].size, placed["x"].size))
+    return xr.Dataset({"mean": (("band", "y", "x"), values)}, placed, {"scale": scale})
+
+
+PART = {"y": slice(3, 7), "x": slice(2, 9)}
+
+
+def test_the_grid_mapping_of_a_part_is_that_of_its_pixels():
+    whole = product_on({"GeoTransform": "500 10 0 900 0 -20", "crs_wkt": "W"})
+    assert anchored(whole)["spatial_ref"].attrs == whole["spatial_ref"].attrs
+    part = anchored(whole.isel(PART))
+    assert part["spatial_ref"].attrs == {"GeoTransform": "510.0 5.0 0.0 870.0 0.0 -10.0", "crs_wkt": "W"}
+    assert whole["spatial_ref"].attrs["GeoTransform"].split()[0] == "500.0"
+    pixel = anchored(whole.isel(y=[3], x=[2]))
+    assert pixel["spatial_ref"].attrs["GeoTransform"] == part["spatial_ref"].attrs["GeoTransform"]
+
+
+def test_rotated_parts_begin_where_their_first_pixel_does():
+    whole = product_on({"GeoTransform": str(TURNED)})
+    t, found = TURNED.refined(2), transform_of(anchored(whole.isel(PART))["spatial_ref"].attrs)
+    assert (found.x, found.y) == (t.x + 2 * t.x_column + 3 * t.x_row, t.y + 2 * t.y_column + 3 * t.y_row)
+    assert found[1:3] + found[4:] == t[1:3] + t[4:]
+
+
+def test_control_points_of_a_part_count_from_its_first_pixel():
+    points = {"features": [{"properties": {"row": 2.0, "col": 4.0}, "geometry": {"coordinates": [1.0, 2.0]}}]}
+    whole = product_on({"gcps": json.dumps(points)})
+    (point,) = json.loads(anchored(whole.isel(PART))["spatial_ref"].attrs["gcps"])["features"]
+    assert (point["properties"]["row"], point["properties"]["col"]) == (4 - 3, 8 - 2)
+
+
+def test_products_without_a_grid_mapping_stay_as_they_are():
+    ds = product_on(None)
+    assert anchored(ds) is ds
+
+
+def test_pixels_are_counted_in_products_of_before_too():
+    before = xr.DataArray([0.25, 0.75], dims="x", attrs={"units": "input pixels"})
+    assert counts_pixels(before) and not counts_pixels(before.assign_attrs(units="m"))
+
+
+def test_codes_of_reference_systems():
+    assert code_of('PROJCS["a",GEOGCS["b",AUTHORITY["EPSG","4326"]],AUTHORITY["EPSG","32633"]]') == "EPSG:32633"
+    assert code_of('PROJCRS["a",BASEGEOGCRS["b",ID["EPSG",4326]],ID["EPSG",32633]]') == "EPSG:32633"
+    assert code_of('PROJCS["a",GEOGCS["b",AUTHORITY["EPSG","4326"]]]') is None

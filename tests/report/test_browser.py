@@ -139,6 +139,48 @@ def test_members_are_flicked_through_and_played(opened):
     assert opened.run("return document.getElementById('play').textContent") == "Play"
 
 
+MEMBER = """
+const all = await bayesr.members.codes(0), low = bayesr.data.members.low, high = bayesr.data.members.high;
+const at = 20 * bayesr.data.shape[1] + 50;
+return bayesr.data.bands.map((_, band) => [bayesr.layer("mean", band)[at], bayesr.members.values(all, band)[at]]);"""
+
+
+def test_the_slider_goes_from_the_member_to_the_mean(opened):
+    member = opened.run(PIXELS, "member")
+    slider = opened.driver.find_element(By.ID, "realism")
+    text = "return document.getElementById('map-member').textContent"
+    assert "A member" in opened.run(text) and "no posterior sample" not in opened.run(text)
+    slider.send_keys(Keys.HOME)
+    opened.wait(f"{PIXELS.replace('return sum', 'return sum !== arguments[1]')}", "member", member)
+    assert opened.run("return document.getElementById('share').textContent") == "mean"
+    # The mean's map also has the line of the profile, so that its pixels are taken as they are painted.
+    painted = """const canvas = arguments[0] === "mean" ? bayesr.painted("mean") : await bayesr.members.paint();
+      return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+    assert opened.run(painted, "mean") == opened.run(painted, "member")
+    for _ in range(6):
+        slider.send_keys(Keys.ARROW_RIGHT)
+    assert opened.run("return document.getElementById('share').textContent") == "realism 0.30"
+    assert "no posterior sample, and no interval" in opened.run(text) and "A member" not in opened.run(text)
+    at = opened.run("return 20 * bayesr.data.shape[1] + 50")
+    shown = opened.run("return await bayesr.members.valueAt(arguments[0])", at)
+    assert shown == pytest.approx([m + 0.3 * (x - m) for m, x in opened.run(MEMBER)], abs=1e-3)
+    slider.send_keys(Keys.END)
+    opened.wait(f"{PIXELS.replace('return sum', 'return sum === arguments[1]')}", "member", member)
+    assert "A member" in opened.run(text)
+
+
+def test_without_scripts_the_mean_is_shown(web, written):
+    web.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        web.driver.get(written[0].as_uri())
+        picture = web.driver.find_element(By.CSS_SELECTOR, "noscript img, .still img")
+        assert picture.is_displayed() and picture.size["width"] > 100
+        assert not web.driver.find_element(By.CSS_SELECTOR, ".tools").is_displayed()
+    finally:
+        web.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        web.open(written[0], READY)
+
+
 def test_zoom_and_pan_are_one_for_all_maps(opened):
     names = ("mean", "std", "epistemic", "error")
     before = {name: opened.run(PIXELS, name) for name in names}
@@ -224,7 +266,21 @@ def test_the_keyboard_reaches_everything(opened):
         reached.add(found)
         assert outline != "none" or found == "in", found  # that one was focused by a script, which need not show it
         ActionChains(opened.driver).send_keys(Keys.TAB).perform()
-    expected = {"in", "band", "keys", "theme", "mean", "play", "flick", "rate", "across", "down", "position", "command"}
+    expected = {
+        "in",
+        "band",
+        "keys",
+        "theme",
+        "mean",
+        "play",
+        "flick",
+        "rate",
+        "realism",
+        "across",
+        "down",
+        "position",
+        "command",
+    }
     assert expected <= reached, expected - reached
     opened.run("scrollTo(0, 0)")
     ActionChains(opened.driver).move_to_element(opened.driver.find_element(By.ID, "title")).perform()  # off the maps

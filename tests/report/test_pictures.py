@@ -1,7 +1,11 @@
+import base64
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 
-from bayesr.report.pictures import decode_picture, encode_picture, to_codes
+from bayesr.report.pictures import decode_picture, encode_picture, still, to_codes
 from tests.report.conftest import data_for
 
 
@@ -28,3 +32,15 @@ def test_twelve_bands_of_a_long_image_fit_into_a_picture(shape):
     codes = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None] * 20, (12, *shape))
     back = decode_picture(encode_picture(codes, 60), codes.shape)
     np.testing.assert_allclose(back.mean((1, 2)), np.arange(12) * 20, atol=3)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3])
+def test_the_still_picture_is_small_and_shows_the_mean(bands):
+    mean = np.broadcast_to(np.linspace(0, 50, 1200)[None, None], (bands, 40, 1200)).copy()
+    mean[:, :, :90] = np.nan
+    head, _, packed = still(mean, 0, 50).partition(",")
+    with PIL.Image.open(io.BytesIO(base64.b64decode(packed))) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(float)
+    assert head == "data:image/webp;base64" and pixels.shape == (14, 400, 3)
+    expected = np.nan_to_num(mean[0, ::3, ::3]) / 50 * 255
+    assert np.abs(pixels[..., 1] - expected)[:, 40:].mean() < 4

@@ -48,7 +48,7 @@ def test_bad_bands_and_models(model, photo):
     assert np.isfinite(point.sample(photo, 1)["mean"]).all()
 
 
-FEW = {"n": 4, "masks": None, "store": None, "cluster": None, "keepbits": None}
+FEW = {"n": 4, "masks": None, "store": None, "cluster": None, "keepbits": None, "shards": None}
 
 
 @given(st.integers(1, 200), st.integers(0, 2**64 - 1), st.floats(0.001, 0.999))

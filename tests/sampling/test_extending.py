@@ -24,7 +24,7 @@ def close(found, expected):
 )
 def test_an_extended_store_equals_a_product_of_all_members(model, photo, tmp_path, n, masks, more):
     path = tmp_path / "a.zarr"
-    model.sample(photo, n, masks=masks, tile=16, store=path, level=0.8)
+    model.sample(photo, n, masks=masks, tile=16, store=path, level=0.8, shards=n % 3 == 0)
     ds = bayesr.extend(path, more, model=model)
     direct = model.sample(photo, more, masks=masks, level=0.8, keep_samples=False)
     close(ds, direct)

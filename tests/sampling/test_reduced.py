@@ -9,6 +9,7 @@ import torch
 import bayesr
 from bayesr.errors import InvalidArgument, StoreFailed
 from bayesr.sampling import device as devices
+from bayesr.sampling.products import members_of
 
 
 @pytest.fixture
@@ -63,3 +64,14 @@ def test_products_are_drawn_again_on_any_hardware(model, photo, reduced, monkeyp
     ds = model.sample(photo, 4, precision="bfloat16")
     monkeypatch.setattr(devices, "_multiplies_bfloat16", lambda device: False)
     np.testing.assert_array_equal(bayesr.replay(ds, 1, photo, model=model), ds["samples"][1])
+
+
+def test_what_measures_members_draws_them_again_on_any_hardware(model, photo, reduced, monkeypatch, tmp_path):
+    kept = model.sample(photo, 4, precision="bfloat16")
+    ds = model.sample(photo, 4, precision="bfloat16", store=tmp_path / "a.zarr")
+    monkeypatch.setattr(devices, "_multiplies_bfloat16", lambda device: False)
+    (tmp_path / "again").mkdir()
+    again = members_of(ds, None, model, tmp_path / "again")
+    np.testing.assert_array_equal(again, kept["samples"])
+    measured = (bayesr.components(given, 2, model=model)["share"] for given in (ds, kept))
+    np.testing.assert_allclose(*measured, rtol=1e-5)

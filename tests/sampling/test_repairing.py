@@ -13,9 +13,13 @@ from bayesr.store.layout import Store
 
 
 @pytest.fixture
-def path(model, photo, tmp_path):
-    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True)
+def path(model, photo, tmp_path, request):
+    shards = getattr(request, "param", True)
+    model.sample(photo, 4, tile=16, store=tmp_path / "a.zarr", keep_samples=True, shards=shards)
     return tmp_path / "a.zarr"
+
+
+both = pytest.mark.parametrize("path", [True, False], ids=["shards", "chunks"], indirect=True)
 
 
 def files_of(path):
@@ -26,8 +30,9 @@ def flipped(raw):
     return raw[: len(raw) // 3] + bytes([raw[len(raw) // 3] ^ 16]) + raw[len(raw) // 3 + 1 :]
 
 
+@both
 @pytest.mark.parametrize("harm", [flipped, lambda raw: raw[: len(raw) // 2], None])
-def test_any_one_damaged_shard_is_found(path, harm):
+def test_any_one_damaged_file_is_found(path, harm):
     assert bayesr.check(path).sound
     for name in (*MAPS, "samples", MASK_MEANS):
         lead = {"samples": "2/0/", MASK_MEANS: "0/0/"}.get(name, "0/")
@@ -41,6 +46,7 @@ def test_any_one_damaged_shard_is_found(path, harm):
     assert bayesr.check(path).sound
 
 
+@both
 def test_just_the_damaged_tiles_are_drawn_again(model, photo, path):
     before = files_of(path)
     stamps = {p: p.stat().st_mtime_ns for p in before}

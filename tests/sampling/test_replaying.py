@@ -6,6 +6,7 @@ import xarray as xr
 
 import bayesr
 from bayesr.errors import InvalidArgument, InvalidProduct
+from bayesr.sampling.products import members_of
 
 
 @pytest.mark.parametrize("options", [{}, {"tile": 16}, {"masks": 4}])
@@ -41,3 +42,18 @@ def test_a_store_is_replayed_from_its_own_image(model, photo, tmp_path):
         assert found["component"].size == 2
     with pytest.raises(InvalidProduct, match="comes from no store"):
         bayesr.replay(inside, 2, model=model)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_members_of_an_image_with_missing_pixels_are_drawn_again_from_its_copy(model, photo, tmp_path, kept):
+    """The copy has a wider type than the image, and a marker of missing pixels that was not given."""
+    alpha = np.full((*photo.shape[:2], 1), 255, np.uint8)
+    alpha[4:9, 7:12] = 0
+    image = xr.DataArray(np.concatenate([photo, alpha], -1), dims=("y", "x", "band"))
+    image.encoding["alpha_band"] = 3
+    inside = model.sample(image, 4, tile=16)
+    ds = model.sample(image, 4, tile=16, store=tmp_path / "a.zarr")
+    (tmp_path / "again").mkdir()
+    again = members_of(ds, image if kept else None, model, tmp_path / "again")
+    assert inside["samples"].isnull().any() and float(inside["samples"].max()) == 255
+    np.testing.assert_array_equal(again, inside["samples"])

@@ -98,7 +98,7 @@ def test_a_store_that_could_not_be_begun_leaves_nothing(model, photo, tmp_path, 
 
 def test_a_stores_missing_tiles_are_those_that_are_not_written(model, photo, tmp_path):
     job = job_of(model, photo, tile=16)
-    given = {"overwrite": False, "keepbits": None, "progress": False}
+    given = {"overwrite": False, "keepbits": None, "shards": None, "tile": 16, "progress": False}
     with StoreSink(str(tmp_path / "a.zarr"), resume=False, **given) as sink:
         sink.read(xr.DataArray(photo.transpose(2, 0, 1), dims=images.DIMS), {"nodata": None, "value_range": None})
         begun = sink.begin(job)

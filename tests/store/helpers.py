@@ -56,18 +56,18 @@ def part(arrays: dict[str, NDArray[np.float32]], tile: Tile) -> dict[str, NDArra
     return {name: array[(..., *tile.high(SCALE))] for name, array in arrays.items()}
 
 
-def declared(place: Path, n: int = 4) -> Store:
+def declared(place: Path, n: int = 4, *, shards: bool = True) -> Store:
     """Return a store with its image and its template."""
     store, low = Store(str(place)), image()
-    creation.begin(store, low)
+    creation.begin(store, low, shards=shards)
     sha256 = images.survey(low, keep=store.keep).sha256
-    creation.declare(store, template(provenance(n, sha256).attrs(), n), METADATA, 1)
+    creation.declare(store, template(provenance(n, sha256).attrs(), n), METADATA, 1, shards=shards)
     return store
 
 
-def written(place: Path, n: int = 4) -> Store:
+def written(place: Path, n: int = 4, *, shards: bool = True) -> Store:
     """Return a store whose tiles are all written."""
-    store, arrays = declared(place, n), values(n)
+    store, arrays = declared(place, n, shards=shards), values(n)
     for tile in TILES:
         store.write(tile, part(arrays, tile), n)
     return store

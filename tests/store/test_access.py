@@ -47,7 +47,8 @@ def test_a_group_opens_lazily_and_damage_is_found_where_it_is_read(place):
 
 def test_an_array_is_read_written_and_resized(place):
     array = StoredArray("a.zarr", zarr.open_group(place, mode="r+")["mean"])
-    assert (array.path, array.shape, array.chunks, array.shards) == ("mean", (8, 8), (4, 8), None)
+    assert (array.path, array.shape, array.chunks, array.files) == ("mean", (8, 8), (4, 8), (4, 8))
+    assert not array.sharded
     assert array.file(1, 0) == "mean/c/1/0" and (place / array.file(1, 0)).exists()
     array[0] = 5
     assert (array[0] == 5).all() and array[1, 1] == 9

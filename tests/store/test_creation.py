@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -6,17 +8,23 @@ import zarr
 from bayesr.errors import StoreFailed
 from bayesr.product import MAPS, MASK_MEANS, SAMPLES
 from bayesr.store import replacing
-from bayesr.store.creation import begin, compare
+from bayesr.store.creation import begin, compare, complete, declare
+from bayesr.store.groups import READING
 from bayesr.store.layout import Store
 from tests.store.helpers import (
     BANDS,
     HEIGHT,
     METADATA,
+    TILES,
     VARIABLES,
     WIDTH,
     attributes_after_each_write,
     declared,
     image,
+    part,
+    provenance,
+    template,
+    values,
 )
 
 
@@ -27,7 +35,7 @@ def test_an_interrupted_creation_begins_again(model, photo, tmp_path, monkeypatc
     if stop == "group":
         zarr.open_group(path, mode="w")
     elif stop == "image":
-        begin(Store(str(path)), xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")))
+        begin(Store(str(path)), xr.DataArray(photo.transpose(2, 0, 1), dims=("band", "y", "x")), shards=True)
     elif stop == "template":
         with monkeypatch.context() as patch:
 
@@ -63,7 +71,7 @@ def test_metadata_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_before_the_template_a_store_is_not_declared(tmp_path):
     store = Store(str(tmp_path / "a.zarr"))
-    begin(store, image())
+    begin(store, image(), shards=True)
     assert not store.declared
     with pytest.raises(StoreFailed, match="not complete"):
         store.require()
@@ -83,6 +91,25 @@ def test_another_product_is_not_resumed(tmp_path, change, name):
         compare(store, attributes, METADATA | {"tile": 8}, list(VARIABLES))
     with pytest.raises(StoreFailed, match="with another variables"):
         compare(store, attributes, METADATA, ["mean"])
+    compare(store, attributes, METADATA, list(VARIABLES), True)
+    with pytest.raises(StoreFailed, match="with another shards"):
+        compare(store, attributes, METADATA, list(VARIABLES), False)
+
+
+@pytest.mark.parametrize("shards", [True, False])
+def test_files_are_shards_or_chunks_of_the_same_size(tmp_path, shards):
+    store = declared(tmp_path / "a.zarr", shards=shards)
+    assert store.sharded is shards
+    arrays = {name: store.array(name) for name in (*VARIABLES, "input")}
+    assert {array.sharded for array in arrays.values()} == {shards}
+    for name in MAPS:
+        assert arrays[name].files == arrays[name].chunks == (1, 8, 8)
+    assert arrays[MASK_MEANS].files == (1, 1, 8, 8)
+    for name in (*VARIABLES, "input"):
+        metadata = json.loads((tmp_path / "a.zarr" / arrays[name].path / "zarr.json").read_text())
+        assert ("sharding_indexed" in str(metadata)) is ("crc32c" in str(metadata)) is shards
+    coordinates = [json.loads((tmp_path / "a.zarr" / d / "zarr.json").read_text())["attributes"] for d in ("y", "x")]
+    assert not any("_FillValue" in attributes for attributes in coordinates)
 
 
 def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
@@ -91,5 +118,22 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(zarr.Group, "create_array", full)
     with pytest.raises(StoreFailed, match="nothing is left behind"):
-        begin(Store(str(tmp_path / "a.zarr")), image())
+        begin(Store(str(tmp_path / "a.zarr")), image(), shards=True)
     assert not list((tmp_path / "a.zarr").iterdir())
+
+
+def test_a_store_whose_image_is_still_read_can_be_written_and_is_not_declared(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "a.zarr"))
+    begin(store, image())
+    declare(store, template(provenance(4).attrs(), 4), METADATA | {READING: True}, 1)
+    tile, arrays = TILES[0], values(4)
+    Store(store.place).write(tile, part(arrays, tile), 4)  # as a worker does
+    assert store.finished().sum() == 1 and not store.declared
+    with pytest.raises(StoreFailed, match="not complete"):
+        store.require()
+    seen = attributes_after_each_write(monkeypatch, tmp_path / "a.zarr" / "progress")
+    found = provenance(4, "1" * 64)
+    complete(store, found.attrs(), METADATA)
+    assert seen == [METADATA | {READING: True}, METADATA], "at each moment one of both"
+    assert Store(store.place).declared and Store(store.place).provenance == found
+    assert Store(store.place).finished().sum() == 1

@@ -28,15 +28,16 @@ def test_checksums_are_those_of_the_values(path):
             assert recorded[name] == store.checksum_of(name, store.at(tile), 4) == expected
 
 
+@pytest.mark.parametrize("shards", [True, False])
 @pytest.mark.parametrize("name", ["mean", SAMPLES])
-def test_other_values_and_broken_shards_are_found_where_they_are(path, name):
-    store = written(path)
+def test_other_values_and_broken_files_are_found_where_they_are(path, name, shards):
+    store = written(path, shards=shards)
     store.array(name)[..., :8, :8] = 7
     assert damage(store, (0, 0), COUNTS) == {name: "does not have its recorded checksum"}
     assert damage(store, (0, 1), COUNTS) == damage(store, (1, 0), COUNTS) == {}
-    for shard in (path / name / "c").rglob("1/0"):
-        if shard.is_file():
-            shard.write_bytes(b"nothing")
+    for file in (path / name / "c").rglob("1/0"):
+        if file.is_file():
+            file.write_bytes(b"nothing")
     report = inspect(Store(str(path)), False)
     assert set(report.damaged) == {(0, 0), (1, 0)} and not report.sound
     assert report.damaged[1, 0][name].startswith("cannot be read")

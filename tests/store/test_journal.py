@@ -13,9 +13,9 @@ from tests.store.helpers import SCALE, TILES, VARIABLES, attributes_after_each_w
 N, MORE = 4, 6
 
 
-@pytest.fixture
-def path(tmp_path):
-    written(tmp_path / "a.zarr", N)
+@pytest.fixture(params=[True, False], ids=["shards", "chunks"])
+def path(tmp_path, request):
+    written(tmp_path / "a.zarr", N, shards=request.param)
     return tmp_path / "a.zarr"
 
 

@@ -40,6 +40,17 @@ def test_any_reader_of_zarr_verifies_the_values(model, photo, tmp_path):
     assert not bayesr.check(tmp_path / "a.zarr").sound
 
 
+@pytest.mark.parametrize(
+    ("tile", "shards", "expected"), [(None, None, False), (16, None, True), (16, False, False), (None, True, True)]
+)
+def test_products_of_one_tile_have_no_shards_unless_asked_for(model, photo, tmp_path, tile, shards, expected):
+    ds = model.sample(photo, 4, tile=tile, store=tmp_path / "a.zarr", shards=shards)
+    assert Store(str(tmp_path / "a.zarr")).sharded is expected
+    xr.testing.assert_equal(ds.compute(), model.sample(photo, 4, tile=tile, keep_samples=False))
+    with pytest.raises(InvalidArgument, match=r"shards= are for products in a store"):
+        model.sample(photo, 4, shards=True)
+
+
 def test_samples_are_left_out_by_default(model, photo, tmp_path):
     assert "samples" not in model.sample(photo, 2, store=tmp_path / "a.zarr")
 
@@ -56,7 +67,16 @@ def test_resume_does_only_what_is_missing(model, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "draw", watched)
     with pytest.raises(KeyboardInterrupt):
         model.sample(photo, 4, tile=16, store=path)
-    for changed in ({"seed": 1}, {"n": 2}, {"level": 0.8}, {"tile": 8}, {"variables": ["mean"]}, {"keepbits": 9}):
+    others = (
+        {"seed": 1},
+        {"n": 2},
+        {"level": 0.8},
+        {"tile": 8},
+        {"variables": ["mean"]},
+        {"keepbits": 9},
+        {"shards": False},
+    )
+    for changed in others:
         with pytest.raises(StoreFailed, match="engine" if "tile" in changed else next(iter(changed))):
             model.sample(photo, **({"n": 4, "tile": 16, "store": path, "resume": True} | changed))
     with pytest.raises(StoreFailed, match="input_sha256"):
@@ -147,11 +167,11 @@ def test_a_store_on_another_file_system(model, photo):
         model.sample(photo, 2, store="nowhere://bucket/a.zarr")
 
 
-def test_tiles_write_whole_shards(model, photo, tmp_path):
+def test_tiles_write_whole_files(model, photo, tmp_path):
     model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
     store = Store(str(tmp_path / "a.zarr"))
     (odd,) = tiles(8, 8, 8, 0)
     assert store.done().shape == (2, 2) and store.at(odd) == (0, 0)
     shifted = type(odd)((8, 16, 0, 8), odd.window)
-    with pytest.raises(AssertionError, match="whole shards"):
+    with pytest.raises(AssertionError, match="whole files"):
         store.write(shifted, {}, 2)

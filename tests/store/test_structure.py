@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import zarr
 
 from bayesr.errors import InvalidProduct
 from bayesr.store import structure
@@ -17,9 +18,19 @@ def path(tmp_path):
     return tmp_path / "a.zarr"
 
 
-def test_a_whole_store_fits(path):
+def test_a_whole_store_fits(path, tmp_path):
     structure.require(Store(str(path)))
     assert structure.damage(Store(str(path))) == ""
+    assert structure.damage(written(tmp_path / "chunks.zarr", shards=False)) == ""
+
+
+def test_files_are_those_of_tiles(path):
+    """Where they are smaller, no tile could be removed or written by itself."""
+    chunked = zarr.open_group(path, mode="r+").create_array(
+        "std", shape=(2, 12, 10), chunks=(1, 4, 4), dtype="float32", overwrite=True
+    )
+    assert structure.damage(Store(str(path))).startswith(f"{path} is damaged: the part of std in a file is (1, 4, 4)")
+    assert chunked.shards is None
 
 
 @pytest.mark.parametrize(

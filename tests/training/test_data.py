@@ -130,3 +130,10 @@ def test_damaged_packs_are_refused(tmp_path):
     for name in ("junk", "other", "floats", "none", "lacking", "empty", "scalar"):
         with pytest.raises(TrainingFailed, match=name):
             load_images([tmp_path / f"{name}.npz"])
+
+
+def test_middles_of_images():
+    wide, small = np.arange(5 * 12 * 1).reshape(5, 12, 1).astype(np.uint8), np.zeros((3, 2, 1), np.uint8)
+    cut = ImageSet(("wide", "small"), (wide, small)).middles(4)
+    assert cut.names == ("wide", "small")
+    assert np.array_equal(cut.images[0], wide[0:4, 4:8]) and np.array_equal(cut.images[1], small)

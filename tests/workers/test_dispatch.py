@@ -171,3 +171,39 @@ def test_a_scheduler_that_goes_away_is_an_error(path):
     with pytest.raises(WorkersFailed, match="resume"):
         workers.run(Slow(path), TILES, TOTAL, lambda amount: closer.ident or closer.start(), address)
     closer.join()
+
+
+def late(ended, error=None):
+    """Yield the second half of all tiles when those of the first half are done."""
+    half = len(TILES) // 2
+    yield from TILES[:half]
+    while len(ended) < half:
+        yield None
+    if error is not None:
+        raise error
+    yield from TILES[half:]
+    yield None
+
+
+def test_tiles_that_are_not_ready_yet_are_waited_for(path, client):
+    done = []
+    workers.run(Work(path), late(Ended(done, 4.0)), TOTAL, done.append, client)
+    Work(path).check()
+    assert sum(done) == TOTAL
+
+
+def test_an_error_of_the_tiles_ends_the_run(path, client):
+    done = []
+    with pytest.raises(StoreFailed, match=r"^no more$"):
+        workers.run(Work(path), late(Ended(done, 4.0), StoreFailed("no more")), TOTAL, done.append, client)
+    clean(client)
+
+
+class Ended:
+    """The number of tiles that are done, by the amounts of work."""
+
+    def __init__(self, amounts, cost):
+        self.amounts, self.cost = amounts, cost
+
+    def __len__(self):
+        return round(sum(self.amounts) / self.cost)

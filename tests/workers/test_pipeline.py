@@ -81,3 +81,8 @@ def test_tiles_drawn_before_an_error_or_an_interrupt_are_written(path, kind):
         workers.run(Stops(path), TILES, TOTAL, lambda amount: None)
     Work(path).check(TILES[:3])
     assert active_count() == threads
+
+
+def test_tiles_that_are_not_ready_yet_are_waited_for(path):
+    workers.run(Work(path), (given for tile in TILES for given in (None, tile, None)), TOTAL, lambda amount: None)
+    Work(path).check()

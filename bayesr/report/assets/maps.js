@@ -87,6 +87,10 @@
     aleatoric: { name: "Aleatoric", ...doubt, note: "root of variance", how: "Uncertainty that the input leaves open for any model. More training data does not reduce it; an input of higher resolution does." },
     epistemic: { name: "Epistemic", ramp: "diverging", low: () => -spread(), high: spread, middle: 0, note: "signed root", how: "Uncertainty that the model has not learnt to resolve. The unbiased estimate from few members is noisy and can be negative: average it over regions." },
     calibration: { name: "Calibration", ramp: "diverging", log: true, low: () => 1 / reach(), high: () => reach(), middle: 1, how: "The factor on the raw standard deviation. It is above 1 where members vary too little. It was fitted on other images, not on this one." },
+    chi: { name: "Chi-squared by region", side: data.check && data.check.region, ramp: "diverging", log: true, low: () => 1 / far(), high: () => far(), middle: 1, how: "The mean of (y − A x)² / variance of the noise in squares of the input. It should be about 1. Below it, members reproduce noise; above it, they contradict the input." },
+    null_variance: { name: "Not in the input", ...doubt, note: "root of variance", how: "Spread of the members in the null space of the forward operator, before calibration: detail that the input does not show and the model adds." },
+    range_variance: { name: "In the input, blurred by noise", ...doubt, note: "root of variance", how: "Spread of the members in what the input does show: how far noise and an unknown blur leave it open." },
+    open_share: { name: "Share that the input leaves open", ramp: "viridis", low: () => 0, high: () => 1, exact: true, most: 1, how: "The diagonal of P = I − A⁺A, a property of the forward operator: how much of a pixel no image of this resolution determines." },
     reference: { name: "Reference", ...picture, how: "The ground truth." },
     error: { name: "Error of the mean", ...doubt, how: "|mean − reference|, in the colours of the standard deviation. Pixels that are brighter here than there have larger errors than predicted." },
     state: { name: "Inside the interval?", states: true, how: `About ${percent(1 - data.level)} of the pixels of a band should lie outside, scattered. Whole structures outside are errors that the product did not predict.` },
@@ -94,6 +98,7 @@
   };
 
   const reach = () => Math.max(1.2, ...[0.005, 0.995].map((q) => Math.max(quantile(layer("calibration"), q), 1 / quantile(layer("calibration"), q))));
+  const far = () => Math.max(1.5, ...Array.from(layer("chi"), (v) => (v > 0 ? Math.max(v, 1 / v) : 1)));
   const off = () => Math.max(0.05, ...Array.from(layer("region"), (v) => (v === v ? Math.abs(v - data.level) : 0)));
 
   function percent(share) {

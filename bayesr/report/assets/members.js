@@ -1,10 +1,13 @@
-/* Members: decoded when first shown, stepped through, or played at a rate that the reader chooses. */
+/* Members: decoded when first shown, stepped through, or played at a rate that the reader chooses; and displays between
+ * the mean and a member, after D. Freirich, T. Michaeli, R. Meir, 2021, arXiv:2107.02555. */
 "use strict";
 
 (function () {
   const { data, colour, state, size } = bayesr;
   const known = new Map(); // number in the page -> promise of codes
-  let shown = 0, timer = null;
+  let shown = 0, timer = null, realism = 1; // 0 shows the mean, 1 the member
+
+  const DISPLAY = "Mean + realism × (member − mean), for display alone: it is no posterior sample, and no interval belongs to it. The mean has the least error, and a member looks most like an image.";
 
   function codes(i) {
     if (!known.has(i)) {
@@ -27,17 +30,40 @@
     });
   }
 
+  /* A band between the mean and a member: mean + realism (member - mean). */
+  function between(all, band) {
+    const member = values(all, band), mean = bayesr.layer("mean", band);
+    return realism < 1 ? member.map((value, i) => mean[i] + realism * (value - mean[i])) : member;
+  }
+
   async function paint() {
     const all = await codes(shown), [height, width] = data.shape, [low, high] = data.display;
     const rgb = state.band < 0
-      ? colour.byBands(low, high, data.bands.map((_, band) => values(all, band)))
-      : colour.byTable("grey", low, high, values(all, state.band));
+      ? colour.byBands(low, high, data.bands.map((_, band) => between(all, band)))
+      : colour.byTable("grey", low, high, between(all, state.band));
     return colour.canvas(height, width, rgb);
   }
 
+  /* The values of a pixel as they are shown, by band. */
   async function valueAt(i) {
-    const all = await codes(shown);
-    return data.bands.map((_, band) => data.members.low + ((data.members.high - data.members.low) / 255) * all[band * size + i]);
+    const all = await codes(shown), { low, high } = data.members;
+    return data.bands.map((_, band) => {
+      const mean = bayesr.layer("mean", band)[i], member = low + ((high - low) / 255) * all[band * size + i];
+      return realism < 1 ? mean + realism * (member - mean) : member;
+    });
+  }
+
+  const label = () => `${realism < 1 ? "display of " : ""}member ${data.members.numbers[shown]}`;
+
+  function blend(share) {
+    realism = share;
+    const figure = document.getElementById("map-member"), whole = realism === 1;
+    const name = whole ? "A member" : "Between mean and member";
+    figure.querySelector("h3").firstChild.textContent = name;
+    figure.querySelector(".stage").setAttribute("aria-label", `${name}. ${whole ? "" : DISPLAY}`);
+    figure.querySelector("p").textContent = whole ? "" : DISPLAY;
+    document.getElementById("share").textContent = whole ? "member" : realism === 0 ? "mean" : `realism ${realism.toFixed(2)}`;
+    bayesr.refresh("member");
   }
 
   const count = () => (data.members ? data.members.images.length : 0);
@@ -71,12 +97,16 @@
       <label class="hidden" for="flick">Member</label><input id="flick" type="range" min="0" max="${count() - 1}" step="1" value="0">
       <label class="hidden" for="rate">Members per second</label>
       <select id="rate"><option value="1">1 per second</option><option value="3" selected>3 per second</option><option value="8">8 per second</option></select>`;
-    figure.querySelector(".bar").before(box);
+    const mix = document.createElement("div");
+    mix.className = "flick screen";
+    mix.innerHTML = `<span>Mean</span><input id="realism" type="range" min="0" max="1" step="0.05" value="1" aria-label="Realism, from the mean to the member"><span>Member</span><output id="share" for="realism">member</output>`;
+    figure.querySelector(".bar").before(box, mix);
+    mix.querySelector("#realism").addEventListener("input", (event) => blend(Number(event.target.value)));
     box.querySelector("#flick").addEventListener("input", (event) => show(Number(event.target.value)));
     box.querySelector("#play").addEventListener("click", () => play(timer === null));
     box.querySelector("#rate").addEventListener("change", () => timer !== null && play(true));
     document.addEventListener("visibilitychange", () => document.hidden && play(false));
   }
 
-  Object.assign(bayesr, { members: { codes, values, paint, valueAt, controls, show, count, get shown() { return shown; } }, flick });
+  Object.assign(bayesr, { members: { codes, values, paint, valueAt, controls, show, count, blend, label, get shown() { return shown; } }, flick });
 })();

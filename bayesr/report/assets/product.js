@@ -49,7 +49,7 @@
 
   function precision() {
     const half = (plane) => `±${Number((plane.step / 2).toPrecision(2))}`;
-    const shown = Object.entries(bayesr.planes).filter(([name]) => !["state", "region", "input"].includes(name));
+    const shown = Object.entries(bayesr.planes).filter(([name]) => !["state", "region", "input", "chi", "open_share"].includes(name));
     const parts = shown.map(([name, plane]) => `${name} ${half(plane)}${plane.root ? " of its root" : ""}`);
     if (data.intervals) parts.push("lower and upper are computed from mean and std");
     let text = `Values are rounded: ${parts.join(", ")}.`;
@@ -106,7 +106,7 @@
   function bar(id) {
     const map = MAPS[id], box = at(`map-${id}`).querySelector(".bar"), heading = at(`map-${id}`).querySelector("small");
     const many = data.bands.length > 1, averaged = data.averaged.includes(id);
-    const which = !many ? "" : bayesr.coloured(id) ? "" : state.band < 0 || averaged || id === "region" ? "mean over bands" : `band ${data.bands[state.band]}`;
+    const which = !many ? "" : bayesr.coloured(id) ? "" : state.band < 0 || averaged || ["region", "chi", "open_share"].includes(id) ? "mean over bands" : `band ${data.bands[state.band]}`;
     if (id === "member") heading.innerHTML = `<output id="number">${data.members.numbers[bayesr.members.shown]}</output> of ${data.members.of}`;
     else heading.textContent = [map.note, id === "state" && state.band < 0 && many ? "in all bands" : which].filter(Boolean).join(", ");
     box.replaceChildren();
@@ -219,7 +219,7 @@
     if (data.members) {
       const values = await bayesr.members.valueAt(i);
       const value = state.band < 0 ? values.reduce((a, b) => a + b, 0) / values.length : values[state.band];
-      parts.push([`member ${data.members.numbers[bayesr.members.shown]}`, `≈ ${bayesr.text(value, data.members.error)}${bayesr.units}`]);
+      parts.push([bayesr.members.label(), `≈ ${bayesr.text(value, data.members.error)}${bayesr.units}`]);
     }
     show("aleatoric", "aleatoric");
     show("epistemic", "epistemic");
@@ -234,6 +234,26 @@
     }
   }
 
+  // -- the input --------------------------------------------------------------------------------
+
+  function checks() {
+    const check = data.check;
+    at("check").hidden = !check;
+    if (!check) return;
+    const part = check.window ? `Figures are for rows ${check.window[0]} to ${check.window[1] - 1}, columns ${check.window[2]} to ${check.window[3] - 1}. ` : "";
+    at("checked").textContent = `${part}The variance of the members, before calibration, has a part that the input shows and a part that it cannot show, which is invented. This check needs no reference (${check.source}).`;
+    figures(at("checks"), check.figures);
+  }
+
+  function figures(table, rows) {
+    for (const { name, value, unit, meaning } of rows) {
+      const row = add(table, "tr");
+      add(row, "th", { scope: "row" }, name);
+      add(row, "td", { class: "number" }, value === null ? "–" : `${Number(value.toPrecision(4))}${unit ? ` ${unit}` : ""}`);
+      add(row, "td", {}, meaning);
+    }
+  }
+
   // -- the reference ----------------------------------------------------------------------------
 
   function comparison() {
@@ -243,12 +263,7 @@
     const grid = at("truth").querySelector(".maps"), table = add(add(grid, "div", { class: "scroll span" }), "table", { id: "figures" });
     const part = evidence.window ? `Figures are for rows ${evidence.window[0]} to ${evidence.window[1] - 1}, columns ${evidence.window[2]} to ${evidence.window[3] - 1}. ` : "";
     at("against").textContent = `${part}The figures are computed from ${evidence.pixels.toLocaleString("en")} pixels of one image, which are not independent: small differences are not significant.`;
-    for (const { name, value, unit, meaning } of evidence.figures) {
-      const row = add(table, "tr");
-      add(row, "th", { scope: "row" }, name);
-      add(row, "td", { class: "number" }, value === null ? "–" : `${Number(value.toPrecision(4))}${unit ? ` ${unit}` : ""}`);
-      add(row, "td", {}, meaning);
-    }
+    figures(table, evidence.figures);
     for (const { name, how, spec } of evidence.charts) {
       const box = add(at("charts"), "figure", { "data-chart": name });
       bayesrChart(add(box, "div"), spec);
@@ -281,6 +296,7 @@
     await Promise.all(Object.entries(all).map(async ([name, plane]) => (bayesr.planes[name] = await bayesr.decode(plane))));
     precision();
     layout();
+    checks();
     comparison();
     tools();
     drawAll();

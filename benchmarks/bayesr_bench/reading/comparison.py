@@ -166,8 +166,9 @@ def _bounds(product: xr.Dataset, expected: Expected) -> list[str]:
         return []
     (top, bottom), (left, right) = (_edges(product[dim].to_numpy()) for dim in ("y", "x"))
     unit = product["x"].attrs.get("units")
-    if expected.coordinate_units == PIXELS and (unit != PIXELS or product["y"].attrs.get("units") != PIXELS):
-        return [f"coordinates in {unit} instead of {PIXELS}"]
+    names = [str(product[dim].attrs.get("long_name")) for dim in ("y", "x")]
+    if expected.coordinate_units == PIXELS and not all(name.endswith(PIXELS) for name in names):
+        return [f"coordinates {names} in {unit} instead of {PIXELS}"]
     factor = 1.0
     if expected.coordinate_units in LENGTHS:
         if unit not in LENGTHS or product["y"].attrs.get("units") != unit:

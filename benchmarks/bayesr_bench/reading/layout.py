@@ -19,8 +19,8 @@ Values = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 Point = tuple[float, float, float, float]
 
-PIXELS = "input pixels"
-"""Units of coordinates where a file says nothing of where its image lies."""
+PIXELS = "in pixels of the input"
+"""The end of the names of coordinates where a file says nothing of where its image lies."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Expected:
     units : tuple of str
         Units of the values by band, "" where there are none.
     coordinate_units : str or None
-        Units of y and x: `PIXELS`, a length in UDUNITS' spelling, or None if they are not compared.
+        Units of y and x: a length in UDUNITS' spelling, `PIXELS`, or None if they are not compared.
     slack : float
         Largest error of bounds, in pixels. Coordinates of few decimals need more.
     """

@@ -72,7 +72,8 @@ def begin(network: Model, image: Path, place: Path, n: int, tile: int) -> tuple[
     names = (*MAPS, *((MASK_MEANS,) if masks > 1 else ()))
     reading = {"nodata": None, "value_range": None}
     array = images.source(image)
-    with StoreSink(str(place), overwrite=False, resume=False, keepbits=None, progress=False) as sink:
+    new: dict[str, Any] = {"overwrite": False, "resume": False, "keepbits": None, "shards": None}
+    with StoreSink(str(place), tile=tile, progress=False, **new) as sink:
         start = time.perf_counter()
         read = sink.read(array, reading)
         taken = time.perf_counter() - start
@@ -225,8 +226,8 @@ def rows_of(
         "grouped": f"as in bayesr.workers: tasks of {dispatch.TASK_SECONDS:g} s, or longer ones if there would be more "
         f"than {dispatch.TASKS_PER_SECOND:g} per second; shorter ones towards the end",
         "efficiency": "time of the tiles divided by workers times total time, which includes the first pass",
-        "pass beside": "not implemented: tiles are drawn as soon as the first pass has read them, which requires that "
-        "the value range is known",
+        "pass beside": "as in bayesr.sample where the value range is known: a tile is drawn as soon as the first pass "
+        "has read the pixels around it. The other rows are for value ranges that the pass has to find",
     },
 )
 def command(
@@ -269,6 +270,6 @@ def command(
         f"{costs.tile / scheduler:.0f} (scheduler)",
         "assumed": f"workers as fast as this machine on one thread, {failures:g} failures per worker and hour, "
         f"{repair:g} s until a replacement is there; storage that is never the bottleneck; two tasks in flight per "
-        "worker",
+        "worker; a first pass that handing out tasks does not slow down",
     }
     return Result(rows_of(costs, Faults(failures, repair), count, numbers, serial, first, seed), notes)
