@@ -59,7 +59,7 @@ def survey(
     NotAnImage, InvalidPixels, InvalidArgument
     """
     chosen = ranges.checked(value_range)
-    array, nodata = _with_nodata(array, nodata)
+    array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
     every = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
     found, slices = _Found(), list[Slice]()
@@ -103,7 +103,7 @@ def foreseen(
     InvalidArgument
     """
     chosen = ranges.checked(value_range)
-    array, nodata = _with_nodata(array, nodata)
+    array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
     known = ranges.stated(chosen, kind)
     if known is None:
@@ -116,14 +116,6 @@ def foreseen(
     return Image(
         array, stated, bounds_of(kind), nodata, "", per_band, values.quantisation_step(array), name, dtype
     )  # fmt: skip
-
-
-def _with_nodata(array: xr.DataArray, nodata: float | None) -> tuple[xr.DataArray, float | None]:
-    """Return the image in which pixels stored as `nodata` are missing, and the value of missing pixels, if any."""
-    if nodata is not None and values.changed(array):
-        array, nodata = stacks.each(array, partial(values.and_missing, nodata=float(nodata))), None
-    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
-    return array, None if nodata is None else float(nodata)
 
 
 def _digest(array: xr.DataArray, parts: Sequence[bytes]) -> str:

@@ -19,6 +19,7 @@ from bayesr.sampling.job import Job
 from bayesr.sampling.models import model_of
 from bayesr.sampling.sinks import StoreSink
 from bayesr.sampling.workflow import run
+from bayesr.store.access import opened
 from bayesr.store.layout import Store
 from bayesr.store.places import place_of
 
@@ -64,7 +65,19 @@ def replay(ds: xr.Dataset, i: int, img: Any = None, *, model: str | Path | Model
     out = np.empty(job.frame.shape, job.image.dtype)
     for tile in job.tiles():
         out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
-    return xr.DataArray(out, dims=product.DIMS, coords=job.frame.coords, name=SAMPLES).assign_coords(realization=i)
+    coords = _coordinates(job, img, ds)
+    return xr.DataArray(out, dims=product.DIMS, coords=coords, name=SAMPLES).assign_coords(realization=i)
+
+
+def _coordinates(job: Job, img: Any, ds: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the coordinates of the whole product of an image, or of a slice of a stack.
+
+    The copy of the image in a store has none, and the product there has those of the original.
+    """
+    if img is not None:
+        return job.frame.coords
+    whole = opened(place_of(ds.encoding["source"]), consolidated=False, leave_out=["realization", "mask"])
+    return {str(name): coord for name, coord in whole.coords.items() if {*coord.dims} <= {*product.DIMS}}
 
 
 def image_of(provenance: Provenance, img: Any, ds: xr.Dataset | None = None) -> images.Image:
@@ -158,6 +171,7 @@ def draw_again(
         sink.read(image.data, reading)
         job.warn()
         drawn = run(sink.begin(job), sink, None, progress)[SAMPLES]
+    drawn = drawn.drop_vars(job.frame.coords).assign_coords(_coordinates(job, img, ds))
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})
 
 

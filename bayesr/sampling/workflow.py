@@ -189,11 +189,10 @@ def sample(
         precision=precision, forward_operator=forward_operator, shards=shards,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
-    n, seed, masks, level, tile = (checked[k] for k in ("n", "seed", "masks", "level", "tile"))
-    dims, nodata, value_range, variables = (checked[k] for k in ("dims", "nodata", "value_range", "variables"))
-    overwrite, resume, progress, cluster = (checked[k] for k in ("overwrite", "resume", "progress", "cluster"))
+    n, seed, masks, level, variables = (checked[k] for k in ("n", "seed", "masks", "level", "variables"))
+    dims, nodata, tile, progress, cluster = (checked[k] for k in ("dims", "nodata", "tile", "progress", "cluster"))
     chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
-    finishes = resume and not overwrite and store is not None
+    finishes = checked["resume"] and not checked["overwrite"] and store is not None
     loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
     devices.check_precision(device, checked["precision"])
@@ -208,7 +207,7 @@ def sample(
     if store is not None and masks > 1 and variables is None:
         chosen = (*chosen, MASK_MEANS)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
-    reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
+    reading = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
 
     def job_of(image: images.Image) -> Job:
         with_operators = replace(plan, operators=instruments.operators(loaded, known, plan, image.value_range))

@@ -8,6 +8,7 @@ import zarr
 
 import bayesr
 from bayesr.cli import many
+from bayesr.store.layout import Store
 from tests.cli.helpers import run
 
 
@@ -92,6 +93,10 @@ def test_all_problems_are_told_at_once_before_any_work(model, place):
         (["scans", "out", "--variables", "median"], "variables are some of"),
         (["scans", "out", "--masks", 3], "must divide"),
         (["scans/a.png", "out.png", "--format", "png"], "--format is for results in a folder"),
+        (["scans", "out", "--format", "qml"], "would hold colours"),
+        (["scans", "out", "--format", "png", "--no-shards"], "--shards is for stores"),
+        (["scans/a.png", "out.png", "--no-shards"], "--shards is for stores"),
+        (["scans", "out", "--forward-operator", '{"kernel": "gaussian", "scale": 2, "sigma": 1.0}'], "scale factor 2"),
     ],
 )
 def test_commands_that_cannot_be_done_leave_nothing(place, args, message):
@@ -128,3 +133,26 @@ def test_files_of_other_formats(place):
     again = sample("scans", "out/", "--format", "png", "--resume")
     assert again.exit_code == 0 and "out/a.png: exists, and is kept" in again.output, again.output
     assert (place / "out" / "a.png").stat().st_mtime_ns == time and (place / "out" / "b.png").exists()
+
+
+def test_microscopy(place):
+    """OME-Zarr is a file to the command, and a folder on the disk."""
+    pytest.importorskip("ome_zarr")
+    done = sample("scans/*.png", "out/", "--format", "ome.zarr")
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (place / "out").iterdir()) == [f"{n}.ome.zarr" for n in ("a", "b", "c")]
+    assert "multiscales" in zarr.open_group("out/a.ome.zarr", mode="r").attrs["ome"]
+    for options in ([], ["--overwrite"]):
+        again = sample("scans", "out/", "--format", "ome.zarr", *options)
+        assert again.exit_code == 1 and "is not replaced" in again.output, again.output
+        again = sample("scans/a.png", "out/a.ome.zarr", *options)
+        assert again.exit_code == 2 and "is not replaced" in again.output, again.output
+    again = sample("scans", "out/", "--format", "ome.zarr", "--resume")
+    assert again.exit_code == 0 and "out/a.ome.zarr: exists, and is kept" in again.output, again.output
+
+
+def test_stores_without_shards(place):
+    for option, sharded in (("--shards", True), ("--no-shards", False)):
+        assert sample("scans", f"out{option}/", option).exit_code == 0
+        for name in ("a", "b", "c"):
+            assert Store(f"out{option}/{name}.zarr").sharded is sharded

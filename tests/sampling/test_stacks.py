@@ -2,18 +2,24 @@
 
 import json
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import bayesr
-from bayesr import product
+from bayesr import observe, product
 from bayesr.errors import AmbiguousDimensions, InvalidPixels, InvalidProduct, NotAnImage
 from bayesr.product import MASK_MEANS
 from bayesr.sampling.job import Job
+from bayesr.sampling.products import members_of
 from bayesr.store.journal import Journal
 from bayesr.store.layout import Store
+from tests.conftest import make_model
+from tests.observe.test_posteriors import posterior
+from tests.product.test_conventions import UTM
 from tests.sampling.helpers import disagreement
 
 TIMES = np.array(["2020-01-01", "2020-01-03", "2020-02-01"], "M8[ns]")
@@ -154,9 +160,10 @@ def test_an_interrupted_extension_is_continued(model, tmp_path, monkeypatch, sto
     assert_slices_are_products_alone(model, stored, given)
 
 
-def test_damage_is_found_and_repaired_in_its_slice(model, tmp_path):
+@pytest.mark.parametrize("shards", [True, False])
+def test_damage_is_found_and_repaired_in_its_slice(model, tmp_path, shards):
     given, path = film(), tmp_path / "a.zarr"
-    model.sample(given, 4, tile=5, store=path, keep_samples=True)
+    model.sample(given, 4, tile=5, store=path, keep_samples=True, shards=shards)
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
     for name in ("std", "samples", MASK_MEANS):
         inner = {"samples": "3/0/", MASK_MEANS: "0/0/"}.get(name, "0/")
@@ -177,6 +184,47 @@ def test_damage_is_found_and_repaired_in_its_slice(model, tmp_path):
         bayesr.check(path, repair=True, model=model, img=given[:2])
     bayesr.check(path, repair=True, model=model, img=given)
     assert bayesr.check(path).sound
+
+
+@pytest.mark.parametrize("shards", [None, False])
+def test_stores_without_shards_are_extended_like_others(model, tmp_path, shards):
+    """Slices of one tile have no shards by default, like images of one tile."""
+    given, path = film()[:2], tmp_path / "a.zarr"
+    model.sample(given, 4, tile=8 if shards is False else 9, store=path, keep_samples=True, shards=shards)
+    assert not Store(str(path)).sharded and Store(str(path)).array("input").files[0] == 1
+    stored = bayesr.extend(path, 8, model=model)
+    assert bayesr.check(path).sound
+    assert_slices_are_products_alone(model, stored, given)
+
+
+def test_slices_are_drawn_again_with_the_operators_that_are_recorded(tmp_path):
+    blind = replace(make_model(), observation=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
+    given, path = film(), tmp_path / "a.zarr"
+    how = {"forward_operator": posterior(2.4, 0.3), "masks": 2, "tile": 5}
+    bayesr.sample(given, 4, model=blind, store=path, keep_samples=True, **how)
+    one = xr.open_zarr(path).isel(time=2)
+    assert len(json.loads(one.attrs["forward_operators"])) == 2
+    alone = bayesr.sample(given.isel(time=2), 4, model=blind, **how)
+    np.testing.assert_allclose(one["samples"], alone["samples"], atol=1e-3)
+    np.testing.assert_array_equal(bayesr.replay(one, 3, model=blind), one["samples"][3])
+    again = members_of(product.canonical(one).drop_vars("samples"), None, blind, tmp_path)
+    np.testing.assert_array_equal(again, one["samples"])
+
+
+def test_stacks_have_a_place(model, tmp_path):
+    given = film().assign_coords(y=100.0 - 20 * np.arange(9), spatial_ref=xr.DataArray(0, attrs={"crs_wkt": UTM}))
+    ds = model.sample(given, 2, tile=5, store=tmp_path / "a.zarr")
+    array = zarr.open_array(tmp_path / "a.zarr" / "mean", mode="r")
+    assert array.attrs["spatial:transform"] == [2.5, 0.0, 0.0, 0.0, -5.0, 110.0]
+    assert array.attrs["spatial:shape"] == [36, 32] and array.metadata.dimension_names == ("time", "band", "y", "x")
+    assert ds["x"].attrs["standard_name"] == "projection_x_coordinate" and ds["mean"].attrs["grid_mapping"]
+    one = ds.isel(time=1)
+    again = bayesr.replay(one, 1, model=model)
+    for dim in ("y", "x"):
+        np.testing.assert_array_equal(again[dim], one[dim])
+    assert again["spatial_ref"].attrs == one["spatial_ref"].attrs and not {"time", "label"} & {*again.coords}
+    members = members_of(product.canonical(one).isel(y=slice(4, 20)), None, model, tmp_path)
+    np.testing.assert_array_equal(members[1], again[:, 4:20])
 
 
 def test_missing_pixels_and_empty_slices(model, tmp_path):

@@ -124,8 +124,8 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_store_whose_image_is_still_read_can_be_written_and_is_not_declared(tmp_path, monkeypatch):
     store = Store(str(tmp_path / "a.zarr"))
-    begin(store, image())
-    declare(store, template(provenance(4).attrs(), 4), METADATA | {READING: True}, 1)
+    begin(store, image(), shards=True)
+    declare(store, template(provenance(4).attrs(), 4), METADATA | {READING: True}, 1, shards=True)
     tile, arrays = TILES[0], values(4)
     Store(store.place).write(tile, part(arrays, tile), 4)  # as a worker does
     assert store.finished().sum() == 1 and not store.declared
