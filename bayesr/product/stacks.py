@@ -36,7 +36,11 @@ def coordinates(image: xr.DataArray, leading: Mapping[str, int]) -> dict[str, xr
     NotAnImage
         When a store cannot hold a coordinate.
     """
-    found = {dim: xr.DataArray(np.arange(size), dims=dim) for dim, size in leading.items() if dim not in image.coords}
+    found = {
+        dim: xr.DataArray(np.arange(size), dims=dim, attrs={"long_name": f"number along {dim}", "units": "1"})
+        for dim, size in leading.items()
+        if dim not in image.coords
+    }
     for name, coord in image.coords.items():
         if not coord.dims or not {*coord.dims} <= {*leading} or name in RESERVED:
             continue
@@ -47,8 +51,14 @@ def coordinates(image: xr.DataArray, leading: Mapping[str, int]) -> dict[str, xr
             )
         values = coord.to_numpy()
         texts = values.astype(object) if values.dtype.kind in "US" else values  # Zarr has no others without a warning
-        found[str(name)] = xr.DataArray(texts, dims=coord.dims, attrs=storable(coord.attrs))
+        found[str(name)] = xr.DataArray(texts, dims=coord.dims, attrs=_described(coord) | storable(coord.attrs))
     return found
+
+
+def _described(coord: xr.DataArray) -> dict[str, str]:
+    """Return the attributes that CF asks for, of a coordinate that states none."""
+    times = coord.dtype.kind == "M" or (coord.dtype.kind == "O" and hasattr(coord.to_numpy().flat[0], "calendar"))
+    return {"long_name": str(coord.name)} | ({"standard_name": "time"} if times and coord.dims == (coord.name,) else {})
 
 
 def _is_storable(coord: xr.DataArray) -> bool:
