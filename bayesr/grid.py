@@ -96,11 +96,13 @@ def _is_even(values: NDArray[np.float64], step: float) -> bool:
 class Tile:
     """A tile of the low-resolution grid: its own pixels, and the window of core and halo that they are computed from.
 
-    Both are (top, bottom, left, right), ends excluded.
+    Both are (top, bottom, left, right), ends excluded. In a stack of images, `lead` is the place of the tile's slice
+    along the leading axes.
     """
 
     core: tuple[int, int, int, int]
     window: tuple[int, int, int, int]
+    lead: tuple[int, ...] = ()
 
     def high(self, scale: int) -> tuple[slice, slice]:
         """Return the core's rows and columns on the high-resolution grid."""
@@ -118,7 +120,7 @@ class Tile:
         top, bottom, left, right = self.core
         first, last, west, east = self.window
         window = (max(first, top - halo), min(last, bottom + halo), max(west, left - halo), min(east, right + halo))
-        return Tile(self.core, window)
+        return Tile(self.core, window, self.lead)
 
     def part_of(self, other: Tile) -> tuple[slice, slice]:
         """Return the window's rows and columns inside the window of another tile."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr.errors import NotAnImage
-from bayesr.grid import Axis, tiles
+from bayesr.grid import Axis, Tile, tiles
 
 
 @given(start=st.integers(-(10**6), 10**6), step=st.sampled_from([0.25, 0.5, 1.0, 10.0, -10.0, -0.5]),
@@ -93,3 +93,8 @@ def test_a_narrower_window_is_a_part_of_the_window(height, width, size, halo, ne
         assert inner == expected
         window = pixels[tile.window[0] : tile.window[1], tile.window[2] : tile.window[3]]
         np.testing.assert_array_equal(window[inner.part_of(tile)][inner.crop(1)], window[tile.crop(1)])
+
+
+def test_a_nearer_window_is_of_the_same_slice():
+    tile = Tile((4, 8, 4, 8), (0, 12, 0, 12), (2, 1))
+    assert tile.within(1) == Tile((4, 8, 4, 8), (3, 9, 3, 9), (2, 1))

@@ -16,7 +16,7 @@ from bayesr import product
 from bayesr.errors import InvalidArgument, InvalidProduct, TooLarge
 from bayesr.files import temporary_folder
 from bayesr.product import arguments
-from bayesr.sampling.products import members_of, open_product
+from bayesr.sampling.products import members_of, open_product, require_image
 
 if TYPE_CHECKING:
     from bayesr.model.model import Model
@@ -109,6 +109,7 @@ def components(
             options["model"] = model
         from bayesr.sampling.workflow import sample  # slow to import: torch, which a product does not need
 
+        require_image(ds_or_img, options)
         ds = sample(ds_or_img, **({"variables": [product.SAMPLES], "progress": progress} | options))
     elif options:
         raise InvalidArgument(f"{', '.join(options)}: options of sample, but the product is drawn already.")

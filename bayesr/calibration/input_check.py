@@ -78,6 +78,18 @@ class InputCheck:
     findings: Mapping[str, str]
     unchecked: str = ""
 
+    @classmethod
+    def of_all(cls, checks: Sequence[InputCheck]) -> InputCheck:
+        """Return what the checks of the slices of a stack found: each departure as it is in the first slice with it."""
+        if len(checks) == 1:
+            return checks[0]
+        findings: dict[str, str] = {}
+        for kind in dict.fromkeys(kind for check in checks for kind in check.findings):
+            found = [check.findings[kind] for check in checks if kind in check.findings]
+            findings[kind] = f"in {len(found)} of {len(checks)} slices. {found[0]}"
+        unchecked = [check.unchecked for check in checks if check.unchecked]
+        return cls(findings, unchecked[0] if len(unchecked) == len(checks) else "")
+
     def __str__(self) -> str:
         if self.unchecked:
             return f"not checked: {self.unchecked}"

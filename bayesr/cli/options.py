@@ -52,7 +52,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, openvino, or a device of torch, such as cuda:0."
 )
-dims = click.option("--dims", help='Names of the axes where they are ambiguous: "yxb" or "byx".')
+dims = click.option(
+    "--dims",
+    callback=lambda ctx, param, value: tuple(value.split(",")) if value and "," in value else value,
+    help='Names of the axes where they are ambiguous: "yxb" or "byx", or "time,y,x,band" for a stack.',
+)
 img_without_members = click.option("--img", help="The image that was sampled, for a store without members.")
 level = click.option("--level", default=0.9, show_default=True, help="Level of the interval, in (0, 1).")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing store or file.")

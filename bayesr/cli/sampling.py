@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import bayesr
+from bayesr.cli import many
 from bayesr.cli import options as shared
 from bayesr.errors import StoreExists
 from bayesr.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @click.command(
     cls=shared.ValueRangeCommand,
     epilog=shared.examples(
-        "bayesr sample photo.png photo.zarr", "bayesr sample scene.tif mean.tif --model aerial-x4 -n 8"
+        "bayesr sample photo.png photo.zarr",
+        "bayesr sample scene.tif mean.tif --model aerial-x4 -n 8",
+        "bayesr sample 'scans/*.tif' products/",
     ),
 )
-@click.argument("img", metavar="IN")
+@click.argument("images", metavar="IN...", nargs=-1, required=True)
 @click.argument("out", metavar="OUT.zarr")
 @shared.drawing
 @shared.parallel
@@ -35,39 +41,107 @@ from bayesr.files import make_folder, write_atomically
 @click.option("--variables", help="Variables to write, such as mean,std; all by default.")
 @click.option("--keepbits", type=int, help="Bits of the significand to keep, 1 to 23; all by default.")
 @click.option("--shards/--no-shards", default=None, help="Write shards of Zarr; by default for several tiles.")
-def sample(img: str, out: str, variables: str | None, **options: Any) -> None:
+@click.option(
+    "--format", "suffix", help="Format of results in a folder OUT/: png, tif, nc, ome.zarr or zarr, the default."
+)
+def sample(images: tuple[str, ...], out: str, suffix: str | None, variables: str | None, **options: Any) -> None:
     """Draw members of the image IN and write the product to OUT.
 
     OUT.zarr, a path or a URL, is a store, which is written tile by tile and can be extended. OUT.png is a picture of
     the mean; OUT.tif a GeoTIFF, OUT.nc a NetCDF file and OUT.ome.zarr an image for microscopy, of all maps.
+
+    Several images, a folder or a pattern are written to a folder: bayesr sample A.png 'scans/*.tif' OUT/ makes
+    OUT/A.zarr and one store for each scan; --format changes it. An image that fails does not end the others, and
+    --resume continues.
     """
-    name = out.lower()
-    if "://" not in out and (name.endswith(".ome.zarr") or Path(name).suffix not in ("", ".zarr")):
-        _sample_to_file(img, Path(out), variables, options)
+    names = variables.split(",") if variables is not None else None
+    if many.is_many(images, out):
+        _sample_many(images, out, suffix or "zarr", options | {"variables": names})
         return
-    options = shared.cluster_of(options) | {"variables": variables.split(",") if variables is not None else None}
-    options["keep_samples"] = options["keep_samples"] or None  # --variables may ask for samples, too
-    with _resumable("the same command and --resume"):
-        ds = bayesr.sample(img, options.pop("n"), store=out, progress=True, **options)
+    if suffix is not None:
+        raise click.UsageError(f"--format is for results in a folder, OUT/, and {out} has a suffix for it.")
+    if "://" not in out and (out.lower().endswith(".ome.zarr") or Path(out).suffix.lower() not in ("", ".zarr")):
+        _check_file_options(options, "resume")
+        _check_file(images[0], Path(out), options)
+        ds = _sample_to_file(images[0], Path(out), options | {"variables": names})
+    else:
+        with _resumable("the same command and --resume"):
+            ds = _sample_to_store(images[0], out, options | {"variables": names})
     _summarise(ds, out)
 
 
-def _sample_to_file(img: str, out: Path, variables: str | None, options: dict[str, Any]) -> None:
+def _sample_to_store(img: str, out: str, options: Mapping[str, Any]) -> xr.Dataset:
+    given = shared.cluster_of(options)
+    given["keep_samples"] = given["keep_samples"] or None  # --variables may ask for samples, too
+    return bayesr.sample(img, given.pop("n"), store=out, progress=True, **given)
+
+
+def _check_file_options(options: Mapping[str, Any], *flags: str) -> None:
+    given = [name for name in ("workers", "cluster", "keepbits", "shards") if options[name] is not None]
+    for name in (*given, *(flag for flag in flags if options[flag])):
+        raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
+
+
+def _check_file(img: str, out: Path, options: Mapping[str, Any]) -> None:
+    """Check, before any work, that the product of an image can be written to a file."""
+    from bayesr.exporting.writing import suffix_of  # slow to import
+    from bayesr.images import leading, source  # slow to import
+
+    suffix = suffix_of(out, of_values=True)
+    shared.require_folder(out)
+    if out.is_dir():
+        raise click.UsageError(f"{out} is a folder, and is not replaced: remove it, or use another name.")
+    if out.exists() and not options["overwrite"]:
+        raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
+    many.require_format(leading(source(img, options["dims"], stack=True)), suffix)
+
+
+def _sample_to_file(img: str, out: Path, options: Mapping[str, Any]) -> xr.Dataset:
     """Sample an image in memory, and export the product."""
+    given = {name: value for name, value in options.items() if name not in _OF_STORES}
+    overwrite = given.pop("overwrite")
+    ds = bayesr.sample(img, given.pop("n"), progress=True, **given)
+    bayesr.export(ds, out, variables=given["variables"], overwrite=overwrite)
+    return ds
+
+
+_OF_STORES = ("workers", "cluster", "resume", "keepbits", "shards")
+"""Options that products in memory do not have."""
+
+
+def _sample_many(images: Sequence[str], out: str, suffix: str, options: dict[str, Any]) -> None:
+    """Sample images into a folder, after all that can be refused was refused."""
     from bayesr.exporting.writing import suffix_of  # slow to import
 
-    suffix_of(out, of_values=True)
-    for name in ("workers", "cluster", "resume", "keepbits", "shards"):
-        if options.pop(name) != (False if name == "resume" else None):
-            raise click.UsageError(f"--{name} is for stores: name the product OUT.zarr, and export it afterwards.")
-    shared.require_folder(out)
-    overwrite = options.pop("overwrite")
-    if out.exists() and not overwrite:
-        raise click.UsageError(f"{out} exists: use --overwrite, or another name.")
-    names = variables.split(",") if variables is not None else None
-    ds = bayesr.sample(img, options.pop("n"), progress=True, variables=names, **options)
-    bayesr.export(ds, out, variables=names, overwrite=overwrite)
-    _summarise(ds, str(out))
+    ending = "." + suffix.lower().removeprefix(".")
+    suffix_of(Path("result" + ending), of_values=True)
+    if ending != ".zarr":
+        _check_file_options(options)
+        if "://" in out:
+            raise click.UsageError(f"Files of the format {suffix} are written to a local folder, not to {out}.")
+    model = many.check_options(shared.cluster_of(options), stores=ending == ".zarr")
+    found, problems = many.images_of(images)
+    tasks, colliding = many.tasks_of(found, out, ending)
+    problems += colliding
+    problems += many.places(out, images, tasks, overwrite=options["overwrite"], resume=options["resume"])
+    problems += many.unreadable(tasks, model, options)
+    many.refuse(problems)
+    if "://" not in out:
+        Path(out).mkdir(exist_ok=True)
+    resume = options["resume"]
+
+    def one(task: many.Task) -> str:
+        present = task.exists
+        if not task.is_store and present and resume:
+            return "exists, and is kept"
+        if task.is_store:
+            ds = _sample_to_store(task.img, task.out, options | {"resume": resume and present})
+        else:
+            ds = _sample_to_file(task.img, Path(task.out), options)
+        return f"{_sizes(ds)}; the input: {ds.attrs['input_check']}"
+
+    with _resumable("the same command and --resume"):
+        many.run(tasks, one)
 
 
 @click.command(epilog=shared.examples("bayesr demo", "bayesr demo demo.zarr -n 8 --overwrite"))
@@ -163,9 +237,13 @@ def _value_range(attrs: Mapping[str, Any]) -> str:
     return f"{low:.10g} to {high:.10g}" + (f" ({_TAKEN.get(taken, taken)})" if isinstance(taken, str) else "")
 
 
-def _summarise(ds: Any, out: str) -> None:
-    sizes = " x ".join(f"{ds.sizes[dim]} {dim}" for dim in ("band", "y", "x"))
-    click.echo(f"{ds.attrs['n']} members of {sizes}, model {ds.attrs['model']}")
+def _sizes(ds: xr.Dataset) -> str:
+    sizes = " x ".join(f"{size} {dim}" for dim, size in next(iter(ds.values())).sizes.items() if dim != "realization")
+    return f"{ds.attrs['n']} members of {sizes}"
+
+
+def _summarise(ds: xr.Dataset, out: str) -> None:
+    click.echo(f"{_sizes(ds)}, model {ds.attrs['model']}")
     if "std" in ds:
         click.echo(f"mean of std: {float(ds['std'].mean()):.3g}; interval at level {ds.attrs['level']:g}")
     click.echo(f"value range: {_value_range(ds.attrs)}")

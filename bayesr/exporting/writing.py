@@ -31,6 +31,9 @@ FORMATS: dict[str, Format] = {
 }
 """For each suffix the function that writes it, of a selection and a path, and the variables that it has by default."""
 
+OF_STACKS = (".nc", ".zarr")
+"""Formats that hold products of stacks, with their leading dimensions; others hold one slice."""
+
 STYLES = (".qml",)
 """Formats that say how a file looks, and hold no values."""
 
@@ -61,7 +64,8 @@ def export(
     Parameters
     ----------
     ds : Dataset, path or URL
-        A product of `bayesr.sample`, in memory or in a store.
+        A product of `bayesr.sample`, in memory or in a store. That of a stack is written to ``.nc`` and ``.zarr``;
+        of others select a slice, ``ds.isel(time=0)``.
     path : path
         The file to write. Its suffix is its format.
     variables : sequence of str, optional
@@ -103,7 +107,8 @@ def export(
     suffix = suffix_of(target)
     write, usual = _format(suffix)
     options = {} if zarr_format is None else _zarr_options(suffix, zarr_format)
-    opened = open_product(ds) if isinstance(ds, str | os.PathLike) else product.canonical(ds)
+    stack = suffix in OF_STACKS and member is None
+    opened = open_product(ds, stack=stack) if isinstance(ds, str | os.PathLike) else product.canonical(ds, stack=stack)
     if opened is None:
         raise InvalidProduct(f"{os.fspath(ds)} is no product of bayesr.sample: give its store.")
     chosen = Selection.of(opened, variables, member, usual)

@@ -20,10 +20,12 @@ _FEW_BANDS = 4
 """An unnamed axis of 1 to 4 pixels beside two longer ones is the band; other shapes need ``dims=``."""
 
 
-def named(array: xr.DataArray, dims: Sequence[str] | None = None) -> xr.DataArray:
+def named(array: xr.DataArray, dims: Sequence[str] | None = None, *, stack: bool = False) -> xr.DataArray:
     """Return the image with axes named ``(band, y, x)``, in this order; lazy arrays stay lazy.
 
-    `dims` has the name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default the axes are recognised.
+    `dims` has the name of every axis: ``("y", "x", "band")`` or ``"yxb"``. By default the axes are recognised. With
+    `stack`, named axes of several planes, such as ``time``, stay in front; one of a single plane stays if `dims` has
+    it.
 
     Raises
     ------
@@ -32,30 +34,34 @@ def named(array: xr.DataArray, dims: Sequence[str] | None = None) -> xr.DataArra
     """
     if dims is not None:
         given = ["band" if d == "b" else d for d in dims]
-        if len(given) != array.ndim or sorted(given) not in (["x", "y"], ["band", "x", "y"]):
+        further = [d for d in given if d not in DIMS]
+        complete = len(given) == array.ndim == len({*given}) and {"y", "x"} <= {*given}
+        if not complete or (further and not stack):
             raise AmbiguousDimensions(
                 f"dims={dims!r} does not name the {array.ndim} axes of an image of shape {array.shape}: "
-                'each of "y" and "x" once, and "band" where there is one.'
+                'each of "y" and "x" once, and "band" where there is one'
+                f"{', and a name for each other axis' if stack else ''}."
             )
         array = renamed(array, given)
     else:
         known = set().union(*_KNOWN_DIMS.values())
         single = {dim: 0 for dim, size in array.sizes.items() if size == 1 and str(dim).lower() not in known}
         anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
-        array = _recognised(array if anonymous else array.isel(single))
+        array = _recognised(array if anonymous else array.isel(single), stack)
     if "band" not in array.dims:
         array = array.drop_vars("band", errors="ignore")
-    return lazy.ordered(array, DIMS)
+    return lazy.ordered(array, [*(str(dim) for dim in array.dims if dim not in DIMS), *DIMS])
 
 
-def _recognised(array: xr.DataArray) -> xr.DataArray:
+def _recognised(array: xr.DataArray, stack: bool) -> xr.DataArray:
     names = {}
     for dim in map(str, array.dims):
         for target, known in _KNOWN_DIMS.items():
             if dim.lower() in known:
                 names[dim] = target
-    if len(names) == array.ndim and {"y", "x"} <= set(names.values()) and len(set(names.values())) == len(names):
-        return renamed(array, [names[str(dim)] for dim in array.dims])
+    clear = {"y", "x"} <= set(names.values()) and len(set(names.values())) == len(names)
+    if clear and (stack or len(names) == array.ndim):
+        return renamed(array, [names.get(str(dim), str(dim)) for dim in array.dims])
     anonymous = all(str(dim).startswith("dim_") for dim in array.dims)
     advice = 'Name the axes: dims=("y", "x", "band") or dims=("band", "y", "x"), in the order of the array.'
     if not anonymous:
@@ -75,9 +81,8 @@ def _recognised(array: xr.DataArray) -> xr.DataArray:
         if first and not middle and not last:
             return renamed(array, DIMS)
         raise AmbiguousDimensions(f"Which axis of the shape {array.shape} is the band? {advice}")
-    raise AmbiguousDimensions(
-        f"An image has two or three axes, not {array.ndim} (shape {array.shape}): give one image at a time."
-    )
+    several = 'name all axes of a stack, as in dims=("time", "y", "x", "band")' if stack else "give one image at a time"
+    raise AmbiguousDimensions(f"An image has two or three axes, not {array.ndim} (shape {array.shape}): {several}.")
 
 
 def renamed(array: xr.DataArray, names: Sequence[str]) -> xr.DataArray:

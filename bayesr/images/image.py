@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr.images import image_statistics, lazy
+from bayesr.images import image_statistics, lazy, stacks
 from bayesr.images.nodata import REACH, filled, is_missing
 
 _OVERVIEW = 1024
@@ -19,13 +19,22 @@ _JPEG_BLOCK = 8
 
 
 @dataclass(frozen=True)
+class Slice:
+    """One slice of a stack: its checksum, which is that of the slice alone, and whether all of it is missing."""
+
+    sha256: str
+    empty: bool = False
+
+
+@dataclass(frozen=True)
 class Image:
-    """An image for a network, in memory or read by window.
+    """An image for a network, in memory or read by window; or a stack of images, from which `at` takes one.
 
     Attributes
     ----------
     data : DataArray
-        Pixels ``(band, y, x)`` with the source's coordinates.
+        Pixels ``(band, y, x)`` with the source's coordinates; ``(..., band, y, x)`` for a stack, of which value range,
+        bounds, missing pixels and type are those of all slices.
     value_range : tuple of float
         The values that become 0 and 1 in network units. They scale and never clip.
     bounds : tuple of float or None
@@ -34,8 +43,8 @@ class Image:
         The value of missing pixels; None if there are none.
     sha256 : str
         Checksum of type, shape and pixels, independent of the source: the SHA-256 of ``"<type> <shape>"`` and, row by
-        row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian. Empty before the pixels
-        are read.
+        row, the SHA-256 of every block of 1024 x 1024 pixels, ``(band, y, x)``, little-endian. For a stack, the
+        SHA-256 of this and the checksums of its slices. Empty before the pixels are read.
     per_band : bool
         Whether each band has missing pixels of its own; otherwise a pixel is missing in all bands or in none, see
         `bayesr.images.nodata.is_missing`.
@@ -45,6 +54,8 @@ class Image:
         Where `value_range` comes from: ``"type"``, ``"minmax"``, ``"unit"``, ``"percentiles"`` or ``"given"``.
     dtype : dtype
         The type of results: float32, or float64 where float32 cannot hold a thousandth of the range.
+    slices : tuple of Slice
+        The slices of a stack that was read here, the last leading axis first.
     """
 
     data: xr.DataArray
@@ -56,6 +67,24 @@ class Image:
     quantisation_step: float = 0.0
     range_source: str = "given"
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    slices: tuple[Slice, ...] = ()
+
+    def at(self, place: stacks.Place) -> Image:
+        """Return the slice at a place of a stack; an image is its own slice at ``()``."""
+        if not place:
+            return self
+        number = int(np.ravel_multi_index(place, self.data.shape[: len(place)]))
+        sha256 = self.slices[number].sha256 if self.slices else ""
+        return replace(self, data=stacks.slice_at(self.data, place), sha256=sha256, slices=())
+
+    def find(self, sha256: str) -> Image | None:
+        """Return the image, or the slice of the stack, with a checksum; None if there is none."""
+        if self.sha256 == sha256:
+            return self
+        for place, one in zip(stacks.places(self.data), self.slices, strict=False):
+            if one.sha256 == sha256:
+                return self.at(place)
+        return None
 
     @property
     def surveyed(self) -> bool:

@@ -206,7 +206,7 @@ def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
 
 
 def pixels(array: xr.DataArray, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[Any]:
-    """Read a window of an array ``(band, y, x)``, in native byte order.
+    """Read a window of an array ``(..., band, y, x)``, in native byte order.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def pixels(array: xr.DataArray, rows: slice = slice(None), columns: slice = slic
         If the file turns out to be damaged there.
     """
     try:
-        values = array.variable[:, rows, columns].to_numpy()
+        values = array.variable[..., rows, columns].to_numpy()
     except (BayesrError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files

@@ -140,7 +140,7 @@ def scaled(image: Mapping[str, Any], array: xr.DataArray) -> xr.DataArray:
     coords = {}
     for place, (dim, axis) in enumerate(zip(dims, axes, strict=True)):
         stated = (factor[place], offset[place]) != (1.0, 0.0) or axis.get("unit")
-        if dim in ("y", "x") and stated:
+        if dim in ("z", "y", "x") and stated:
             centres = np.arange(array.sizes[dim]) * factor[place] + offset[place]
             coords[dim] = _coordinate(dim, centres, udunits(str(axis.get("unit", ""))))
     return array.assign_coords(coords)

@@ -48,6 +48,14 @@ def from_picture(path: Path) -> xr.DataArray:
         return from_pillow(picture)
 
 
+def has_picture_suffix(path: Path) -> bool:
+    """Whether Pillow has a decoder for files of such a name."""
+    import PIL.Image  # start-up time
+
+    kind = PIL.Image.registered_extensions().get(path.suffix.lower())
+    return kind in PIL.Image.OPEN and kind not in _PROGRAMS
+
+
 def _opened(path: Path) -> PIL.Image.Image:
     import PIL.Image  # start-up time
 

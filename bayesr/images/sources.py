@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from bayesr.errors import NotAnImage
-from bayesr.images import arrays, axes, datasets, georeference, pictures, rasters, tiff, values
-from bayesr.images.readers import opened, register
+from bayesr.images import arrays, axes, datasets, georeference, pictures, rasters, stacks, tiff, values
+from bayesr.images.readers import opened, register, registered
 
 for _reader in (  # in the order of asking, the last one first
     pictures.PICTURE,
@@ -29,7 +30,14 @@ for _reader in (  # in the order of asking, the last one first
     register(_reader)
 
 
-def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
+def looks_like_image(path: Path) -> bool:
+    """Whether a reader recognises a file or a folder, Pillow by its suffix; it is not read."""
+    if any(reader.recognises(path) for reader in registered() if reader.name != pictures.PICTURE.name):
+        return True
+    return path.is_file() and pictures.has_picture_suffix(path)
+
+
+def source(img: Any, dims: Sequence[str] | None = None, *, stack: bool = False) -> xr.DataArray:
     """Open an image as ``(band, y, x)``; formats that can be read by window are not read yet.
 
     Values are in the units that the source states, the attribute ``_FillValue`` marks missing pixels, and the
@@ -40,7 +48,10 @@ def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
     img : path, ndarray, Tensor, PIL image or DataArray
         See `bayesr.sample`.
     dims : sequence of str, optional
-        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``.
+        The name of every axis, from ``"band"``, ``"y"``, ``"x"``: ``("y", "x", "band")`` or ``"yxb"``. With `stack`,
+        other names are those of leading axes.
+    stack : bool
+        Return named axes of several planes, such as ``time``, in front; without it they are refused.
 
     Raises
     ------
@@ -52,10 +63,10 @@ def source(img: Any, dims: Sequence[str] | None = None) -> xr.DataArray:
         When the source states a place that the product cannot hold.
     """
     given = georeference.placed(opened(img))
-    array = axes.named(given, dims)
+    array = axes.named(given, dims, stack=stack)
     if array.size == 0:
         raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
     if array.dtype.kind not in "uif":
         raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
     georeference.warn_of_unused(given, array)
-    return values.decoded(array)
+    return stacks.each(array, values.decoded)

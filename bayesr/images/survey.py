@@ -18,11 +18,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidPixels
-from bayesr.images import lazy, limits, ranges, values
-from bayesr.images.image import Image
+from bayesr.images import lazy, limits, ranges, stacks, values
+from bayesr.images.axes import DIMS
+from bayesr.images.image import Image, Slice
 from bayesr.images.nodata import equals, is_missing
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import source
+
+Keep = Callable[[tuple[int | slice, ...], NDArray[Any]], None]
+"""Keeps a block of an image, given its index."""
 
 
 def survey(
@@ -31,7 +35,7 @@ def survey(
     nodata: float | None = None,
     value_range: ValueRange = None,
     per_band: bool = False,
-    keep: Callable[[slice, slice, NDArray[Any]], None] | None = None,
+    keep: Keep | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Image:
     """Check an image, and compute value range, missing pixels and checksum, in one pass over its blocks.
@@ -39,12 +43,14 @@ def survey(
     Parameters
     ----------
     array : DataArray
-        An image as returned by `source`.
+        An image or a stack as returned by `source`. A stack has one value range, and its checksum is that of the
+        checksums of its slices.
     nodata, value_range, per_band : optional
         See `read`.
     keep : callable, optional
-        Called with (rows, columns, block) of every block once, from several threads. Blocks are arrays `band x y x x`
-        of at most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order.
+        Called with (where, block) of every block once, from several threads. Blocks are arrays `band x y x x` of at
+        most 1024 pixels a side that begin at multiples of 1024, in the type of `array` and native byte order; `where`
+        is their index in `array`.
     advance : callable, optional
         Called with the number of values just read; the sum is ``array.size``.
 
@@ -53,31 +59,28 @@ def survey(
     NotAnImage, InvalidPixels, InvalidArgument
     """
     chosen = ranges.checked(value_range)
-    array, nodata = _with_nodata(array, nodata)
+    array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
     every = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
-    found, digests, left = _Found(), {}, array[0].size
-    with closing(lazy.mapped(partial(_look, nodata, per_band, every, keep), array)) as blocks:
-        for block in blocks:
-            left -= block.size
-            block.check(left == 0)
-            found.add(block)
-            digests[block.at] = block.digest
-            if advance is not None:
-                advance(len(array) * block.size)
+    found, slices = _Found(), list[Slice]()
+    for place in stacks.places(array):
+        one = _Found()
+        sha256 = _scan(stacks.slice_at(array, place), place, (nodata, per_band, every, keep), one, advance)
+        slices.append(Slice(sha256, one.least > one.most))
+        found.merge(one)
     found.check(nodata, kind)
     stated, name = ranges.choose(chosen, kind, found.least, found.most, found.sample)
-    head = f"{array.dtype.newbyteorder('<').str} {array.shape}".encode()
     return Image(
         data=array,
         value_range=stated,
         bounds=bounds_of(kind),
         nodata=nodata if found.missing else None,
-        sha256=hashlib.sha256(head + b"".join(digests[at] for at in sorted(digests))).hexdigest(),
+        sha256=slices[0].sha256 if array.ndim == len(DIMS) else _digest(array, [s.sha256.encode() for s in slices]),
         per_band=per_band,
         quantisation_step=values.quantisation_step(array),
         range_source=name,
         dtype=ranges.result_type(stated, found.least, found.most),
+        slices=tuple(slices) if array.ndim > len(DIMS) else (),
     )
 
 
@@ -93,14 +96,14 @@ def foreseen(
     Parameters
     ----------
     array, nodata, value_range, per_band
-        See `survey`.
+        See `survey`; `array` is an image, and no stack.
 
     Raises
     ------
     InvalidArgument
     """
     chosen = ranges.checked(value_range)
-    array, nodata = _with_nodata(array, nodata)
+    array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
     known = ranges.stated(chosen, kind)
     if known is None:
@@ -115,12 +118,29 @@ def foreseen(
     )  # fmt: skip
 
 
-def _with_nodata(array: xr.DataArray, nodata: float | None) -> tuple[xr.DataArray, float | None]:
-    """Return the image in which pixels stored as `nodata` are missing, and the value of missing pixels, if any."""
-    if nodata is not None and values.changed(array):
-        array, nodata = values.and_missing(array, float(nodata)), None
-    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
-    return array, None if nodata is None else float(nodata)
+def _digest(array: xr.DataArray, parts: Sequence[bytes]) -> str:
+    head = f"{array.dtype.newbyteorder('<').str} {array.shape}".encode()
+    return hashlib.sha256(head + b"".join(parts)).hexdigest()
+
+
+def _scan(
+    array: xr.DataArray,
+    place: stacks.Place,
+    look: tuple[float | None, bool, int, Keep | None],
+    found: _Found,
+    advance: Callable[[float], None] | None,
+) -> str:
+    """Add what is in an image ``(band, y, x)``, at its place in a stack, to `found`; return its checksum."""
+    digests, left = {}, array[0].size
+    with closing(lazy.mapped(partial(_look, place, *look), array)) as blocks:
+        for block in blocks:
+            left -= block.size
+            block.check(left == 0, place)
+            found.add(block)
+            digests[block.at] = block.digest
+            if advance is not None:
+                advance(len(array) * block.size)
+    return _digest(array, [digests[at] for at in sorted(digests)])
 
 
 def bounds_of(kind: np.dtype[Any]) -> tuple[float, float] | None:
@@ -145,11 +165,13 @@ class _Block:
     own: tuple[float, float]
     sample: NDArray[Any] | None
 
-    def check(self, last: bool) -> None:
-        """Refuse NaN and infinite values; `last` says whether all were counted."""
+    def check(self, last: bool, place: stacks.Place) -> None:
+        """Refuse NaN and infinite values; `last` says whether all were counted, `place` is that in a stack."""
         if self.bad:
+            where = f" in the slice {', '.join(map(str, place))}" if place else ""
             raise InvalidPixels(
-                f"{'' if last else 'At least '}{self.bad} pixel value(s) are {'NaN' if self.nan else 'infinite'}. If "
+                f"{'' if last else 'At least '}{self.bad} pixel value(s){where} are "
+                f"{'NaN' if self.nan else 'infinite'}. If "
                 "they mark missing data, give nodata=float('nan') (or the value that marks it); otherwise "
                 "repair the image first."
             )
@@ -169,6 +191,13 @@ class _Found:
     partial: int = 0
     own: tuple[float, float] = (math.inf, -math.inf)
     sample: list[NDArray[Any]] = field(default_factory=list)
+
+    def merge(self, other: _Found) -> None:
+        """Add what another slice of a stack has."""
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.missing, self.partial = self.missing or other.missing, self.partial + other.partial
+        self.own = min(self.own[0], other.own[0]), max(self.own[1], other.own[1])
+        self.sample += other.sample
 
     def add(self, block: _Block) -> None:
         self.least, self.most = min(self.least, block.least), max(self.most, block.most)
@@ -192,10 +221,11 @@ class _Found:
 
 
 def _look(
+    place: stacks.Place,
     nodata: float | None,
     per_band: bool,
     every: int,
-    keep: Callable[..., None] | None,
+    keep: Keep | None,
     rows: slice,
     columns: slice,
     block: NDArray[Any],
@@ -206,7 +236,7 @@ def _look(
     valid = block[~absent] if absent is not None and missing else block.reshape(-1)
     wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]
     if keep is not None and not wrong.size:
-        keep(rows, columns, block)
+        keep((*place, slice(None), rows, columns), block)
     partial_pixels, others = 0, valid
     if nodata is not None and absent is not None:
         marked = equals(block, nodata)

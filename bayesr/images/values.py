@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidPixels, NotAnImage
-from bayesr.images import lazy
+from bayesr.images import lazy, stacks
 from bayesr.images.nodata import NAMES, Markers, declared, equals
 
 PIXEL_TYPE = "pixel_type"
@@ -73,6 +73,17 @@ def and_missing(array: xr.DataArray, nodata: float) -> xr.DataArray:
         nodata = float(_product(np.asarray([[[nodata]]]), factor[:1], offset[:1], array.dtype).item())
     result = lazy.computed(array, partial(_also, nodata, marker), array.sizes["band"], array.dtype)
     return result.assign_attrs(_FillValue=marker)
+
+
+def with_nodata(array: xr.DataArray, nodata: float | None) -> tuple[xr.DataArray, float | None]:
+    """Return an image or a stack in which pixels stored as `nodata` are missing; and the value of missing ones, if any.
+
+    Without `nodata`, this is the value that the source declares.
+    """
+    if nodata is not None and changed(array):
+        array, nodata = stacks.each(array, partial(and_missing, nodata=float(nodata))), None
+    nodata = array.attrs.get("_FillValue") if nodata is None else nodata
+    return array, None if nodata is None else float(nodata)
 
 
 def changed(array: xr.DataArray) -> bool:

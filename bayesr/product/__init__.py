@@ -1,5 +1,6 @@
 """The product: names, axes, units and attributes of the Dataset, without torch and zarr."""
 
+from bayesr.product import stacks
 from bayesr.product.form import canonical, part_of_product
 from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
 from bayesr.product.georeference import axis_of
@@ -42,6 +43,7 @@ __all__ = [
     "part_of_product",
     "realizations",
     "require",
+    "stacks",
     "units_of",
     "value_range_of",
 ]

@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct, NotAnImage
 from bayesr.grid import Axis
-from bayesr.product import schema
+from bayesr.product import schema, stacks
 from bayesr.product.georeference import counts_pixels
 from bayesr.product.variables import DIMS, MAPS, SAMPLES, VARIABLES
 
@@ -23,13 +23,15 @@ REALIZATION = "realization"
 _KNOWN = (*MAPS, SAMPLES)
 
 
-def canonical(ds: Any) -> xr.Dataset:
+def canonical(ds: Any, *, stack: bool = False) -> xr.Dataset:
     """Return a product in the form in which `bayesr.sample` gives it.
 
     Maps are ``(band, y, x)`` and members ``(realization, band, y, x)``, whatever their order was. A ``band`` or a
     ``realization`` that was squeezed away is a dimension of one again. Variables and coordinates are again what they
-    were before ``set_coords`` and ``reset_coords``. Nothing is read, and lazy variables stay lazy. A product that has
-    the form already is returned itself.
+    were before ``set_coords`` and ``reset_coords``. A slice of a stack, ``ds.isel(time=0)``, is the product of one
+    image. Nothing is read, and lazy variables stay lazy. A product that has the form already is returned itself.
+
+    With `stack`, the product of a stack is returned, too, with its leading dimensions in front; else it is refused.
 
     Raises
     ------
@@ -47,8 +49,11 @@ def canonical(ds: Any) -> xr.Dataset:
             "bayesr.sample, with the names that its variables had."
         )
     schema.checked(ds.attrs)
-    ds = _with_roles(ds, names)
-    ordered = {name: _ordered(ds, name) for name in names}
+    if not stack:
+        stacks.require_slice(ds)
+    ds = stacks.of_slice(_with_roles(ds, names))
+    leading = stacks.along(ds)
+    ordered = {name: _ordered(ds, name, leading) for name in names}
     if any(array.dims != ds[name].dims for name, array in ordered.items()):
         # Scalars whose dimensions are back. `_numbered` computes the mask of a single member again.
         scalars = [name for name in (REALIZATION, "band", "mask") if name in ds.coords and not ds[name].ndim]
@@ -92,12 +97,13 @@ def _with_roles(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
     found = [name for name in {*mappings, "spatial_ref"} if name in ds.data_vars and not ds[name].ndim]
     if "mask" in ds.data_vars and ds["mask"].dims in ((), (REALIZATION,)):
         found.append("mask")
+    found += [name for name in (stacks.SHA256, stacks.CHECK) if name in ds.data_vars]
     return ds.set_coords(found) if found else ds
 
 
-def _ordered(ds: xr.Dataset, name: str) -> xr.DataArray:
+def _ordered(ds: xr.Dataset, name: str, leading: tuple[str, ...]) -> xr.DataArray:
     """Return a variable with all its dimensions, in order."""
-    array, wanted = ds[name], (REALIZATION, *DIMS) if name == SAMPLES else DIMS
+    array, wanted = ds[name], (*leading, *((REALIZATION,) if name == SAMPLES else ()), *DIMS)
     _check_dims(ds, name, wanted)
     if array.dtype.kind not in "fiu":
         raise InvalidProduct(f"{name} holds {array.dtype}, not numbers: give the product as bayesr.sample wrote it.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidProduct
 from bayesr.grid import Axis
+from bayesr.product import stacks
 from bayesr.product.conventions import axis_attributes
 from bayesr.product.georeference import REFERENCE, counts_pixels, high_resolution, storable
 from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
@@ -22,29 +23,32 @@ class Frame:
     """The high-resolution grid of a product.
 
     `coords` has ``band``, ``y``, ``x`` and, for georeferenced images, ``spatial_ref``; `units` are those of the image.
+    `leading` has the sizes of the leading axes of a stack, by name, whose coordinates are in `coords`, too.
     """
 
     y: Axis
     x: Axis
     coords: dict[str, xr.DataArray]
     units: str | None
+    leading: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def bands(self) -> int:
         return int(self.coords["band"].size)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Sizes along ``(band, y, x)``."""
-        return self.bands, self.y.size, self.x.size
+    def shape(self) -> tuple[int, ...]:
+        """Sizes along ``(..., band, y, x)``."""
+        return *self.leading.values(), self.bands, self.y.size, self.x.size
 
     def shape_of(self, name: str, n: int, masks: int) -> tuple[int, ...]:
         """Return a variable's shape, for `n` members of `masks` dropout masks."""
-        return (*leading_shape(name, n, masks), *self.shape)
+        shape, first = self.shape, len(self.leading)
+        return (*shape[:first], *leading_shape(name, n, masks), *shape[first:])
 
 
 def frame(image: xr.DataArray, scale: int) -> Frame:
-    """Return the grid with `scale` times as many pixels along both axes as an image, ``(band, y, x)``.
+    """Return the grid with `scale` times as many pixels along both axes as an image, ``(band, y, x)``, or a stack.
 
     See `bayesr.product.georeference` for its coordinates. Where bands have different units, the coordinate
     ``band_units`` holds them.
@@ -64,7 +68,8 @@ def frame(image: xr.DataArray, scale: int) -> Frame:
         coords[REFERENCE].attrs = {"long_name": "coordinate reference system"} | reference
     if "band_units" in image.coords:
         coords["band_units"] = image["band_units"].drop_vars("band", errors="ignore")
-    return Frame(y, x, coords, image.attrs.get("units"))
+    leading = {str(dim): image.sizes[dim] for dim in image.dims[: -len(DIMS)]}
+    return Frame(y, x, coords | stacks.coordinates(image, leading), image.attrs.get("units"), leading)
 
 
 _MEMBER = {"standard_name": "realization", "long_name": "number of the member", "units": "1"}
@@ -86,7 +91,8 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
     ----------
     frame : Frame
     arrays : mapping of str to array
-        NumPy or dask arrays by variable, some of `VARIABLES` and ``samples``. Other names are left out.
+        NumPy or dask arrays by variable, some of `VARIABLES` and ``samples``, ``(..., band, y, x)`` and
+        ``(..., realization, band, y, x)``. Other names are left out.
     attributes : mapping
         Attributes of the Dataset, see `bayesr.product.Provenance`.
     n, masks : int
@@ -100,11 +106,11 @@ def dataset(frame: Frame, arrays: Mapping[str, Any], attributes: Mapping[str, An
         attrs = {"long_name": long_name} | units_of(frame.units, power)
         if methods:
             attrs["cell_methods"] = methods
-        variables[name] = (DIMS, arrays[name], attrs | mapping)
+        variables[name] = ((*frame.leading, *DIMS), arrays[name], attrs | mapping)
     coords = dict(frame.coords)
     if SAMPLES in arrays:
         attrs = {"long_name": "members, each of which reproduces the input"} | units_of(frame.units, 1)
-        variables[SAMPLES] = (("realization", *DIMS), arrays[SAMPLES], attrs | mapping)
+        variables[SAMPLES] = ((*frame.leading, "realization", *DIMS), arrays[SAMPLES], attrs | mapping)
         coords |= realizations(n, masks)
     title = f"Posterior samples by {attributes.get('model', 'bayesr')}: super-resolution with uncertainty"
     return xr.Dataset(variables, coords, {"Conventions": "CF-1.11", "title": title} | dict(attributes))

@@ -112,17 +112,12 @@ def _whole(ds: xr.Dataset, window: tuple[slice, slice] | None) -> tuple[slice, s
 def _input(ds: xr.Dataset, store: Store | None, img: Any) -> images.Image | None:
     """Return the low-resolution image, given or stored; None without one, or where the product is a part."""
     if img is not None:
-        low: images.Image = replaying.image_of(product.Provenance.from_dataset(ds), img)
+        low: images.Image | None = replaying.image_of(product.Provenance.from_dataset(ds), img)
     elif store is not None and "input" in store.progress:
-        recorded = product.Provenance.from_dataset(ds)
-        nodata = store.settings["nodata"]
-        low = images.Image(
-            store.input(), recorded.value_range, recorded.bounds(store.input().dtype), nodata, recorded.input_sha256,
-            per_band=recorded.per_band,
-        )  # fmt: skip
+        low = replaying.stored_image(store).find(product.Provenance.from_dataset(ds).input_sha256)
     else:
-        return None
-    return low if product.covers(ds, low.data, int(ds.attrs["scale"])) else None
+        low = None
+    return low if low is not None and product.covers(ds, low.data, int(ds.attrs["scale"])) else None
 
 
 Drawing = tuple[list[int], Callable[[int, View], Array], bool]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesr import product
 from bayesr.model.catalogue import recorded
 
 
@@ -34,7 +35,7 @@ def command(ds: xr.Dataset, name: str, keep: bool) -> str:
     parts = ["bayesr", "sample", "INPUT", name, "-n", attrs["n"], "--model", bundled.stem if bundled else model]
     parts += ["--seed", attrs["seed"], "--masks", attrs["masks"], "--level", f"{float(attrs['level']):g}"]
     parts += ["--value-range", f"{float(low):.10g}", f"{float(high):.10g}"]
-    parts += ["--dims", "".join(d[0] for d in source["dims"])] if source.get("dims") else []
+    parts += ["--dims", _dims(source["dims"])] if source.get("dims") else []
     parts += ["--nodata", source["nodata"]] if source.get("nodata") is not None else []
     parts += ["--tile", engine["tile"]] if "tile" in engine else []
     parts += ["--device", engine["device"]] if engine.get("device", "cpu") != "cpu" else []
@@ -42,6 +43,11 @@ def command(ds: xr.Dataset, name: str, keep: bool) -> str:
     parts += ["--forward-operator", attrs["forward_operators"]] if "forward_operators" in attrs else []
     parts += ["--keep-samples"] if keep else []
     return shlex.join(str(part) for part in parts)
+
+
+def _dims(names: list[str]) -> str:
+    """Return the names of axes as ``--dims`` takes them: letters, or the whole names of the axes of a stack."""
+    return "".join(d[0] for d in names) if {*names} <= {"b", *product.DIMS} else ",".join(names)
 
 
 def json_of(ds: xr.Dataset, name: str) -> dict[str, Any]:

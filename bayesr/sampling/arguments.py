@@ -10,10 +10,12 @@ from typing import Any
 
 import xarray as xr
 
-from bayesr.errors import BandMismatch, InvalidArgument, NotStochastic, VarianceNotSplit, warn
+from bayesr.errors import AmbiguousDimensions, BandMismatch, InvalidArgument, NotStochastic, VarianceNotSplit, warn
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
+from bayesr.product import DIMS
 from bayesr.product.arguments import check
+from bayesr.product.stacks import RESERVED
 from bayesr.sampling.plan import default_masks
 
 _UNTILED = 320
@@ -94,10 +96,18 @@ def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None
     ------
     BandMismatch
         When the model takes another number of bands.
+    AmbiguousDimensions
+        When a leading axis has a name that a product uses.
     InvalidArgument
         When the calibration does not reach the level.
     """
-    bands = array.shape[0]
+    taken = [dim for dim in array.dims[: -len(DIMS)] if dim in RESERVED]
+    if taken:
+        raise AmbiguousDimensions(
+            f"An axis of the image has the name {taken[0]!r}, which a product uses: give it another one, as in "
+            f"img.rename({taken[0]}='scene')."
+        )
+    bands = array.sizes["band"]
     if model.bands not in (1, bands):
         raise BandMismatch(
             f"{model.name} takes {model.bands} bands at once and the image has {bands}. Give it {model.bands} "
@@ -110,10 +120,10 @@ def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None
 
 def choose_tile(array: xr.DataArray, tile: int | None) -> int:
     """Return the side of a tile: as given, all of a small image, or 256 low-resolution pixels."""
-    longest = int(max(array.shape[1:]))
+    longest = int(max(array.shape[-2:]))
     return tile or (longest if longest <= _UNTILED else _TILE)
 
 
 def choose_shards(array: xr.DataArray, tile: int, shards: bool | None) -> bool:
-    """Return whether the files of a store are shards: as given, else where a product has several tiles."""
-    return bool(max(array.shape[1:]) > tile) if shards is None else shards
+    """Return whether the files of a store are shards: as given, else where an image has several tiles."""
+    return bool(max(array.shape[-2:]) > tile) if shards is None else shards

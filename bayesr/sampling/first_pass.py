@@ -130,7 +130,8 @@ class FirstPass:
             with self._news:
                 self._news.notify_all()
 
-    def _keep(self, rows: slice, columns: slice) -> None:
+    def _keep(self, where: tuple[int | slice, ...]) -> None:
+        rows, columns = (part for part in where[-2:] if isinstance(part, slice))
         with self._news:
             self._kept.add((rows.start // lazy.BLOCK, columns.start // lazy.BLOCK))
             self._news.notify_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr import product
+from bayesr import images, product
 from bayesr.calibration.input_check import InputCheck
 from bayesr.calibration.intervals import bounds
 from bayesr.errors import TilesDiffer, warn
@@ -97,16 +97,25 @@ class Job:
         return self.frame.shape_of(name, self.plan.n, self.plan.masks)
 
     @cached_property
+    def input_checks(self) -> list[InputCheck]:
+        """Whether each slice of the image is in the distribution of the calibration images; empty slices are not."""
+        empty = [one.empty for one in self.image.slices] or [False]
+        return [
+            InputCheck({}, "it has no data") if nothing else self.model.check(self.image.at(place).overview())
+            for nothing, place in zip(empty, images.places(self.image.data), strict=True)
+        ]
+
+    @cached_property
     def input_check(self) -> InputCheck:
-        """Whether the image is in the distribution of the calibration images."""
+        """Whether the image, or all of a stack, is in the distribution of the calibration images."""
         if not self.image.surveyed:
             return InputCheck({}, "the image is still read")
-        return self.model.check(self.image.overview())
+        return InputCheck.of_all(self.input_checks)
 
     def warn(self) -> None:
         """Warn where the image is out of distribution, or tiles would show."""
         self.input_check.warn(self.model.name)
-        _, height, width = self.image.data.shape
+        height, width = self.image.data.shape[-2:]
         if not self.model.promises["one_image"] and self.plan.tile < max(height, width):
             warn(
                 f"{self.model.name} sees all of an image, and {height} x {width} pixels are drawn in tiles of "
@@ -148,7 +157,9 @@ class Job:
 
     def dataset(self, arrays: Arrays) -> xr.Dataset:
         """Return the product of arrays on the whole grid."""
-        return product.dataset(self.frame, arrays, self.provenance.attrs(), self.plan.n, self.plan.masks)
+        ds = product.dataset(self.frame, arrays, self.provenance.attrs(), self.plan.n, self.plan.masks)
+        sha256 = [one.sha256 for one in self.image.slices]
+        return product.stacks.described(ds, sha256, [str(check) for check in self.input_checks] if sha256 else [])
 
     def template(self) -> xr.Dataset:
         """Return the product without values, backed by dask."""
@@ -170,10 +181,12 @@ class Job:
         return self.plan.drawn
 
     def tiles(self) -> Iterator[Tile]:
-        """Yield all tiles, row by row."""
-        _, height, width = self.image.data.shape
+        """Yield all tiles, row by row; those of a stack slice by slice."""
+        height, width = self.image.data.shape[-2:]
         halo = self.model.halo + self.plan.reach
-        return tiles(height, width, self.plan.tile, halo, self.model.generator.multiple)
+        for place in images.places(self.image.data):
+            for tile in tiles(height, width, self.plan.tile, halo, self.model.generator.multiple):
+                yield replace(tile, lead=place)
 
     @cached_property
     def _placed(self) -> tuple[Model, torch.device]:
@@ -198,7 +211,7 @@ class Job:
             new members only.
         """
         model, device = self._placed
-        pixels, missing = self.image.window(*tile.window)
+        pixels, missing = self.image.at(tile.lead).window(*tile.window)
         nodata = None if missing is None else missing[(..., *tile.crop(1))]
         if nodata is not None and nodata.all():
             advance(self.cost)
@@ -218,7 +231,7 @@ class Job:
     def member(self, i: int, tile: Tile) -> NDArray[np.floating]:
         """Return member `i` on a tile, `band x y x x`, in the units of the image."""
         model, device = self._placed
-        pixels, missing = self.image.window(*tile.window)
+        pixels, missing = self.image.at(tile.lead).window(*tile.window)
         y = torch.from_numpy(pixels).to(device)
         parts = []
         for band in range(0, len(y), model.bands):
@@ -263,7 +276,7 @@ class Job:
     def _nodata(self, tile: Tile) -> Arrays:
         """Return NaN for all variables, in hardly any memory."""
         rows, columns = tile.high(self.model.scale)
-        shape = (len(self.image.data), rows.stop - rows.start, columns.stop - columns.start)
+        shape = (self.image.data.sizes["band"], rows.stop - rows.start, columns.stop - columns.start)
         nan = self.image.dtype.type(np.nan)
         return {
             name: np.broadcast_to(nan, (*product.leading_shape(name, self.plan.drawn, self.plan.masks), *shape))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesr import product
+from bayesr import images, product
 from bayesr.errors import BayesrError, InvalidArgument, InvalidProduct
 from bayesr.product import MAPS, SAMPLES
 from bayesr.store.access import opened
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from bayesr.model.model import Model
 
 
-def open_product(given: Any) -> xr.Dataset | None:
+def open_product(given: Any, *, stack: bool = False) -> xr.Dataset | None:
     """Return a product in its form (see `bayesr.product.canonical`), from memory or from its store; None for others.
+
+    The product of a stack is refused without `stack`.
 
     Raises
     ------
@@ -48,7 +50,17 @@ def open_product(given: Any) -> xr.Dataset | None:
         or not {SAMPLES, "std"}.isdisjoint(given.variables)
         or len({*MAPS} & {*given.variables}) > 1
     )
-    return product.canonical(given) if known or product.part_of_product(given) else None
+    return product.canonical(given, stack=stack) if known or product.part_of_product(given) else None
+
+
+def require_image(img: Any, options: dict[str, Any]) -> None:
+    """Check, before any work, that what is to be sampled is one image, and no stack.
+
+    Raises
+    ------
+    AmbiguousDimensions
+    """
+    images.source(img, options.get("dims"))
 
 
 def product_of(
@@ -65,6 +77,7 @@ def product_of(
     if ds is None:
         from bayesr.sampling.workflow import sample  # slow to import: torch
 
+        require_image(ds_or_img, options)
         # What the callers do not describe is not computed, nor warned of.
         needed = [name for name in (*MAPS, SAMPLES) if name not in ("aleatoric", "epistemic")]
         given: dict[str, Any] = {"variables": needed, "store": folder / "product.zarr", "progress": progress}

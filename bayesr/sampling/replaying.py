@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayesr import images, product
-from bayesr.errors import InvalidProduct
+from bayesr.errors import AmbiguousDimensions, InvalidProduct
 from bayesr.isolation import isolated
 from bayesr.model.model import Model
 from bayesr.product import SAMPLES, Provenance, arguments
@@ -18,6 +19,7 @@ from bayesr.sampling.job import Job
 from bayesr.sampling.models import model_of
 from bayesr.sampling.sinks import StoreSink
 from bayesr.sampling.workflow import run
+from bayesr.store.access import opened
 from bayesr.store.layout import Store
 from bayesr.store.places import place_of
 
@@ -63,11 +65,25 @@ def replay(ds: xr.Dataset, i: int, img: Any = None, *, model: str | Path | Model
     out = np.empty(job.frame.shape, job.image.dtype)
     for tile in job.tiles():
         out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
-    return xr.DataArray(out, dims=product.DIMS, coords=job.frame.coords, name=SAMPLES).assign_coords(realization=i)
+    coords = _coordinates(job, img, ds)
+    return xr.DataArray(out, dims=product.DIMS, coords=coords, name=SAMPLES).assign_coords(realization=i)
+
+
+def _coordinates(job: Job, img: Any, ds: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the coordinates of the whole product of an image, or of a slice of a stack.
+
+    The copy of the image in a store has none, and the product there has those of the original.
+    """
+    if img is not None:
+        return job.frame.coords
+    whole = opened(place_of(ds.encoding["source"]), consolidated=False, leave_out=["realization", "mask"])
+    return {str(name): coord for name, coord in whole.coords.items() if {*coord.dims} <= {*product.DIMS}}
 
 
 def image_of(provenance: Provenance, img: Any, ds: xr.Dataset | None = None) -> images.Image:
     """Read the image that was sampled, in the same way as then; without `img` from the store of a product `ds`.
+
+    For the product of a slice of a stack, `img` is the slice or the stack.
 
     Raises
     ------
@@ -76,25 +92,36 @@ def image_of(provenance: Provenance, img: Any, ds: xr.Dataset | None = None) -> 
     """
     if img is None:
         return _image_in_store(provenance, None if ds is None else ds.encoding.get("source"))
-    dims = provenance.input["dims"]
     image = images.survey(
-        images.source(img, dims), nodata=provenance.nodata, value_range=provenance.value_range,
+        _source(img, provenance.input["dims"]), nodata=provenance.nodata, value_range=provenance.value_range,
         per_band=provenance.per_band,
-    )  # fmt: skip
-    if image.sha256 != provenance.input_sha256:
+    ).find(provenance.input_sha256)  # fmt: skip
+    if image is None:
         raise InvalidProduct("The image is not the one that was sampled: its checksum differs. Give the original.")
     return image
+
+
+def _source(img: Any, dims: Sequence[str] | None) -> xr.DataArray:
+    """Open an image, or a stack; where `dims` has the axes of a stack, also one of its slices."""
+    try:
+        return images.source(img, dims, stack=True)
+    except AmbiguousDimensions:
+        own = [dim for dim in dims or () if dim in ("b", *product.DIMS)]
+        if dims is None or len(own) == len(dims):
+            raise
+        return images.source(img, own)
 
 
 def _image_in_store(provenance: Provenance, place: Any) -> images.Image:
     """Return the copy of the image in the store of a product."""
     store = Store(place_of(place)) if isinstance(place, str) else None
-    if store is None or not store.declared or store.provenance.input_sha256 != provenance.input_sha256:
+    image = stored_image(store).find(provenance.input_sha256) if store is not None and store.declared else None
+    if image is None:
         raise InvalidProduct(
             "The image is needed to draw members again, and the product comes from no store, which would have a copy: "
             "give the image that was sampled as img=."
         )
-    return _stored_image(store)
+    return image
 
 
 def job_of(store: Store, model: str | Path | Model | None, device: str | None, n: int, first: int = 0) -> Job:
@@ -106,12 +133,12 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
         When the model is another one.
     """
     provenance = store.provenance
-    found, image = model_of(provenance, model), _stored_image(store)
+    found, image = model_of(provenance, model), stored_image(store)
     return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
 
 
-def _stored_image(store: Store) -> images.Image:
-    """Return the copy of the image in a store, read lazily."""
+def stored_image(store: Store) -> images.Image:
+    """Return the copy of the image, or of the stack, in a store, read lazily."""
     provenance, data = store.provenance, store.input()
     bounds, step = provenance.bounds(data.dtype), provenance.quantisation_step
     return images.Image(
@@ -120,6 +147,7 @@ def _stored_image(store: Store) -> images.Image:
         quantisation_step=step if math.isfinite(step) else float(bounds is not None),
         range_source=str(provenance.input.get("value_range", "given")),
         dtype=store.dtype,
+        slices=tuple(images.Slice(sha256) for sha256 in store.slices()),
     )  # fmt: skip
 
 
@@ -143,6 +171,7 @@ def draw_again(
         sink.read(image.data, reading)
         job.warn()
         drawn = run(sink.begin(job), sink, None, progress)[SAMPLES]
+    drawn = drawn.drop_vars(job.frame.coords).assign_coords(_coordinates(job, img, ds))
     return drawn.isel({dim: _part(ds, drawn, dim) for dim in product.DIMS})
 
 

@@ -37,8 +37,8 @@ from bayesr.store import creation, places, replacing
 from bayesr.store.groups import READING
 from bayesr.store.layout import Store
 
-Kept = Callable[[slice, slice], None]
-"""Called, from several threads, with the rows and columns of a block of the image that was just copied into a store."""
+Kept = Callable[[tuple[int | slice, ...]], None]
+"""Called, from several threads, with the index of a block of the image that was just copied into a store."""
 
 Reading = Mapping[str, Any]
 """The arguments ``nodata``, ``value_range`` and ``per_band`` of `bayesr.images.survey`."""
@@ -125,12 +125,13 @@ class MemorySink(Sink):
     def write(self, tile: Tile, arrays: Arrays, n: int) -> None:
         for name, values in arrays.items():
             shape = self._job.shape_of(name)
-            if values.shape == shape and name not in self._arrays:
+            if values.shape == shape and not tile.lead and name not in self._arrays:
                 self._arrays[name] = values
                 continue
             if name not in self._arrays:
                 self._arrays[name] = np.empty(shape, values.dtype)
-            self._arrays[name][(..., *tile.high(self._job.model.scale))] = values
+            where: tuple[Any, ...] = (*tile.lead, ..., *tile.high(self._job.model.scale))
+            self._arrays[name][where] = values
 
     def finish(self) -> xr.Dataset:
         return self._job.dataset(self._arrays)
@@ -221,17 +222,20 @@ class StoreSink(Sink):
         A store that is resumed must not change before the image is known to be the same, and a product that cannot
         stay beside the new one must not be removed before the image is known to be one.
         """
-        return None if self._goes_on or self._replaces else images.foreseen(array, **reading)
+        if self._goes_on or self._replaces or images.leading(array):
+            # The template of a stack has the checksum of every slice along its leading axes, which the pass finds.
+            return None
+        return images.foreseen(array, **reading)
 
     def survey(
         self, array: xr.DataArray, reading: Reading, *, kept: Kept | None = None, advance: Advance | None = None
     ) -> images.Image:
         """Read the image and copy it to the store, which its pixels are then read from."""
 
-        def keep(rows: slice, columns: slice, block: NDArray[Any]) -> None:
-            self._store.keep(rows, columns, block)
+        def keep(where: tuple[int | slice, ...], block: NDArray[Any]) -> None:
+            self._store.keep(where, block)
             if kept is not None:
-                kept(rows, columns)
+                kept(where)
 
         found = images.survey(array, **reading, keep=keep, advance=advance)
         return replace(found, data=lazy.through(found.data, self._store.array("input")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def sample(
     forward_operator: ForwardOperator | Sequence[ForwardOperator] | xr.Dataset | None = None,
     shards: bool | None = None,
 ) -> xr.Dataset:
-    """Draw n posterior samples of one low-resolution image, and describe them.
+    """Draw n posterior samples of a low-resolution image, or of each of a stack, and describe them.
 
     ``x(z, m) = A+ y + P g(y, z, m)``: the pseudo-inverse of the forward operator ``A``, plus what a stochastic network
     adds in the null space of ``A``, so that ``A x = y`` for every member.
@@ -69,14 +69,17 @@ def sample(
     img : path, ndarray, Tensor, PIL image or DataArray
         The low-resolution image: `y x x`, `y x x x band` or `band x y x x`. Paths: PNG, JPEG, WebP, TIFF (8, 16, 32
         bits, float, OME, GeoTIFF), NetCDF, Zarr, also on object stores. With `store`, images that can be read by window
-        are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays.
+        are never read whole: Zarr, NetCDF, tiled and plain TIFF, GeoTIFF, lazy DataArrays. Named axes of several
+        planes, such as ``time`` or ``z``, make a stack: the product has them, with their coordinates, in front, and
+        every slice is the product of the slice alone.
     n : int
         Members, at least 1.
     model : str, Path or Model
         A bundled name (see `bayesr.models`), a model file, or a loaded model. With `resume`, the recorded name of the
         model stands for the weights that the store was begun with, also where a later version has others of that name.
     seed : int
-        In [0, 2**64). Equal seeds give equal members.
+        In [0, 2**64). Equal seeds give equal members. All slices of a stack have the same latents, so that a film does
+        not flicker.
     masks : int, optional
         Dropout masks; divides n. By default the largest divisor of n that is at most 8 and n/2. Member i uses mask
         ``i % masks``. `aleatoric` and `epistemic` need two masks or more with two latents each, so n = 4 or more.
@@ -93,7 +96,8 @@ def sample(
         is replaced stays in its place until the new one is whole, except on object stores. Nothing but stores of bayesr
         is replaced.
     dims : sequence of str, optional
-        Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous.
+        Names of the axes, such as ``("y", "x", "band")`` or ``"yxb"``, where they are ambiguous. Others than these
+        three, as in ``("time", "y", "x")``, are leading axes of a stack.
     nodata : float, optional
         The value of missing pixels as stored, if the image does not declare it. Missing pixels are NaN in the product.
         A model of one band treats each band by itself; for others, a pixel is missing where all bands are, as GDAL
@@ -102,6 +106,7 @@ def sample(
         Input values that the network sees as 0 and 1, or where they come from: ``"minmax"``, the image's own range;
         ``"unit"``, 0 and 1, as scikit-image scales floats; ``"percentiles"``, the 0.1st and 99.9th percentile, which
         hot pixels do not move. By default 0 and 255 for 8-bit images, else ``"minmax"``. It scales and never clips.
+        A stack has one value range, found from all slices, so that they are comparable.
         The attributes ``value_range`` and ``input`` record what was taken.
     tile : int, optional
         Side of a tile in low-resolution pixels, by default 256 for images larger than 320. The members do not depend on
@@ -136,16 +141,16 @@ def sample(
     shards : bool, optional
         Whether the files of a store are shards of Zarr. Shards carry a checksum that all readers of Zarr verify, and a
         file holds the means of several dropout masks in parts. Without shards, a file is one chunk of the same size,
-        which more programs read, such as GDAL 3.12. By default a product of one tile has none, and others have shards.
+        which more programs read, such as GDAL 3.12. By default an image of one tile has none, and others have shards.
         `bayesr.check` finds damage in both.
 
     Returns
     -------
     Dataset
         ``mean``, ``variance``, ``std``, ``aleatoric``, ``epistemic``, ``calibration``, ``lower``, ``upper`` over
-        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, float32, or float64 where float32 cannot
-        hold a thousandth of the value range, in the units of the input (``variance``, ``aleatoric``, ``epistemic`` in
-        their square, ``calibration`` without).
+        ``(band, y, x)`` and ``samples`` over ``(realization, band, y, x)``, with the leading axes of a stack in front,
+        float32, or float64 where float32 cannot hold a thousandth of the value range, in the units of the input
+        (``variance``, ``aleatoric``, ``epistemic`` in their square, ``calibration`` without).
 
         With ``m_k``, ``s_k^2`` the mean and the variance (ddof = 1) over the L latents of mask k:
         aleatoric = mean s_k^2; raw variance = (1 - 1/L) mean s_k^2 + var(m_k), unbiased; epistemic = raw variance -
@@ -187,11 +192,10 @@ def sample(
         precision=precision, forward_operator=forward_operator, shards=shards,
     )  # fmt: skip
     # Plain values from here on: NumPy's scalars cannot be written as JSON.
-    n, seed, masks, level, tile, keepbits = (checked[k] for k in ("n", "seed", "masks", "level", "tile", "keepbits"))
-    dims, nodata, value_range, variables = (checked[k] for k in ("dims", "nodata", "value_range", "variables"))
-    overwrite, resume, progress, cluster = (checked[k] for k in ("overwrite", "resume", "progress", "cluster"))
+    n, seed, masks, level, variables = (checked[k] for k in ("n", "seed", "masks", "level", "variables"))
+    dims, nodata, tile, progress, cluster = (checked[k] for k in ("dims", "nodata", "tile", "progress", "cluster"))
     chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
-    finishes = resume and not overwrite and store is not None
+    finishes = checked["resume"] and not checked["overwrite"] and store is not None
     loaded = resumed(place_of(store), model) if finishes else load(model)
     device = devices.resolve(checked["device"])
     devices.check_precision(device, checked["precision"])
@@ -199,23 +203,17 @@ def sample(
     masks = instruments.choose_masks(known, n, masks)
     arguments.warn_unsplit(loaded, n, masks, chosen)
     masks = arguments.choose_masks(loaded, n, masks, instruments.kernels(known))
-    array = images.source(img, dims)
+    array = images.source(img, dims, stack=True)
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
-    if store is None:
-        sink: Sink = MemorySink()
-    else:
-        sink = StoreSink(
-            place_of(store), overwrite=overwrite, resume=resume, keepbits=keepbits, shards=checked["shards"],
-            tile=plan.tile, progress=progress,
-        )  # fmt: skip
-        if masks > 1 and variables is None:
-            chosen = (*chosen, MASK_MEANS)
+    sink = _sink(None if store is None else place_of(store), plan.tile, checked)
+    if store is not None and masks > 1 and variables is None:
+        chosen = (*chosen, MASK_MEANS)
     _log.info(
         "device %s, %s; tiles of %d input pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks
     )
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
-    reading = {"nodata": nodata, "value_range": value_range, "per_band": loaded.bands == 1}
+    reading = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
 
     def job_of(image: images.Image) -> Job:
         with_operators = replace(plan, operators=instruments.operators(loaded, known, plan, image.value_range))
@@ -228,6 +226,16 @@ def sample(
         job = job_of(sink.read(array, reading))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
+
+
+def _sink(place: str | None, tile: int, checked: Mapping[str, Any]) -> Sink:
+    """Return where the product goes: into memory, or into the store at a place."""
+    if place is None:
+        return MemorySink()
+    return StoreSink(
+        place, overwrite=checked["overwrite"], resume=checked["resume"], keepbits=checked["keepbits"],
+        shards=checked["shards"], tile=tile, progress=checked["progress"],
+    )  # fmt: skip
 
 
 def _drawn_beside(

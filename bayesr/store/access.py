@@ -68,6 +68,12 @@ class StoredArray:
         return tuple(self.array.shards or self.array.chunks)
 
     @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes, which all arrays of a store have."""
+        names = getattr(self.array.metadata, "dimension_names", None) or ()
+        return tuple(map(str, names))
+
+    @property
     def attrs(self) -> dict[str, Any]:
         return self.array.attrs.asdict()
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from bayesr import product
 from bayesr.errors import InvalidProduct, StoreFailed
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS, conventions
@@ -27,7 +28,7 @@ _IDENTITY = (
 
 
 def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
-    """Replace what is there by an empty store with room for an image, ``(band, y, x)``, in shards or without.
+    """Replace what is there by an empty store with room for an image, ``(band, y, x)``, or a stack of images.
 
     Raises
     ------
@@ -37,11 +38,11 @@ def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
     store.clear()
     try:
         root = zarr.open_group(store.place, mode="a", zarr_format=3)
-        bands = image.shape[0]
+        part = (*(1 for _ in image.shape[:-3]), image.sizes["band"])
         root.create_group(PROGRESS).create_array(
-            "input", shape=image.shape, dtype=image.dtype, dimension_names=DIMS,
-            compressors=codecs(image.dtype, shards=shards), chunks=(bands, lazy.BLOCK // 2, lazy.BLOCK // 2),
-            shards=(bands, lazy.BLOCK, lazy.BLOCK) if shards else None,
+            "input", shape=image.shape, dtype=image.dtype, dimension_names=[str(dim) for dim in image.dims],
+            compressors=codecs(image.dtype, shards=shards), chunks=(*part, lazy.BLOCK // 2, lazy.BLOCK // 2),
+            shards=(*part, lazy.BLOCK, lazy.BLOCK) if shards else None,
         )  # fmt: skip
     except OSError as error:
         store.clear()
@@ -123,21 +124,24 @@ def _encoding(template: xr.Dataset, side: int, shards: bool) -> dict[str, Any]:
 
 
 def _declare_progress(progress: zarr.Group, template: xr.Dataset, side: int, mask_means: int, shards: bool) -> None:
-    shape = tuple(template.sizes[dim] for dim in DIMS)
-    grid = tuple(-(-edge // side) for edge in shape[1:])
+    stack = product.stacks.leading(template)
+    slices, shape = (tuple(template.sizes[dim] for dim in dims) for dims in (stack, DIMS))
+    ones = (1,) * len(slices)
+    grid = (*slices, *(-(-edge // side) for edge in shape[1:]))
     names = [*map(str, template.data_vars), *([MASK_MEANS] if mask_means else [])]
-    tiles: dict[str, Any] = {"dimension_names": ("tile_y", "tile_x"), "fill_value": 0, "dtype": "uint32"}
+    axes = (*stack, "tile_y", "tile_x")
+    tiles: dict[str, Any] = {"dimension_names": axes, "fill_value": 0, "dtype": "uint32"}
     if mask_means:
-        whole = (mask_means, 1, side, side)
+        whole = (*ones, mask_means, 1, side, side)
         progress.create_array(
-            MASK_MEANS, shape=(mask_means, *shape), chunks=(1, 1, side, side) if shards else whole, fill_value=np.nan,
-            shards=whole if shards else None, dtype="float32", dimension_names=("mask", *DIMS),
-            compressors=codecs(np.dtype(np.float32), shards=shards),
+            MASK_MEANS, shape=(*slices, mask_means, *shape), chunks=(*ones, 1, 1, side, side) if shards else whole,
+            shards=whole if shards else None, dtype="float32", dimension_names=(*stack, "mask", *DIMS),
+            compressors=codecs(np.dtype(np.float32), shards=shards), fill_value=np.nan,
         )  # fmt: skip
-    progress.create_array("done", shape=grid, chunks=(1, 1), compressors=None, **tiles)
+    progress.create_array("done", shape=grid, chunks=(*ones, 1, 1), compressors=None, **tiles)
     progress.create_array(
-        "checksum", shape=(*grid, len(names)), chunks=(1, 1, len(names)), compressors=None,
-        **(tiles | {"dimension_names": ("tile_y", "tile_x", "variable")}),
+        "checksum", shape=(*grid, len(names)), chunks=(*ones, 1, 1, len(names)), compressors=None,
+        **(tiles | {"dimension_names": (*axes, "variable")}),
         attributes={"variables": json.dumps(names)},
     )  # fmt: skip
 

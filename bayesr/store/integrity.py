@@ -29,7 +29,8 @@ class IntegrityReport:
     tiles, unfinished : int
         Number of tiles, and of tiles not drawn yet.
     damaged : mapping
-        What is wrong with every damaged variable, by row and column of its tile and by name.
+        What is wrong with every damaged variable, by row and column of its tile (in a stack, after the place of its
+        slice) and by name.
     image : str
         What is wrong with the store's copy of the image; empty where nothing is.
     repaired : int
@@ -41,7 +42,7 @@ class IntegrityReport:
     place: str
     tiles: int
     unfinished: int
-    damaged: Mapping[tuple[int, int], Mapping[str, str]] = field(default_factory=dict)
+    damaged: Mapping[tuple[int, ...], Mapping[str, str]] = field(default_factory=dict)
     image: str = ""
     repaired: int = 0
     metadata: str = ""
@@ -54,14 +55,18 @@ class IntegrityReport:
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
         lines += [
-            f"tile {row}, {column}: {name} (file {name}/c/.../{row}/{column}) {reason}"
-            for (row, column), variables in self.damaged.items()
+            f"tile {', '.join(map(str, at))}: {name} (file {_file(name, at)}) {reason}"
+            for at, variables in self.damaged.items()
             for name, reason in variables.items()
         ]
         lines += [f"the copy of the image: {self.image}"] if self.image else []
         lines += [f"the metadata: {self.metadata}"] if self.metadata else []
         lines += [f"{self.repaired} tiles were drawn again"] if self.repaired else []
         return "\n".join(lines)
+
+
+def _file(name: str, at: tuple[int, ...]) -> str:
+    return "/".join([name, "c", *map(str, at[:-2]), "...", *map(str, at[-2:])])
 
 
 def inspect(store: Store, progress: bool | None) -> IntegrityReport:
@@ -75,7 +80,7 @@ def inspect(store: Store, progress: bool | None) -> IntegrityReport:
     if broken := structure.damage(store):
         return IntegrityReport(store.place, 0, 0, metadata=broken)
     finished = store.finished()
-    tiles = [(int(row), int(column)) for row, column in np.argwhere(finished)]
+    tiles = [tuple(map(int, at)) for at in np.argwhere(finished)]
     damaged = {}
     look = partial(damage, store, counts=Counts.of(store))
     with show_progress("checking", len(tiles), progress) as advance, ThreadPoolExecutor() as threads:
@@ -116,7 +121,7 @@ class Counts:
         return cls(store.provenance.n, store.settings.get(NEXT))
 
 
-def damage(store: Store, at: tuple[int, int], counts: Counts) -> dict[str, str]:
+def damage(store: Store, at: tuple[int, ...], counts: Counts) -> dict[str, str]:
     """Return the damaged variables of a finished tile, and what is wrong with each."""
     found: dict[str, str] = {}
     try:

@@ -40,7 +40,8 @@ class Journal:
             store.progress.update_attributes({NEXT: n})
             self._create_arrays()
             if SAMPLES in store.variables:
-                shape = (n, *store.array("mean").shape)
+                mean = store.array("mean").shape
+                shape = (*mean[:-3], n, *mean[-3:])
                 if store.array(SAMPLES).shape != shape:
                     store.array(SAMPLES).resize(shape)
                 for name, values in product.realizations(n, masks).items():
@@ -52,19 +53,21 @@ class Journal:
 
     def _create_arrays(self) -> None:
         store, maps = self.store, sum(self._maps().values())
-        shape, grid = store.array("mean").shape, store.array("done").shape
-        sums = len(store.variables) + 1
+        mean, grid = store.array("mean"), store.array("done").shape
+        slices, shape, ones = mean.shape[:-3], mean.shape[-3:], (1,) * (len(mean.shape) - 3)
+        stack, sums = mean.dims[:-3], len(store.variables) + 1
         # Each is kept if it is whole; else tiles that were in it are drawn again, or known as damaged.
-        if not self._has(NEXT, (maps, *shape)):
+        if not self._has(NEXT, (*slices, maps, *shape)):
             places.remove(f"{store.place}/{PROGRESS}/{NEXT_SUMS}")
             store.progress.create_array(
-                NEXT, shape=(maps, *shape), chunks=(maps, shape[0], store.side, store.side), dtype=store.dtype,
-                fill_value=np.nan, dimension_names=("map", *DIMS), compressors=None, overwrite=True,
+                NEXT, shape=(*slices, maps, *shape), chunks=(*ones, maps, shape[0], store.side, store.side),
+                dtype=store.dtype, fill_value=np.nan, dimension_names=(*stack, "map", *DIMS), compressors=None,
+                overwrite=True,
             )  # fmt: skip
         if not self._has(NEXT_SUMS, (*grid, sums)):
             store.progress.create_array(
-                NEXT_SUMS, shape=(*grid, sums), chunks=(1, 1, sums), dtype="uint32", fill_value=0, compressors=None,
-                dimension_names=("tile_y", "tile_x", "variable"), overwrite=True,
+                NEXT_SUMS, shape=(*grid, sums), chunks=(*ones, 1, 1, sums), dtype="uint32", fill_value=0,
+                dimension_names=(*stack, "tile_y", "tile_x", "variable"), compressors=None, overwrite=True,
             )  # fmt: skip
         store.forget(NEXT, NEXT_SUMS)
 
@@ -83,22 +86,21 @@ class Journal:
             stored = store.stored_maps(arrays)
             sums = store.sums(stored, crc)
             parts = [values if name == MASK_MEANS else values[None] for name, values in stored.items()]
-            store.array(NEXT)[(..., *store.region(tile))] = np.concatenate(parts)
+            store.array(NEXT)[(*tile.lead, ..., *store.region(tile))] = np.concatenate(parts)
             store.array(NEXT_SUMS)[at] = np.array([*sums, n], np.uint32)
             store.put_maps(tile, stored, n, sums)
             self._forget(tile)
         except OSError as error:
             raise store.failed(error) from error
 
-    def pending(self, at: tuple[int, int], n: int) -> bool:
+    def pending(self, at: tuple[int, ...], n: int) -> bool:
         """Whether replacing a tile was interrupted after the new tile was in the journal."""
         return self._has(NEXT_SUMS, self._sums_shape) and int(self.store.array(NEXT_SUMS)[at][-1]) == n
 
-    def damage(self, at: tuple[int, int], n: int) -> dict[str, str]:
+    def damage(self, at: tuple[int, ...], n: int) -> dict[str, str]:
         """Return the damaged variables of a tile whose replacement is pending, and what is wrong with each."""
         store, sums = self.store, self._sums(at)
-        rows, columns = (slice(store.side * place, store.side * (place + 1)) for place in at)
-        found = store.sums(self._stored(store.array(NEXT)[..., rows, columns]), 0)
+        found = store.sums(self._stored(store.array(NEXT)[(*at[:-2], ..., *store.window(at))]), 0)
         if SAMPLES in store.variables:
             found[store.variables.index(SAMPLES)] = store.checksum_of(SAMPLES, at, n)
         return {
@@ -111,7 +113,7 @@ class Journal:
         """Finish a pending replacement, whose tile in the journal is undamaged."""
         store = self.store
         try:
-            stored = self._stored(store.array(NEXT)[(..., *store.region(tile))])
+            stored = self._stored(store.array(NEXT)[(*tile.lead, ..., *store.region(tile))])
             store.put_maps(tile, stored, n, self._sums(store.at(tile)))
             self._forget(tile)
         except OSError as error:
@@ -138,14 +140,14 @@ class Journal:
     def _sums_shape(self) -> tuple[int, ...]:
         return (*self.store.array("done").shape, len(self.store.variables) + 1)
 
-    def _sums(self, at: tuple[int, int]) -> list[int]:
+    def _sums(self, at: tuple[int, ...]) -> list[int]:
         found: list[int] = self.store.array(NEXT_SUMS)[at][:-1].tolist()
         return found
 
     def _forget(self, tile: Tile) -> None:
         """Remove a tile from the journal, beginning with what makes it complete."""
         self.store.array(NEXT_SUMS)[self.store.at(tile)] = 0
-        self.store.array(NEXT)[(..., *self.store.region(tile))] = np.nan
+        self.store.array(NEXT)[(*tile.lead, ..., *self.store.region(tile))] = np.nan
 
     def _stored(self, stack: np.ndarray) -> dict[str, np.ndarray]:
         """Return a tile's maps, which the journal holds one after the other."""
@@ -155,5 +157,5 @@ class Journal:
 
     def _maps(self) -> dict[str, int]:
         """The journal's number of maps per band, by variable."""
-        masks = self.store.array(MASK_MEANS).shape[0] if MASK_MEANS in self.store.variables else 0
+        masks = self.store.array(MASK_MEANS).shape[-4] if MASK_MEANS in self.store.variables else 0
         return {name: masks if name == MASK_MEANS else 1 for name in self.store.variables if name != SAMPLES}

@@ -15,6 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from bayesr.grid import Tile
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS, SAMPLES, VARIABLES, Arrays
+from bayesr.product.stacks import SHA256
 from bayesr.store import places
 from bayesr.store.access import StoredArray, opened, reading
 from bayesr.store.groups import NEXT, NEXT_SUMS, Groups
@@ -41,10 +42,10 @@ class Store(Groups):
     It is pickled as its place, a path or a URL, and opens itself where it is unpickled.
     """
 
-    def keep(self, rows: slice, columns: slice, block: NDArray[Any]) -> None:
-        """Copy a block of the image, `band x y x x`, into the store."""
+    def keep(self, where: tuple[int | slice, ...], block: NDArray[Any]) -> None:
+        """Copy a block of the image, `band x y x x`, into the store, given its index."""
         try:
-            self.array("input")[:, rows, columns] = block
+            self.array("input")[where] = block
         except OSError as error:
             raise self.not_created(error) from error
 
@@ -61,30 +62,34 @@ class Store(Groups):
     def input(self) -> xr.DataArray:
         """Return the copy of the image, read lazily."""
         found = self.array("input")
-        return lazy.windowed(found, DIMS, found.chunks, self.place)
+        return lazy.windowed(found, [*found.dims[: -len(DIMS)], *DIMS], found.chunks, self.place)
+
+    def slices(self) -> list[str]:
+        """Return the checksum of each slice of a stack, the last leading axis first; empty for an image."""
+        return [str(one) for one in self.array(SHA256)[:].ravel()] if len(self.array("input").shape) > len(DIMS) else []
 
     # -- tiles ----
 
     def done(self) -> NDArray[np.uint32]:
-        """Return every tile's number of members, `tile row x tile column`; 0 where it is not done."""
+        """Return every tile's number of members, `... x tile row x tile column`; 0 where it is not done."""
         return self.array("done")[:].astype(np.uint32, copy=False)
 
     def finished(self) -> NDArray[np.bool_]:
-        """Return which tiles are done, `tile row x tile column`.
+        """Return which tiles are done, `... x tile row x tile column`.
 
         Listing the files of ``done`` takes one request, not one for every tile.
         """
         found = np.zeros(self.array("done").shape, bool)
         system, path = files(self.place)
         for name in system.find(f"{path}/{self.array('done').path}/c"):
-            place = name.split("/")[-2:]
+            place = name.split("/")[-found.ndim :]
             if all(part.isdecimal() for part in place):  # killed processes leave half-written files
-                at = int(place[0]), int(place[1])
+                at = tuple(map(int, place))
                 if all(part < size for part, size in zip(at, found.shape, strict=True)):
                     found[at] = True
         return found
 
-    def members(self, at: tuple[int, int]) -> int:
+    def members(self, at: tuple[int, ...]) -> int:
         """Return the number of members of a tile; 0 where it is not done."""
         return int(self.array("done")[at])
 
@@ -92,9 +97,9 @@ class Store(Groups):
         """Whether a tile describes `n` members."""
         return self.members(self.at(tile)) == n
 
-    def at(self, tile: Tile) -> tuple[int, int]:
-        """Return a tile's row and column among all tiles."""
-        return tile.core[0] * self.scale // self.side, tile.core[2] * self.scale // self.side
+    def at(self, tile: Tile) -> tuple[int, ...]:
+        """Return a tile's row and column among all tiles, after the place of its slice in a stack."""
+        return (*tile.lead, tile.core[0] * self.scale // self.side, tile.core[2] * self.scale // self.side)
 
     @cached_property
     def side(self) -> int:
@@ -120,20 +125,20 @@ class Store(Groups):
         return self.array(next(name for name in self.variables if name != MASK_MEANS))
 
     def read(self, tile: Tile, names: tuple[str, ...]) -> dict[str, NDArray[np.floating]]:
-        where = tile.high(self.scale)
-        return {name: self.array(name)[(..., *where)] for name in names}
+        where = (*tile.lead, ..., *tile.high(self.scale))
+        return {name: self.array(name)[where] for name in names}
 
     def undo(self, tile: Tile) -> None:
         """Remove a tile, since damaged files that the image's border cuts cannot be overwritten."""
         at = self.at(tile)
         if NEXT in self.metadata:  # first, so that it is never taken for the one that replaces the new tile
-            self._remove(f"{PROGRESS}/{NEXT_SUMS}/c/{at[0]}/{at[1]}")
+            self._remove("/".join([PROGRESS, NEXT_SUMS, "c", *map(str, at)]))
         self._remove(self.array("done").file(*at))
         for name in self.variables:
             target = self.array(name)
             counts = [-(-size // part) for size, part in zip(target.shape, target.files, strict=True)]
-            for lead in np.ndindex(*counts[:-2]):
-                self._remove(target.file(*lead, *at))
+            for inner in np.ndindex(*counts[len(tile.lead) : -2]):
+                self._remove(target.file(*tile.lead, *inner, *at[-2:]))
         self._remove(self.array("checksum").file(*at, 0))
 
     def undo_input(self) -> None:
@@ -165,7 +170,7 @@ class Store(Groups):
 
     def put_maps(self, tile: Tile, stored: dict[str, NDArray[np.floating]], n: int, sums: list[int]) -> None:
         """Write the maps of a tile, which are as they are stored, then the checksums, and then mark it done."""
-        where = (..., *self.region(tile))
+        where = (*tile.lead, ..., *self.region(tile))
         for name, values in stored.items():
             self.array(name)[where] = values
         self.array("checksum")[self.at(tile)] = np.array(sums, np.uint32)
@@ -177,7 +182,7 @@ class Store(Groups):
             target, where = self.array(SAMPLES), self.region(tile)
             for member, value in enumerate(arrays[SAMPLES], first):  # one by one: all may take all memory
                 values = self._plain(SAMPLES, value)
-                target[(member, ..., *where)] = values
+                target[(*tile.lead, member, ..., *where)] = values
                 crc = zlib.crc32(values.data, crc)
         return crc
 
@@ -186,6 +191,11 @@ class Store(Groups):
         where = tile.high(self.scale)
         assert all(part.start % self.side == 0 for part in where), "a task writes whole files"
         return where
+
+    def window(self, at: tuple[int, ...]) -> tuple[slice, slice]:
+        """Return the rows and columns of the tile at a place."""
+        rows, columns = (slice(self.side * place, self.side * (place + 1)) for place in at[-2:])
+        return rows, columns
 
     def _plain(self, name: str, values: NDArray[np.floating]) -> NDArray[np.floating]:
         if name == MASK_MEANS:
@@ -197,17 +207,17 @@ class Store(Groups):
         bits: int | None = self.settings["keepbits"]
         return bits
 
-    def checksums(self, at: tuple[int, int]) -> dict[str, int]:
+    def checksums(self, at: tuple[int, ...]) -> dict[str, int]:
         """Return the checksums written with a tile, by variable."""
         return dict(zip(self.variables, self.array("checksum")[at].tolist(), strict=True))
 
-    def checksum_of(self, name: str, at: tuple[int, int], members: int) -> int:
+    def checksum_of(self, name: str, at: tuple[int, ...], members: int) -> int:
         """Return the CRC-32 of a variable's stored values on a tile, of so many members."""
         array, crc = self.array(name), 0
-        rows, columns = (slice(self.side * place, self.side * (place + 1)) for place in at)
-        leading = range(members) if name == SAMPLES else [slice(None)]
-        for lead in leading:  # one by one, because all may fill the memory
-            values = np.array(array[lead, ..., rows, columns], array.dtype.newbyteorder("<"), order="C")
+        window = self.window(at)
+        parts: list[tuple[int, ...]] = [(member,) for member in range(members)] if name == SAMPLES else [()]
+        for part in parts:  # one by one, because all may fill the memory
+            values = np.array(array[(*at[:-2], *part, ..., *window)], array.dtype.newbyteorder("<"), order="C")
             crc = zlib.crc32(values.data, crc)
         return crc
 

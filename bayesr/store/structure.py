@@ -42,11 +42,10 @@ def require(store: Store) -> None:
     if settings.get(NEXT, provenance.n) < provenance.n:
         raise _unlike(store, "the number of members to extend to", settings[NEXT], f"at least {provenance.n}")
     image = store.array("input")
-    if len(image.shape) != len(DIMS) or image.dtype.kind not in "buif" or 0 in image.shape:
+    if image.dims[-len(DIMS) :] != DIMS or image.dtype.kind not in "buif" or 0 in image.shape:
         raise _unlike(store, "input", f"{image.dtype} {image.shape}", "an image, (band, y, x)")
-    bands, *pixels = image.shape
-    size = (bands, *(edge * provenance.scale for edge in pixels))
-    grid = tuple(-(-edge // store.side) for edge in size[1:])
+    size = (*image.shape[:-2], *(edge * provenance.scale for edge in image.shape[-2:]))
+    grid = (*size[:-3], *(-(-edge // store.side) for edge in size[-2:]))
     if math.prod(grid) > _TILES:
         raise _unlike(store, "the number of tiles", grid, f"fewer than {_TILES} tiles")
     _check_tiles(store, grid)
@@ -58,20 +57,27 @@ def require(store: Store) -> None:
 def _check_tiles(store: Store, grid: tuple[int, ...]) -> None:
     for name, shape in (("done", grid), ("checksum", (*grid, len(store.variables)))):
         array = store.array(name)
-        if array.shape != shape or array.dtype != np.uint32 or array.chunks != (1, 1, *shape[2:]):
+        if (
+            array.shape != shape
+            or array.dtype != np.uint32
+            or array.chunks != (*(1 for _ in grid), *shape[len(grid) :])
+        ):
             raise _unlike(store, name, f"{array.dtype} {array.shape}", f"uint32 {shape}")
 
 
 def _check_variable(store: Store, name: str, size: tuple[int, ...]) -> None:
     array, provenance = store.array(name), store.provenance
     counts = {provenance.n, store.settings.get(NEXT, provenance.n)}  # members are being added
-    shapes = [(*leading_shape(name, n, provenance.masks), *size) for n in sorted(counts)]
+    stack, inner = size[:-3], size[-3:]
+    shapes = [(*stack, *leading_shape(name, n, provenance.masks), *inner) for n in sorted(counts)]
     if array.shape not in shapes:
         raise _unlike(store, name, array.shape, shapes[0])
     kinds = ("float32",) if name == MASK_MEANS else ("float32", "float64")
     if array.dtype.name not in kinds or (name != MASK_MEANS and array.dtype != store.dtype):
         raise _unlike(store, name, array.dtype, " or ".join(kinds))
-    files = (array.shape[0] if name == MASK_MEANS else 1, 1, store.side, store.side)[-len(array.shape) :]
+    files = (*(1 for _ in array.shape[:-2]), store.side, store.side)
+    if name == MASK_MEANS:
+        files = (*files[:-4], array.shape[-4], *files[-3:])
     if array.files != files:
         raise _unlike(store, f"the part of {name} in a file", array.files, files)
 
@@ -81,7 +87,7 @@ def _check_coordinates(store: Store) -> None:
     provenance, growing = store.provenance, NEXT in store.settings
     members = product.realizations(provenance.n, provenance.masks)
     ds = opened(store.place, consolidated=False, leave_out=[SAMPLES, *members] if growing else ())
-    product.canonical(ds)  # refuses what it cannot read, but would number members anew
+    product.canonical(ds, stack=True)  # refuses what it cannot read, but would number members anew
     if SAMPLES not in ds:
         return
     for name, values in members.items():

@@ -23,7 +23,6 @@ from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
 from bayesr.training.data import ImageSet, held_out_images, load_images
 from bayesr.training.degradation import Degradation, effective_operator
-from bayesr.training.held_out import make_pairs
 from bayesr.training.history import History, Record, Report, table, tensorboard, to_all
 from bayesr.training.loop import PRECISIONS, Trainer
 from bayesr.training.pairs import pair_source
@@ -206,10 +205,7 @@ class _Images:
 
     def held_out_pairs(self) -> list[tuple[Any, Any]]:
         """Return pairs of the middles of held-out images."""
-        middles = self.held_out.middles(_SIDE * self.operator.scale)
-        if self.degradation == Degradation():
-            return make_pairs(middles, self.operator)
-        random = torch.Generator().manual_seed(0)
+        middles, random = self.held_out.middles(_SIDE * self.operator.scale), torch.Generator().manual_seed(0)
         return [self.degradation.pair(image, self.operator, random) for image in middles.images]
 
 

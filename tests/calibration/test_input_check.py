@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayesr
-from bayesr.calibration.input_check import InputStatistics
+from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.calibration.input_rules import FEWEST, compress_jpeg, fit_inputs
 from bayesr.errors import UnfamiliarInput
 from tests.calibration.helpers import as_bytes, blurred, noisy, texture
@@ -149,3 +149,12 @@ def test_the_model_file_keeps_the_statistics(aware, model, tmp_path):
     saved = bayesr.load(replace(aware, sha256="").save(tmp_path / "aware.safetensors"))
     assert saved.inputs.describe() == aware.inputs.describe()
     assert bayesr.load(model.save(tmp_path / "plain.safetensors")).inputs is None
+
+
+def test_the_checks_of_slices_are_one():
+    fine, odd, none = InputCheck({}), InputCheck({"noisy": "It is noisy."}), InputCheck({}, "it has no data")
+    assert InputCheck.of_all([odd]) is odd
+    found = InputCheck.of_all([fine, odd, none, odd])
+    assert str(found) == "unlike calibration: noisy" and found.findings["noisy"] == "in 2 of 4 slices. It is noisy."
+    assert str(InputCheck.of_all([fine, none])) == "as in calibration"
+    assert str(InputCheck.of_all([none, none])) == "not checked: it has no data"

@@ -100,3 +100,13 @@ def test_one_document_of_json(capsys):
     assert json.loads(capsys.readouterr().out) == {
         "a": 0.5, "b": [1.0, None], "3": [True, None, "x"], "d": {"e": [7, None]},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), [("yxb", "yxb"), ("time,y,x", ("time", "y", "x")), (None, None)])
+def test_names_of_axes_are_letters_or_words(given, expected):
+    @click.command()
+    @shared.dims
+    def command(dims):
+        assert dims == expected
+
+    assert CliRunner().invoke(command, [] if given is None else ["--dims", given]).exit_code == 0

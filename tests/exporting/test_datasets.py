@@ -69,6 +69,19 @@ def test_netcdf_of_a_part_of_a_picture_is_clean_cf(ds, tmp_path):
     assert beyond(findings(bayesr.export(ds, tmp_path / "a.nc"), tmp_path)) == []
 
 
+def test_netcdf_of_stacks_is_cf(grey_model, tmp_path):
+    """The checker recommends bands in front of times, which a product has not, and to state leap seconds, if known."""
+    pixels = np.random.default_rng(0).integers(20, 230, (2, 2, 9, 8), dtype=np.uint8)
+    times = np.array(["2020-01-01", "2020-01-03"], "M8[ns]")
+    film = xr.DataArray(pixels, dims=("time", "z", "y", "x"), coords={"time": times, "label": ("time", ["a", "b"])})
+    path = bayesr.export(grey_model.sample(film, 2), tmp_path / "a.nc")
+    advice = ("recommended order", "units_metadata")
+    assert [one for one in beyond(findings(path, tmp_path)) if not any(part in one for part in advice)] == []
+    with xr.open_dataset(path) as found:
+        np.testing.assert_array_equal(found["time"], times)
+        assert found["time"].attrs["standard_name"] == "time" and found["z"].attrs["units"] == "1"
+
+
 def test_gdal_reads_netcdf_and_zarr_where_they_lie(map_product, tmp_path):
     rasterio = pytest.importorskip("rasterio")
     bayesr.export(map_product, tmp_path / "a.nc")

@@ -36,7 +36,8 @@ def test_a_survey_sees_every_block_once(chunks):
     pixels = np.random.default_rng(0).integers(3, 900, (2, 2100, 1100)).astype(">u2")
     copy, advanced = np.zeros(pixels.shape, np.uint16), []
 
-    def keep(rows, columns, block):
+    def keep(where, block):
+        _, rows, columns = where
         assert rows.start % 1024 == columns.start % 1024 == 0 and block.dtype == np.uint16 and block.flags.c_contiguous
         assert max(block.shape[1:]) <= 1024 and not copy[:, rows, columns].any()
         copy[:, rows, columns] = block

@@ -25,6 +25,7 @@ def test_the_most_important_attributes_come_first(ds):
 @pytest.mark.parametrize(
     ("more", "words"),
     [({}, []), ({"input": {"dims": ["y", "x", "band"], "nodata": -9.5}}, ["--dims yxb", "--nodata -9.5"]),
+     ({"input": {"dims": ["time", "y", "x"], "nodata": None}}, ["--dims time,y,x"]),
      ({"engine": {"tile": 16, "device": "cuda"}}, ["--tile 16", "--device cuda"])],
 )  # fmt: skip
 def test_the_command_says_what_is_not_the_default(ds, more, words):

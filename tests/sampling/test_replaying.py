@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import bayesr
+from bayesr import examples
 from bayesr.errors import InvalidArgument, InvalidProduct
 from bayesr.sampling.products import members_of
 
@@ -57,3 +58,34 @@ def test_members_of_an_image_with_missing_pixels_are_drawn_again_from_its_copy(m
     again = members_of(ds, image if kept else None, model, tmp_path / "again")
     assert inside["samples"].isnull().any() and float(inside["samples"].max()) == 255
     np.testing.assert_array_equal(again, inside["samples"])
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_members_of_an_image_with_a_place_are_drawn_again_where_they_lie(model, tmp_path, kept):
+    """The copy in the store has no coordinates, and the product has those of the GeoTIFF, whose bands count from 1."""
+    inside = model.sample(examples.aerial(), 4, tile=48)
+    ds = model.sample(examples.aerial(), 4, tile=48, store=tmp_path / "a.zarr")
+    img = examples.aerial() if kept else None
+    (tmp_path / "again").mkdir()
+    part = {"y": slice(8, 100), "x": slice(20, 60), "band": slice(1, 3)}
+    again = members_of(ds.isel(part), img, model, tmp_path / "again")
+    np.testing.assert_array_equal(again, inside["samples"].isel(part))
+    one = bayesr.replay(ds, 2, img, model=model)
+    np.testing.assert_array_equal(one, inside["samples"][2])
+    for name in ("band", "y", "x", "spatial_ref"):
+        for found, expected in ((again, ds.isel(part)), (one, ds)):
+            np.testing.assert_array_equal(found[name], expected[name])
+            assert found[name].attrs == expected[name].attrs
+
+
+def test_a_product_with_a_place_is_used_without_its_members(model, tmp_path):
+    kept = model.sample(examples.aerial(), 4)
+    ds = model.sample(examples.aerial(), 4, store=tmp_path / "a.zarr")
+    reference = np.repeat(np.repeat(np.zeros((64, 64, 3), np.uint8), 4, 0), 4, 1)
+    for use in (
+        lambda given: bayesr.score(given, reference, model=model)["crps"],
+        lambda given: bayesr.components(given, 1, model=model)["components"],
+    ):
+        found, expected = use(ds), use(kept)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_array_equal(found["y"], kept["y"])

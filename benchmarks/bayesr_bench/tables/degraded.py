@@ -85,7 +85,7 @@ def pairs_of(pictures: Sequence[Picture], degradation: Degradation, seed: int) -
     pairs = [degradation.pair(picture.pixels, bicubic(SCALE), random) for picture in pictures]
     if degradation.eight_bits:
         return pairs
-    return [tuple((image * 65535).round().astype(np.uint16) for image in pair) for pair in pairs]
+    return [((low * 65535).round().astype(np.uint16), (high * 65535).round().astype(np.uint16)) for low, high in pairs]
 
 
 def figures_of(one: Measured | None, low: Any, high: Any, grey: bool, n: int, seed: int) -> dict[str, float]:
@@ -146,7 +146,8 @@ def command(
     limit: Limit = 40,
 ) -> Result:
     """Return one row per set, degradation and model."""
-    rows, used = [], {}
+    rows: list[dict[str, Any]] = []
+    used: dict[str, Measured] = {}
     for name in sets:
         study = STUDIES[name]
         models = measured((study.model, *study.others), scale=SCALE)

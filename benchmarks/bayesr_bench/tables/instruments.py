@@ -37,7 +37,7 @@ from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import lpips, measures
 from bayesr_bench.harness import Result, decimals, option, table
-from bayesr_bench.models import checksums, measured
+from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
 
@@ -244,7 +244,8 @@ def command(
 ) -> Result:
     """Return one row per instrument and model."""
     network, about = lpips.checked(judge, data, 1)
-    rows, used = [], {}
+    rows: list[dict[str, Any]] = []
+    used: dict[str, Measured] = {}
     for name in instruments:
         instrument = INSTRUMENTS[name]
         pairs = [registered(pair, instrument.scale) for pair in instrument.read(data)][:limit]
