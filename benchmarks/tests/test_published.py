@@ -168,10 +168,10 @@ def test_a_real_network_upsamples_a_photograph(name):
     if isinstance(found, str):
         pytest.skip(f"{name} {found}")
     assert not found.network.sha256 or found.sha256 == found.network.sha256
-    opened, high = found.open(), timing.example()[8:104, 8:104]
+    opened, high = found.open(), timing.example()[:64, :80]
     low = observe(high)
     image = output(opened, low)
-    assert image.shape == (3, 96, 96) and image.dtype == np.float32
+    assert image.shape == (3, 64, 80) and image.dtype == np.float32
     np.testing.assert_array_equal(image, output(opened, low))  # the first output was a copy
     shown, reference = image.transpose(1, 2, 0), upsample(low)
     assert psnr(shown, high, False) > psnr(reference, high, False) - 3
