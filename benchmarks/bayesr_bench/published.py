@@ -229,7 +229,8 @@ def output(opened: Opened, low: NDArray[np.uint8]) -> Array:
         Of shape ``band x y x x``, in grey levels from 0 to 255.
     """
     found = opened.upscale(np.ascontiguousarray(low.transpose(2, 0, 1), np.float32) / np.float32(255))
-    return np.clip(found * np.float32(255), 0, 255)
+    image: Array = np.clip(found * np.float32(255), 0, 255)
+    return image
 
 
 class Checked(NamedTuple):
