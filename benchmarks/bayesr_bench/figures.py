@@ -11,7 +11,7 @@ Merit = Callable[[float], float]
 LOWER = (
     "CRPS", "energy", "variogram score", "squared error", "error", "Brier", "ECE", "distance", "total variation", "MAE",
     "off nominal", "decades off", "MiB", "seconds", "minutes", r"\bms\b", "with start", "writing / ", "reading / ",
-    "32 members / ", "before the first tile", "LPIPS",
+    r"\bmembers / ", "one output / ", "before the first tile", "LPIPS",
 )  # fmt: skip
 HIGHER = (
     "PSNR", "SSIM", "Dice", "dice", r"\bF1\b", "jaccard", "precision", "Mpixel/s", "MB/s", "efficiency", "/ in memory",

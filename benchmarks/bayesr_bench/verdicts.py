@@ -1,0 +1,76 @@
+"""What the table of published networks shows: which system is best by each figure, and which aims of bayesr hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bayesr_bench.figures import merit
+
+REALISM = 0.5
+KINDS = ("", "member ", f"realism {REALISM:g}: ")
+"""Beginnings of the figures of the mean or output, of members, and of displays."""
+CONSISTENT = 58.0
+"""LR-PSNR of every member that bayesr promises, in dB."""
+STRONGEST, BEHIND, SHARE = "DAT-light", 0.3, 0.1
+"""The network of the highest PSNR, and the aim: how far the mean may be behind, in dB, in which share of its time."""
+
+Row = dict[str, Any]
+
+
+def winners(rows: Sequence[Row]) -> dict[str, str]:
+    """Return, for each set, which system is best by each figure; of LPIPS, which of its images."""
+    found = {}
+    for name in dict.fromkeys(row["set"] for row in rows):
+        here, said = [row for row in rows if row["set"] == name], []
+        for figure in ("PSNR-Y", "SSIM", "LPIPS", "CRPS", "LR-PSNR"):
+            better = merit(figure)
+            known = [
+                (row[kind + figure], row["system"], kind) for row in here for kind in KINDS if kind + figure in row
+            ]
+            known = [one for one in known if not math.isnan(one[0])]
+            if known and better is not None:
+                value, system, kind = max(known, key=lambda one: better(one[0]))
+                shown = f", {kind.strip(' :')}" if kind else ""
+                said.append(f"{figure} {value:.4g}, {system}{shown}")
+        found[f"best on {name}"] = "; ".join(said)
+    return found
+
+
+def aims(rows: Sequence[Row], models: Sequence[str], n: int) -> dict[str, str]:
+    """Return for each aim of bayesr whether it holds, set by set.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    models : sequence of str
+        Labels of bayesr's models.
+    n : int
+        Number of members; the time of the mean is that of all of them.
+    """
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["system"] not in models:
+            continue
+        others = [other for other in rows if other["set"] == row["set"] and other["system"] not in models]
+        said = {}
+        judged = [other for other in others if "LPIPS" in other]
+        if judged and "member LPIPS" in row:
+            least = min(judged, key=lambda other: float(other["LPIPS"]))
+            said["LPIPS of a member below every published network's"] = (
+                row["member LPIPS"] < least["LPIPS"],
+                f"{row['member LPIPS']:.4f}, {least['system']} {least['LPIPS']:.4f}",
+            )
+        said[f"LR-PSNR of {CONSISTENT:g} dB"] = row["LR-PSNR"] >= CONSISTENT, f"{row['LR-PSNR']:.1f}"
+        for other in (other for other in others if other["system"].startswith(STRONGEST)):
+            behind = other["PSNR-Y"] - row["PSNR-Y"]
+            share = row[f"{n} members, seconds"] / other["one output, seconds"]
+            said[f"mean within {BEHIND:g} dB of {STRONGEST} in {SHARE:g} of its time"] = (
+                behind <= BEHIND and share <= SHARE,
+                f"{behind:.2f} dB below, {share:.2f} of the time",
+            )
+        for aim, (holds, figures) in said.items():
+            verdict = f"{row['system']} on {row['set']}: {'holds' if holds else 'does not hold'}, {figures}"
+            found.setdefault(f"aim: {aim}", []).append(verdict)
+    return {aim: "; ".join(verdicts) for aim, verdicts in found.items()}
