@@ -149,7 +149,7 @@ def answer_of_pair(
     maps = ("mean", "std", "lower", "upper")
     found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() / unit for name in maps}
     found["calibration"] = ds["calibration"].to_numpy()
-    members: NDArray[np.float32] = ds["samples"].to_numpy() / unit
+    members = (ds["samples"].to_numpy() / unit).astype(np.float32)
     if repeated:
         members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}
     return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32) / unit)
