@@ -29,6 +29,7 @@ COMMANDS = {
     "curves": "models:curves",
     "demo": "sampling:demo",
     "export": "products:export",
+    "export-model": "models:export_model",
     "extend": "sampling:extend",
     "models": "models:models",
     "observe": "observing:observe",

@@ -79,6 +79,17 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
     click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
 
 
+@click.command("export-model")
+@click.argument("model")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--size", type=(int, int), help="Height and width of all images, in pixels; any by default.")
+@shared.overwrite
+def export_model(model: str, folder: Path, size: tuple[int, int] | None, overwrite: bool) -> None:
+    """Write the network of MODEL to FOLDER as two ONNX graphs: backbone and head."""
+    for path in bayesr.load(model).to_onnx(folder, size=size, overwrite=overwrite):
+        click.echo(f"{path.absolute()}")
+
+
 def _by_stage(value: str, number: Callable[[str], Number]) -> dict[str, Number]:
     return {name: number(text) for name, text in (part.split("=") for part in value.split(",") if part)}
 
