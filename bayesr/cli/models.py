@@ -81,12 +81,24 @@ def card(model: str | None, out: Path | None, texts: tuple[tuple[str, str], ...]
 
 @click.command("export-model")
 @click.argument("model")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--size", type=(int, int), help="Height and width of all images, in pixels; any by default.")
+@click.argument("out", metavar="FOLDER|OUT.zip", type=click.Path(path_type=Path))
+@click.option(
+    "--size", type=(int, int), metavar="HEIGHT WIDTH",
+    help="Size of all images, in pixels; any by default, and 64 64 for OUT.zip.",
+)  # fmt: skip
 @shared.overwrite
-def export_model(model: str, folder: Path, size: tuple[int, int] | None, overwrite: bool) -> None:
-    """Write the network of MODEL to FOLDER as two ONNX graphs: backbone and head."""
-    for path in bayesr.load(model).to_onnx(folder, size=size, overwrite=overwrite):
+def export_model(model: str, out: Path, size: tuple[int, int] | None, overwrite: bool) -> None:
+    """Write MODEL for other programs: the network as two ONNX graphs, or a package of the BioImage Model Zoo.
+
+    FOLDER then holds backbone.onnx and head.onnx; OUT.zip is a package.
+    """
+    if out.suffix.lower() == ".zip":
+        from bayesr.exporting import bioimage  # slow to import
+
+        paths = [bioimage.write(bayesr.load(model), out, size=size or (64, 64), overwrite=overwrite)]
+    else:
+        paths = bayesr.load(model).to_onnx(out, size=size, overwrite=overwrite)
+    for path in paths:
         click.echo(f"{path.absolute()}")
 
 

@@ -188,7 +188,9 @@ class Model:
         }
 
     @classmethod
-    def from_pretrained(cls, repository: str, *, filename: str = "model.safetensors", revision: str | None = None) -> Model:
+    def from_pretrained(
+        cls, repository: str, *, filename: str = "model.safetensors", revision: str | None = None
+    ) -> Model:
         """Load a model from a repository of the Hugging Face Hub, which is downloaded once.
 
         The library ``huggingface_hub`` downloads and keeps the file; its settings apply, such as ``HF_ENDPOINT``,

@@ -83,9 +83,7 @@ def write(
 
 
 @isolated
-def graphs(
-    network: Generator, description: Mapping[str, Any], size: tuple[int, int] | None = None
-) -> dict[str, bytes]:
+def graphs(network: Generator, description: Mapping[str, Any], size: tuple[int, int] | None = None) -> dict[str, bytes]:
     """Return ``backbone`` and ``head`` as ONNX files with metadata.
 
     Raises
@@ -143,11 +141,21 @@ def convert(
             cause = cause.__cause__
         reason = " ".join(str(cause).split())[:300]
         raise EngineUnavailable(f"ONNX cannot hold this network ({reason}): use it in bayesr.") from error
+    _keep_names(made.model.graph, {*inputs, *outputs})
     made.model.metadata_props["bayesr"] = json.dumps(metadata)
     proto = made.model_proto
     _name_axes(proto.graph)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
+
+
+def _keep_names(graph: Any, taken: set[str]) -> None:
+    """Rename values inside a graph that have the names of its inputs or outputs, which torch does not avoid."""
+    ends = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    for node in graph:
+        for value in node.outputs:
+            if value.name in taken and id(value) not in ends:
+                value.name = f"inner_{value.name}"
 
 
 def _name_axes(graph: Any) -> None:
@@ -167,15 +175,17 @@ def _name_axes(graph: Any) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter of torch from warning and logging about its own parts."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _require() -> None:

@@ -141,7 +141,9 @@ def export(network: Generator, size: tuple[int, int] | None = None) -> tuple[Exp
         When the network cannot be traced, or not without a `size`.
     """
     if size is not None and not (len(size) == 2 and all(type(part) is int and part > 0 for part in size)):
-        raise InvalidArgument(f"size must be height and width in low-resolution pixels, such as (64, 64), not {size!r}.")
+        raise InvalidArgument(
+            f"size must be height and width in low-resolution pixels, such as (64, 64), not {size!r}."
+        )
     example = _EXAMPLE if size is None else size
     parts = halves(network, example)
     y = _image(network, example)

@@ -136,4 +136,3 @@ def test_a_hub_that_fails_is_reported(monkeypatch):
         monkeypatch.setattr(package, "hf_hub_download", fail)
         with pytest.raises(StoreFailed, match=r"model\.safetensors in org/name"):
             download("org/name")
-

@@ -85,7 +85,12 @@ def test_metadata_say_what_is_computed_outside_of_the_graphs(exported):
         onnx.checker.check_model(file, full_check=True)
         about = json.loads({entry.key: entry.value for entry in file.metadata_props}["bayesr"])
         assert about["opset"] == next(one.version for one in file.opset_import if not one.domain)
-        for name, value in (("scale", 2), ("bands", 1), ("latent_channels", 2), ("value_scaling", "value_range to [0, 1]")):
+        for name, value in (
+            ("scale", 2),
+            ("bands", 1),
+            ("latent_channels", 2),
+            ("value_scaling", "value_range to [0, 1]"),
+        ):
             assert about[name] == value
         assert about["observation"] == {"kernel": "bicubic", "scale": 2} and about["card"] == {"licence": "CC0-1.0"}
         assert about["sha256"] == weights_checksum(model.generator)
