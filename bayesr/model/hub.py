@@ -45,8 +45,12 @@ def download(repository: str, filename: str = FILE, revision: str | None = None)
         raise InvalidArgument(f"revision must be the name of a branch, tag or commit, not {revision!r}.")
     try:
         from huggingface_hub import hf_hub_download  # optional
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # optional
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError  # optional
+        from huggingface_hub.errors import (  # optional  # optional
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
     except ImportError as error:
         raise EngineUnavailable(
             "Models of the Hugging Face Hub need huggingface_hub: pip install 'bayesr[hub]', or download the file and "
@@ -57,7 +61,7 @@ def download(repository: str, filename: str = FILE, revision: str | None = None)
         return Path(hf_hub_download(repository, filename, revision=revision, library_name="bayesr"))
     except LocalEntryNotFoundError as error:  # a child of EntryNotFoundError
         raise StoreFailed(
-            f"{where} is not in the cache, and the Hugging Face Hub did not answer: check the connection, or HF_ENDPOINT."
+            f"{where} is not in the cache, and the Hugging Face Hub did not answer: check connection and HF_ENDPOINT."
         ) from error
     except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UnknownModel(

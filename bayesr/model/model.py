@@ -173,8 +173,8 @@ class Model:
         Returns
         -------
         dict
-            ``name scale bands observation value_scaling calibration card sha256``; ``observation`` describes the forward
-            operator, and ``sha256`` is the checksum of the weights as a model file stores them.
+            ``name scale bands observation value_scaling calibration card sha256``; ``observation`` describes the
+            forward operator, and ``sha256`` is the checksum of the weights as a model file stores them.
         """
         return {
             "name": self.name,

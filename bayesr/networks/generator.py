@@ -118,7 +118,7 @@ class Generator(nn.Module):
         Parameters
         ----------
         y : Tensor
-            Low-resolution images, `n x bands x h x w`, scaled from the value range to [0, 1]; or one image of n members.
+            Low-resolution images, `n x bands x h x w`, scaled from the value range to [0, 1]; or one of n members.
         z : Tensor, optional
             Independent standard normal latents, `n x latent_channels x h x w`; None for the deterministic detail.
         masks : sequence of Tensor, optional

@@ -117,9 +117,9 @@ def test_the_calibration_of_the_page_is_that_of_the_library(exported):
 
 def test_what_would_be_replaced_or_cannot_be_written_is_refused_first(exported, tmp_path):
     model, folder = exported
-    with pytest.raises(StoreExists, match="backbone.onnx exists: use overwrite=True"):
+    with pytest.raises(StoreExists, match=r"backbone\.onnx exists: use overwrite=True"):
         model.to_onnx(folder)
-    with pytest.raises(StoreFailed, match="no folder .*: make it first"):
+    with pytest.raises(StoreFailed, match=r"no folder .*: make it first"):
         model.to_onnx(tmp_path / "none" / "small")
     with pytest.raises(EngineUnavailable, match="ONNX cannot hold this network"):
         Model("quantiles", network(head="quantile"), bicubic(2)).to_onnx(tmp_path / "small", size=(8, 8))

@@ -78,5 +78,5 @@ def test_what_cannot_be_traced_is_refused_with_advice():
     for size in ((8,), (8, 0), (8.0, 8), "ab"):
         with pytest.raises(InvalidArgument, match="size must be height and width"):
             export(network(), size)
-    with pytest.raises(InvalidArgument, match="each of network.parts"):
+    with pytest.raises(InvalidArgument, match=r"each of network\.parts"):
         export(build(bands=1, scale=2, width=8, blocks=1, networks=2, head="gaussian"))

@@ -222,7 +222,8 @@ class StochasticHead(Head):
 
     def _unit(self, scale: Tensor) -> Tensor:
         """Return the standard deviation of the perturbation of weights."""
-        return _PERTURBATION * scale / (self.inputs**0.5 * self.typical)
+        unit: Tensor = _PERTURBATION * scale / (self.inputs**0.5 * self.typical)
+        return unit
 
     def neutral_masks(self) -> list[Tensor]:
         weight = self.enter.weight
