@@ -202,7 +202,7 @@ def _package(
     def tensor(kind: Any, space: Any, name: str, values: Tensor, text: str) -> Any:
         axes = [
             v0_5.BatchAxis(size=1),
-            v0_5.ChannelAxis(channel_names=[f"band{band}" for band in range(model.bands)]),  # type: ignore[arg-type]
+            v0_5.ChannelAxis(channel_names=[f"band{band}" for band in range(model.bands)]),
             *(space(id=axis, size=values.shape[2 + place]) for place, axis in enumerate("yx")),
         ]
         file = v0_5.FileDescr(source=folder / f"{name}.npy")
@@ -222,9 +222,7 @@ def _package(
             tensor(v0_5.OutputTensorDescr, v0_5.SpaceOutputAxis, "std", results[1], std),
         ],
         tags=["super-resolution", "uncertainty"],
-        weights=v0_5.WeightsDescr(
-            onnx=v0_5.OnnxWeightsDescr(source=folder / "model.onnx", opset_version=OPSET)  # type: ignore[arg-type]
-        ),
+        weights=v0_5.WeightsDescr(onnx=v0_5.OnnxWeightsDescr(source=folder / "model.onnx", opset_version=OPSET)),
     )
     return Path(save_bioimageio_package(description, output_path=folder / "package.zip"))
 
