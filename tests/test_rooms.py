@@ -49,7 +49,7 @@ ROOMS = {
     "training": f"{GROUND} images observe networks calibration model",
     "recipes": "training",
     "report": f"{_MEMBERS} scoring",
-    "exporting": f"{GROUND} sampling",
+    "exporting": f"{GROUND} calibration model sampling",
     "accessor": "errors product observe sampling report exporting",
 }
 """The rooms that each room may import beside itself. ``cli`` may import all of them, and no room imports ``cli``."""

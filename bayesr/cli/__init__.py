@@ -33,6 +33,7 @@ COMMANDS = {
     "demo": "sampling:demo",
     "examples": "sampling:examples",
     "export": "products:export",
+    "export-model": "catalogue:export_model",
     "extend": "sampling:extend",
     "models": "catalogue:models",
     "observe": "observing:observe",

@@ -1,4 +1,4 @@
-"""Commands that list and describe models."""
+"""Commands that list and describe models, and write them for other programs."""
 
 from __future__ import annotations
 
@@ -86,6 +86,32 @@ def card(
         return
     write_atomically(out, content)
     click.echo(f"The {'table' if attributions else 'card'} is at {out.absolute()}")
+
+
+@click.command(
+    "export-model",
+    epilog=shared.examples("bayesr export-model natural-x4-fast onnx", "bayesr export-model fluorescence-x4 model.zip"),
+)
+@click.argument("model")
+@click.argument("out", metavar="FOLDER|OUT.zip", type=click.Path(path_type=Path))
+@click.option(
+    "--size", type=(int, int), metavar="HEIGHT WIDTH",
+    help="Size of all images, in pixels; any by default, and 64 64 for OUT.zip.",
+)  # fmt: skip
+@shared.overwrite
+def export_model(model: str, out: Path, size: tuple[int, int] | None, overwrite: bool) -> None:
+    """Write MODEL for other programs: the network as two ONNX graphs, or a package of the BioImage Model Zoo.
+
+    FOLDER then holds backbone.onnx and head.onnx; OUT.zip is a package.
+    """
+    if out.suffix.lower() == ".zip":
+        from bayesr.exporting import bioimage  # slow to import
+
+        paths = [bioimage.write(bayesr.load(model), out, size=size or (64, 64), overwrite=overwrite)]
+    else:
+        paths = bayesr.load(model).to_onnx(out, size=size, overwrite=overwrite)
+    for path in paths:
+        click.echo(f"{path.absolute()}")
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def write(path: str | Path, network: torch.nn.Module, header: Mapping[str, Any])
         When the file cannot be written; an older one is unchanged.
     """
     path = Path(path)
-    weights = {k: stored(v.detach().cpu()).contiguous() for k, v in stored_names(network.state_dict()).items()}
+    weights = _stored_weights(network)
     check_finite(weights, "not finite, or too large for the half precision of a file: train again")
     check_card(header.get("card", {}))
     complete = sealed({"format": FORMAT, **header, "sha256": checksum(weights)})
@@ -119,6 +119,15 @@ def check_finite(weights: Mapping[str, torch.Tensor], what: str) -> None:
 def stored(weight: torch.Tensor) -> torch.Tensor:
     """Return a weight as fp16; integers, such as batch normalisation's counters, are unchanged."""
     return weight.half() if weight.is_floating_point() else weight
+
+
+def weights_checksum(network: torch.nn.Module) -> str:
+    """Return the checksum of a network's weights as a model file stores them."""
+    return checksum(_stored_weights(network))
+
+
+def _stored_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: stored(v.detach().cpu()).contiguous() for k, v in stored_names(network.state_dict()).items()}
 
 
 def checksum(weights: Mapping[str, torch.Tensor]) -> str:

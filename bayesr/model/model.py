@@ -21,7 +21,7 @@ from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel, InvalidObservation
 from bayesr.isolation import isolated
 from bayesr.model.catalogue import locate, rows_of_html
-from bayesr.model.file import load_network, write
+from bayesr.model.file import load_network, weights_checksum, write
 from bayesr.model.sections import read_sections, unusable
 from bayesr.networks.generator import Generator
 from bayesr.networks.registry import build
@@ -29,6 +29,8 @@ from bayesr.networks.stored import read_architecture, stored_architecture
 from bayesr.observe import ForwardOperator, from_description
 
 _log = logging.getLogger(__name__)
+VALUE_SCALING = "value_range to [0, 1]"
+"""What is done to values before the network sees them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +128,112 @@ class Model:
                 "architecture": stored_architecture(self.generator.architecture),
                 "observation": self.observation.describe(),
                 "halo": self.halo,
-                "value_scaling": "value_range to [0, 1]",
+                "value_scaling": VALUE_SCALING,
                 "calibration": self.calibration.describe(),
                 "inputs": None if self.inputs is None else self.inputs.describe(),
                 "card": dict(self.card),
             },
         )
+
+    def to_onnx(
+        self, folder: str | Path, *, size: tuple[int, int] | None = None, overwrite: bool = False
+    ) -> list[Path]:
+        """Write the network as two ONNX graphs, for programs without torch.
+
+        ``backbone.onnx`` maps an image ``y``, `1 x bands x h x w`, to the features that members share. ``head.onnx``
+        maps these, latents ``z``, `n x latent_channels x h x w`, and masks to ``g``, `n x bands x sh x sw`. The image
+        is ``A+ y + P g``: forward operator and calibration are described in the metadata, JSON under ``bayesr``, and
+        are not part of the graphs.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it does not exist; its parent must. An ensemble has two files for each network,
+            ``backbone-0.onnx`` and so on.
+        size : tuple of int, optional
+            Height and width of all images, in low-resolution pixels. By default graphs take any size; the backbones
+            ``swin`` and ``unet`` need one.
+        overwrite : bool
+            Replace existing files.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        EngineUnavailable
+            When ``onnx`` or ``onnxscript`` is missing (``pip install 'bayesr[onnx]'``), and when the network needs a
+            size or cannot be converted.
+        InvalidArgument
+            For a size that is none.
+        StoreExists, StoreFailed
+            When a file exists, or cannot be written.
+        """
+        from bayesr.model import onnx_files  # slow to import
+
+        return onnx_files.write(folder, self.on(torch.device("cpu")).generator, self.describe(), size, overwrite)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what other programs need beside the network, as plain values.
+
+        Returns
+        -------
+        dict
+            ``name scale bands observation value_scaling calibration card sha256``; ``observation`` describes the
+            forward operator, and ``sha256`` is the checksum of the weights as a model file stores them.
+        """
+        return {
+            "name": self.name,
+            "scale": self.scale,
+            "bands": self.bands,
+            "observation": self.observation.describe(),
+            "value_scaling": VALUE_SCALING,
+            "calibration": self.calibration.describe(),
+            "card": dict(self.card),
+            "sha256": self.sha256 or weights_checksum(self.generator),
+        }
+
+    @classmethod
+    def from_pretrained(
+        cls, repository: str, *, filename: str = "model.safetensors", revision: str | None = None
+    ) -> Model:
+        """Load a model from a repository of the Hugging Face Hub, which is downloaded once.
+
+        The library ``huggingface_hub`` downloads and keeps the file; its settings apply, such as ``HF_ENDPOINT``,
+        ``HF_HOME`` and ``HF_HUB_OFFLINE``. `bayesr.load` then reads it with all its checks: only model files of bayesr
+        are read, never pickles.
+
+        Parameters
+        ----------
+        repository : str
+            ``"org/name"``. The model has the name ``name``.
+        filename : str
+            A model file in the repository.
+        revision : str, optional
+            Branch, tag or commit; the main branch by default.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        EngineUnavailable
+            When ``huggingface_hub`` is not installed (``pip install 'bayesr[hub]'``).
+        UnknownModel
+            When there is no such repository, revision or file.
+        InvalidArgument
+            For names that cannot be those of a repository or a model file.
+        InvalidModel
+            When the file is damaged or no model of bayesr.
+        StoreFailed
+            When the hub does not answer.
+        """
+        from bayesr.model.hub import download  # optional, and slow to import
+
+        return replace(load(download(repository, filename, revision)), name=repository.rpartition("/")[2])
 
 
 @isolated  # a model stays loaded for later calls

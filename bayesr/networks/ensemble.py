@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesr.errors import InvalidModel
+from bayesr.errors import InvalidArgument, InvalidModel
 from bayesr.networks.generator import Generator
 from bayesr.networks.heads.base import BackboneFeatures, MaskNoise
 
@@ -72,6 +72,13 @@ class Ensemble(Generator):
     def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
         """Return the number of the network."""
         return [torch.tensor(noise.number, device="cpu")]
+
+    def neutral_masks(self) -> list[Tensor]:
+        """Refuse: every mask selects a network."""
+        raise InvalidArgument(
+            "Masks of an ensemble select its network: give masks=[torch.tensor(k)] for network k, or call one of "
+            "network.parts."
+        )
 
     def prepare(self, y: Tensor) -> BackboneFeatures:
         """Compute what each network's members share, in turn along the batch."""

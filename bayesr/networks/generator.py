@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bayesr.errors import InvalidArgument
 from bayesr.networks.heads.base import BackboneFeatures, Head, MaskNoise
 from bayesr.networks.layers import sub_pixels
 
@@ -103,6 +104,37 @@ class Generator(nn.Module):
     def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
         """Return the masks that members of one mask number share."""
         return self.head.sampling_masks(noise)
+
+    def neutral_masks(self) -> list[Tensor]:
+        """Return the masks that change nothing."""
+        return self.head.neutral_masks()
+
+    def forward(self, y: Tensor, z: Tensor | None = None, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Compute ``g(y, z, m)``, backbone and head in one call, `n x bands x sh x sw`.
+
+        The image is ``A+ y + P g``: this is `g` alone, before the projection. For many members of one image call
+        `prepare` once and `draw` for each batch of members.
+
+        Parameters
+        ----------
+        y : Tensor
+            Low-resolution images, `n x bands x h x w`, scaled from the value range to [0, 1]; or one of n members.
+        z : Tensor, optional
+            Independent standard normal latents, `n x latent_channels x h x w`; None for the deterministic detail.
+        masks : sequence of Tensor, optional
+            From `sampling_masks`; by default the masks that change nothing.
+
+        Raises
+        ------
+        InvalidArgument
+            For latents of another shape, and for an ensemble without masks, which select its network.
+        """
+        if z is not None and tuple(z.shape[1:]) != (expected := (self.latent_channels, *y.shape[-2:])):
+            raise InvalidArgument(
+                f"Latents z have the shape {tuple(z.shape)}, and this network needs n x "
+                f"{' x '.join(map(str, expected))}: one value for each latent channel and pixel of y."
+            )
+        return self.draw(self.prepare(y), z, self.neutral_masks() if masks is None else masks)
 
     def prepare(self, y: Tensor) -> BackboneFeatures:
         """Compute what all members share, from low-resolution images `n x bands x h x w`."""

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import PIL.Image
 
@@ -29,3 +31,16 @@ def test_calibrate(model, tmp_path):
         "calibrate", file, tmp_path / "images", "--out", out, "--levels", "0.5", "--held-out", tmp_path / "kept.txt"
     )
     assert kept.exit_code == 1 and "no.png" in kept.output
+
+
+def test_export_model(model, tmp_path):
+    file = model.save(tmp_path / "tiny.safetensors")
+    result = run("export-model", file, tmp_path / "graphs", "--size", 6, 7)
+    assert result.exit_code == 0, result.output
+    assert [Path(line).name for line in result.output.splitlines()] == ["backbone.onnx", "head.onnx"]
+    again = run("export-model", file, tmp_path / "graphs")
+    assert again.exit_code == 1 and "exists: use --overwrite, or another folder" in again.output
+    package = tmp_path / "tiny.zip"
+    package.touch()
+    again = run("export-model", file, package)
+    assert again.exit_code == 1 and "exists: use --overwrite" in again.output and not package.stat().st_size

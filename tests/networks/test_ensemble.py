@@ -41,3 +41,12 @@ def test_an_ensemble_has_as_many_masks_as_networks():
         build(**SIZES, networks=1, head="gaussian")
     with pytest.raises(InvalidModel, match="has no dropout"):
         build(**SIZES, networks=2, head_blocks=1)
+
+
+def test_an_ensemble_called_as_a_module_needs_to_know_its_network():
+    network = ensemble().generator
+    y, z = torch.rand(1, 1, 4, 5), torch.randn(2, network.latent_channels, 4, 5)
+    for k, part in enumerate(network.parts):
+        torch.testing.assert_close(network(y, z, [torch.tensor(k)]), part(y, z))
+    with pytest.raises(InvalidArgument, match=r"masks=\[torch.tensor\(k\)\]"):
+        network(y, z)

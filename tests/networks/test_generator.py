@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from bayesr.errors import InvalidArgument
 from bayesr.networks.registry import build
 
 
@@ -36,3 +38,31 @@ def test_members_need_less_of_the_image_than_their_features():
     middle = slice(2 * net.reach, 2 * (net.reach + 5))
     torch.testing.assert_close(cropped[..., core, core], whole[..., middle, middle], rtol=0, atol=1e-6)
     assert net.backbone_reach == 7 and build(bands=1, scale=2, backbone="unet", width=8).backbone_reach == 0
+
+
+@pytest.mark.parametrize("options", [{}, dict(gaussian_dropout=True, direct=True, mix=8, smooth=True)], ids=str)
+def test_one_call_computes_what_both_halves_do(options):
+    torch.manual_seed(0)
+    net = build(bands=1, scale=2, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, **options).eval()
+    y, z = torch.rand(2, 1, 6, 7), torch.randn(2, 4, 6, 7)
+    random = [net.head.training_masks(1, torch.Generator().manual_seed(k)) for k in (0, 1)]
+    with torch.no_grad():
+        shared = net.prepare(y)
+        for masks in random:
+            torch.testing.assert_close(net(y, z, masks), net.draw(shared, z, masks))
+        assert (net(y, z, random[0]) - net(y, z, random[1])).abs().max() > 1e-6, "masks matter"
+        torch.testing.assert_close(net(y), net.draw(shared, None, []))
+        one = net(y[:1], z)  # members of one image
+        torch.testing.assert_close(one[0], net(y[:1], z[:1])[0])
+    with pytest.raises(InvalidArgument, match=r"\(2, 4, 7, 6\), and this network needs n x 4 x 6 x 7"):
+        net(y, z.mT)
+
+
+def test_without_masks_nothing_is_dropped():
+    """The neutral masks are the limit of masks at rate zero, of both kinds."""
+    for options in ({}, dict(gaussian_dropout=True)):
+        net = build(bands=1, scale=2, width=8, blocks=1, head_width=8, head_blocks=2, latent=2, **options).eval()
+        net.head.dropout_logit.data.fill_(-80)
+        masks = net.head.training_masks(1, torch.Generator().manual_seed(0))
+        for neutral, mask in zip(net.neutral_masks(), masks, strict=True):
+            torch.testing.assert_close(neutral, mask)

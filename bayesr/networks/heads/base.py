@@ -166,6 +166,14 @@ class Head(nn.Module, ABC):
         """Return the masks that members of one mask number share."""
         return []
 
+    def neutral_masks(self) -> list[Tensor]:
+        """Return the masks that change nothing, the means of all masks."""
+        return []
+
+    def mask_stds(self) -> list[float]:
+        """Return the standard deviation of the values of every mask."""
+        return []
+
     def training_masks(
         self, groups: int, random: torch.Generator, members: int = 1, share: slice = slice(None)
     ) -> list[Tensor]:

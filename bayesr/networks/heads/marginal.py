@@ -121,7 +121,9 @@ class QuantileHead(Head):
 
     def forward(self, shared: BackboneFeatures, z: Tensor, masks: Sequence[Tensor]) -> Tensor:
         at = torch.tensor(self.LEVELS, dtype=torch.float64).mul(2).sub(1).erfinv().mul(math.sqrt(2)).to(z)
-        quantiles = self.quantiles(shared).expand(len(z), -1, -1, -1, -1)
+        quantiles = self.quantiles(shared).expand(
+            z.shape[0], -1, -1, -1, -1
+        )  # len() would fix it in programs of torch.export
         # Piecewise linear in the normal deviate, extended by the outermost pieces.
         piece = torch.bucketize(z.contiguous(), at[1:-1])
         below = quantiles.gather(1, piece[:, None])[:, 0]

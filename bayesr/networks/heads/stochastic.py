@@ -217,9 +217,25 @@ class StochasticHead(Head):
         scales = (0.5 * self.dropout_logit).exp()
         masks = [1 + scale * e[:, :, None, None] for scale, e in zip(scales, normal, strict=True)]
         if self.gaussian:
-            unit = _PERTURBATION * scales[0] / (self.inputs**0.5 * self.typical)
-            masks[0] = unit * normal[0][0].view(self.outputs, self.inputs)
+            masks[0] = self._unit(scales[0]) * normal[0][0].view(self.outputs, self.inputs)
         return masks
+
+    def _unit(self, scale: Tensor) -> Tensor:
+        """Return the standard deviation of the perturbation of weights."""
+        unit: Tensor = _PERTURBATION * scale / (self.inputs**0.5 * self.typical)
+        return unit
+
+    def neutral_masks(self) -> list[Tensor]:
+        weight = self.enter.weight
+        perturbation = [weight.new_zeros((self.outputs, self.inputs))] if self.gaussian else []
+        return perturbation + [weight.new_ones((1, self.width, 1, 1)) for _ in self.blocks]
+
+    def mask_stds(self) -> list[float]:
+        scales = (0.5 * self.dropout_logit.detach()).exp()
+        stds = [float(scale) for scale in scales]
+        if self.gaussian:
+            stds[0] = float(self._unit(scales[0]))
+        return stds
 
     def sampling_masks(self, noise: MaskNoise) -> list[Tensor]:
         device = self.dropout_logit.device
