@@ -2,8 +2,9 @@
 
     python benchmarks/train_models.py camera-x4 --photographs PHOTOS --held-out LIST --out FOLDER
 
-Each starts from a bundled model, and is trained with the scores of `bayes-sr` alone: first the backbone by the mean,
-then all weights by their members. The minutes are those of one to two CPU cores with bfloat16; ``--times`` scales them.
+camera-x4 and natural-x2 start from natural-x4, and microscopy-x4 from camera-x4, whose file ``--start`` names. All are
+trained with the scores of `bayes-sr` alone: first the backbone by the mean, then all weights by their members. The
+minutes are those of one to two CPU cores with bfloat16; ``--times`` scales them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SIDE = 256
 
 PHOTOGRAPHS = (
     "trained on crops of freely licensed photographs (CC0, CC BY, CC BY-SA, Unsplash, Pexels and other free licences, "
-    "named for each photograph in the list of attributions)"
+    "named for each photograph in the list of attributions); its backbone was grown from natural-x4-fast, whose "
+    "photographs are known as being for non-commercial research"
 )
 
 
@@ -84,12 +86,13 @@ TRAININGS = {
             "use": "Fluorescence microscopy of 8 to 16 bits, one band at a time: blurred by up to 0.9 pixels (standard "
             "deviation), with read noise of up to 4% of the range and Poisson noise of 50 photons or more at its top. "
             "Not for diagnosis.",
-            "limits": "Members do not reproduce the input, which is noisy. Structures other than nuclei, actin and "
+            "limits": "Members do not reproduce the input, which is noisy. Some members show patches of excessive texture: "
+            "measure with all members, and do not show one as the image. Structures other than nuclei, actin and "
             "mitochondria are known from photographs alone. Intervals hold on average over images like those of the "
             "calibration.",
             "data": "crops of Data Science Bowl 2018 (fluorescence images), of BPAE cells (actin, mitochondria, "
             "nuclei), and as many crops of photographs (photos_free)",
-            "licence": f"{PHOTOGRAPHS}, of the Data Science Bowl 2018 (BBBC038, CC0), and of BPAE cells "
+            "licence": f"{PHOTOGRAPHS}; on the Data Science Bowl 2018 (BBBC038, CC0), and on BPAE cells "
             "(BioImageAnalysisNotebooks, CC BY 4.0)",
             "attributions": "photos_free.csv",
         },

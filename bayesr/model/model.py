@@ -115,8 +115,7 @@ class Model:
 
     def _repr_html_(self) -> str:
         parameters = sum(weight.numel() for weight in self.generator.parameters())
-        calibrated = bool(self.calibration.missed)
-        domain = str(self.card.get("domain", ""))
+        domain, calibrated = str(self.card.get("domain", "")), bool(self.calibration.missed)
         return rows_of_html([(self.name, domain, self.scale, self.bands, parameters, calibrated)])
 
     def save(self, path: str | Path) -> Path:

@@ -3,9 +3,10 @@
     bayesr bench degraded --data FOLDER
 
 FOLDER holds ``bsd100`` (or ``bsd100_jpg``), and nuclei in ``dsb2018/images``. Images are blurred, reduced by 4
-(bicubic), and made noisy or compressed: by one kind of a given strength, or by all kinds, drawn at random. The model
-for instruments is compared, image by image, with the models for clean images and with bicubic interpolation. p is that
-of Wilcoxon's signed-rank test that it is no better, corrected by Holm's procedure over all rows of a set.
+(bicubic), and made noisy or compressed: by one kind of a given strength, or by all kinds, drawn at random. The first
+model of a set, or the one that ``--model`` names, is compared image by image with the others and with bicubic
+interpolation. p is that of Wilcoxon's signed-rank test that it is no better, corrected by Holm's procedure over all
+rows of a set.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ BLUR, NOISE, PHOTON, JPEG = 3.6, 15 * GREY, 0.02, (40, 100)
 
 @dataclass(frozen=True)
 class Study:
-    """A set of images, its degradations by name, the model that is made for them, and those to compare with."""
+    """A set of images: the model that suits them best, those to compare with, and degradations by name."""
 
     model: str
     others: tuple[str, ...]
@@ -52,8 +53,8 @@ def _fixed(**strengths: float) -> Degradation:
 
 STUDIES = {
     "bsd100": Study(
-        "camera-x4",
-        ("natural-x4",),
+        "natural-x4",
+        ("natural-x4-fast",),
         {
             "none": Degradation(),
             **{f"blur {sigma / SCALE:g} px": _fixed(blur=sigma) for sigma in (1.2, 2.4, BLUR)},
@@ -141,6 +142,7 @@ def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> 
 def command(
     data: Data,
     sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(STUDIES)))] = tuple(STUDIES),
+    model: Annotated[str | None, "Model to compare with those of the set, by name or file."] = None,
     n: Members = 16,
     seed: Seed = 0,
     limit: Limit = 40,
@@ -150,7 +152,7 @@ def command(
     used: dict[str, Measured] = {}
     for name in sets:
         study = STUDIES[name]
-        models = measured((study.model, *study.others), scale=SCALE)
+        models = measured((*([model] if model else []), study.model, *study.others), scale=SCALE)
         used |= {one.label: one for one in models}
         pictures = list(read_set(data, name).values())[:limit]
         scores: dict[tuple[str, str], Scores] = {}
