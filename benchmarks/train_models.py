@@ -86,8 +86,8 @@ TRAININGS = {
             "use": "Fluorescence microscopy of 8 to 16 bits, one band at a time: blurred by up to 0.9 pixels (standard "
             "deviation), with read noise of up to 4% of the range and Poisson noise of 50 photons or more at its top. "
             "Not for diagnosis.",
-            "limits": "Members do not reproduce the input, which is noisy. Some members show patches of excessive texture: "
-            "measure with all members, and do not show one as the image. Structures other than nuclei, actin and "
+            "limits": "Members do not reproduce the input, which is noisy. Some members show patches of excessive "
+            "texture: measure with all members, and do not show one as the image. Structures other than nuclei, actin and "
             "mitochondria are known from photographs alone. Intervals hold on average over images like those of the "
             "calibration.",
             "data": "crops of Data Science Bowl 2018 (fluorescence images), of BPAE cells (actin, mitochondria, "
