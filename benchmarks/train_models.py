@@ -87,9 +87,9 @@ TRAININGS = {
             "deviation), with read noise of up to 4% of the range and Poisson noise of 50 photons or more at its top. "
             "Not for diagnosis.",
             "limits": "Members do not reproduce the input, which is noisy. Some members show patches of excessive "
-            "texture: measure with all members, and do not show one as the image. Structures other than nuclei, actin and "
-            "mitochondria are known from photographs alone. Intervals hold on average over images like those of the "
-            "calibration.",
+            "texture: measure with all members, and do not show one as the image. Structures other than nuclei, actin "
+            "and mitochondria are known from photographs alone. Intervals hold on average over images like those of "
+            "the calibration.",
             "data": "crops of Data Science Bowl 2018 (fluorescence images), of BPAE cells (actin, mitochondria, "
             "nuclei), and as many crops of photographs (photos_free)",
             "licence": f"{PHOTOGRAPHS}; on the Data Science Bowl 2018 (BBBC038, CC0), and on BPAE cells "

@@ -207,11 +207,8 @@ def sample(
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
     sink = _sink(None if store is None else place_of(store), plan.tile, checked)
-    if store is not None and masks > 1 and variables is None:
-        chosen = (*chosen, MASK_MEANS)
-    _log.info(
-        "device %s, %s; tiles of %d input pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks
-    )
+    chosen += (MASK_MEANS,) * (store is not None and masks > 1 and variables is None)
+    _log.info("device %s, %s; tiles of %d pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     reading = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
 

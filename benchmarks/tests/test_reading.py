@@ -159,7 +159,7 @@ def test_wrong_values_are_found(values, said):
         (lambda ds: ds.isel(x=slice(None, -4)), "shape of members"),
         (lambda ds: ds.assign_coords(x=("x", ds.x.data + 0.1, ds.x.attrs)), "bounds"),
         (lambda ds: ds.assign_coords(y=("y", ds.y.data[::-1], ds.y.attrs)), "bounds"),
-        (lambda ds: ds.assign_coords(y=("y", ds.y.data, {"units": "m"})), "coordinates in"),
+        (lambda ds: ds.assign_coords(y=("y", ds.y.data, {"units": "m"})), "coordinates named None and"),
         (lambda ds: ds.assign(mean=ds["mean"].assign_attrs(units="K")), "units K and None instead of None"),
         (lambda ds: with_mapping(ds, crs_wkt="EPSG:4326"), "instead of none"),
         (lambda ds: with_mapping(ds, GeoTransform="0 0.25 0 0 0 -0.25"), "contradicts the coordinates"),
@@ -205,7 +205,7 @@ def test_rotated_images_and_control_points_are_compared(product):
 
 def test_lengths_are_compared_in_one_unit(product):
     sized = dataclasses.replace(EXPECTED, bounds=(0.0, 5.0, 6.0, 0.0), coordinate_units="micrometer")
-    assert "coordinates in input pixels" in of_place(product, sized, 4)[0]
+    assert "coordinates in 1 instead of micrometer" in of_place(product, sized, 4)[0]
     in_nm = product.assign_coords({dim: (dim, product[dim].data * 250, {"units": "nanometer"}) for dim in ("y", "x")})
     assert of_place(in_nm, sized, 4) == []
 

@@ -168,7 +168,7 @@ def _bounds(product: xr.Dataset, expected: Expected) -> list[str]:
     unit = product["x"].attrs.get("units")
     names = [str(product[dim].attrs.get("long_name")) for dim in ("y", "x")]
     if expected.coordinate_units == PIXELS and not all(name.endswith(PIXELS) for name in names):
-        return [f"coordinates {names} in {unit} instead of {PIXELS}"]
+        return [f"coordinates named {' and '.join(names)}, which are not {PIXELS}"]
     factor = 1.0
     if expected.coordinate_units in LENGTHS:
         if unit not in LENGTHS or product["y"].attrs.get("units") != unit:

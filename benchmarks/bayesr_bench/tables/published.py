@@ -1,4 +1,4 @@
-"""Compare with published networks of point estimators, where they are installed, on Set5, Set14 and BSD100 at x4.
+"""Compare with published point estimators, where they are installed, on Set5, Set14 and BSD100 at x4.
 
     bayesr bench published --data FOLDER --npm FOLDER --keep FOLDER
 
