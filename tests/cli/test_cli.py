@@ -56,7 +56,7 @@ def test_what_is_done_is_said_on_request(photo, tmp_path):
     given = ["sample", tmp_path / "a.png", tmp_path / "a.zarr", "-n", 2, "--tile", 16, "--overwrite"]
     plain, told, all_of_it = run(*given), run("-v", *given), run("-vv", *given)
     assert "bayesr." not in plain.stderr
-    for said in ("model natural-x4 from", "device ", "tiles of 16 input pixels", "drawing 4 of 4 tiles"):
+    for said in ("model natural-x4 from", "device ", "tiles of 16 pixels", "drawing 4 of 4 tiles"):
         assert said in told.stderr, said
     assert "is read as" in all_of_it.stderr and "is read as" not in told.stderr
     assert plain.stdout == told.stdout == all_of_it.stdout
