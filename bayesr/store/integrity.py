@@ -137,6 +137,8 @@ def damage(store: Store, at: tuple[int, ...], counts: Counts) -> dict[str, str]:
         try:
             if store.checksum_of(name, at, members) != checksum:
                 found[name] = "does not have its recorded checksum"
+            elif store.is_cut(name, at):
+                found[name] = "has another size than its header states"
         except InvalidProduct as error:
             found[name] = f"cannot be read ({error})"
     return found

@@ -43,6 +43,18 @@ def test_other_values_and_broken_files_are_found_where_they_are(path, name, shar
     assert report.damaged[1, 0][name].startswith("cannot be read")
 
 
+@pytest.mark.parametrize("shards", [True, False])
+@pytest.mark.parametrize("name", ["mean", SAMPLES])
+def test_a_missing_byte_is_found(path, name, shards):
+    """Decoders read a file from which the last byte is missing, and may return the right values."""
+    written(path, shards=shards)
+    for file in (path / name / "c").rglob("1/0"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:-1])
+    report = inspect(Store(str(path)), False)
+    assert set(report.damaged) == {(1, 0)} and set(report.damaged[1, 0]) == {name}
+
+
 def test_a_changed_copy_of_the_image_is_found(path):
     store = written(path)
     assert inspect(store, False) == IntegrityReport(str(path), 4, 0)
