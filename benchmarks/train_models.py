@@ -29,9 +29,9 @@ SIDE = 256
 
 PHOTOGRAPHS = (
     "trained on crops of freely licensed photographs (CC0, CC BY, CC BY-SA, Unsplash, Pexels and other free licences, "
-    "named for each photograph in the list of attributions); its backbone was grown from natural-x4-fast, whose "
-    "photographs are known as being for non-commercial research"
+    "named for each photograph in the list of attributions)"
 )
+ORIGIN = "its backbone was grown from natural-x4-fast, whose photographs are known as being for non-commercial research"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ TRAININGS = {
             "noise that a camera has filtered are other degradations. Intervals hold on average over images like those "
             "of the calibration.",
             "data": "1,366 crops of 937 photographs (photos_free)",
-            "licence": PHOTOGRAPHS,
+            "licence": f"{PHOTOGRAPHS}; {ORIGIN}",
             "attributions": "photos_free.csv",
         },
     ),
@@ -92,8 +92,8 @@ TRAININGS = {
             "the calibration.",
             "data": "crops of Data Science Bowl 2018 (fluorescence images), of BPAE cells (actin, mitochondria, "
             "nuclei), and as many crops of photographs (photos_free)",
-            "licence": f"{PHOTOGRAPHS}; on the Data Science Bowl 2018 (BBBC038, CC0), and on BPAE cells "
-            "(BioImageAnalysisNotebooks, CC BY 4.0)",
+            "licence": f"{PHOTOGRAPHS}, of the Data Science Bowl 2018 (BBBC038, CC0), and of BPAE cells "
+            f"(BioImageAnalysisNotebooks, CC BY 4.0); {ORIGIN}",
             "attributions": "photos_free.csv",
         },
     ),
@@ -108,7 +108,7 @@ TRAININGS = {
             "limits": "Detail finer than the input is drawn, not recovered. Aliased patterns are missed with a small "
             "standard deviation. Intervals hold on average over images like those of the calibration.",
             "data": "1,366 crops of 937 photographs (photos_free)",
-            "licence": PHOTOGRAPHS,
+            "licence": f"{PHOTOGRAPHS}; {ORIGIN}",
             "attributions": "photos_free.csv",
         },
     ),
@@ -119,7 +119,7 @@ def recipe_for(training: Training) -> Recipe:
     """Return `bayes-sr` with batches and learning rates for a short training that starts from a trained network."""
     fidelity, score = bayes_sr.RECIPE.stages
     patch = 32 if training.scale == 4 else 40
-    stages = (replace(fidelity, rate=4e-4, batch=8), replace(score, rate=3e-4, batch=8))
+    stages = (replace(fidelity, rate=5e-4, batch=16), replace(score, rate=4e-4, batch=8))
     return replace(bayes_sr.RECIPE, stages=stages, patch=patch)
 
 

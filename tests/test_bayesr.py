@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,8 @@ def test_examples_are_read(name):
     ds = bayesr.sample(path, n=1, model="natural-x4-fast" if name != "nuclei" else "fluorescence-x4", progress=False)
     assert dict(ds.sizes)["y"] % 4 == 0
     assert ("spatial_ref" in ds.coords) == (name == "aerial")
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    text = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {bayesr.__version__}\n" in text

@@ -95,12 +95,7 @@ class ImageSet:
 
     def middles(self, side: int) -> ImageSet:
         """Return the middles of the images, of at most `side` pixels along each axis."""
-        cut = [
-            image[max(0, (height - side) // 2) :, max(0, (width - side) // 2) :][:side, :side]
-            for image in self.images
-            for height, width in [image.shape[:2]]
-        ]
-        return ImageSet(self.names, tuple(cut))
+        return ImageSet(self.names, tuple(middle(image, side) for image in self.images))
 
     def _take(self, indices: Sequence[int]) -> ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
@@ -112,6 +107,12 @@ class ImageSet:
         np.savez(packed, names=np.array(self.names), **arrays)
         path = Path(path)  # as np.savez names it
         write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), packed.getbuffer())
+
+
+def middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return the middle of an image `y x x x band`, of at most `side` pixels along each axis."""
+    top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
+    return image[top : top + side, left : left + side]
 
 
 def held_out_images(given: int | str | Path) -> int | tuple[str, ...]:

@@ -9,7 +9,7 @@ from bayesr.errors import TrainingFailed
 from bayesr.networks.features import lpips
 from bayesr.observe import ForwardOperator
 from bayesr.training import losses
-from bayesr.training.data import ImageSet
+from bayesr.training.data import ImageSet, middle
 from bayesr.training.degradation import Degradation
 from bayesr.training.history import Record
 from bayesr.training.loop import Trainer
@@ -53,9 +53,7 @@ class Validation:
                 f"The held-out images are smaller than {operator.scale}x{operator.scale} pixels: hold out larger ones."
             )
         fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
-        crops = [
-            image[(h - size) // 2 :, (w - size) // 2 :][:size, :size] for image in fit for h, w in [image.shape[:2]]
-        ]
+        crops = [middle(image, size) for image in fit]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
         self.judge = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
         self.low, _ = degradation.observe(operator, self.high, torch.Generator().manual_seed(0))
