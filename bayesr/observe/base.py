@@ -182,3 +182,8 @@ class Unconstrained(ForwardOperator):
     def describe(self) -> dict[str, Any]:
         """Return the values of ``A`` and the record."""
         return self.of.describe() | self.recorded
+
+
+def is_projected(operator: ForwardOperator) -> bool:
+    """Return whether members of an operator are projected onto its null space, ``A+ y + P g``, not ``A+ y + g``."""
+    return not isinstance(operator, Unconstrained)

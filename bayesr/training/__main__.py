@@ -82,7 +82,7 @@ def _train(args: argparse.Namespace) -> None:
             trainer.load(args.checkpoint)
         elif args.start:
             network, facts = network_of(args.start)
-            trainer.start_from(network, origin_of(args.start, facts), args.start)
+            trainer.start_from(network, origin_of(args.start, facts), args.start, facts.get("projected"))
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
         def report(record: Record) -> None:

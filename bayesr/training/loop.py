@@ -20,6 +20,7 @@ from bayesr.errors import TrainingFailed
 from bayesr.model import checkpoint as checkpoints
 from bayesr.networks.generator import Generator
 from bayesr.networks.stored import stored_architecture
+from bayesr.observe.base import is_projected
 from bayesr.training import losses
 from bayesr.training.adjusting import with_steps
 from bayesr.training.history import Means
@@ -223,6 +224,7 @@ class Trainer(Stepper):
             "recipe": self.recipe.name,
             "network": stored_architecture(self.generator.architecture),
             "step": self.step,
+            "projected": is_projected(self.operator),
         }
         facts |= {name: getattr(self, name) for name in _FACTS}
         checkpoints.write(path, arrays, facts)
@@ -259,14 +261,21 @@ class Trainer(Stepper):
             self.on_device.manual_seed(self.seed + self.step)
 
     def start_from(
-        self, other: Generator, facts: Mapping[str, Any] | None = None, checkpoint: Path | None = None
+        self,
+        other: Generator,
+        facts: Mapping[str, Any] | None = None,
+        checkpoint: Path | None = None,
+        projected: bool | None = None,
     ) -> TransferredWeights:
         """Copy the weights of another network that fit, and of the discriminators in its checkpoint.
 
         Discriminators are taken if they have the recipe's names and sizes. `facts` describe the origin of the weights
-        for the model card.
+        for the model card. `projected` says whether the other network's members were projected onto the null space,
+        if that is known. Where they were and this trainer's are not, the head starts anew: the part of its deviations
+        that the projection removes was never trained.
         """
-        taken = transfer_weights(self.generator, other)
+        head = not projected or is_projected(self.operator)
+        taken = transfer_weights(self.generator, other, head)
         self.average.load_state_dict(self.generator.state_dict())
         self.start = dict(facts or {}) | taken.describe()
         if checkpoint is not None:

@@ -65,7 +65,7 @@ class Objective:
             if members is not None:
                 batch.x = members.detach().requires_grad_()  # gradients are combined where all losses meet
             record: Record = dict(self._losses(stage, batch))
-            if stage.discriminator:
+            if stage.discriminator and self.recipe.discriminators:  # features of a feature network need none
                 self._step_discriminators(done, batch)
             joined: Record = dict(self._adversarial_losses(stage, done, batch))
         self.optimiser.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.model.file import stored
 from bayesr.model.model import Model, load
 from bayesr.networks.generator import Generator
+from bayesr.observe.base import is_projected
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
 
@@ -18,8 +19,8 @@ _OF_START = ("recipe", "settings", "steps", "seconds", "hardware", "data", "lice
 """Entries of a card that go on in the cards of models that started from it."""
 
 
-def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], Path | None]:
-    """Return the arguments of `Trainer.start_from`: a network, its origin, and the checkpoint if it is from one.
+def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], Path | None, bool | None]:
+    """Return the arguments of `Trainer.start_from`: a network, its origin, its checkpoint, and whether it is projected.
 
     Parameters
     ----------
@@ -28,10 +29,11 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], P
     """
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
         network, facts = network_of(Path(source))
-        return network, origin_of(Path(source), facts), Path(source)
+        return network, origin_of(Path(source), facts), Path(source), facts.get("projected")
     model = load(source)
     metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
-    return model.generator, {"model": model.name, "sha256": model.sha256} | metadata, None
+    origin = {"model": model.name, "sha256": model.sha256} | metadata
+    return model.generator, origin, None, is_projected(model.observation)
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:

@@ -55,8 +55,8 @@ class TransferredWeights:
 
 
 @torch.no_grad()
-def transfer_weights(network: Generator, source: Generator) -> TransferredWeights:
-    """Copy the weights of `source` to `network` where they fit.
+def transfer_weights(network: Generator, source: Generator, head: bool = True) -> TransferredWeights:
+    """Copy the weights of `source` to `network` where they fit; with ``head=False`` leave the head as initialised.
 
     The backbones must have the same blocks and width. If the numbers of bands differ, the first layer gets the sum of
     the source's weights over bands, divided by the new number, and layers that make sub-pixels get the mean over bands.
@@ -84,7 +84,8 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
     ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
     for name, value in state.items():
         layer = name.rpartition(".")[0]
-        new = given.get(name) if _comparable(name, network, source) else None
+        comparable = _comparable(name, network, source) and (head or not name.startswith(_OF_HEAD))
+        new = given.get(name) if comparable else None
         if new is not None and layer in ours & theirs:
             new = _other_outputs(new, *bands) if source.scale == network.scale else None
         elif layer in ours ^ theirs:
@@ -97,7 +98,7 @@ def transfer_weights(network: Generator, source: Generator) -> TransferredWeight
         state[name] = new
         (taken.whole if given[name].shape == value.shape else taken.adapted).append(name)
     optional = set(taken.fresh) - _of_head(network.head.mask_parameters)
-    if optional and optional == _of_head(network.head.zero_is_neutral):  # the source's deviations need no such path
+    if head and optional and optional == _of_head(network.head.zero_is_neutral):  # the source's deviations need no such path
         for name in sorted(optional):
             state[name] = torch.zeros_like(state[name])
             taken.fresh.remove(name)
