@@ -57,6 +57,16 @@ def test_micrographs_of_one_microscope_are_no_pairs(tmp_path):
     assert pair.low.min() == 0 and pair.low.max() == 255
 
 
+def test_satellites_are_a_pair_of_whole_images(tmp_path):
+    folder = tmp_path / "pairs" / "worldstrat"
+    folder.mkdir(parents=True)
+    for name, side in (("L1", 8), ("HR", 16)):
+        PIL.Image.fromarray(np.full((side, side, 3), 7, np.uint8)).save(folder / f"{name}.png")
+    satellites = instruments.INSTRUMENTS["satellites"]
+    (pair,) = satellites.read(tmp_path)
+    assert pair.high.shape[0] == satellites.scale * pair.low.shape[0] and pair.low.dtype == np.uint8
+
+
 def test_missing_pairs_are_named(tmp_path):
     with pytest.raises(DataNotFound, match="pairs/city100"):
         list(instruments.INSTRUMENTS["nikon"].read(tmp_path))

@@ -183,7 +183,7 @@ def test_scores_in_model_cards_are_those_of_the_tables():
         header = read_header(info.path)
         names = {name: measured(name, header["sha256"]) for name in ("domains", "quality")}
         for name, figures in header["card"]["scores"].items():
-            label = f"{name} ({figures['images']})"
+            label = f"{name} ({figures['images']}{'' if info.scale == 4 else f', x{info.scale}'})"
             own = [row for row in quality if row.get("model", info.name) in names["quality"]]
             recorded = {row["figure"]: row[label] for row in own if label in row}
             for row in domains:

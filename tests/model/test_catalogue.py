@@ -24,7 +24,7 @@ def test_bundled_models():
     found = {info.name: info for info in bayesr.models()}
     for name, info in found.items():
         model = bayesr.load(name)
-        assert info.scale == 4 and info.bands == model.bands, name
+        assert info.scale == (2 if name.endswith("x2") else 4) and info.bands == model.bands, name
         # Sets of clean images say little of a model for noisy ones: the table `degraded` does.
         assert info.scores or not model.promises["consistency"], name
         assert sum(p.numel() for p in model.generator.parameters()) == info.parameters, name
@@ -35,9 +35,9 @@ def test_bundled_models():
 
 
 def test_bundled_models_are_small():
-    """The wheel stays small: half precision, and 16 MB in all."""
+    """The wheel stays small: half precision, and 24 MB in all."""
     infos = bayesr.models()
-    assert sum(info.bytes for info in infos) <= 16e6
+    assert sum(info.bytes for info in infos) <= 24e6
     for info in infos:
         assert {tensor.dtype for tensor in read_tensors(info.path).values()} <= {"F16", "I64", "I32"}, info.name
         assert info.bytes <= 2 * info.parameters + 200_000, info.name

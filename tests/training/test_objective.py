@@ -92,6 +92,13 @@ def test_all_parts_learn_and_dropout_rates_may_be_fixed(trainer, fixed):
     assert float(trainer.networks["paired"].penalty_weight) != weight
 
 
+def test_features_of_a_feature_network_need_no_discriminator(folder):
+    alone = dataclasses.replace(RECIPE, discriminators={}, stages=(dataclasses.replace(STAGE, adversarial=0.0),))
+    trainer = Trainer(alone, Pairs(load_images([folder]), bicubic(4), RECIPE.patch))
+    records = [trainer.advance() for _ in range(3)]
+    assert all(record["features"] > 0 and "adversarial" not in record for record in records)
+
+
 def test_dropout_rates_follow_the_scores_and_the_cost_of_masks_alone(trainer):
     """As in a stage without a discriminator, so that an adversarial loss does not widen them."""
     plain = dataclasses.replace(STAGE, features=0.0, adversarial=0.0, balanced=False)

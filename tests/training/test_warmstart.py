@@ -7,7 +7,12 @@ import bayesr
 from bayesr.errors import TrainingFailed
 from bayesr.networks.discriminators import PairedDiscriminator
 from bayesr.networks.registry import BACKBONES, build
+from bayesr.observe import bicubic
+from bayesr.training.data import load_images
+from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer
+from bayesr.training.pairs import Pairs
+from bayesr.training.publishing import read_start
 from bayesr.training.warmstart import transfer_discriminator, transfer_weights
 from tests.conftest import TINY
 
@@ -156,3 +161,22 @@ def test_a_trainer_starts_from_discriminators_of_the_same_name(trainer, tmp_path
     other = Trainer(renamed, trainer.pairs)
     other.start_from(trainer.generator, {}, tmp_path / "c.npz")
     assert "discriminators" not in other.start
+
+
+def test_a_head_of_projected_members_starts_anew_where_members_are_not(trainer, folder, tmp_path):
+    """The projection removed a part of its deviations, which no loss has seen."""
+    noisy = Pairs(load_images([folder]), bicubic(4), TINY.patch, degradation=Degradation(noise=(0, 0.05)))
+    other = Trainer(TINY, noisy, seed=5)
+    before = {name: value.clone() for name, value in other.generator.state_dict().items()}
+    other.start_from(trainer.generator, projected=True)
+    source = trainer.generator.state_dict()
+    for name, value in other.generator.state_dict().items():
+        assert torch.equal(value, (before if name.startswith("head.") else source)[name]), name
+    assert "tail.exit" in other.start["fresh"]
+    for kept in (None, False):  # unknown, as of older checkpoints, or not projected either
+        assert not Trainer(TINY, noisy).start_from(trainer.generator, projected=kept).fresh
+    assert not Trainer(TINY, trainer.pairs).start_from(trainer.generator, projected=True).fresh
+    trainer.save(tmp_path / "exact.npz")
+    other.save(tmp_path / "noisy.npz")
+    assert [read_start(tmp_path / name)[-1] for name in ("exact.npz", "noisy.npz")] == [True, False]
+    assert read_start("natural-x4")[-1] and not read_start("microscopy-x4")[-1]

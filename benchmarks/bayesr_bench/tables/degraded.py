@@ -53,8 +53,8 @@ def _fixed(**strengths: float) -> Degradation:
 
 STUDIES = {
     "bsd100": Study(
-        "natural-x4",
-        ("natural-x4-fast",),
+        "camera-x4",
+        ("natural-x4",),
         {
             "none": Degradation(),
             **{f"blur {sigma / SCALE:g} px": _fixed(blur=sigma) for sigma in (1.2, 2.4, BLUR)},
@@ -143,7 +143,7 @@ def command(
     data: Data,
     sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(STUDIES)))] = tuple(STUDIES),
     model: Annotated[str | None, "Model to compare with those of the set, by name or file."] = None,
-    n: Members = 16,
+    n: Members = 32,
     seed: Seed = 0,
     limit: Limit = 40,
 ) -> Result:

@@ -5,13 +5,15 @@
 FOLDER holds ``set5``, ``set14``, ``bsd100`` (or ``bsd100_jpg``), aerial images in ``naip/hr``, and nuclei in
 ``dsb2018/images``, where only the fluorescence images are used: grey files with a dark background. Low-resolution
 images are made with the model's own forward operator and rounded to 8 bits. A grey image is repeated for a model of
-three bands, and the results are averaged over bands. A model of one band samples each band of a colour image.
+three bands, and the results are averaged over bands. A model of one band samples each band of a colour image. Models
+of another scale factor than 4 are measured on images reduced by that, in rows of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import click
@@ -56,7 +58,9 @@ def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int)
     return measures.gathered(rows)
 
 
-def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[dict[str, Any]]:
+def rows_of(
+    measured: Mapping[str, Mapping[str, Scores]], against: str, scales: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """Return one row per set and model.
 
     Parameters
@@ -65,12 +69,15 @@ def rows_of(measured: Mapping[str, Mapping[str, Scores]], against: str) -> list[
         Scores by set, then by model.
     against : str
         The model with which others are compared.
+    scales : mapping of str to str
+        Label of the scale factor of each model that has another than `against`, which is not compared.
     """
     rows: list[dict[str, Any]] = []
     for name, models in measured.items():
         for model, scores in models.items():
-            reference = models.get(against) if model != against else None
-            row: dict[str, Any] = {"set": f"{name} ({len(scores['PSNR'])})", "model": model}
+            reference = models.get(against) if model != against and model not in scales else None
+            images = f"{name} ({len(scores['PSNR'])}{scales.get(model, '')})"
+            row: dict[str, Any] = {"set": images, "model": model}
             rows.append(row | measures.averages(scores) | measures.differences(scores, reference, against, COMPARED))
     return rows
 
@@ -108,7 +115,9 @@ def command(
         "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
         "differences": f"image by image, then averaged: better models than {against} have higher PSNR and lower CRPS",
     }
-    return Result(rows_of(scores, other), notes)
+    own = {one.label: one.model.scale for one in found}
+    scales = {label: f", x{scale}" for label, scale in own.items() if scale != own[other]}
+    return Result(rows_of(scores, other, scales), notes)
 
 
 def _of_set(

@@ -3,9 +3,10 @@
     bayesr bench instruments --data FOLDER
 
 FOLDER holds, in a folder ``pairs`` in it or beside it, ``city100`` (two cameras, each at two focal lengths),
-``confocal_sted`` and ``sim`` (two microscopes each). The better image is shifted to the interpolated input by phase
-correlation, and its values are fitted to the input's by a gain and an offset per band. Instruments sample finely:
-inputs are first reduced by the scale factor, as the spectrum of their images allows.
+``confocal_sted`` and ``sim`` (two microscopes each), ``worldstrat`` (two satellites, on different days, so that
+changes of the scene count as errors). The better image is shifted to the interpolated input by phase
+correlation, and its values are fitted to the input's by a gain and an offset per band. Cameras and microscopes sample
+finely: their images are first reduced by the scale factor, as their spectrum allows.
 
 Intervals are measured as the model has them, and after calibration without a truth (`bayesr.calibrate(images=...)`) on
 parts of the inputs themselves. Noise of the better image counts as error.
@@ -121,6 +122,11 @@ def _sim(root: Path) -> Iterator[Pair]:
             yield _micrographs(np.stack([tifffile.imread(frame) for frame in frames]))
 
 
+def _satellites(root: Path) -> Iterator[Pair]:
+    folder = _folder(root, "worldstrat")
+    yield Pair(_picture(folder / "L1.png"), _picture(folder / "HR.png"))
+
+
 def _folder(root: Path, name: str) -> Path:
     for place in (root / "pairs", root.parent / "pairs", root):
         if (place / name).is_dir():
@@ -129,10 +135,11 @@ def _folder(root: Path, name: str) -> Path:
 
 
 INSTRUMENTS = {
-    "nikon": Instrument(_cameras("nikon"), ("natural-x4",)),
-    "iphone": Instrument(_cameras("iphone"), ("natural-x4",)),
+    "nikon": Instrument(_cameras("nikon"), ("camera-x4", "natural-x4")),
+    "iphone": Instrument(_cameras("iphone"), ("camera-x4", "natural-x4")),
     "confocal-sted": Instrument(_confocal, ("microscopy-x4", "fluorescence-x4", "natural-x4")),
     "sim": Instrument(_sim, ("microscopy-x4", "fluorescence-x4", "natural-x4")),
+    "satellites": Instrument(_satellites, ("natural-x2",), scale=2),
 }
 
 # -- registration --------------------------------------------------------------------------------
