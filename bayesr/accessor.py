@@ -21,8 +21,8 @@ from bayesr.errors import InvalidArgument
 from bayesr.exporting.selection import Selection
 from bayesr.product import SAMPLES, Provenance, arguments
 
-_PANEL = 3.2
-"""Side of a panel, in inches."""
+_PANEL, _TITLE = 3.2, 0.35
+"""Width of a panel, and height of its title, in inches."""
 
 
 @xr.register_dataset_accessor("bayesr")  # type: ignore[no-untyped-call]
@@ -165,9 +165,10 @@ class ProductAccessor:
         panels["width of the interval"] = (ds["upper"] - ds["lower"]).mean("band").to_numpy()
         for i in range(min(members, ds.sizes.get("realization", 0))):
             panels[f"member {i}"] = _colours(Selection.of(ds, None, i, ()), ds).to_numpy()
-        columns = min(3, len(panels))
+        columns = 2 if len(panels) == 4 else min(3, len(panels))
         rows = -(-len(panels) // columns)
-        figure = _figure(_PANEL * columns, _PANEL * rows)
+        aspect = min(2.0, max(0.25, ds.sizes["y"] / ds.sizes["x"]))
+        figure = _figure(_PANEL * columns, (_PANEL * aspect + _TITLE) * rows)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, (title, values) in zip(places, panels.items(), strict=False):
             map_of_numbers = values.dtype != np.uint8
@@ -175,7 +176,8 @@ class ProductAccessor:
             if map_of_numbers:
                 most = float(np.nanpercentile(grey, 99.5)) or None  # few large values would darken all others
                 shown = place.imshow(grey, vmin=0, vmax=most, interpolation="nearest")
-                figure.colorbar(shown, ax=place, shrink=0.8, extend="max")
+                bar = place.inset_axes((1.02, 0, 0.04, 1))  # as high as the image, whose size it leaves alone
+                figure.colorbar(shown, cax=bar, extend="max")
             else:
                 place.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             place.set_title(title)
