@@ -19,7 +19,7 @@ def test_a_section_shows_the_picture_that_its_code_draws_and_links_a_page(sectio
     code = "".join(re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
     assert shown.startswith("gallery-") == ("savefig" in code), "other pictures are those of other pages"
     assert "savefig" not in code or f'savefig("{shown}"' in code
-    assert len(code.splitlines()) <= 7
+    assert len(code.splitlines()) <= 8 and all(len(line) <= 95 for line in code.splitlines())
     pages = re.findall(r"\]\((?:api/)?([\w.-]+\.md)", section)
     assert pages and all(f"api/{page}" in section or (DOCS / page).is_file() for page in pages)
 
