@@ -1,4 +1,4 @@
-"""Draw the pictures of the tutorial and of the page on reading maps, from bundled images and models.
+"""Draw the pictures of the tutorial, of the page on reading maps and of the gallery, from bundled images and models.
 
     python docs/figures.py [NAME ...]
 
@@ -24,6 +24,7 @@ import matplotlib as mpl
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+import run_examples  # beside this file
 import skimage.data
 import torch
 import xarray as xr
@@ -313,6 +314,17 @@ def tutorial_report() -> None:
     print(f"tutorial-report.png: {(DOCS / 'tutorial-report.png').stat().st_size / 1000:.0f} kB")
 
 
+def gallery() -> None:
+    """Run the code of the gallery, which draws its pictures in Matplotlib's own style, and keep them."""
+    page = DOCS / "gallery.md"
+    with mpl.rc_context(), run_examples.scratch(page):
+        mpl.rcdefaults()
+        run_examples.run(page, write=False)
+        for drawn in sorted(Path().glob("gallery-*.png")):
+            PIL.Image.open(drawn).convert("RGB").save(DOCS / drawn.name, optimize=True)
+            print(f"{drawn.name}: {(DOCS / drawn.name).stat().st_size / 1000:.0f} kB")
+
+
 DRAWN: tuple[Callable[[], None], ...] = (
     tutorial_members,
     tutorial_decision,
@@ -322,6 +334,7 @@ DRAWN: tuple[Callable[[], None], ...] = (
     reading_regions,
     reading_inputs,
     members_before_after,
+    gallery,
 )
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Entry points of other distributions, on the search path as pip leaves them: metadata and a module."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ model = HERE / "lamp.safetensors"
 misnamed = HERE / "extension.py"
 
 def bright(image):
+    "Return the pixels brighter than [the mean]."
     return image[0] > image[0].mean()
 
 def read(path):
@@ -56,7 +58,10 @@ RECIPE = Recipe("short", dict(width=8, blocks=1, head_width=8, head_blocks=1, la
 """
 POINTS = {
     plugins.MODELS: {"lamp": "extension:model", "broken": "no_such_module:model", "misnamed": "extension:misnamed"},
-    plugins.SEGMENTERS: {"bright": "extension:bright", "trained": "extension:segmenter", "otsu": "extension:bright"},
+    plugins.SEGMENTERS: {
+        "bright": "extension:bright", "trained": "extension:segmenter", "otsu": "extension:bright",
+        "absent": "extension:absent",
+    },
     plugins.READERS: {".nums": "extension:read", ".png": "extension:read", ".gone": "extension:absent"},
     plugins.EXPORTERS: {
         ".nums": "extension:write", ".ink": "extension:write_badly", ".none": "extension:write_nothing",
@@ -153,6 +158,23 @@ def test_segmenters_by_their_names(extension, model, photo):
     np.testing.assert_allclose(found["probability"].squeeze(), inside.mean("realization"), atol=1e-6)
     assert bayesr.segment(ds, "trained").attrs["segmenter"] == bayesr.segment(ds, "nuclei").attrs["segmenter"]
     assert registry.named("otsu") is registry.CLASSICAL["otsu"] and registry.named("nuclei") is None
+
+
+@pytest.mark.filterwarnings("always::bayesr.errors.PluginNotUsed")  # which the command shows
+def test_segmenters_are_listed_with_their_distribution(extension):
+    result = run("models", "--json")
+    listed = json.loads(result.stdout)["segmenters"]
+    assert {"nuclei", "otsu", "watershed", "bright", "trained"} == set(listed), "absent is left out"
+    assert "absent of bayesr-extension" in result.stderr
+    bright = listed["bright"]
+    assert bright == {
+        "source": "bayesr-extension", "kind": "function", "inputs": ["member"], "bands": None,
+        "description": "Return the pixels brighter than [the mean].",
+    }  # fmt: skip
+    assert listed["trained"] == listed["nuclei"] | {"source": "bayesr-extension"}
+    assert listed["otsu"]["source"] == "bayesr" and "Otsu" in listed["otsu"]["description"]
+    table = " ".join(run("models").stdout.split())
+    assert "bright" in table and "bayesr-ext" in table and "[the" in table
 
 
 def test_files_of_a_suffix_are_read(extension, tmp_path):

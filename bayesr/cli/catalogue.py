@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,22 +13,37 @@ import bayesr
 from bayesr.cli import options as shared
 from bayesr.files import write_atomically
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bayesr.model.catalogue import ModelInfo
+    from bayesr.segmentation.catalogue import SegmenterInfo
+
 
 @click.command(epilog=shared.examples("bayesr models", "bayesr models --json"))
 @shared.as_json
 def models(as_json: bool) -> None:
-    """List the models and segmenters that have names."""
+    """List the models and segmenters that have names: of bayesr, and of other distributions."""
     from rich.console import Console  # slow to import
+
+    from bayesr.segmentation.catalogue import segmenters  # slow to import
+
+    infos, known = bayesr.models(), segmenters()
+    if as_json:
+        described = {info.name: {**info.card, **asdict(info)} for info in known}
+        for one in described.values():
+            del one["name"], one["card"]  # the one is the key, and the entries of the other are beside
+        shared.print_json({"models": [asdict(info) for info in infos], "segmenters": described})
+        return
+    Console().print(_table_of_models(infos))
+    Console().print(_table_of_segmenters(known))
+
+
+def _table_of_models(infos: Iterable[ModelInfo]) -> Table:
     from rich.table import Table  # slow to import
 
-    from bayesr.model.catalogue import segmenters  # slow to import
-
-    if as_json:
-        trained = {name: {"inputs": header["inputs"], **header["card"]} for name, header in segmenters().items()}
-        shared.print_json({"models": [asdict(info) for info in bayesr.models()], "segmenters": trained})
-        return
     table = Table("name", "domain", "scale", "bands", "parameters", "size", "PSNR, fair CRPS of the mean of n")
-    for info in bayesr.models():
+    for info in infos:
         scores = "\n".join(
             f"{name}: {value['PSNR']:.2f} dB, {value['fair CRPS']:.2f}" + (f", n={value['n']}" if "n" in value else "")
             for name, value in info.scores.items()
@@ -35,13 +51,23 @@ def models(as_json: bool) -> None:
         )
         size = f"{info.bytes / 2**20:.1f} MiB"
         table.add_row(info.name, info.domain, f"x{info.scale}", str(info.bands), f"{info.parameters:,}", size, scores)
-    Console().print(table)
-    table = Table("segmenter", "trained on", "inputs", "parameters", "scores on held-out images")
-    for name, header in segmenters().items():
-        card = header["card"]
-        scores = ", ".join(f"{k} {v:.3f}" for k, v in card.get("held_out", {}).items() if k != "cases")
-        table.add_row(name, card.get("data", ""), " + ".join(header["inputs"]), f"{card['parameters']:,}", scores)
-    Console().print(table)
+    return table
+
+
+def _table_of_segmenters(infos: Iterable[SegmenterInfo]) -> Table:
+    from rich.markup import escape  # slow to import
+    from rich.table import Table  # slow to import
+
+    table = Table(
+        "segmenter", "from", "trained on, or what it does", "inputs", "parameters", "scores on held-out images"
+    )
+    for info in infos:
+        held_out, count = info.card.get("held_out") or {}, info.card.get("parameters")
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in held_out.items() if k != "cases")
+        parameters = "" if count is None else f"{count:,}"
+        texts = (info.name, info.source, info.description, " + ".join(info.inputs), parameters, scores)
+        table.add_row(*map(escape, texts))
+    return table
 
 
 @click.command(epilog=shared.examples("bayesr card natural-x4", "bayesr card mine.safetensors --set licence CC-BY-4.0"))

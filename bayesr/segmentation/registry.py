@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from bayesr.errors import InvalidModel
 from bayesr.isolation import isolated
 from bayesr.model.catalogue import SEGMENTERS
 from bayesr.segmentation.classical import otsu, watershed
-from bayesr.segmentation.protocol import SegmentationNetwork
+
+if TYPE_CHECKING:  # it imports torch, which lists of names do without
+    from bayesr.segmentation.protocol import SegmentationNetwork
 
 CLASSICAL: dict[str, Callable[[NDArray[np.float32]], Any]] = {"otsu": otsu, "watershed": watershed}
 """Methods without training by name: functions of an image `band x y x x`."""
