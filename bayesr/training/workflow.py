@@ -109,9 +109,8 @@ def train(
         Whether to continue from the checkpoint.
     start : str, Path or Model, optional
         A model, or another training's checkpoint (``.npz``), whose weights are initial values where they fit. Its
-        backbone must equal the recipe's; head, bands and scale may differ. The head starts anew where members of
-        `start` were projected and these are not (blur or noise). A checkpoint also gives the weights of discriminators.
-        The card records which weights were taken, and from where.
+        backbone must equal the recipe's; head, bands and scale may differ. The head starts anew where only members of
+        `start` are projected (exact operators). A checkpoint also gives discriminators. The card records all of it.
     seed, device, progress
         As in `bayesr.sample`.
     card : mapping, optional
