@@ -1,4 +1,4 @@
-"""The systems that `bayesr bench rivals` compares: how each is trained, calibrated and measured.
+"""The systems that `bayesr bench baselines` compares: how each is trained, calibrated and measured.
 
 Recipes and the denoiser of samplers are trained on the same images for the same processor seconds. All systems that
 draw members are calibrated by the same code on the same held-out images.
