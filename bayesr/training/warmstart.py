@@ -98,7 +98,9 @@ def transfer_weights(network: Generator, source: Generator, head: bool = True) -
         state[name] = new
         (taken.whole if given[name].shape == value.shape else taken.adapted).append(name)
     optional = set(taken.fresh) - _of_head(network.head.mask_parameters)
-    if head and optional and optional == _of_head(network.head.zero_is_neutral):  # the source's deviations need no such path
+    if (
+        head and optional and optional == _of_head(network.head.zero_is_neutral)
+    ):  # the source's deviations need no such path
         for name in sorted(optional):
             state[name] = torch.zeros_like(state[name])
             taken.fresh.remove(name)
