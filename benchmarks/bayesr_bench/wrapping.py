@@ -237,5 +237,7 @@ def moved(found: Answer, output: Array, operator: ForwardOperator) -> Answer:
     members = operator.project_onto_data_(members.contiguous(), y)
     members = operator.clip_consistently_(members, y, *LIMITS)
     mean = members.mean(0).numpy()
-    lower, upper = (np.clip(end + (mean - found.mean), *LIMITS) for end in (found.lower, found.upper))
+    lower, upper = (
+        np.clip(end + (mean - found.mean), *LIMITS).astype(np.float32) for end in (found.lower, found.upper)
+    )
     return found._replace(members=members.numpy(), mean=mean, lower=lower, upper=upper)

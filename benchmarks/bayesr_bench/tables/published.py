@@ -39,7 +39,7 @@ from bayesr_bench import lpips, measures, published, timing, wrapping
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.kept import Kept
 from bayesr_bench.lpips import Judges
-from bayesr_bench.models import measured
+from bayesr_bench.models import checksums, measured
 from bayesr_bench.options import FOLDER, Count, Data, Keep, Limit, Members, Models, Seed
 from bayesr_bench.protocol import check_protocol, psnr_ssim
 from bayesr_bench.published import CHECKED, NETWORKS
@@ -143,6 +143,19 @@ def times_of(one: System, n: int, rounds: int) -> Row:
 # -- the table -----------------------------------------------------------------------------------
 
 
+def _checked(found: Mapping[str, published.Found | str], data: Path) -> tuple[dict[str, System], dict[str, str]]:
+    """Return the systems of installed networks after their checks, and a note on each network."""
+    systems, notes = {}, {}
+    for name, one in found.items():
+        if isinstance(one, str):
+            notes[name] = one
+            click.echo(f"{name}: {one}", err=True)
+            continue
+        checked = published.check(one, data, lambda text: click.echo(text, err=True))
+        systems[name], notes[name] = of_network(one, checked), checked.note
+    return systems, notes
+
+
 @table(
     rounding=decimals(4),
     small={"limit": 1, "n": 8, "rounds": 1, "held_out": wrapping.FEWEST, "judges": ("alexnet",)},
@@ -210,17 +223,9 @@ def command(
     perceived, notes = lpips.chosen(judges, data, SHOWN)
     whole = {name: read_set(data, name) for name in sets}
     pictures = {name: dict(list(whole[name].items())[:limit]) for name in sets}
-    facts: dict[str, Any] = dict(notes)
-    facts["models"] = ", ".join(f"{one.label}, {one.model.sha256[:12]}" for one in loaded)
-    theirs = {}
-    for name, one in found.items():
-        if isinstance(one, str):
-            facts[name] = one
-            click.echo(f"{name}: {one}", err=True)
-            continue
-        checked = published.check(one, data, lambda text: click.echo(text, err=True))
-        facts[name] = checked.note
-        theirs[name] = of_network(one, checked)
+    facts: dict[str, Any] = dict(notes) | {"models": checksums(loaded)}
+    theirs, said = _checked(found, data)
+    facts |= said
     ours = {one.label: of_model(one.label, one.model, n, seed) for one in loaded}
 
     def even(of_set: str, name: str) -> bool:
