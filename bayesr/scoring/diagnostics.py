@@ -166,16 +166,20 @@ def diversity(distances: Array) -> float:
     """Return the diversity score of the NTIRE challenges.
 
     ``100 (min_i mean_k d_ik - mean_k min_i d_ik) / min_i mean_k d_ik``, in percent, where d_ik is the distance of
-    member i to the truth on patch k. It compares the best member of each patch with the best member overall.
+    member i to the truth at place k. It compares the best member of each place with the best member overall.
+
+    In the challenges, the places are pixels, the distance is spatial LPIPS (AlexNet), which is that of `Lpips.maps`,
+    n is 10, and the score is averaged over images.
 
     Parameters
     ----------
     distances : ndarray
-        ``n x count``. The challenge uses LPIPS; state which distance is used instead.
+        ``n x count``. State which distance and which places are used.
 
     References
     ----------
-    A. Lugmayr et al., "NTIRE 2021 learning the super-resolution space challenge", CVPR Workshops, 2021.
+    A. Lugmayr et al., "NTIRE 2021 learning the super-resolution space challenge", CVPR Workshops, 2021, with the
+    program of its evaluation, https://github.com/andreas128/NTIRE21_Learning_SR_Space.
     """
     best = np.mean(distances, 1).min()
     return float(100 * ratio(best - np.mean(np.min(distances, 0)), best, np.nan))

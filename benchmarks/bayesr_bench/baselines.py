@@ -1,4 +1,4 @@
-"""The systems that `bayesr bench rivals` compares: how each is trained, calibrated and measured.
+"""The systems that `bayesr bench baselines` compares: how each is trained, calibrated and measured.
 
 Recipes and the denoiser of samplers are trained on the same images for the same processor seconds. All systems that
 draw members are calibrated by the same code on the same held-out images.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ import torch
 
 import bayesr
 from bayesr.calibration.calibration import Calibration
-from bayesr.calibration.factor import FactorFit
-from bayesr.calibration.intervals import LAMBDAS, bounds, missed_curve
 from bayesr.errors import InvalidArgument
 from bayesr.files import write_atomically
 from bayesr.model.header import read_header
@@ -29,6 +27,7 @@ from bayesr.observe import Separable, bicubic
 from bayesr.training.data import ImageSet, load_images
 from bayesr_bench import conformal, deepinverse, denoiser, measures
 from bayesr_bench.deepinverse import Guidance, Langevin, Restoration, Sampler
+from bayesr_bench.intervals import LIMITS, STEP, case_of, fit_calibration, interval_of
 from bayesr_bench.measures import Scores
 from bayesr_bench.scores import scores_of
 from bayesr_bench.sets import SCALE, Answer, Picture, answer, observe
@@ -47,9 +46,6 @@ SAMPLERS: dict[str, tuple[Sampler, Sampler]] = {
     "Langevin": (Langevin(), Langevin(stages=6, burn_in=2, thinning=1)),
 }
 """Samplers of deepinv: of a full budget, and of a small one."""
-_STEP = 1.0
-"""Quantisation step of 8-bit images, in grey levels."""
-_LIMITS = 0.0, 255.0
 
 
 @dataclass(frozen=True)
@@ -149,38 +145,15 @@ def _calibrate(system: System) -> None:
     for i in order:
         high = central_crop(images[i], CALIBRATED_SIDE * SCALE)
         x = deepinverse.members(system.sampler, net, observe(high), bicubic(SCALE), task.n, task.seed)
-        drawn.append((x, high.transpose(2, 0, 1).astype(np.float64)))
+        drawn.append(case_of(x, high.transpose(2, 0, 1).astype(np.float64)))
     half = (len(drawn) + 1) // 2
-    found = fit_calibration(drawn[:half], drawn[half:])
+    found = fit_calibration(drawn[:half], drawn[half:], task.n)
     plain = {
         "terms": _sampler_terms(system),
         "processor_seconds": round(time.process_time() - begun, 1),
         "calibration": found.describe(),
     }
     write_atomically(system.calibrated, json.dumps(plain, indent=1) + "\n")
-
-
-def fit_calibration(
-    for_factor: Sequence[tuple[Array, Array]], for_interval: Sequence[tuple[Array, Array]]
-) -> Calibration:
-    """Fit the factor on the standard deviation, and lambda at the given number of members.
-
-    Parameters
-    ----------
-    for_factor, for_interval : sequence of tuple of ndarray
-        Members, ``n x ...``, and the truth, in grey levels.
-    """
-    factors = FactorFit()
-    for members, truth in for_factor:
-        mean, raw = members.mean(0, dtype=np.float64) / 255, members.var(0, ddof=1, dtype=np.float64) / 255**2
-        factors.add(raw, truth / 255 - mean, len(members))
-    bare = Calibration(*factors.fit())
-    missed = np.zeros(len(LAMBDAS))
-    for members, truth in for_interval:
-        raw = members.std(0, ddof=1, dtype=np.float64) / 255
-        error = (truth - members.mean(0, dtype=np.float64)) / 255
-        missed += missed_curve(bare.factors(raw) * raw, error, _STEP / 255) / len(for_interval)
-    return replace(bare, missed={len(members): missed}, images=len(for_interval), source="held-out images")
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -199,7 +172,7 @@ def measure(system: System, pictures: Mapping[str, Sequence[Picture]]) -> Outcom
             row = scores_of(reference, found, picture.grey)
             row["covered raw"] = row["width raw"] = float("nan")
             if len(found.members) > 1:
-                _, lower, upper = interval(found.members, Calibration())
+                _, lower, upper = interval_of(found.members, Calibration())
                 row["covered raw"] = measures.coverage(found.truth, lower, upper)
                 row["width raw"] = measures.width(lower, upper)
             rows.append(row)
@@ -225,8 +198,8 @@ def _asked(system: System) -> Callable[[Picture], Answer]:
 
     def controlled(picture: Picture) -> Answer:
         found = answer(model, picture, n, task.seed, LEVEL)
-        ends = conformal.widened(*quantiles(model, found.low), factor, _STEP)
-        lower, upper = (end.clip(*_LIMITS).astype(np.float32) for end in ends)
+        ends = conformal.widened(*quantiles(model, found.low), factor, STEP)
+        lower, upper = (end.clip(*LIMITS).astype(np.float32) for end in ends)
         return found._replace(lower=lower, upper=upper)
 
     return controlled
@@ -238,21 +211,9 @@ def sampled(
     """Return the answer of a sampler to an image."""
     low = observe(picture.pixels)
     members = deepinverse.members(sampler, net, low, bicubic(SCALE), n, seed)
-    std, lower, upper = interval(members, calibration)
+    std, lower, upper = interval_of(members, calibration)
     truth = picture.pixels.transpose(2, 0, 1).astype(np.float32)
     return Answer(low, members, members.mean(0), std, lower, upper, truth)
-
-
-def interval(members: Array, calibration: Calibration) -> tuple[Array, Array, Array]:
-    """Return the standard deviation and the bounds of the interval, in grey levels, as a product has them.
-
-    Without a calibration the interval is that of Student's t distribution.
-    """
-    raw = members.std(0, ddof=1, dtype=np.float64)
-    std = np.asarray(calibration.factors(raw / 255) * raw, np.float64)
-    mean = members.mean(0, dtype=np.float64)
-    lower, upper = bounds(mean, std, calibration.half_width(LEVEL, len(members)), _STEP, _LIMITS)
-    return std.astype(np.float32), lower.astype(np.float32), upper.astype(np.float32)
 
 
 # -- quantile regression -------------------------------------------------------------------------
@@ -294,5 +255,5 @@ def rcps(model: bayesr.Model, held_out: ImageSet) -> float:
     for image in held_out.images:
         high = central_crop(image, min(image.shape[:2]) // SCALE * SCALE)
         truth = high.transpose(2, 0, 1).astype(np.float64)
-        missed.append(conformal.missed(*quantiles(model, observe(high)), truth, _STEP))
+        missed.append(conformal.missed(*quantiles(model, observe(high)), truth, STEP))
     return conformal.widening(np.stack(missed))

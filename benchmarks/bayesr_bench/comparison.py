@@ -1,4 +1,4 @@
-"""Rows of `bayesr bench rivals`, and what they show: which systems beat the reference, and which aims hold."""
+"""Rows of `bayesr bench baselines`, and what they show: which systems beat the reference, and which aims hold."""
 
 from __future__ import annotations
 

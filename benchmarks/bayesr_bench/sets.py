@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -33,6 +33,8 @@ SET_FOLDERS = {
     "nuclei": ("dsb2018/images",),
 }
 _MIDDLE = 127.5
+
+Item = TypeVar("Item")
 
 
 class Picture(NamedTuple):
@@ -97,15 +99,30 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
     }
 
 
-def read_folder(folder: Path, scale: int = SCALE) -> dict[str, Picture]:
-    """Read every image in a folder, with three bands, cropped to a multiple of the scale factor."""
+def read_folder(folder: Path, scale: int = SCALE, limit: int | None = None) -> dict[str, Picture]:
+    """Read the images in a folder, with three bands, cropped to a multiple of the scale factor.
+
+    Parameters
+    ----------
+    folder : Path
+    scale : int
+    limit : int, optional
+        Number of images to read, evenly spaced in the order of their names. By default all.
+    """
+    files = evenly(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), limit)
     pictures = {}
-    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
+    for file in files:
         with PIL.Image.open(file) as picture:
             grey, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"))
         height, width = (size // scale * scale for size in pixels.shape[:2])
         pictures[file.stem] = Picture(pixels[:height, :width], grey)
     return pictures
+
+
+def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """Return at most `limit` items, evenly spaced, in their order; all without a limit."""
+    count = len(items) if limit is None else min(limit, len(items))
+    return [items[k * len(items) // count] for k in range(count)]
 
 
 def observe(high: NDArray[np.uint8], operator: ForwardOperator | None = None) -> NDArray[np.uint8]:

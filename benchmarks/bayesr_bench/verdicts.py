@@ -24,7 +24,7 @@ def winners(rows: Sequence[Row]) -> dict[str, str]:
     found = {}
     for name in dict.fromkeys(row["set"] for row in rows):
         here, said = [row for row in rows if row["set"] == name], []
-        for figure in ("PSNR-Y", "SSIM", "LPIPS", "CRPS", "LR-PSNR"):
+        for figure in ("PSNR-Y", "SSIM", "LPIPS", "LPIPS VGG", "CRPS", "LR-PSNR"):
             better = merit(figure)
             known = [
                 (row[kind + figure], row["system"], kind) for row in here for kind in KINDS if kind + figure in row
@@ -38,14 +38,14 @@ def winners(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def aims(rows: Sequence[Row], models: Sequence[str], n: int) -> dict[str, str]:
+def aims(rows: Sequence[Row], models: Sequence[str], networks: Sequence[str], n: int) -> dict[str, str]:
     """Return for each aim of bayesr whether it holds, set by set.
 
     Parameters
     ----------
     rows : sequence of dict
-    models : sequence of str
-        Labels of bayesr's models.
+    models, networks : sequence of str
+        Labels of bayesr's models, and of published networks.
     n : int
         Number of members; the time of the mean is that of all of them.
     """
@@ -53,7 +53,7 @@ def aims(rows: Sequence[Row], models: Sequence[str], n: int) -> dict[str, str]:
     for row in rows:
         if row["system"] not in models:
             continue
-        others = [other for other in rows if other["set"] == row["set"] and other["system"] not in models]
+        others = [other for other in rows if other["set"] == row["set"] and other["system"] in networks]
         said = {}
         judged = [other for other in others if "LPIPS" in other]
         if judged and "member LPIPS" in row:
@@ -74,3 +74,33 @@ def aims(rows: Sequence[Row], models: Sequence[str], n: int) -> dict[str, str]:
             verdict = f"{row['system']} on {row['set']}: {'holds' if holds else 'does not hold'}, {figures}"
             found.setdefault(f"aim: {aim}", []).append(verdict)
     return {aim: "; ".join(verdicts) for aim, verdicts in found.items()}
+
+
+def beside(rows: Sequence[Row], base: str, labels: Sequence[str]) -> dict[str, str]:
+    """Return, for each set, how systems with uncertainty around a network compare with a model, better or worse.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    base : str
+        Label of the model.
+    labels : sequence of str
+        Labels of the systems.
+    """
+    found = {}
+    for own in (row for row in rows if row["system"] == base):
+        said = []
+        for other in (row for row in rows if row["set"] == own["set"] and row["system"] in labels):
+            of_member = "member LPIPS" in other and not math.isnan(other["member LPIPS"])
+            figures = ["CRPS", *(["member LPIPS"] if of_member else [])]
+            parts = [f"{figure} {_compared(other[figure], own[figure])}" for figure in figures]
+            held = (f"covered {row['covered']:.3f} with a width of {row['width']:.2f}" for row in (other, own))
+            said.append(f"{other['system']}: {', '.join(parts)}; {' against '.join(held)}")
+        if said:
+            found[f"around networks against {base} on {own['set']}"] = "; ".join(said)
+    return found
+
+
+def _compared(value: float, reference: float) -> str:
+    verdict = "equal to" if value == reference else "below" if value < reference else "above"
+    return f"{value:.4g}, {verdict} {reference:.4g}"

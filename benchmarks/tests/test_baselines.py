@@ -1,4 +1,4 @@
-"""Intervals of samplers and of quantile regression, and the files that are reused."""
+"""Quantile regression, and the files that are reused."""
 
 import json
 
@@ -6,35 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from bayesr.calibration.calibration import Calibration
 from bayesr.errors import InvalidArgument
 from bayesr.training.data import ImageSet
-from bayesr_bench.baselines import System, fit_calibration, interval, quantiles, rcps, reused
+from bayesr_bench.baselines import System, quantiles, rcps, reused
 from bayesr_bench.conformal import WIDENINGS, widened
 from bayesr_bench.sets import observe
-from bayesr_bench.training import LEVEL, Archives, Task
+from bayesr_bench.training import Archives, Task
 from tests.conftest import make_model
-
-
-@pytest.mark.parametrize("spread", [0.4, 1.0, 2.5])
-def test_calibration_mends_a_spread_that_is_wrong(spread):
-    """Members that are too close together, right, or too far apart: intervals hold what they say all the same."""
-    random = np.random.default_rng(0)
-
-    def scene():
-        deviation = random.uniform(3, 9, (1, 24, 24))
-        truth = 128 + deviation * random.normal(size=deviation.shape)
-        return 128 + spread * deviation * random.normal(size=(16, *deviation.shape)), truth
-
-    found = fit_calibration([scene() for _ in range(30)], [scene() for _ in range(60)])
-    covered, raw = [], []
-    for members, truth in (scene() for _ in range(60)):
-        for calibration, shares in ((found, covered), (Calibration(), raw)):
-            std, lower, upper = interval(members, calibration)
-            assert std.shape == truth.shape
-            shares.append(np.mean((truth >= lower) & (truth <= upper)))
-    assert np.mean(covered) == pytest.approx(LEVEL, abs=0.02)
-    assert (np.mean(raw) > LEVEL) == (spread >= 1), "uncalibrated, what is too narrow covers too little"
 
 
 @pytest.fixture(scope="module")

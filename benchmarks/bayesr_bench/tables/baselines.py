@@ -1,6 +1,6 @@
 """Compare with baselines on equal terms: samplers of deepinv, ensembles, quantile regression, rcGAN.
 
-    bayesr bench rivals --data FOLDER --train PHOTOGRAPHS --budget 600 --models MODELS
+    bayesr bench baselines --data FOLDER --train PHOTOGRAPHS --budget 600 --models MODELS
 
 The samplers of deepinv are those of the package, with a denoiser that is trained here. No packages are known for
 MC-dropout, deep ensembles, quantile regression with risk-controlling intervals, and rcGAN in super-resolution: these

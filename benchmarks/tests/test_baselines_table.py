@@ -16,8 +16,8 @@ from bayesr_bench import baselines
 from bayesr_bench.baselines import Outcome, System
 from bayesr_bench.comparison import title
 from bayesr_bench.deepinverse import Guidance, Langevin, Restoration
-from bayesr_bench.tables import rivals
-from bayesr_bench.tables.rivals import merged
+from bayesr_bench.tables import baselines as the_table
+from bayesr_bench.tables.baselines import merged
 from bayesr_bench.training import LEVEL, Archives, Domain, Task
 from tests.conftest import make_model
 
@@ -59,18 +59,18 @@ def photographs(tmp_path, monkeypatch):
         model.save(task.model)
 
     monkeypatch.setattr(baselines, "train_and_calibrate", train)
-    monkeypatch.setattr(rivals, "check_protocol", lambda *rest: None)
-    for module in (baselines, rivals):
+    monkeypatch.setattr(the_table, "check_protocol", lambda *rest: None)
+    for module in (baselines, the_table):
         for name, samplers in SHORT.items():
             monkeypatch.setitem(module.SAMPLERS, name, samplers)
-    monkeypatch.setattr(rivals, "PICTURES", Domain(3, {"set14": 1, "bsd100": 1}))
-    monkeypatch.setattr(rivals, "PARTS", 1)
-    monkeypatch.setattr(rivals, "ROUNDS", 1)
+    monkeypatch.setattr(the_table, "PICTURES", Domain(3, {"set14": 1, "bsd100": 1}))
+    monkeypatch.setattr(the_table, "PARTS", 1)
+    monkeypatch.setattr(the_table, "ROUNDS", 1)
     return tmp_path / "bench", tmp_path / "train" / "photos_free"
 
 
 def run(*args):
-    return CliRunner().invoke(main, ["bench", "rivals", *map(str, args)])
+    return CliRunner().invoke(main, ["bench", "baselines", *map(str, args)])
 
 
 def test_a_table_of_baselines(photographs, tmp_path):
@@ -81,7 +81,7 @@ def test_a_table_of_baselines(photographs, tmp_path):
     chosen = [part for name in systems for part in ("--systems", name)]
     result = run(*args, *chosen)
     assert result.exit_code == 0, result.output
-    found = json.loads((tmp_path / "rivals.json").read_text())
+    found = json.loads((tmp_path / "baselines.json").read_text())
     rows = {row["system"]: row for row in found["rows"] if row["set"] == "set14 (1)"}
     assert set(rows) == set(map(title, systems)) and len(found["rows"]) == 2 * len(systems)
     for row in rows.values():
@@ -97,7 +97,7 @@ def test_a_table_of_baselines(photographs, tmp_path):
 
     again = run(*args, "--systems", "DDRM", "--systems", "bayes-sr")
     assert again.exit_code == 0, again.output
-    second = json.loads((tmp_path / "rivals.json").read_text())
+    second = json.loads((tmp_path / "baselines.json").read_text())
     made = second["facts"]["made before, on the same terms"]
     assert set(made.split(", ")) == {"natural-bayes-sr", "natural-denoiser", "natural-ddrm"}
     (row,) = (r for r in second["rows"] if r["system"] == title("DDRM") and r["set"] == "set14 (1)")
@@ -114,7 +114,7 @@ def test_a_baseline_that_fails_leaves_no_table(photographs, tmp_path, monkeypatc
     args = ["--data", photographs[0], "--budget", 1, "--held-out", 24, "-n", 2, "--workers", 1, "--out", tmp_path]
     result = run(*args, "--systems", "rcgan")
     assert result.exit_code == 1 and "rcgan failed" in result.output and "out of luck" in result.output
-    assert not (tmp_path / "rivals.json").exists()
+    assert not (tmp_path / "baselines.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_baseline_that_fails_leaves_no_table(photographs, tmp_path, monkeypatc
     ],
 )
 def test_what_cannot_end_well_does_not_begin(photographs, tmp_path, monkeypatch, args, status, said):
-    monkeypatch.setattr(rivals, "run_each", lambda *rest: pytest.fail("work began"))
+    monkeypatch.setattr(the_table, "run_each", lambda *rest: pytest.fail("work began"))
     out = tmp_path / "out"
     result = run("--data", photographs[0], "--out", out, *(arg.format(images=photographs[1]) for arg in args))
     assert result.exit_code == status and said in result.output, result.output
@@ -138,6 +138,6 @@ def test_what_cannot_end_well_does_not_begin(photographs, tmp_path, monkeypatch,
 
 def test_the_extra_that_is_missing_is_named_before_any_work(photographs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "deepinv", None)
-    monkeypatch.setattr(rivals, "prepared", lambda *rest: pytest.fail("work began"))
+    monkeypatch.setattr(the_table, "prepared", lambda *rest: pytest.fail("work began"))
     result = run("--data", photographs[0], "--out", tmp_path)
     assert result.exit_code == 1 and "pip install 'bayesr-bench[deepinv]'" in result.output
