@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -68,6 +69,7 @@ def record(
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
         "versions": versions(),
+        "code": code(),
     }
     facts |= {} if budget is None else {"budget": budget}
     facts |= {"seed": str(seed), "n": str(n), "estimators": estimators}
@@ -135,6 +137,31 @@ def versions() -> str:
         except PackageNotFoundError:
             found.append(f"{package} unknown")
     return ", ".join([*found, f"bayesr {bayesr.__version__}"])
+
+
+def code() -> str:
+    """Return the version of bayesr with the commit of its source, and whether the source has changed since.
+
+    An installed copy has no commit, even if the environment lies in a folder of some repository.
+    """
+    source = Path(bayesr.__file__).parent
+    known = _git(source.parent, "ls-files", "--", str(source / "__init__.py")) and _git(
+        source.parent, "rev-parse", "HEAD"
+    )
+    if not known:
+        return f"bayesr {bayesr.__version__}"
+    parts = [str(folder) for folder in (source, Path(__file__).parent) if folder.is_relative_to(source.parent)]
+    changed = _git(source.parent, "status", "--porcelain", "--", *parts)
+    return f"bayesr {bayesr.__version__}, commit {known[:12]}{', with changes' if changed else ''}"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what a command of git prints; nothing where there is no git, or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def error_of_mean(values: Any) -> float:
