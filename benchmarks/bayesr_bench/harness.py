@@ -50,8 +50,8 @@ line and exit status 1, raise a child of `BayesrError`, or `click.ClickException
 **Facts.** Each record states command, date, machine, versions, code, budget, seed, n, estimators and the notes. Seed
 and n are the parameters ``seed`` and ``n`` if the table has them, or else arguments of `table`. A result may replace
 them. The notes of the result come first, followed by those of the decorator. The code is the commit that was measured.
-The fact ``weights`` has the checksum of every model that was loaded and whose checksum no note states. Documentation may
-quote a model of a table only while the model has these weights (``docs/check_figures.py``).
+The fact ``weights`` has the checksum of every model that was loaded and whose checksum no note states. Documentation
+may quote a model of a table only while the model has these weights (``docs/check_figures.py``).
 
 **Figures.** Functions for figures that several tables have (coverage, width, spread-skill, LR-PSNR, averages with
 errors, differences from a reference model) are in `bayesr_bench.measures`. `bayesr_bench.figures` states which
