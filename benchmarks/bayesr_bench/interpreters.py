@@ -137,7 +137,7 @@ def check_build(python: Path, torch: str, options: Sequence[str]) -> None:
     if others:
         raise InvalidArgument(
             f"pip would install torch {names['torch']} for GPUs, with {len(others)} packages such as {others[0]}: give "
-            "--torch a version with a build for CPUs, name the place of one with --pip-option, or allow this with --gpu."
+            "--torch a version with a build for CPUs, name its place with --pip-option, or allow this with --gpu."
         )
 
 

@@ -47,7 +47,7 @@ def checkout(given: Path | None) -> Path:
     missing = [name for name in ("pyproject.toml", _CONSTRAINTS, "tests", "benchmarks") if not (folder / name).exists()]
     if missing:
         raise InvalidArgument(
-            f"{folder} has no {', '.join(missing)}: tests are run in a checkout of the repository; name it with --project."
+            f"{folder} has no {', '.join(missing)}: give a checkout of the repository with --project."
         )
     return folder
 
