@@ -83,7 +83,7 @@ import click
 
 from bayesr_bench.models import loads, unstated
 from bayesr_bench.options import Option, budget_parameter, option, out_parameter
-from bayesr_bench.record import NONE, Row, record
+from bayesr_bench.record import NONE, Row, code, record
 
 __all__ = ["NONE", "Result", "TableCommand", "decimals", "option", "significant", "table"]
 
@@ -149,6 +149,7 @@ class Definition:
         """Call the function with the values of the command line, and record what it returns."""
         wanted = inspect.signature(self.function).parameters
         out, name = values["out"], values["name"] if self.renamed else self.name
+        code()  # the code that runs: it may change until the table is recorded
         with loads() as loaded:
             returned = self.function(**{key: value for key, value in values.items() if key in wanted})
             for result in [returned] if isinstance(returned, Result) else returned:

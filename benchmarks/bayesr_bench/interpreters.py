@@ -130,8 +130,8 @@ def check_build(python: Path, torch: str, options: Sequence[str]) -> None:
     subprocess.CalledProcessError
         If pip finds none.
     """
-    command = [python, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", torch, *options]
-    report = json.loads(_run(command))
+    asked = ["--dry-run", "--quiet", "--report", "-", torch, *options]
+    report = json.loads(_run([python, "-m", "pip", "install", *asked]))
     names = {part["metadata"]["name"]: part["metadata"]["version"] for part in report["install"]}
     others = [name for name in names if name.lower().startswith(_CUDA)]
     if others:
@@ -179,9 +179,9 @@ def test(python: Path, project: Path, paths: Sequence[str], folder: Path, worker
         If pytest ended without a report, or found no test.
     """
     report = folder / "tests.xml"
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *paths]
-    parallel = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    done = subprocess.run([*command, *parallel], cwd=project, env=_environment(), check=False)
+    given = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *paths]
+    given += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    done = subprocess.run([python, "-m", "pytest", *given], cwd=project, env=_environment(), check=False)
     outcome = read_report(report) if report.is_file() else None
     # 0 and 1: all tests ran; 2: files could not be imported, which the report counts as errors.
     if done.returncode not in (0, 1, 2) or outcome is None or outcome.passed + outcome.failed + outcome.skipped == 0:

@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -139,20 +140,24 @@ def versions() -> str:
     return ", ".join([*found, f"bayesr {bayesr.__version__}"])
 
 
+@cache
 def code() -> str:
+    """Return `code_of` the imported package, as it is at the first call."""
+    return code_of(Path(bayesr.__file__).parent)
+
+
+def code_of(source: Path) -> str:
     """Return the version of bayesr with the commit of its source, and whether the source has changed since.
 
     An installed copy has no commit, even if the environment lies in a folder of some repository.
     """
-    source = Path(bayesr.__file__).parent
-    known = _git(source.parent, "ls-files", "--", str(source / "__init__.py")) and _git(
-        source.parent, "rev-parse", "HEAD"
-    )
-    if not known:
+    folder = source.parent
+    commit = _git(folder, "ls-files", "--", str(source / "__init__.py")) and _git(folder, "rev-parse", "HEAD")
+    if not commit:
         return f"bayesr {bayesr.__version__}"
-    parts = [str(folder) for folder in (source, Path(__file__).parent) if folder.is_relative_to(source.parent)]
-    changed = _git(source.parent, "status", "--porcelain", "--", *parts)
-    return f"bayesr {bayesr.__version__}, commit {known[:12]}{', with changes' if changed else ''}"
+    parts = [str(part) for part in (source, Path(__file__).parent) if part.is_relative_to(folder)]
+    changed = _git(folder, "status", "--porcelain", "--", *parts)
+    return f"bayesr {bayesr.__version__}, commit {commit[:12]}{', with changes' if changed else ''}"
 
 
 def _git(folder: Path, *arguments: str) -> str:

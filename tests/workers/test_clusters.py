@@ -139,7 +139,7 @@ def test_only_who_has_the_certificate_reaches_the_processes_that_bayesr_starts()
     with clusters.connected(1) as (client, _):
         client.wait_for_workers(1)
         assert client.submit(sum, [1, 2]).result() == 3
-        [worker] = client.scheduler_info()["workers"]
+        [worker] = client.nthreads()
         for address in (client.scheduler.address, worker):
             assert address.startswith("tls://127.0.0.1:")
             for scheme, security in (("tcp", None), ("tls", Security.temporary())):
