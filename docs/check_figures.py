@@ -19,6 +19,10 @@ These numbers define something and are not measured: those in code, links, DOIs 
 Set14, Apache-2.0); sizes (8x8, 8 x 8); ``n = 32``; the level of an interval (90% interval); versions (Python 3.11).
 Other definitions, and facts from a source, are listed in a comment above the block, with a reason: ``<!-- settings:
 1e-5, 0.02 - what tests check -->``. Words are not checked.
+
+A table is older than a model that it measured when other weights have the model's name now. Tables record the first
+digits of the checksum of each model. A block that shows figures of such a model has a second comment: ``<!-- older:
+NAME - NOTE -->`` names the table, and the NOTE is also written where readers see it, in this block or one next to it.
 """
 
 from __future__ import annotations
@@ -28,13 +32,17 @@ import re
 import sys
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bayesr.model.catalogue import models, segmenters
+from bayesr.model.header import read_header
+
 ROOT = Path(__file__).parent.parent
 WRITTEN = {"models.md"}  # by `bayesr card`; tests compare it with the cards, and its scores with the tables
-_NO_RESULTS = {"command", "date", "machine", "versions"}
+_NO_RESULTS = {"command", "date", "machine", "versions", "code", "weights"}
 _UNIT = r"dB|[kKMGT]i?B(?:/s)?|Mpixel/s|ms|s|seconds?|minutes?|hours?|times|[x×]"
 _NUMBER = re.compile(
     r"(?<![\w.])(?<![A-Za-z_]-)(?P<value>(?:(?<!\))[-−])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-−+]?\d+)?)"
@@ -48,8 +56,11 @@ _NAME = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _BLOCK = re.compile(r"(?:^.*\S.*(?:\n|\Z))+", re.MULTILINE)
-_COMMENT = re.compile(r"\s*<!--\s*(figures|settings):(.*?)-->[^\S\n]*\n?", re.DOTALL)
+_COMMENT = re.compile(r"\s*<!--\s*(figures|settings|older):(.*?)-->[^\S\n]*\n?", re.DOTALL)
+_REASON = re.compile(r"\s[-–—]\s")
 _JOINED = re.compile(r"\s*(?:±|–|-|to|and|or)\s*")
+# A model and the beginning of its checksum, in a fact: "natural-x4, 5c1983f75e49". Labels may have six digits of it.
+_WEIGHTS = re.compile(r"(?<![\w-])([A-Za-z][\w-]*)(?: [0-9a-f]{6})?,? ([0-9a-f]{12})(?![0-9a-f])")
 
 
 Cell = tuple[Decimal, str]  # a number of a recorded table, and the name of its column or fact
@@ -100,8 +111,47 @@ def _cells(values: Any, name: str) -> Iterator[Cell]:
         yield Decimal(values), name
 
 
+@cache
+def bundled() -> dict[str, str]:
+    """Return the checksum of the weights of every model and segmenter that has a name."""
+    headers = {info.name: read_header(info.path) for info in models()} | segmenters()
+    return {name: header["sha256"] for name, header in headers.items()}
+
+
+class Replaced(NamedTuple):
+    """A model of a table whose recorded weights do not have its name any more, and the name that they have now."""
+
+    name: str
+    start: str
+    now: str | None
+
+    def __str__(self) -> str:
+        now = f"are now {self.now}" if self.now else "are not bundled any more"
+        return f"{self.name} with the weights {self.start}, which {now}"
+
+
+def replaced(facts: dict[str, Any]) -> list[Replaced]:
+    """Return the models of a table whose recorded weights do not have their name any more.
+
+    Models that never had a name here, which a table trains or is given as files, are left out.
+    """
+    found, known = list[Replaced](), bundled()
+    for name, start in _WEIGHTS.findall("\n".join(str(value) for key, value in facts.items() if key != "command")):
+        now = next((other for other, checksum in known.items() if checksum.startswith(start)), None)
+        if (name in known or now) and not known.get(name, "").startswith(start):
+            found.append(Replaced(name, start, now))
+    return [*dict.fromkeys(found)]
+
+
+def _names(name: str, text: str) -> bool:
+    return bool(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text))
+
+
 class Table:
-    """A recorded table: its rows, the numbers of each row, and all numbers including those of the facts."""
+    """A recorded table: its rows, the numbers of each row, and all numbers including those of the facts.
+
+    `replaced` are the models whose name other weights have now, and `command` records the table again.
+    """
 
     def __init__(self, path: Path) -> None:
         text, self.name = path.read_text(), path.stem
@@ -110,9 +160,28 @@ class Table:
         content = json.loads(text, parse_float=Decimal)
         self.rows: list[dict[str, Any]] = content["rows"]
         self.cells = [[cell for key in row for cell in _cells(row[key], key)] for row in self.rows]
-        self.all = [*chain(*self.cells)]
-        for key, value in content.get("facts", {}).items():
-            self.all += [] if key in _NO_RESULTS else _cells(value, key)
+        self.facts: list[Cell] = []
+        facts = content.get("facts", {})
+        self.replaced, self.command = replaced(facts), facts.get("command") or f"bayesr bench {self.name}"
+        for key, value in facts.items():
+            self.facts += [] if key in _NO_RESULTS else _cells(value, key)
+        self.all = [*chain(*self.cells), *self.facts]
+
+    def older(self, block: str) -> list[Replaced]:
+        """Return the models whose name other weights have now, and whose figures a block shows.
+
+        Where rows name the model, these are its figures: a block shows them if it names the model, or has a number that
+        other rows lack. Elsewhere it shows them in any case.
+        """
+        return [model for model in self.replaced if self._shows(model.name, block)]
+
+    def _shows(self, name: str, block: str) -> bool:
+        own = [any(_names(name, str(value)) for value in row.values()) for row in self.rows]
+        if not any(own) or _names(name, block):
+            return True
+        others = [*self.facts, *chain(*(cells for cells, named in zip(self.cells, own, strict=True) if not named))]
+        shown = chain(*(found for found, _ in groups(block)))
+        return any(number.among(self.all) and not number.among(others) for number in shown)
 
     def choices(self, first: str, words: str) -> Iterator[list[Cell]]:
         """Yield the numbers that a row of a Markdown table may show.
@@ -183,23 +252,58 @@ def judge(block: str, tables: list[Table], settings: list[Number]) -> Iterator[t
     yield from ((0, f"settings name {n.text}, no measured number") for n in settings if (n.shown, n.percent) in unused)
 
 
+def marks(comment: str) -> tuple[list[str], str]:
+    """Return the names of the tables that a comment ``older: NAME, NAME - NOTE`` marks, and its note."""
+    names, *note = _REASON.split(comment, maxsplit=1)
+    return [name.strip() for name in names.split(",") if name.strip()], note[0].strip() if note else ""
+
+
+def judge_marks(block: str, tables: list[Table], comment: str, seen: str) -> Iterator[str]:
+    """Yield a description of every older table that a block shows without a mark, and of every wrong mark.
+
+    `seen` is what a reader sees near the block.
+    """
+    marked, note = marks(comment)
+    for table in tables:
+        if table.name not in marked:
+            yield from (
+                f"{table.name} measured {model}: record it again with `{table.command}`, or mark this block with "
+                f"<!-- older: {table.name} - NOTE --> and write the NOTE where readers see it"
+                for model in table.older(block)
+            )
+    known = {table.name: table for table in tables}
+    yield from (f"{name} has no figure here" for name in marked if name not in known)
+    yield from (
+        f"{name} is not older than its models: remove the mark"
+        for name in marked
+        if name in known and not known[name].older(block)
+    )
+    if marked and not note:
+        yield "a mark needs a note, after a dash"
+    elif " ".join(note.split()) not in " ".join(seen.split()):
+        yield f"no reader sees the note {note!r}: write it in this block or one next to it"
+
+
 def problems(text: str, folder: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and a description of every problem of a page whose tables are in `folder`."""
     text = re.sub(r"(?ms)^( *```).*?^\1[^\n]*$", lambda fence: "\n" * fence[0].count("\n"), text)
-    for match in _BLOCK.finditer(text):
-        start, comments = 0, {"figures": "", "settings": ""}
+    found = [*_BLOCK.finditer(text)]
+    for i, match in enumerate(found):
+        start, comments = 0, {"figures": "", "settings": "", "older": ""}
         while comment := _COMMENT.match(match[0], start):
             comments[comment[1]], start = comment[2].strip(), comment.end()
-        line = text.count("\n", 0, match.start() + start) + 1
+        line, block = text.count("\n", 0, match.start() + start) + 1, match[0][start:]
         names = [name.strip() for name in comments["figures"].split(",") if name.strip()]
         files = {name: [*folder.glob(f"{name}.json"), *folder.glob(f"{name}.jsonl")] for name in names}
-        yield from ((line, f"no table {name} is recorded") for name, found in files.items() if not found)
-        settings, *reason = re.split(r"\s[-–—]\s", comments["settings"], maxsplit=1)
+        yield from ((line, f"no table {name} is recorded") for name, paths in files.items() if not paths)
+        settings, *reason = _REASON.split(comments["settings"], maxsplit=1)
         if settings and not reason:
             yield line, "settings need a reason, after a dash"
-        tables = [Table(file) for found in files.values() for file in found]
-        for place, complaint in judge(match[0][start:], tables, numbers(settings, body=True)):
-            yield line + match[0].count("\n", start, start + place), complaint
+        tables = [Table(file) for paths in files.values() for file in paths]
+        for place, complaint in judge(block, tables, numbers(settings, body=True)):
+            yield line + block.count("\n", 0, place), complaint
+        near = re.sub(r"(?s)<!--.*?-->", "", "\n".join(one[0] for one in found[max(i - 1, 0) : i + 2]))
+        yield from ((line, complaint) for complaint in judge_marks(block, tables, comments["older"], near))
 
 
 if __name__ == "__main__":

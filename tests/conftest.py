@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 # Threads do not help on tiny arrays; parallel processes (pytest -n 2) use the cores instead.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +24,9 @@ from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 settings.register_profile("bayesr", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("bayesr")
@@ -82,6 +87,16 @@ def photo() -> np.ndarray:
     scene = (np.clip(scene, 0, 1) * 255).round()
     seen = bicubic(4).observe(torch.from_numpy(scene)).clamp(0, 255).round()
     return seen.permute(1, 2, 0).numpy().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """A client of a cluster with one worker of three threads, in this process."""
+    from distributed import Client, LocalCluster  # slow to import, and few tests need it
+
+    settings = dict(processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0")
+    with LocalCluster(n_workers=1, threads_per_worker=3, **settings) as cluster, Client(cluster) as client:
+        yield client
 
 
 @pytest.fixture

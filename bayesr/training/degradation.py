@@ -195,14 +195,19 @@ class Degradation:
         return torch.where((quality > 0)[:, None, None, None], compressed(x, quality, halved), x)
 
     def pair(
-        self, image: NDArray[np.uint8], operator: ForwardOperator, random: torch.Generator
+        self,
+        image: NDArray[np.uint8],
+        operator: ForwardOperator,
+        random: torch.Generator,
+        dtype: type[np.floating] = np.float32,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale.
 
-        Both have 8 bits if low-resolution images have, and are floats of the value range [0, 1] otherwise.
+        Both have 8 bits if low-resolution images have, and are floats of the value range [0, 1] otherwise. They are
+        computed with numbers of type `dtype`.
         """
         height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
-        high = torch.from_numpy(image[:height, :width].astype(np.float32)).permute(2, 0, 1)[None] / 255
+        high = torch.from_numpy(image[:height, :width].astype(dtype)).permute(2, 0, 1)[None] / 255
         low, _ = self.observe(operator, high, random)
         images = [part[0].permute(1, 2, 0).numpy() for part in (low, high)]
         if self.eight_bits:

@@ -19,6 +19,7 @@ from bayesr.images import Image, read
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
 from bayesr.training.data import ImageSet, held_out_images, load_images
+from bayesr.training.degradation import Degradation
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,8 @@ def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, A
 
 def make_pair(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the 8-bit (low, high) pair of an 8-bit image `y x x x band`, cropped to a multiple of the scale."""
-    height, width = (size // operator.scale * operator.scale for size in image.shape[:2])
-    high = image[:height, :width]
-    x = torch.from_numpy(high.astype(np.float64)).permute(2, 0, 1)
-    return operator.observe(x).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy(), high
+    # In float64, since values near halves of grey levels are rounded to other ones in float32, a few in a million.
+    return Degradation().pair(image, operator, torch.Generator(), np.float64)
 
 
 def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Path]]:

@@ -1,12 +1,14 @@
-"""Run a one-thread worker process that ends with its parent: ``python -m bayesr.workers ADDRESS FOLDER``.
+"""Run a one-thread worker process that ends with its parent: ``python -m bayesr.workers ADDRESS FOLDER LEVEL``.
 
-The first line of standard input holds the certificate and the key of the cluster, as JSON.
+The first line of standard input holds the certificate and the key of the cluster, as JSON. The level is that of the
+parent's logger, to which records are forwarded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import sys
@@ -39,7 +41,8 @@ async def _serve(address: str, folder: str, tls: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _, address, folder = sys.argv
+    _, address, folder, level = sys.argv
+    logging.getLogger("bayesr").setLevel(int(level))
     first = sys.stdin.buffer.readline()
     if not first.endswith(b"\n"):  # the parent has ended already
         _end_with_parent(folder)

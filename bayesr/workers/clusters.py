@@ -31,6 +31,8 @@ CONNECT_TIMEOUT = 30.0
 MAX_DEATHS = 5
 """Most deaths per worker process before a tile is finished."""
 
+_LOGGER = logging.getLogger("bayesr")
+
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -45,6 +47,8 @@ def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, T
         if cluster < 1:
             raise InvalidArgument(f"There must be at least 1 worker process, not {cluster}.")
         with _Processes(cluster) as processes, _client(processes.scheduler) as client:
+            # Other clusters may have workers in this process, where dask would forward a record to itself for ever.
+            client.forward_logging(_LOGGER.name)
             yield client, processes.tend
     elif isinstance(cluster, str | Cluster):
         with _client(cluster) as client:
@@ -155,7 +159,7 @@ class _Process:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".log", delete=False) as log:
             self._log = Path(log.name)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bayesr.workers", address, str(folder)],
+                [sys.executable, "-P", "-m", "bayesr.workers", address, str(folder), str(_LOGGER.getEffectiveLevel())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

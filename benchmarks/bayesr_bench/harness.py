@@ -47,9 +47,11 @@ The harness adds three options. A function that needs their values has a paramet
 later does not lose it. The `suffix` of a result is appended to the name: ``posterior-gaussian``. To end with one
 line and exit status 1, raise a child of `BayesrError`, or `click.ClickException`.
 
-**Facts.** Each record states command, date, machine, versions, budget, seed, n, estimators and the notes. Seed and n
-are the parameters ``seed`` and ``n`` if the table has them, or else arguments of `table`. A result may replace
-them. The notes of the result come first, followed by those of the decorator.
+**Facts.** Each record states command, date, machine, versions, code, budget, seed, n, estimators and the notes. Seed
+and n are the parameters ``seed`` and ``n`` if the table has them, or else arguments of `table`. A result may replace
+them. The notes of the result come first, followed by those of the decorator. The code is the commit that was measured.
+The fact ``weights`` has the checksum of every model that was loaded and whose checksum no note states. Documentation
+may quote a model of a table only while the model has these weights (``docs/check_figures.py``).
 
 **Figures.** Functions for figures that several tables have (coverage, width, spread-skill, LR-PSNR, averages with
 errors, differences from a reference model) are in `bayesr_bench.measures`. `bayesr_bench.figures` states which
@@ -79,8 +81,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import click
 
+from bayesr_bench.models import loads, unstated
 from bayesr_bench.options import Option, budget_parameter, option, out_parameter
-from bayesr_bench.record import NONE, Row, record
+from bayesr_bench.record import NONE, Row, code, record
 
 __all__ = ["NONE", "Result", "TableCommand", "decimals", "option", "significant", "table"]
 
@@ -146,17 +149,22 @@ class Definition:
         """Call the function with the values of the command line, and record what it returns."""
         wanted = inspect.signature(self.function).parameters
         out, name = values["out"], values["name"] if self.renamed else self.name
-        returned = self.function(**{key: value for key, value in values.items() if key in wanted})
-        for result in [returned] if isinstance(returned, Result) else returned:
-            self._record(result, values, out, name)
+        code()  # the code that runs: it may change until the table is recorded
+        with loads() as loaded:
+            returned = self.function(**{key: value for key, value in values.items() if key in wanted})
+            for result in [returned] if isinstance(returned, Result) else returned:
+                facts = {**result.notes, **self.notes}
+                self._record(result, facts | unstated(loaded(), facts), values, out, name)
 
-    def _record(self, result: Result, values: Mapping[str, Any], out: Path, name: str) -> None:
+    def _record(
+        self, result: Result, facts: Mapping[str, Any], values: Mapping[str, Any], out: Path, name: str
+    ) -> None:
         rows = [
             {key: self.rounding(value) if isinstance(value, float) else value for key, value in row.items()}
             for row in result.rows
         ]
         record(
-            f"{name}{result.suffix}", rows, {**result.notes, **self.notes}, out,
+            f"{name}{result.suffix}", rows, facts, out,
             seed=values.get("seed", self.seed) if result.seed is None else result.seed,
             n=values.get("n", self.n) if result.n is None else result.n,
             estimators=result.estimators or self.estimators,

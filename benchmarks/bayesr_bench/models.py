@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import bayesr
 from bayesr.errors import InvalidArgument
@@ -68,3 +72,44 @@ def by_model(models: Sequence[Measured], rows: Callable[[Measured], Sequence[Row
 def checksums(models: Sequence[Measured]) -> str:
     """Return the fact ``model`` of a table: each label, and the beginning of the file's checksum."""
     return ", ".join(f"{one.label}, {one.model.sha256[:12]}" for one in models)
+
+
+class _Loads(logging.Handler):
+    """Keeps name and beginning of the checksum of every model that is loaded, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[tuple[str, str], None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple) and len(record.args) == 3:
+            name, _, checksum = record.args
+            self.found[str(name), str(checksum)] = None
+
+
+@contextmanager
+def loads() -> Iterator[Callable[[], list[tuple[str, str]]]]:
+    """Yield a function that returns name and checksum (its beginning) of each model loaded since, in this process.
+
+    bayesr logs every load. Tables load models in many ways, so that no list of arguments has all of them.
+    """
+    logger, handler = logging.getLogger(bayesr.Model.__module__), _Loads()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    try:
+        yield lambda: list(handler.found)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def unstated(loaded: Sequence[tuple[str, str]], facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fact ``weights`` of a table: models that it loaded, and whose checksums its own facts lack."""
+    text = "\n".join(str(value) for value in facts.values())
+    missing = [
+        f"{name}, {checksum}"
+        for name, checksum in loaded
+        if not re.search(rf"(?<![\w-]){re.escape(name)}(?: [0-9a-f]{{6}})?,? {checksum}", text)
+    ]
+    return {"weights": ", ".join(missing)} if missing else {}

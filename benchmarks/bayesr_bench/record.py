@@ -9,8 +9,10 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,7 @@ def record(
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": machine(),
         "versions": versions(),
+        "code": code(),
     }
     facts |= {} if budget is None else {"budget": budget}
     facts |= {"seed": str(seed), "n": str(n), "estimators": estimators}
@@ -135,6 +138,35 @@ def versions() -> str:
         except PackageNotFoundError:
             found.append(f"{package} unknown")
     return ", ".join([*found, f"bayesr {bayesr.__version__}"])
+
+
+@cache
+def code() -> str:
+    """Return `code_of` the imported package, as it is at the first call."""
+    return code_of(Path(bayesr.__file__).parent)
+
+
+def code_of(source: Path) -> str:
+    """Return the version of bayesr with the commit of its source, and whether the source has changed since.
+
+    An installed copy has no commit, even if the environment lies in a folder of some repository.
+    """
+    folder = source.parent
+    commit = _git(folder, "ls-files", "--", str(source / "__init__.py")) and _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return f"bayesr {bayesr.__version__}"
+    parts = [str(part) for part in (source, Path(__file__).parent) if part.is_relative_to(folder)]
+    changed = _git(folder, "status", "--porcelain", "--", *parts)
+    return f"bayesr {bayesr.__version__}, commit {commit[:12]}{', with changes' if changed else ''}"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what a command of git prints; nothing where there is no git, or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def error_of_mean(values: Any) -> float:

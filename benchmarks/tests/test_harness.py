@@ -1,6 +1,7 @@
 """The harness of tables: options, records, and the list of tables."""
 
 import json
+import logging
 import subprocess
 import sys
 from importlib.resources import files
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import bayesr
 from bayesr.cli import main
 from bayesr.errors import InvalidArgument
 from bayesr_bench.commands.bench import command_of, tables
@@ -159,6 +161,31 @@ def test_several_results_are_recorded_when_they_are_yielded(tmp_path):
     second = read(tmp_path / "other-second.json")
     assert second["rows"] == [{"b": 120.0}]
     assert [second["facts"][key] for key in ("n", "seed", "estimators")] == ["3", "1", "second"]
+
+
+def test_the_weights_of_every_loaded_model_are_recorded(tmp_path):
+    """In each record those that were loaded until then, but for those that its notes state."""
+    small, large = bayesr.load("natural-x4-fast"), bayesr.load("natural-x4")
+    stated = [f"{one.name}, {one.sha256[:12]}" for one in (small, large)]
+
+    @table(estimators="none")
+    def command():
+        bayesr.load(small.name)
+        yield Result([{"a": 1}])
+        bayesr.load(large.name)
+        bayesr.load(small.name)
+        yield Result([{"a": 1}], suffix="-both")
+        yield Result([{"a": 1}], {"model": stated[1]}, suffix="-one")
+        yield Result([{"a": 1}], {"models": f"{small.name} {small.sha256[:12]}, {stated[1]}"}, suffix="-none")
+
+    logger = logging.getLogger(bayesr.Model.__module__)
+    before = (logger.level, list(logger.handlers))
+    assert call(command, "--out", tmp_path).exit_code == 0
+    assert (logger.level, logger.handlers) == before
+    found = [
+        read(tmp_path / f"test_harness{end}.json")["facts"].get("weights") for end in ("", "-both", "-one", "-none")
+    ]
+    assert found == [stated[0], ", ".join(stated), stated[0], None]
 
 
 def test_training_tables_take_seconds(tmp_path):

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import platform
+import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import bayesr
 from bayesr_bench.harness import Result, option, table
-from bayesr_bench.record import NONE, as_csv, columns_of, error_of_mean, record, write
+from bayesr_bench.record import NONE, as_csv, code, code_of, columns_of, error_of_mean, record, write
 
 RECORDED = sorted(Path(__file__).parents[1].glob("*.json"))
 CELLS = st.none() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text("ab,\"'\n;±", max_size=5)
@@ -60,6 +61,35 @@ def test_facts_state_machine_versions_and_estimators(tmp_path, monkeypatch):
     for word in ("Python", "torch", "numpy", "xarray", "zarr", "scoringrules", f"bayesr {bayesr.__version__}"):
         assert word in facts["versions"]
     assert facts["more"] == "here" and "budget" not in facts
+    assert facts["code"] == code()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *settings, "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_code_is_the_commit_of_the_source(tmp_path, monkeypatch):
+    source = tmp_path / "bayesr" / "__init__.py"
+    source.parent.mkdir()
+    source.write_text("")
+    plain = f"bayesr {bayesr.__version__}"
+    assert code_of(source.parent) == plain, "no repository"
+    git(tmp_path, "init", "-q")
+    (tmp_path / "other").write_text("")
+    git(tmp_path, "add", "other")
+    git(tmp_path, "commit", "-qm", "of another project")
+    assert code_of(source.parent) == plain, "an installed copy inside a repository"
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "bayesr")
+    commit = git(tmp_path, "rev-parse", "HEAD")[:12]
+    (tmp_path / "table.json").write_text("{}")
+    assert code_of(source.parent) == f"{plain}, commit {commit}", "tables are no code"
+    source.write_text("changed = True")
+    assert code_of(source.parent) == f"{plain}, commit {commit}, with changes"
+    monkeypatch.setenv("PATH", "")
+    assert code_of(source.parent) == plain, "no git"
 
 
 @pytest.mark.parametrize("given", ["seed", "n", "estimators"])

@@ -15,7 +15,9 @@ from bayesr.model.catalogue import models
 from bayesr.model.header import read_header
 
 check_figures = pytest.importorskip("docs.check_figures", reason="the source distribution has no documentation")
-Table, groups, numbers, problems = (getattr(check_figures, name) for name in ("Table", "groups", "numbers", "problems"))
+Table, bundled, groups, numbers, problems, replaced = (
+    getattr(check_figures, name) for name in ("Table", "bundled", "groups", "numbers", "problems", "replaced")
+)
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROWS = [
@@ -167,6 +169,83 @@ def test_no_other_number_passes(value, digits, steps, percent):
     off = abs(shown - (value * 100 if percent else value)) - unit / 2
     if off:
         assert number.among([(value, "")]) == (off < 0)
+
+
+def older(folder: Path, text: str, mark: str = "", name: str = "old") -> list[str]:
+    above = f"<!-- older: {mark} -->\n" if mark else ""
+    return [
+        what for _, what in problems(f"Before it.\n\n<!-- figures: {name} -->\n{above}{text}\n\nAfter it.\n", folder)
+    ]
+
+
+@pytest.fixture
+def renamed(folder):
+    """A table of a model whose weights have another name now, and that of the model that has its name."""
+    model, other = sorted(bundled())[:2]
+    rows = [{"model": model, "PSNR": 30.25}, {"model": "bicubic", "PSNR": 28.5}]
+    facts = {"command": "bayesr bench old --fast", "models": f"{model}, {bundled()[other][:12]}"}
+    (folder / "old.json").write_text(json.dumps({"rows": rows, "facts": facts}))
+    return model, other
+
+
+def test_figures_of_weights_that_have_another_name_are_refused(folder, renamed):
+    model, other = renamed
+    for text in (f"{model} has 30.25 dB", "The bundled model has 30.25 dB", f"{model} beats 28.5 dB"):
+        (found,) = older(folder, text)
+        for part in ("old measured", model, f"are now {other}", "`bayesr bench old --fast`", "<!-- older: old"):
+            assert part in found
+    assert older(folder, "bicubic has 28.5 dB") == [], "of another row"
+
+
+def test_a_mark_needs_a_note_that_readers_see(folder, renamed):
+    text = "It has 30.25 dB, as measured\nearlier."
+    assert older(folder, text, "old - as measured earlier") == []
+    assert older(folder, "It has 30.25 dB.", "old - Before it.") == older(folder, "30.25 dB", "old – After it.") == []
+    assert older(folder, text, "old - with others") == [
+        "no reader sees the note 'with others': write it in this block or one next to it"
+    ]
+    assert older(folder, text, "old") == ["a mark needs a note, after a dash"]
+    assert older(folder, "bicubic: 28.5 dB", "old - Before it.") == [
+        "old is not older than its models: remove the mark"
+    ]
+    assert "table has no figure here" in older(folder, text, "old, table - as measured earlier")
+    assert "old has no figure here" in older(folder, "0.945 of it", "old - Before it.", "table")
+
+
+@pytest.mark.parametrize("label", ["{}", "{},", "{} 012def,", "{} fe2d3e,"])
+def test_weights_are_recorded_by_name_and_checksum(label):
+    (name, checksum), known = next(iter(bundled().items())), label
+    fact = known.format(name)
+    assert (
+        replaced({"models": f"{fact} {checksum[:12]}, mine.tuned, 0123456789ab", "data": "checksum 0123456789ab"}) == []
+    )
+    (found,) = replaced({"model": f"the best, {fact} 0123456789ab"})
+    assert found == (name, "0123456789ab", None) and "not bundled any more" in str(found)
+    assert replaced({"command": f"bench --model {name} 0123456789ab"}) == []
+
+
+RECORDED = {path.stem: json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("*.json"))}
+
+
+@pytest.mark.parametrize("table", RECORDED)
+def test_tables_record_the_weights_of_every_model_that_they_name(table):
+    text = json.dumps(RECORDED[table])
+    for name in (info.name for info in models()):
+        if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
+            assert re.search(rf"(?<![\w-]){re.escape(name)}(?: [0-9a-f]{{6}})?,? [0-9a-f]{{12}}", text), name
+
+
+def test_the_docs_list_every_table_that_is_older_than_its_models():
+    """A table that was recorded again leaves the list, and one whose model was replaced enters it."""
+    page = (Path(check_figures.__file__).parent / "benchmarks.md").read_text()
+    section = page.partition("\n### Tables that are older than their models\n")[2].partition("\n## ")[0]
+    listed = [line for line in section.splitlines() if line.startswith("| `")]
+    found = [
+        f"| `{table}` | `{old.name}`, `{old.start}` | {f'`{old.now}`' if old.now else 'not bundled'} |"
+        for table, content in RECORDED.items()
+        for old in replaced(content["facts"])
+    ]
+    assert listed == found
 
 
 def measured(table: str, sha256: str) -> set[str]:

@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
 
 import bayesr
 from bayesr import images
@@ -20,14 +19,6 @@ from bayesr.store.layout import Store
 HOW = {"n": 2, "tile": 32, "variables": ["mean"]}
 PATIENCE = 60
 """Seconds after which a test that waits has failed."""
-
-
-@pytest.fixture(scope="module")
-def client():
-    """A client of a cluster with one worker of two threads, in this process."""
-    settings = dict(processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0")
-    with LocalCluster(n_workers=1, threads_per_worker=2, **settings) as cluster, Client(cluster) as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)

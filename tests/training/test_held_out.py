@@ -7,7 +7,8 @@ from scipy.ndimage import gaussian_filter
 
 import bayesr
 from bayesr.errors import BandMismatch, InvalidArgument
-from bayesr.training.held_out import HeldOut, checksum, gather, matched, read_pairs
+from bayesr.observe import bicubic, gaussian
+from bayesr.training.held_out import HeldOut, checksum, gather, make_pair, matched, read_pairs
 
 
 def scenes(count, bands=3, size=(24, 32)):
@@ -19,6 +20,18 @@ def scenes(count, bands=3, size=(24, 32)):
 def low_of(model, high):
     seen = model.observation.observe(torch.from_numpy(high.astype(np.float64)).movedim(-1, 0)).movedim(0, -1).numpy()
     return np.clip(np.round(seen), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("operator", [bicubic(4), bicubic(2), gaussian(scale=3, sigma=1.5)])
+def test_a_pair_is_the_exact_image_rounded_once(operator):
+    """``low = round(A high)`` in double precision, so that only halves of grey levels are rounded in either way."""
+    high = np.random.default_rng(0).integers(0, 256, (50, 61, 3), np.uint8)
+    low, kept = make_pair(high, operator)
+    height, width = (size // operator.scale * operator.scale for size in high.shape[:2])
+    np.testing.assert_array_equal(kept, high[:height, :width])
+    seen = operator.observe(torch.from_numpy(kept.astype(np.float64)).movedim(-1, 0)).movedim(0, -1).numpy()
+    assert low.dtype == kept.dtype == np.uint8 and low.shape == (*seen.shape[:2], 3)
+    assert np.abs(low - seen.clip(0, 255)).max() <= 0.5 + 1e-9
 
 
 def test_half_the_pairs_fit_the_factor_alone(model):

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import socket
@@ -72,6 +73,33 @@ def test_tiles_of_killed_processes_are_done_by_others(path, capfd):
     assert capfd.readouterr().err == ""
 
 
+class Talkative(Work):
+    """Log a record of each level at every tile."""
+
+    def write(self, tile, drawn):
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+            logging.getLogger("bayesr.work").log(level, "process %d wrote %s", os.getpid(), tile.core)
+        Work.write(self, tile, drawn)
+
+
+@pytest.mark.parametrize(("level", "levels"), [(logging.INFO, ("INFO", "WARNING")), (logging.WARNING, ("WARNING",))])
+def test_log_records_of_processes_reach_the_parent(path, level, levels):
+    found, handler, logger = [], logging.Handler(), logging.getLogger("bayesr")
+    handler.emit = found.append
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        workers.run(Talkative(path), TILES[:3], 3 * Work.cost, lambda amount: None, 1)
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+    assert [record.levelname for record in found] == [*levels] * 3
+    assert {record.name for record in found} == {"bayesr.work"}
+    assert {record.process for record in found}.isdisjoint({os.getpid()})
+    assert {record.getMessage().partition(" wrote ")[2] for record in found} == {str(tile.core) for tile in TILES[:3]}
+
+
 class Suicidal(Work):
     def draw(self, tile, advance):
         sys.stderr.write("my last words\n")
@@ -111,7 +139,7 @@ def test_only_who_has_the_certificate_reaches_the_processes_that_bayesr_starts()
     with clusters.connected(1) as (client, _):
         client.wait_for_workers(1)
         assert client.submit(sum, [1, 2]).result() == 3
-        [worker] = client.scheduler_info()["workers"]
+        [worker] = client.nthreads()
         for address in (client.scheduler.address, worker):
             assert address.startswith("tls://127.0.0.1:")
             for scheme, security in (("tcp", None), ("tls", Security.temporary())):
