@@ -75,7 +75,7 @@ TRAININGS = {
     ),
     "microscopy-x4": Training(
         start="camera-x4",
-        minutes={"fidelity": 8, "head": 0, "score": 18},
+        minutes={"fidelity": 6, "head": 0, "score": 14},
         bands=1,
         degradation=Degradation(
             blur=(0, 3.6),
@@ -102,7 +102,7 @@ TRAININGS = {
     ),
     "natural-x2": Training(
         start="natural-x4",
-        minutes={"fidelity": 18, "head": 6, "score": 24},
+        minutes={"fidelity": 13, "head": 4, "score": 17},
         scale=2,
         card={
             "domain": "natural photographs",

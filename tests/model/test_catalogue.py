@@ -30,7 +30,15 @@ def test_bundled_models():
         assert sum(p.numel() for p in model.generator.parameters()) == info.parameters, name
         assert model.calibration.images >= 20 and model.card["licence"] and model.card["domain"], name
         assert model.calibration.provenance["model_sha256"] == model.sha256, "its own calibration"
-    assert {"natural-x4", "natural-x4-fast", "fluorescence-x4", "microscopy-x4", "aerial-x4"} <= found.keys()
+    assert {
+        "natural-x4",
+        "natural-x4-fast",
+        "fluorescence-x4",
+        "microscopy-x4",
+        "aerial-x4",
+        "camera-x4",
+        "natural-x2",
+    } <= found.keys()
     assert {f.name for f in dataclasses.fields(info)} >= {"domain", "bytes", "path"}
 
 
