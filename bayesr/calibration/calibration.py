@@ -51,13 +51,13 @@ class Calibration:
         Empirical coverage as plain tables (`bayesr.calibration.coverage`); `dataset` presents them.
     """
 
-    spread: Array = field(default_factory=lambda: np.empty(0))
-    factor: Array = field(default_factory=lambda: np.empty(0))
-    missed: Mapping[int, Array] = field(default_factory=dict)
+    spread: Array = field(default_factory=lambda: np.empty(0), repr=False)
+    factor: Array = field(default_factory=lambda: np.empty(0), repr=False)
+    missed: Mapping[int, Array] = field(default_factory=dict, repr=False)
     images: int = 0
     source: str = "none: intervals assume a Gaussian and raw spread"
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    coverage: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def factors(self, std: Array) -> NDArray[np.float32]:
         """Return the factor for every raw standard deviation, of the same shape; 1 where not calibrated."""

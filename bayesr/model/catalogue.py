@@ -50,25 +50,41 @@ class ModelInfo:
     calibrated: bool = False
 
 
+Row = tuple[str, str, int, int, int, bool]
+"""Name, domain, scale, bands, number of parameters, and whether it is calibrated."""
+_TITLES = ("name", "domain", "scale", "bands", "parameters", "calibrated")
+
+
 class ModelList(list[ModelInfo]):
-    """A list of models that notebooks show as a table."""
+    """A list of models that is shown as a table, in notebooks as HTML."""
+
+    def __repr__(self) -> str:
+        return rows_of_text(self._rows())
 
     def _repr_html_(self) -> str:
-        return rows_of_html(
-            (info.name, info.domain, info.scale, info.bands, info.parameters, info.calibrated) for info in self
-        )
+        return rows_of_html(self._rows())
+
+    def _rows(self) -> list[Row]:
+        return [(one.name, one.domain, one.scale, one.bands, one.parameters, one.calibrated) for one in self]
 
 
-def rows_of_html(rows: Iterable[tuple[str, str, int, int, int, bool]]) -> str:
-    """Return a table of HTML: name, domain, scale, bands, number of parameters, and whether it is calibrated.
+def _cells(row: Row) -> tuple[str, ...]:
+    name, domain, scale, bands, parameters, calibrated = row
+    return name, domain, f"x{scale}", str(bands), f"{parameters:,}", "yes" if calibrated else "no"
 
-    It takes the colours of the page, light or dark.
-    """
-    titles = ("name", "domain", "scale", "bands", "parameters", "calibrated")
-    lines = ["".join(f"<th>{title}</th>" for title in titles)]
-    for name, domain, scale, bands, parameters, calibrated in rows:
-        cells = (name, domain, f"x{scale}", bands, f"{parameters:,}", "yes" if calibrated else "no")
-        lines.append("".join(f"<td style='text-align: left'>{html.escape(str(cell))}</td>" for cell in cells))
+
+def rows_of_text(rows: Iterable[Row]) -> str:
+    """Return a table in columns, with titles."""
+    cells = [_TITLES, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def rows_of_html(rows: Iterable[Row]) -> str:
+    """Return a table of HTML, which takes the colours of the page, light or dark."""
+    lines = ["".join(f"<th>{title}</th>" for title in _TITLES)]
+    for row in rows:
+        lines.append("".join(f"<td style='text-align: left'>{html.escape(cell)}</td>" for cell in _cells(row)))
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 

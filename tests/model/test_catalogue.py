@@ -77,6 +77,16 @@ def test_a_recorded_model_is_found_by_its_checksum(file, tmp_path, monkeypatch):
     assert recorded("c", *how) == folder / "b.safetensors"
 
 
+def test_models_print_as_a_table(model):
+    infos = bayesr.models()
+    titles, *rows = repr(infos).splitlines()
+    assert titles.split() == ["name", "domain", "scale", "bands", "parameters", "calibrated"]
+    assert [row.split()[0] for row in rows] == [info.name for info in infos]
+    assert {row[titles.index("scale") :].split()[0] for row in rows} == {f"x{info.scale}" for info in infos}
+    assert len(repr(model).splitlines()) == 2 and model.name in repr(model) and "Conv2d" not in repr(model)
+    assert "array" not in repr(bayesr.load("natural-x4").calibration)
+
+
 def test_notebooks_show_models_as_a_table(model):
     page = bayesr.models()._repr_html_()
     table = ElementTree.fromstring(page)
