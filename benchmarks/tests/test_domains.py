@@ -21,7 +21,7 @@ def test_a_model_against_itself_and_a_worse_one(data, model):
     assert np.isnan(rows[0]["PSNR minus a's"])
     assert rows[1]["PSNR minus a's"] == -1 and rows[1]["PSNR minus a's ±"] == pytest.approx(0, abs=1e-6)
     assert rows[1]["fair CRPS minus a's"] == 0
-    _, other = rows_of({"aerial": {"a": scores, "b": worse}}, "a", {"b": ", x2"})
+    _, other = rows_of({"aerial": {"a": scores, "b": worse}}, "a", {"b": 2})
     assert other["set"] == "aerial (3, x2)" and np.isnan(other["PSNR minus a's"]), "another problem"
     assert rows[0]["PSNR ±"] == pytest.approx(np.std(scores["PSNR"], ddof=1) / np.sqrt(3), abs=1e-4)
 

@@ -257,15 +257,17 @@ def measured(table: str, sha256: str) -> set[str]:
 
 def test_scores_in_model_cards_are_those_of_the_tables():
     """``docs/models.md``, which `bayesr card` writes, is not checked by itself."""
-    domains, quality = (Table(BENCHMARKS / f"{name}.json").rows for name in ("domains", "quality"))
+    tables = ("quality", "domains", "domains-x2")
+    quality, *domains = (Table(BENCHMARKS / f"{name}.json").rows for name in tables)
     for info in models():
         header = read_header(info.path)
-        names = {name: measured(name, header["sha256"]) for name in ("domains", "quality")}
+        names = {name: measured(name, header["sha256"]) for name in tables}
         for name, figures in header["card"]["scores"].items():
             label = f"{name} ({figures['images']}{'' if info.scale == 4 else f', x{info.scale}'})"
             own = [row for row in quality if row.get("model", info.name) in names["quality"]]
             recorded = {row["figure"]: row[label] for row in own if label in row}
-            for row in domains:
-                recorded |= row if row["set"] == label and row["model"] in names["domains"] else {}
+            for name_of_table, rows in zip(tables[1:], domains, strict=True):
+                for row in rows:
+                    recorded |= row if row["set"] == label and row["model"] in names[name_of_table] else {}
             for figure in figures.keys() - {"images", "n", "seed", "estimators"}:
                 assert float(recorded.get(figure, "nan")) == figures[figure], (info.name, name, figure)

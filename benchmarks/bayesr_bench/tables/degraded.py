@@ -127,6 +127,7 @@ def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> 
 
 
 @table(
+    renamed=True,
     rounding=decimals(5),
     small={"limit": 2, "n": 8},
     estimators="PSNR of the mean: Y channel, of grey files the values, 4 pixels shaved; fair CRPS, of bicubic the "

@@ -29,7 +29,7 @@ from bayesr_bench.measures import Scores
 from bayesr_bench.models import Measured, measured
 from bayesr_bench.options import Data, Limit, Members, Models, Seed
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
-from bayesr_bench.sets import SET_FOLDERS, Picture, answer, read_set
+from bayesr_bench.sets import SCALE, SET_FOLDERS, Picture, answer, read_set
 
 LEVEL = 0.9
 FIGURES = ("PSNR", "fair CRPS", "covered", "spread/skill")
@@ -59,7 +59,7 @@ def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int)
 
 
 def rows_of(
-    measured: Mapping[str, Mapping[str, Scores]], against: str, scales: Mapping[str, str] = MappingProxyType({})
+    measured: Mapping[str, Mapping[str, Scores]], against: str, scales: Mapping[str, int] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
     """Return one row per set and model.
 
@@ -69,20 +69,22 @@ def rows_of(
         Scores by set, then by model.
     against : str
         The model with which others are compared.
-    scales : mapping of str to str
-        Label of the scale factor of each model that has another than `against`, which is not compared.
+    scales : mapping of str to int
+        Scale factors of models, 4 by default. Models of different ones are not compared.
     """
     rows: list[dict[str, Any]] = []
     for name, models in measured.items():
         for model, scores in models.items():
-            reference = models.get(against) if model != against and model not in scales else None
-            images = f"{name} ({len(scores['PSNR'])}{scales.get(model, '')})"
-            row: dict[str, Any] = {"set": images, "model": model}
+            scale, other = (scales.get(one, SCALE) for one in (model, against))
+            reference = models.get(against) if model != against and scale == other else None
+            reduced = "" if scale == SCALE else f", x{scale}"
+            row: dict[str, Any] = {"set": f"{name} ({len(scores['PSNR'])}{reduced})", "model": model}
             rows.append(row | measures.averages(scores) | measures.differences(scores, reference, against, COMPARED))
     return rows
 
 
 @table(
+    renamed=True,
     rounding=decimals(4),
     estimators=f"{ESTIMATORS}; spread/skill of uncalibrated members, with its (n+1)/n factor",
     notes={
@@ -115,9 +117,7 @@ def command(
         "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
         "differences": f"image by image, then averaged: better models than {against} have higher PSNR and lower CRPS",
     }
-    own = {one.label: one.model.scale for one in found}
-    scales = {label: f", x{scale}" for label, scale in own.items() if scale != own[other]}
-    return Result(rows_of(scores, other, scales), notes)
+    return Result(rows_of(scores, other, {one.label: one.model.scale for one in found}), notes)
 
 
 def _of_set(

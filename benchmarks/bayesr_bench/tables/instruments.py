@@ -224,6 +224,7 @@ def figures_of(
 
 
 @table(
+    renamed=True,
     rounding=decimals(4),
     small={"limit": 1, "n": 8, "instruments": ("nikon",)},
     estimators="PSNR of the mean, peak 255; fair CRPS, of bicubic the absolute error; coverage of the 90% interval; "
