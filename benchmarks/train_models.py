@@ -65,8 +65,9 @@ TRAININGS = {
             "use": "Photographs as cameras and the web deliver them: blurred by up to 0.9 pixels (standard deviation), "
             "with noise of up to 6% of the range, and compressed by JPEG of quality 40 or better. For clean, sharp "
             "images use natural-x4. Not for identifying people or reading text.",
-            "limits": "Members do not reproduce the input, which is noisy. Blur beyond a Gaussian, motion blur, and "
-            "noise that a camera has filtered are other degradations. Intervals hold on average over images like those "
+            "limits": "Members do not reproduce the input, which is noisy, and look grainy: measure with all members, "
+            "and show the mean as the image. Blur beyond a Gaussian, motion blur, and noise that a camera has filtered "
+            "are other degradations. Intervals hold on average over images like those "
             "of the calibration.",
             "data": "1,366 crops of 937 photographs (photos_free)",
             "licence": f"{PHOTOGRAPHS}; {ORIGIN}",
@@ -89,8 +90,8 @@ TRAININGS = {
             "use": "Fluorescence microscopy of 8 to 16 bits, one band at a time: blurred by up to 0.9 pixels (standard "
             "deviation), with read noise of up to 4% of the range and Poisson noise of 50 photons or more at its top. "
             "Not for diagnosis.",
-            "limits": "Members do not reproduce the input, which is noisy. Some members show patches of excessive "
-            "texture: measure with all members, and do not show one as the image. Structures other than nuclei, actin "
+            "limits": "Members do not reproduce the input, which is noisy. Members look "
+            "grainy: measure with all members, and show the mean as the image. Structures other than nuclei, actin "
             "and mitochondria are known from photographs alone. Intervals hold on average over images like those of "
             "the calibration.",
             "data": "crops of Data Science Bowl 2018 (fluorescence images), of BPAE cells (actin, mitochondria, "
