@@ -68,6 +68,13 @@ class ModelList(list[ModelInfo]):
         return [(one.name, one.domain, one.scale, one.bands, one.parameters, one.calibrated) for one in self]
 
 
+def row_of(model: Any) -> Row:
+    """Return the row of a loaded model."""
+    parameters = sum(weight.numel() for weight in model.generator.parameters())
+    domain, calibrated = str(model.card.get("domain", "")), bool(model.calibration.missed)
+    return model.name, domain, model.scale, model.bands, parameters, calibrated
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     name, domain, scale, bands, parameters, calibrated = row
     return name, domain, f"x{scale}", str(bands), f"{parameters:,}", "yes" if calibrated else "no"

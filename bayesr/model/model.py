@@ -20,7 +20,7 @@ from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
 from bayesr.errors import InvalidModel, InvalidObservation
 from bayesr.isolation import isolated
-from bayesr.model.catalogue import Row, locate, rows_of_html, rows_of_text
+from bayesr.model.catalogue import locate, row_of, rows_of_html, rows_of_text
 from bayesr.model.file import load_network, weights_checksum, write
 from bayesr.model.sections import read_sections, unusable
 from bayesr.networks.generator import Generator
@@ -114,15 +114,10 @@ class Model:
         return sample(img, n, model=self, **options)
 
     def __repr__(self) -> str:
-        return rows_of_text([self._row()])
+        return rows_of_text([row_of(self)])
 
     def _repr_html_(self) -> str:
-        return rows_of_html([self._row()])
-
-    def _row(self) -> Row:
-        parameters = sum(weight.numel() for weight in self.generator.parameters())
-        domain, calibrated = str(self.card.get("domain", "")), bool(self.calibration.missed)
-        return self.name, domain, self.scale, self.bands, parameters, calibrated
+        return rows_of_html([row_of(self)])
 
     def save(self, path: str | Path) -> Path:
         """Write the model file, weights as fp16, atomically."""
