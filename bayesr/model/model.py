@@ -103,9 +103,8 @@ class Model:
 
     def on(self, device: torch.device) -> Model:
         """Return this model with its network on a device; itself if it is there already."""
-        if all(weight.device == device for weight in self.generator.parameters()):
-            return self
-        return replace(self, generator=copy.deepcopy(self.generator).to(device))
+        there = all(weight.device == device for weight in self.generator.parameters())
+        return self if there else replace(self, generator=copy.deepcopy(self.generator).to(device))
 
     def sample(self, img: Any, n: int = 32, **options: Any) -> xr.Dataset:
         """Draw members of an image with this model; see `bayesr.sample`."""
