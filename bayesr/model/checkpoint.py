@@ -45,7 +45,8 @@ def write(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     packed = io.BytesIO()  # in memory: on a full disk a zip archive raises again as it is closed
     np.savez(packed, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
     try:
-        write_atomically(path, packed.getbuffer())
+        with packed.getbuffer() as view:  # released even if a traceback holds it: else `packed` cannot be freed
+            write_atomically(path, view)
     except StoreFailed as error:
         raise TrainingFailed(f"The checkpoint before is kept. {error} Then resume.") from error
 

@@ -82,7 +82,7 @@ def _save(figure: Any, path: Path) -> Path:
         raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(known))}.")
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=120, format=kind)
-    write_atomically(path, drawn.getbuffer())
+    write_atomically(path, drawn.getvalue())
     return path
 
 

@@ -106,7 +106,8 @@ class ImageSet:
         packed = io.BytesIO()
         np.savez(packed, names=np.array(self.names), **arrays)
         path = Path(path)  # as np.savez names it
-        write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), packed.getbuffer())
+        with packed.getbuffer() as view:  # released even if a traceback holds it
+            write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), view)
 
 
 def middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -96,7 +96,7 @@ def save_figure(figure: Any, path: Path, dpi: int) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi, format="png")
     make_folder(path.parent)
-    write_atomically(path, drawn.getbuffer())
+    write_atomically(path, drawn.getvalue())
 
 
 def as_csv(rows: Sequence[Row]) -> str:

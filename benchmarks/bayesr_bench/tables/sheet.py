@@ -174,5 +174,5 @@ def command(
     )
     encoded = io.BytesIO()
     draw(drawn, title).save(encoded, "PNG", optimize=True)
-    write_atomically(target, encoded.getbuffer())
+    write_atomically(target, encoded.getvalue())
     click.echo(f"Contact sheet written to {target} ({target.stat().st_size / 2**20:.2f} MiB)")
