@@ -2,7 +2,7 @@
 
     python benchmarks/train_models.py camera-x4 --photographs PHOTOS --held-out LIST --out FOLDER
 
-camera-x4 and natural-x2 start from natural-x4, and microscopy-x4 from camera-x4, whose file ``--start`` names. All are
+camera-x4 and natural-x2 start from natural-x4, and microscopy-x4 from camera-x4. All are
 trained with the scores of `bayes-sr`: first the backbone by the mean, then the head by its members, which starts anew
 where the start's members were projected, then all weights, with the energy score of features. The minutes are those of
 one CPU core with bfloat16; ``--times`` scales them.
