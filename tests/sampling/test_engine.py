@@ -1,5 +1,6 @@
 import gc
 import json
+import os
 import random
 import sys
 import weakref
@@ -131,8 +132,10 @@ def test_changed_weights_are_compiled_again(photo):
 
 def test_threads_and_precision(model, photo):
     threads = torch.get_num_threads()
+    # OpenVINO gives no more threads than the process has cores: a request for two on one core is no fault of ours.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        for count in (1, 2):
+        for count in range(1, min(cores, 2) + 1):
             torch.set_num_threads(count)
             model.sample(photo, 4, device="openvino")
             graph = engine.compiled(model.generator)._graphs[0]
