@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bayesr.files import append_atomically, make_folder
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
 
 
 class Kept:
@@ -36,10 +37,17 @@ class Kept:
         if text and not text.endswith("\n"):
             append_atomically(file, "\n")
 
-    def figures(self, key: str, measure: Callable[[], Figures]) -> Figures:
-        """Return the figures with a key, which states all that they depend on. They are measured if not known."""
+    def figures(
+        self, key: str, measure: Callable[[], Figures], final: Callable[[Figures], bool] = lambda found: True
+    ) -> Figures:
+        """Return the figures with a key, which states all that they depend on. They are measured if not known.
+
+        Figures that are not `final` are not kept: the next run measures them again.
+        """
         if key not in self._known:
             found = measure()
+            if not final(found):
+                return found
             if self.file is not None:
                 append_atomically(self.file, json.dumps({"key": key, "figures": found}) + "\n")
             self._known[key] = found

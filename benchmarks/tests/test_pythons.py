@@ -147,7 +147,8 @@ def test_each_python_is_a_row_and_what_is_not_run_a_fact(tmp_path, monkeypatch):
             raise InvalidArgument("no build for CPUs")
         failures = ("test_a::test_b",) * (one.minor == "3.13")
         outcome = Outcome(5, 1, len(failures), 2.04, failures)
-        return {"python": one.version, "dependencies": versions, "failed": outcome.failed, "seconds": 2.04}, failures
+        row = {"python": one.version, "dependencies": versions, "failed": outcome.failed, "seconds": 2.04}
+        return row | {"failures": failures}
 
     monkeypatch.setattr(pythons, "tested", tested)
     done = CliRunner().invoke(pythons.command, ["--newest", "--out", str(tmp_path)])
@@ -159,6 +160,7 @@ def test_each_python_is_a_row_and_what_is_not_run_a_fact(tmp_path, monkeypatch):
     assert table["facts"]["not run, Python 3.13.0, newest"] == "no build for CPUs"
     assert table["facts"]["failed, Python 3.13.0, constraints.txt"] == "test_a::test_b"
     assert table["facts"]["tests"] == "all"
+    assert "failures" not in table["rows"][0]
     monkeypatch.setattr(interpreters, "found", lambda versions: both[1:])
     with pytest.raises(
         InvalidArgument, match=r"No test was run\. not run, Python 3\.13\.0, constraints\.txt: no build"
@@ -166,3 +168,21 @@ def test_each_python_is_a_row_and_what_is_not_run_a_fact(tmp_path, monkeypatch):
         options = ["--tests", "tests/store", "--out", str(tmp_path / "no")]
         CliRunner().invoke(pythons.command, options, catch_exceptions=False)
     assert not (tmp_path / "no").exists()
+
+
+def test_rows_without_failures_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpreters, "found", lambda versions: [Interpreter(Path("one"), "3.12.1")])
+    runs, failures = [], ["test_a"]
+
+    def tested(one, versions, *others):
+        runs.append(versions)
+        broken = tuple(failures) if versions == "newest" else ()
+        return {"python": one.version, "dependencies": versions, "failed": len(broken), "failures": broken}
+
+    monkeypatch.setattr(pythons, "tested", tested)
+    options = ["--newest", "--keep", str(tmp_path / "keep"), "--out", str(tmp_path)]
+    assert CliRunner().invoke(pythons.command, options).exit_code == 1
+    failures.clear()
+    assert CliRunner().invoke(pythons.command, options).exit_code == 0
+    assert runs == ["constraints.txt", "newest", "newest"]
+    assert [row["failed"] for row in json.loads((tmp_path / "pythons.json").read_text())["rows"]] == [0, 0]

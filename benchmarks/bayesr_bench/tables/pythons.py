@@ -11,13 +11,17 @@ Then pytest runs. A row has the versions, and the number of tests that passed, w
 Builds of torch for GPUs need gigabytes. pip is therefore asked first what it would install, and such a build is
 refused without --gpu. Options of pip, such as the place of a build for CPUs, are given with --pip-option. What
 could not be run is a fact of the table, with the reason. The exit status is 1 if a test failed, or if nothing was run.
+
+With --keep, rows without failures are kept in a folder, and the next run tests only what is missing. Each row states
+the commit that was tested.
 """
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +31,9 @@ import bayesr
 from bayesr.errors import InvalidArgument
 from bayesr_bench import interpreters
 from bayesr_bench.harness import NONE, Result, decimals, option, table
-from bayesr_bench.options import Workers
+from bayesr_bench.kept import Figures, Kept
+from bayesr_bench.options import Keep, Workers
+from bayesr_bench.record import code_of
 
 PACKAGES = ("torch", "numpy", "xarray", "zarr")
 """Packages whose versions a row has."""
@@ -55,9 +61,9 @@ def checkout(given: Path | None) -> Path:
 def tested(
     one: interpreters.Interpreter, versions: str, project: Path, paths: tuple[str, ...], workers: int,
     torch: str, options: tuple[str, ...], gpu: bool,
-) -> tuple[dict[str, Any], tuple[str, ...]]:  # fmt: skip
-    """Make an environment, run the tests in it, and return the row and the names of tests that failed."""
-    newest = versions == _NEWEST
+) -> Figures:  # fmt: skip
+    """Make an environment, run the tests in it, and return the row, and in ``failures`` the tests that failed."""
+    newest, code = versions == _NEWEST, code_of(project / "bayesr")
     with tempfile.TemporaryDirectory(prefix="bayesr-") as temporary:
         folder = Path(temporary)
         python = interpreters.make(one, folder / "environment")
@@ -69,10 +75,10 @@ def tested(
         row = {"python": one.version, "dependencies": versions, **interpreters.versions(python, PACKAGES)}
         outcome = interpreters.test(python, project, paths, folder, workers)
     counts = {"passed": outcome.passed, "skipped": outcome.skipped, "failed": outcome.failed}
-    return {**row, **counts, "seconds": outcome.seconds}, outcome.failures
+    return {**row, **counts, "seconds": outcome.seconds, "code": code, "failures": outcome.failures}
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     rest = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -96,19 +102,23 @@ def command(
     ] = (),
     gpu: Annotated[bool, "Allow builds of torch for GPUs."] = False,
     project: Annotated[Path | None, "Checkout whose tests are run. By default that of the imported package."] = None,
+    keep: Annotated[Keep, "Folder for rows without failures, to resume from."] = None,
 ) -> Iterator[Result]:
     folder, found = checkout(project), interpreters.found(python)
     rows: list[dict[str, Any]] = []
     notes = {"tests": " ".join(tests) or "all"}
+    kept = Kept(None if keep is None else keep / "pythons.jsonl")
     for one in found:
         for versions in (_CONSTRAINTS, *([_NEWEST] if newest else [])):
             name = f"Python {one.version}, {versions}"
             click.echo(name, err=True)
             try:
-                row, failures = tested(one, versions, folder, tests, workers, torch, pip_option, gpu)
-                rows.append(row)
-                if failures:
-                    notes[f"failed, {name}"] = _listed(failures)
+                measure = partial(tested, one, versions, folder, tests, workers, torch, pip_option, gpu)
+                key = " ".join((name, *([torch] if versions == _NEWEST else []), *tests))
+                figures = kept.figures(key, measure, final=lambda found: not found["failed"])
+                rows.append({name: value for name, value in figures.items() if name != "failures"})
+                if figures["failures"]:
+                    notes[f"failed, {name}"] = _listed(figures["failures"])
             except (InvalidArgument, subprocess.CalledProcessError) as error:
                 notes[f"not run, {name}"] = interpreters.reason(error)
             if rows:
