@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton, SpinBox
@@ -10,8 +11,7 @@ from napari.utils.notifications import show_error
 
 import bayesr
 from bayesr.errors import BayesrError
-from bayesr.model.catalogue import segmenters
-from bayesr.segmentation.registry import CLASSICAL
+from bayesr.segmentation.catalogue import SegmenterInfo, segmenters
 from bayesr_napari.images import STACKS, image_of
 from bayesr_napari.layers import METADATA, Shown, add_layers, images_in, labels_of, layers_of, products_in
 from bayesr_napari.running import Run
@@ -94,14 +94,22 @@ class SampleWidget(Container):
     def _offer(self, layer: Any = None) -> None:
         """Offer the segmenters that suit the product, and choose one that is trained where there is one."""
         self.segmenter.reset_choices()
-        self.segmenter.value = self._segmenters(None)[0]  # the widget keeps an order of its own
+        if self.product.value is not None:
+            self.segmenter.value = self._segmenters(None)[0]  # the widget keeps an order of its own
 
     def _segmenters(self, _: Any) -> list[str]:
-        """Return the trained segmenters that take the bands of the product, and those that need no training."""
+        """Return the trained segmenters that take the bands of the product, then functions, which state none."""
         layer = self.product.value
-        bands = 0 if layer is None else layer.metadata[METADATA].ds.sizes["band"]
-        trained = [name for name, header in segmenters().items() if header["segmenter"]["bands"] == bands]
-        return [*trained, *CLASSICAL]
+        if layer is None:
+            return []
+        bands = layer.metadata[METADATA].ds.sizes["band"]
+        trained = [one.name for one in self._known if one.bands == bands]
+        return trained + [one.name for one in self._known if one.bands is None]
+
+    @cached_property
+    def _known(self) -> list[SegmenterInfo]:
+        """All segmenters that have names. Those of other distributions are imported when they are first needed."""
+        return segmenters()
 
     # -- computations ----------------------------------------------------------------------------
 

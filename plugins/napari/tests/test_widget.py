@@ -5,6 +5,7 @@ import pytest
 from napari.utils.notifications import Notification, notification_manager
 
 import bayesr
+from bayesr import plugins
 from bayesr.errors import InvalidPixels
 
 SECONDS = 60_000
@@ -49,6 +50,19 @@ def test_a_sampled_layer_and_its_counts(viewer, widget, qtbot, cells):
     number, low_end, high_end = (float(found[key]) for key in ("count", "count_lower", "count_upper"))
     assert widget.found.value == f"{number:.4g} objects on average\n90% interval: {low_end:.4g} to {high_end:.4g}"
     np.testing.assert_array_equal(viewer.layers["cells: objects"].data, found["labels"])
+
+
+def test_segmenters_of_other_distributions_are_offered(viewer, widget, qtbot, cells, tmp_path, monkeypatch):
+    (tmp_path / "more_segmenters.py").write_text("def bright(image):\n    return image[0] > image.mean()\n")
+    (tmp_path / "more-1.dist-info").mkdir()
+    (tmp_path / "more-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: more\nVersion: 1\n")
+    points = f"[{plugins.SEGMENTERS}]\nbright = more_segmenters:bright\n"
+    (tmp_path / "more-1.dist-info" / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert widget.segmenter.choices == ()
+    viewer.add_image(cells, name="cells")
+    press(widget, qtbot, widget.sample)
+    assert tuple(widget.segmenter.choices) == ("nuclei", "otsu", "watershed", "bright")
 
 
 def test_colours_take_a_model_of_colours(viewer, widget, qtbot, colours):
