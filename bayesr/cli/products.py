@@ -52,7 +52,7 @@ def score(store: str, reference: str, out: Path | None, overwrite: bool, as_json
     if out is not None:
         _to_zarr(scores, out, overwrite)
     if as_json:
-        shared.print_json(_figures(scores) | ({} if out is None else {"out": out.absolute()}))
+        shared.print_json(_figures(scores) | _place(out))
         return
     _show_scores(scores)
     if out is not None:
@@ -100,6 +100,7 @@ def _show_scores(scores: Any) -> None:
 @shared.window
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store for images and scores.")
 @shared.if_sampled
+@shared.as_json
 def components(
     source: str,
     k: int,
@@ -107,17 +108,22 @@ def components(
     window: tuple[int, ...] | None,
     out: Path | None,
     model: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Compute the K principal components of the members of a product's store, or of an image that is sampled first."""
     shared.require_new(out)
     part = shared.slices(window)
     ds = bayesr.components(source, k, img=img, window=part, model=model, progress=True, **shared.given(**options))
+    if out is not None:
+        _to_zarr(ds, out)
+    if as_json:
+        shared.print_json({"share": ds["share"].values} | _place(out))
+        return
     click.echo(f"component  share of the variance ({ds['share'].attrs['comment']})")
     for i, share in enumerate(ds["share"].values):
         click.echo(f"{i:<9}  {share:.3f}")
     if out is not None:
-        _to_zarr(ds, out)
         click.echo(f"The images and scores are at {out.absolute()}")
 
 
@@ -139,11 +145,19 @@ def components(
 @shared.overwrite
 @click.option("--resume", is_flag=True, help="Complete an unfinished store.")
 @shared.if_sampled
-def segment(source: str, out: Path, segmenter: str, n: int | None, seed: int | None, **options: Any) -> None:
+@shared.as_json
+def segment(
+    source: str, out: Path, segmenter: str, n: int | None, seed: int | None, as_json: bool, **options: Any
+) -> None:
     """Segment every member of a product's store, or of an image that is sampled first, and write OUT.zarr."""
     sampling = shared.given(n=n, seed=seed)
     ds = bayesr.segment(source, segmenter, store=out, progress=True, **options, **sampling)
     foreground = float(ds["probability"].mean())
+    if as_json:
+        counts = {name: float(ds[name]) for name in ("count", "count_lower", "count_upper") if name in ds}
+        facts = {name: ds.attrs[name] for name in ("segmenter", "n", "level")}
+        shared.print_json(facts | {"foreground": foreground} | counts | _place(out))
+        return
     click.echo(f"segmenter {ds.attrs['segmenter']}, {ds.attrs['n']} members; foreground {foreground:.1%} of the pixels")
     if "count" in ds:
         lower, upper = float(ds["count_lower"]), float(ds["count_upper"])
@@ -182,9 +196,11 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @shared.img_without_members
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store, or a .csv file, to write.")
 @shared.if_sampled
+@shared.as_json
 def aggregate(
-    source: str, regions: Any, raw: bool, out: Path | None, n: int | None, seed: int | None, **options: Any
-) -> None:
+    source: str, regions: Any, raw: bool, out: Path | None, n: int | None, seed: int | None, as_json: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Compute a statistic of every region, with its interval, from a product's store or an image that is sampled first.
 
     REGIONS is an image of labels, a file of polygons (.geojson), or the side of grid cells in high-resolution pixels:
@@ -194,16 +210,23 @@ def aggregate(
     sampling = shared.given(n=n, seed=seed)
     ds = bayesr.aggregate(source, regions, calibrated=not raw, progress=True, **options, **sampling)
     table = ds.drop_dims("realization").to_dataframe()
-    click.echo(table.to_string(max_rows=40, float_format="{:.4g}".format))
-    if out is None:
-        return
-    named = table.reset_index().map(lambda value: cells.cell(value) if isinstance(value, str) else value)
-    table = named.set_index(list(table.index.names))
-    if out.suffix == ".csv":
-        write_atomically(out, table.to_csv())
-    else:
+    if out is not None and out.suffix == ".csv":
+        plain = table.reset_index().map(lambda value: cells.cell(value) if isinstance(value, str) else value)
+        write_atomically(out, plain.to_csv(index=False))
+    elif out is not None:
         _to_zarr(ds, out)
-    click.echo(f"The table is at {out.absolute()}")
+    if as_json:
+        rows = table.reset_index().to_dict("records")
+        shared.print_json({name: ds.attrs[name] for name in ("statistic", "level")} | {"regions": rows} | _place(out))
+        return
+    click.echo(table.to_string(max_rows=40, float_format="{:.4g}".format))
+    if out is not None:
+        click.echo(f"The table is at {out.absolute()}")
+
+
+def _place(out: Path | None) -> dict[str, str]:
+    """Return where a result was written, for a JSON document."""
+    return {} if out is None else {"out": str(out.absolute())}
 
 
 def _to_zarr(ds: Any, out: Path, overwrite: bool = False) -> None:

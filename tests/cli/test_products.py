@@ -43,6 +43,32 @@ def test_scores_as_json(model, photo, tmp_path):
     assert {"crps_mean", "coverage"} <= set(found["figures"])
 
 
+def test_measurements_as_json(grey_model, tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (8, 12), np.uint8)
+    store, out = tmp_path / "a.zarr", tmp_path / "out.zarr"
+    grey_model.sample(image, 6, store=store, keep_samples=True)
+
+    def printed(command, *arguments):
+        result = run(command, store, *arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    found, objects = printed("segment", out, "--segmenter", "otsu", "--level", 0.5), xr.open_zarr(out)
+    assert found.pop("out") == str(out) and found.pop("segmenter") == objects.attrs["segmenter"]
+    assert found.pop("foreground") == float(objects["probability"].mean())
+    assert found == {"n": 6, "level": 0.5} | {
+        name: float(objects[name]) for name in ("count", "count_lower", "count_upper")
+    }
+    found, table = (
+        printed("aggregate", "16", "--raw", "--level", 0.5),
+        bayesr.aggregate(store, 16, calibrated=False, level=0.5),
+    )
+    assert [row["region"] for row in found["regions"]] == list(table["region"].values)
+    for name in ("value", "lower", "upper"):
+        np.testing.assert_array_equal([row[name] for row in found["regions"]], table[name].values.ravel())
+    assert printed("components", "-k", 2) == {"share": list(bayesr.components(store, 2)["share"].values)}
+
+
 def test_names_of_regions_are_no_formulas_in_a_table(grey_model, tmp_path):
     grey_model.sample(np.zeros((8, 8), np.uint8), 4, store=tmp_path / "a.zarr", keep_samples=True)
     square = [[[0, 0], [16, 0], [16, 16], [0, 16], [0, 0]]]
