@@ -191,7 +191,7 @@ class ProductAccessor:
 
         from bayesr import observe  # start-up time
 
-        operator = observe.from_description(json.loads(ds.attrs["observation"]))
+        operator = observe.from_description(json.loads(product.attribute(ds, "forward_operator")))
         if not operator.exact or ds["mean"].isnull().any():
             return None
         low = operator.observe(torch.from_numpy(ds["mean"].to_numpy().astype(np.float64))).numpy()

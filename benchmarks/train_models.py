@@ -193,7 +193,7 @@ def main() -> None:
         recipe_for(training),
         data,
         out=options.out / f"{options.model}.safetensors",
-        observation=observe.bicubic(training.scale),
+        forward_operator=observe.bicubic(training.scale),
         degradation=training.degradation,
         bands=training.bands,
         duration={stage: 60 * minutes * options.times for stage, minutes in training.minutes.items()},

@@ -27,7 +27,7 @@ def dataset(
     """Return the Dataset of `bayesr.aggregate`, with the coordinates and units of the members.
 
     `bands` holds the statistics of each band, or of all together. `settings` are the attributes ``statistic``,
-    ``level``, ``calibrated``, ``quantum``, ``threshold`` and ``exceed``.
+    ``level``, ``calibrated``, ``quantisation_step``, ``threshold`` and ``exceed``.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def dataset(
         return {"long_name": long_name} | unit | ({"cell_methods": cells} if cells else {}) | others
 
     name = f"{statistic.label} of the region"
-    margin = settings["quantum"] / 2 * np.stack([statistic.shift(part.counts) for part in bands], -1)
+    margin = settings["quantisation_step"] / 2 * np.stack([statistic.shift(part.counts) for part in bands], -1)
     lower, upper = interval(values, settings["level"], margin)
     arrays: dict[str, tuple[Any, dict[str, Any]]] = {
         "value": (values.mean(0), described(name, "mean", ancillary_variables="std lower upper")),

@@ -149,6 +149,8 @@ def _facts(path: Path) -> dict[str, Any]:
     kept = ("images", "source", "provenance", "coverage")
     return {
         "name": path.stem,
-        **{name: header.get(name) for name in ("sha256", "architecture", "observation", "card")},
+        **{name: header.get(name) for name in ("sha256", "architecture")},
+        "forward_operator": header.get("observation"),
+        "card": header.get("card"),
         "calibration": {name: calibration[name] for name in kept if name in calibration},
     }

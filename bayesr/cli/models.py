@@ -120,7 +120,7 @@ def train(kernel: str, sigma: float, scale: int, domain: str, licence: str, **op
     chosen = ("blur", "noise", "photon", "anisotropy", "defocus", "bits", "jpeg", "chroma", "shares")
     degradation = Degradation(**{name: options.pop(name) for name in chosen})
     model = bayesr.train(
-        observation=operator, degradation=degradation,
+        forward_operator=operator, degradation=degradation,
         card={"domain": domain, "licence": licence}, progress=True, **options,
     )  # fmt: skip
     rank, count = started()

@@ -191,7 +191,9 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--threshold", type=float, help="For the share: the value that counted pixels exceed.")
 @click.option("--exceed", type=float, help="Also report the probability that the statistic exceeds this value.")
 @shared.level
-@click.option("--quantum", type=float, help="Quantisation step of the values, where the product does not state it.")
+@click.option(
+    "--quantisation-step", type=float, help="Quantisation step of the values, where the product does not state it."
+)
 @click.option("--raw", is_flag=True, help="Use the members without calibration.")
 @shared.img_without_members
 @click.option("--out", type=click.Path(path_type=Path), help="A Zarr store, or a .csv file, to write.")

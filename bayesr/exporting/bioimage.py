@@ -48,7 +48,7 @@ class TileMoments(nn.Module):
 
     def __init__(self, model: Model, size: tuple[int, int], n: int, seed: int) -> None:
         super().__init__()
-        self.network, self.operator = model.generator, model.observation
+        self.network, self.operator = model.generator, model.forward_operator
         self.masks = default_masks(n, self.network.max_masks)
         height, width = size
         place = torch.empty((n, height, width, self.network.latent_channels), dtype=torch.float32, device="cpu")
@@ -233,8 +233,8 @@ def _readme(model: Model) -> str:
     return "\n\n".join(
         [
             f"# {model.name}",
-            f"Members reproduce the image under the forward operator `{model.observation.describe()}`. Scale images "
-            "from their value range to [0, 1] first. `mean` and `std` have the same units.",
+            f"Members reproduce the image under the forward operator `{model.forward_operator.describe()}`. Scale "
+            "images from their value range to [0, 1] first. `mean` and `std` have the same units.",
             *lines,
             f"Calibration: {model.calibration.source}. Checksum of the weights: `{model.describe()['sha256']}`.",
             "",

@@ -42,7 +42,7 @@ class Model:
     name : str
     generator : Generator
         The network, in evaluation mode; sampling never changes it.
-    observation : ForwardOperator
+    forward_operator : ForwardOperator
         The forward operator A.
     calibration : Calibration
     inputs : InputStatistics or None
@@ -57,7 +57,7 @@ class Model:
 
     name: str
     generator: Generator
-    observation: ForwardOperator
+    forward_operator: ForwardOperator
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -67,7 +67,7 @@ class Model:
     @property
     def scale(self) -> int:
         """Scale factor."""
-        return self.observation.scale
+        return self.forward_operator.scale
 
     @property
     def bands(self) -> int:
@@ -77,7 +77,7 @@ class Model:
     @property
     def halo(self) -> int:
         """Low-resolution pixels from which the input can influence a tile by more than float accuracy."""
-        needed = self.generator.reach + self.observation.reach + self.observation.clipping_reach
+        needed = self.generator.reach + self.forward_operator.reach + self.forward_operator.clipping_reach
         return max(needed, self.declared_halo)
 
     @property
@@ -87,7 +87,7 @@ class Model:
         Without consistency, ``|y - A x|^2`` is about as large as the noise, as far as learnt. Without one image, as for
         global attention, the result depends on the tiling.
         """
-        return {"consistency": self.observation.exact, "one_image": self.generator.local}
+        return {"consistency": self.forward_operator.exact, "one_image": self.generator.local}
 
     def check(self, pixels: NDArray[np.floating]) -> InputCheck:
         """Compare an image with the calibration images.
@@ -125,7 +125,7 @@ class Model:
             self.generator,
             {
                 "architecture": stored_architecture(self.generator.architecture),
-                "observation": self.observation.describe(),
+                "observation": self.forward_operator.describe(),
                 "halo": self.halo,
                 "value_scaling": VALUE_SCALING,
                 "calibration": self.calibration.describe(),
@@ -180,14 +180,14 @@ class Model:
         Returns
         -------
         dict
-            ``name scale bands observation value_scaling calibration card sha256``; ``observation`` describes the
-            forward operator, and ``sha256`` is the checksum of the weights as a model file stores them.
+            ``name scale bands forward_operator value_scaling calibration card sha256``; ``sha256`` is the checksum of
+            the weights as a model file stores them.
         """
         return {
             "name": self.name,
             "scale": self.scale,
             "bands": self.bands,
-            "observation": self.observation.describe(),
+            "forward_operator": self.forward_operator.describe(),
             "value_scaling": VALUE_SCALING,
             "calibration": self.calibration.describe(),
             "card": dict(self.card),
@@ -268,15 +268,15 @@ def _load(path: Path, modified: int) -> Model:
     sections = read_sections(path)
     architecture = read_architecture(sections.architecture)
     try:
-        observation = from_description(sections.observation)
-        if observation.scale != architecture["scale"]:
+        operator = from_description(sections.forward_operator)
+        if operator.scale != architecture["scale"]:
             raise InvalidModel(
-                f"its forward operator has the scale {observation.scale}, and its network {architecture['scale']}"
+                f"its forward operator has the scale {operator.scale}, and its network {architecture['scale']}"
             )
         return Model(
             name=path.stem,
             generator=load_network(path, sections.header, lambda: build(**architecture)),
-            observation=observation,
+            forward_operator=operator,
             calibration=sections.calibration,
             card=sections.header["card"],
             sha256=sections.header["sha256"],

@@ -22,7 +22,7 @@ class Sections(NamedTuple):
 
     header: dict[str, Any]
     architecture: Mapping[str, Any]
-    observation: Mapping[str, Any]
+    forward_operator: Mapping[str, Any]
     calibration: Calibration
     inputs: InputStatistics | None
     halo: int

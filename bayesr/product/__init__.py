@@ -2,7 +2,17 @@
 
 from bayesr.product import stacks
 from bayesr.product.form import canonical, part_of_product
-from bayesr.product.frame import Frame, attribute, dataset, frame, realizations, require, units_of, value_range_of
+from bayesr.product.frame import (
+    Frame,
+    attribute,
+    dataset,
+    frame,
+    quantisation_step_of,
+    realizations,
+    require,
+    units_of,
+    value_range_of,
+)
 from bayesr.product.georeference import axis_of
 from bayesr.product.placement import covers, difference, half_placed
 from bayesr.product.provenance import Provenance, extended_history, history_entry
@@ -41,6 +51,7 @@ __all__ = [
     "history_entry",
     "leading_shape",
     "part_of_product",
+    "quantisation_step_of",
     "realizations",
     "require",
     "stacks",

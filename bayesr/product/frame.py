@@ -15,6 +15,7 @@ from bayesr.grid import Axis
 from bayesr.product import stacks
 from bayesr.product.conventions import axis_attributes
 from bayesr.product.georeference import REFERENCE, counts_pixels, high_resolution, storable
+from bayesr.product.schema import FORMER
 from bayesr.product.variables import DIMS, SAMPLES, VARIABLES, leading_shape
 
 
@@ -147,20 +148,28 @@ def require(ds: xr.Dataset, *names: str) -> None:
 
 
 def attribute(ds: xr.Dataset, name: str) -> Any:
-    """Return an attribute that a product must have; `Provenance` reads all of them.
+    """Return an attribute that a product must have, also under its former name; `Provenance` reads all of them.
 
     Raises
     ------
     InvalidProduct
         When it is missing.
     """
+    for known in (name, FORMER.get(name)):
+        if known in ds.attrs:
+            return ds.attrs[known]
+    raise InvalidProduct(
+        f"The Dataset lacks the attribute {name!r}, so it is no (unchanged) product of bayesr.sample. "
+        "Keep attributes in computations with xr.set_options(keep_attrs=True)."
+    )
+
+
+def quantisation_step_of(ds: xr.Dataset) -> float | None:
+    """Return the quantisation step of the image: 0 for images of floats, None if it is not recorded."""
     try:
-        return ds.attrs[name]
-    except KeyError:
-        raise InvalidProduct(
-            f"The Dataset lacks the attribute {name!r}, so it is no (unchanged) product of bayesr.sample. "
-            "Keep attributes in computations with xr.set_options(keep_attrs=True)."
-        ) from None
+        return float(attribute(ds, "quantisation_step"))
+    except InvalidProduct:
+        return None
 
 
 def value_range_of(ds: xr.Dataset) -> tuple[float, float]:

@@ -21,8 +21,8 @@ _OPERATORS = "forward_operators"
 """The attribute of products that were drawn with other forward operators than that of the model."""
 _DESCRIPTIVE = ("calibration_source", "input_check", "history", "bayesr_version")
 _REQUIRED = (
-    "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "observation",
-    "engine", "input",
+    "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range",
+    "forward_operator", "engine", "input",
 )  # fmt: skip
 
 
@@ -46,9 +46,8 @@ class Provenance:
     value_range : (float, float)
         The image's values that the network sees as 0 and 1.
     quantisation_step : float
-        1 for integer images, the scale factor for scaled integers, 0 for others, NaN if not recorded; the attribute
-        ``quantum``.
-    observation : mapping
+        1 for integer images, the scale factor for scaled integers, 0 for others, NaN if not recorded.
+    forward_operator : mapping
         Description of the forward operator of the model.
     engine : mapping
         ``tile``, a tile's side in low-resolution pixels, ``device``, ``precision`` of the network, and versions of what
@@ -78,7 +77,7 @@ class Provenance:
     level: float
     value_range: tuple[float, float]
     quantisation_step: float
-    observation: Mapping[str, Any]
+    forward_operator: Mapping[str, Any]
     engine: Mapping[str, Any]
     calibration_source: str
     input: Mapping[str, Any]
@@ -134,8 +133,8 @@ class Provenance:
             "seed": self.seed,
             "level": self.level,
             "value_range": list(self.value_range),
-            "quantum": self.quantisation_step,
-            "observation": json.dumps(dict(self.observation)),
+            "quantisation_step": self.quantisation_step,
+            "forward_operator": json.dumps(dict(self.forward_operator)),
             "engine": json.dumps(dict(self.engine)),
             "calibration_source": self.calibration_source,
             "input": json.dumps(dict(self.input)),
@@ -147,7 +146,8 @@ class Provenance:
     def from_attrs(cls, attrs: Mapping[Any, Any]) -> Provenance:
         """Read the attributes of a product.
 
-        Attributes that only describe, such as ``history``, may be missing; so may ``quantum``, which is NaN then.
+        Attributes that only describe, such as ``history``, may be missing; so may ``quantisation_step``, which is then
+        NaN.
 
         Raises
         ------
@@ -163,7 +163,8 @@ class Provenance:
             )
         described = {name: found.get(name, "") for name in _DESCRIPTIVE}
         described |= {_OPERATORS: found[_OPERATORS]} if _OPERATORS in found else {}
-        return cls(quantisation_step=found.get("quantum", math.nan), **{k: found[k] for k in _REQUIRED}, **described)
+        step = found.get("quantisation_step", math.nan)
+        return cls(quantisation_step=step, **{k: found[k] for k in _REQUIRED}, **described)
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Provenance:

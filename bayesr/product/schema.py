@@ -17,6 +17,8 @@ import numpy as np
 from bayesr.errors import BayesrError, InvalidProduct
 from bayesr.product import arguments
 
+FORMER = {"forward_operator": "observation", "quantisation_step": "quantum"}
+"""Former names of attributes, which older products have."""
 _LARGEST = 2**31 - 1
 """More members or pixels in a tile than any product has; NumPy's sizes cannot overflow below it."""
 
@@ -24,7 +26,7 @@ _LARGEST = 2**31 - 1
 def checked(attrs: Mapping[Any, Any], where: str = "the Dataset") -> dict[str, Any]:
     """Return those attributes that a product has, as plain values; others are left out.
 
-    The values of ``observation``, ``engine`` and ``input``, which are stored as JSON, are mappings, and
+    The values of ``forward_operator``, ``engine`` and ``input``, which are stored as JSON, are mappings, and
     ``forward_operators`` is a tuple of them.
 
     Parameters
@@ -41,12 +43,14 @@ def checked(attrs: Mapping[Any, Any], where: str = "the Dataset") -> dict[str, A
     """
     found: dict[str, Any] = {}
     for name, check in _CHECKS.items():
-        if name not in attrs:
+        recorded = name if name in attrs else FORMER.get(name, name)
+        if recorded not in attrs:
             continue
         try:
-            found[name] = check(name, _plain(attrs[name]))
+            found[name] = check(recorded, _plain(attrs[recorded]))
         except (TypeError, ValueError, RecursionError) as error:  # also InvalidArgument
-            reason = str(error) if isinstance(error, BayesrError) else f"{name} is {arguments.shown(attrs[name])}."
+            shown = arguments.shown(attrs[recorded])
+            reason = str(error) if isinstance(error, BayesrError) else f"{recorded} is {shown}."
             raise InvalidProduct(
                 f"The attributes of {where} are not those that bayesr.sample writes: {reason} "
                 "Open the product again from its store, or check(store) where the store has them."
@@ -147,8 +151,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "seed": partial(arguments.whole, expected="a whole number in [0, 2**64)", least=0, most=2**64 - 1),
     "level": arguments.fraction,
     "value_range": _pair,
-    "quantum": partial(arguments.number, expected="0 or more, or NaN", accept=lambda real: not real < 0),
-    "observation": partial(_json, check=_mapping),
+    "quantisation_step": partial(arguments.number, expected="0 or more, or NaN", accept=lambda real: not real < 0),
+    "forward_operator": partial(_json, check=_mapping),
     "forward_operators": partial(_json, check=_mappings),
     "engine": partial(_json, check=_engine),
     "calibration_source": _text,

@@ -233,7 +233,7 @@ def _axis(ds: xr.Dataset, dim: str) -> dict[str, Any]:
 def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
     """Return the values that are shown as black and white."""
     low, high = product.value_range_of(ds)
-    if len(maps["mean"]) == 3 and float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
+    if len(maps["mean"]) == 3 and product.quantisation_step_of(ds) and (low, high) == (0.0, 255.0):
         return low, high  # a photograph, whose colours stay as they are
     ends = np.nanpercentile(maps["mean"], [0.2, 99.8]) if np.isfinite(maps["mean"]).any() else (low, high)
     return (float(ends[0]), float(ends[1])) if ends[1] > ends[0] else (low, high)
@@ -242,7 +242,7 @@ def _display(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
 def _range(ds: xr.Dataset, maps: Maps) -> tuple[float, float]:
     """Return the values of the codes 0 and 255 of members."""
     low, high = product.value_range_of(ds)
-    if float(ds.attrs.get("quantum", 0)) and (low, high) == (0.0, 255.0):
+    if product.quantisation_step_of(ds) and (low, high) == (0.0, 255.0):
         return low, high
     shown = [maps[name] for name in ("mean", "lower", "upper") if name in maps]
     return min(float(np.nanmin(v)) for v in shown), max(float(np.nanmax(v)) for v in shown) + 1e-30

@@ -40,7 +40,7 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
         scale = int(given.attrs["scale"])
     else:
         found = given if isinstance(given, tuple) else (given,)
-        if all(operator == model.observation for operator in found):
+        if all(operator == model.forward_operator for operator in found):
             return ()
         found = tuple(_stated(model, operator) for operator in found)
         scale = next((one.scale for one in found if one.scale != model.scale), model.scale)
@@ -56,7 +56,7 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
 def _stated(model: Model, operator: ForwardOperator) -> ForwardOperator:
     """Return an operator with its noise: as it states it, or else the largest that the model records."""
     if not isinstance(operator, Unconstrained):
-        return posteriors.with_noise(operator, posteriors.recorded_noise(model.observation))
+        return posteriors.with_noise(operator, posteriors.recorded_noise(model.forward_operator))
     if type(operator) is not Unconstrained or operator.blur or operator.photon:
         raise InvalidObservation(
             "A forward operator that is known has no range of blur: give it without, and state the noise of the image, "
@@ -66,13 +66,13 @@ def _stated(model: Model, operator: ForwardOperator) -> ForwardOperator:
 
 
 def _range_of(model: Model) -> tuple[float, float]:
-    return posteriors.width_range(model.observation, model.card.get("degradation") or {})
+    return posteriors.width_range(model.forward_operator, model.card.get("degradation") or {})
 
 
 def _check_widths(model: Model, known: Known) -> None:
     least, most = _range_of(model)
     narrow, wide = posteriors.widths(known)
-    trained = isinstance(model.observation, Unconstrained) and model.observation.blur > 0
+    trained = isinstance(model.forward_operator, Unconstrained) and model.forward_operator.blur > 0
     if trained and posteriors.inside((least, most), (narrow, wide)):
         return
     found = f"{narrow:.3g}" if wide - narrow < 0.005 else f"{narrow:.3g} to {wide:.3g}"
@@ -123,7 +123,7 @@ def operators(model: Model, known: Known, plan: Plan, value_range: tuple[float, 
 
 
 def _drawn(model: Model, posterior: xr.Dataset, index: int, width: float) -> ForwardOperator:
-    return posteriors.drawn(posterior, index, posteriors.noise_of(posterior, index, model.observation, width))
+    return posteriors.drawn(posterior, index, posteriors.noise_of(posterior, index, model.forward_operator, width))
 
 
 def _of_mask(model: Model, posterior: xr.Dataset, seed: int, mask: int, width: float) -> ForwardOperator:

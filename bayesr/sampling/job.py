@@ -140,7 +140,7 @@ class Job:
             level=self.level,
             value_range=(low, high),
             quantisation_step=image.quantisation_step,
-            observation=model.observation.describe(),
+            forward_operator=model.forward_operator.describe(),
             forward_operators=tuple(operator.describe() for operator in plan.operators),
             engine={"tile": plan.tile} | devices.describe(self.device, plan.precision),
             calibration_source=model.calibration.source,

@@ -46,7 +46,7 @@ def members_of(
         Skip every batch without this member.
     """
     y = y.contiguous()  # members do not depend on how the image lies in memory
-    network, operator = model.generator, model.observation
+    network, operator = model.generator, model.forward_operator
     with autocast(y.device, plan.precision):
         shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
     if network.backbone_reach:  # members are many, and need less of a halo than the features that they share

@@ -64,7 +64,7 @@ class Instrument:
     @classmethod
     def of(cls, ds: xr.Dataset) -> Instrument:
         """Return the instrument that a product was drawn for."""
-        masks, model = int(ds.attrs["masks"]), from_description(json.loads(product.attribute(ds, "observation")))
+        masks, model = int(ds.attrs["masks"]), from_description(json.loads(product.attribute(ds, "forward_operator")))
         blur, noisy = getattr(model, "blur", 0.0), isinstance(model, Unconstrained)
         if "forward_operators" in ds.attrs:
             known = product.Provenance.from_dataset(ds).forward_operators

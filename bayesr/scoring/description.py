@@ -152,7 +152,7 @@ def dataset(
             **{name: case.ds.attrs[name] for name in recorded if name in case.ds.attrs},
             "reference_sha256": truth.sha256,
             "value_range": list(case.value_range),
-            "quantum": case.quantisation_step,
+            "quantisation_step": case.quantisation_step,
             "pixels": int(case.valid.sum()),
             "missing_pixels": int((~case.valid).sum()),
             **settings,

@@ -146,8 +146,8 @@ def score(
     truth = read_reference(whole, reference, dims)
     case = case_of(whole, truth)
     low = _input(whole, img)
-    operator = from_description(json.loads(product.attribute(whole, "observation")))
-    instrument, step = Instrument.of(whole), float(whole.attrs.get("quantum", 0.0))
+    operator = from_description(json.loads(product.attribute(whole, "forward_operator")))
+    instrument, step = Instrument.of(whole), product.quantisation_step_of(whole) or 0.0
     half_widths, source = half_widths_of(whole, levels, model)
     with temporary_folder() as folder:
         members = members_of(whole, img, model, folder, progress)

@@ -211,7 +211,7 @@ def _with_uncertainty(case: Case, model: Model, n: int, kind: str, seed: int) ->
     low, high = case.value_range
     image = torch.from_numpy(np.ascontiguousarray(case.image[:, :height, :width]))
     # Round to 256 levels, as a camera does.
-    degraded = model.observation.observe((image.double() - low) / (high - low)).clamp(0, 1).mul(255).round()
+    degraded = model.forward_operator.observe((image.double() - low) / (high - low)).clamp(0, 1).mul(255).round()
     low_resolution = xr.DataArray(degraded.numpy().astype(np.uint8), dims=("band", "y", "x"))
     ds = model.sample(low_resolution, n, seed=seed, keep_samples=False, progress=False)
     mean, std = (ds[name].to_numpy() * np.float32((high - low) / 255) for name in ("mean", "std"))

@@ -151,7 +151,7 @@ def gather(
         images = images.split(kept)[1]
     if limit is not None and limit < len(images.names):
         images = images.split(limit)[1]
-    return make_pairs(images, model.observation)
+    return make_pairs(images, model.forward_operator)
 
 
 def files_of(data: Sequence[Path]) -> list[Path]:

@@ -33,7 +33,7 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], P
     model = load(source)
     metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
     origin = {"model": model.name, "sha256": model.sha256} | metadata
-    return model.generator, origin, None, is_projected(model.observation)
+    return model.generator, origin, None, is_projected(model.forward_operator)
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:

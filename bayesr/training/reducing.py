@@ -75,7 +75,7 @@ def reduced_pairs(
 
 def _of(model: Model) -> tuple[ForwardOperator, Degradation]:
     """Return the forward operator itself, and the degradation that the model was trained for."""
-    operator = getattr(model.observation, "of", model.observation)
+    operator = getattr(model.forward_operator, "of", model.forward_operator)
     ranges = model.card.get("degradation") or {}
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in ranges.items()}
     return operator, Degradation(**plain)

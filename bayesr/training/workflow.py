@@ -44,7 +44,7 @@ def train(
     data: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    observation: ForwardOperator | None = None,
+    forward_operator: ForwardOperator | None = None,
     degradation: Degradation | None = None,
     bands: int = 3,
     steps: Mapping[str, int] | None = None,
@@ -76,7 +76,7 @@ def train(
         Path of the model file. The checkpoint (``.npz``) and the history of losses and scores as JSON lines
         (``.jsonl``) are written next to it, and where Matplotlib and TensorBoard are installed, curves (``.png``) and
         events (``.tensorboard``).
-    observation : ForwardOperator, optional
+    forward_operator : ForwardOperator, optional
         Forward operator that makes the low-resolution images, by default bicubic x4.
     degradation : Degradation, optional
         Ranges of blur and noise, drawn for every patch; by default only rounding to 8 bits. With blur or noise, members
@@ -141,7 +141,7 @@ def train(
     _check_settings(bands, held_out, every, patience, time_limit, precision)
     files, kept = _Files(arguments.path("out", out)), held_out_images(held_out)
     degradation = degradation or Degradation()
-    operator = observation or bicubic(4)
+    operator = forward_operator or bicubic(4)
     _check(files, resume, kept, patience, effective_operator(operator, degradation))
     recipe = adjusted(find_recipe(recipe), steps, duration, schedule)
     images = _load(data, bands, kept, recipe.patch, operator, degradation)

@@ -236,7 +236,7 @@ def quantiles(model: bayesr.Model, low: Array) -> tuple[Array, Array, Array]:
     InvalidArgument
         If the model has another head.
     """
-    network, operator = model.generator, model.observation
+    network, operator = model.generator, model.forward_operator
     head = network.head
     if not isinstance(head, QuantileHead) or not isinstance(operator, Separable):
         raise InvalidArgument(f"{model.name} has no quantiles to widen, since it has no quantile head.")

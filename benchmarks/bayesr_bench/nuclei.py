@@ -127,7 +127,7 @@ def measure(
         The segmentation of all members.
     """
     model, segmenter = systems.model, systems.segmenter
-    low = observe(picture.pixels, model.observation)
+    low = observe(picture.pixels, model.forward_operator)
     images = {
         "high resolution": picture.pixels.transpose(2, 0, 1).astype(np.float32),
         "bicubic": resize(torch.from_numpy(low.transpose(2, 0, 1).astype(np.float32)), "bicubic", model.scale).numpy(),

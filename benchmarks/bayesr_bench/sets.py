@@ -146,7 +146,7 @@ def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float =
     level : float
         Level of the interval.
     """
-    return answer_of_pair(model, *make_pair(picture.pixels, model.observation), n, seed, level)
+    return answer_of_pair(model, *make_pair(picture.pixels, model.forward_operator), n, seed, level)
 
 
 def answer_of_pair(

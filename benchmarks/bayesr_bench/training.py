@@ -178,7 +178,7 @@ def train_and_calibrate(task: Task) -> None:
         out = Path(folder) / task.model.name
         # Held-out images are in an archive of their own, so that point estimators train on the same images as others.
         model = bayesr.train(
-            own, task.archives.images, out=out, observation=operator, bands=bands, held_out=0, seed=task.seed,
+            own, task.archives.images, out=out, forward_operator=operator, bands=bands, held_out=0, seed=task.seed,
             device="cpu", every=max(1, steps // _RECORDS), card={"domain": task.domain}, progress=False, report=clock,
         )  # fmt: skip
         assert model is not None  # no time limit was set

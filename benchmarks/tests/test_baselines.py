@@ -25,7 +25,7 @@ def test_quantiles_are_those_that_members_are_drawn_from(quantile_model, photo):
     low = photo[:16, :16]
     centre, lower, upper = quantiles(quantile_model, low)
     assert (lower < upper).all() and centre.shape == (3, 64, 64)
-    rounded = np.asarray(quantile_model.observation.observe(torch.from_numpy(centre)))
+    rounded = np.asarray(quantile_model.forward_operator.observe(torch.from_numpy(centre)))
     np.testing.assert_allclose(rounded, low.transpose(2, 0, 1), atol=0.01)
     members = quantile_model.sample(low.astype(np.float32), 64, value_range=(0, 255), dims="yxb", progress=False)[
         "samples"

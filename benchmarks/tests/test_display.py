@@ -30,7 +30,7 @@ def found(model, photo):
 
 
 def test_the_ends_are_the_mean_and_the_members(model, found):
-    rows = figures_of(found, False, model.observation, Judge())
+    rows = figures_of(found, False, model.forward_operator, Judge())
     truth = found.truth.transpose(1, 2, 0)
     assert rows[0]["PSNR-Y"] == pytest.approx(psnr(found.mean.transpose(1, 2, 0), truth, False))
     members = [psnr(x.transpose(1, 2, 0), truth, False) for x in found.members]
@@ -39,8 +39,8 @@ def test_the_ends_are_the_mean_and_the_members(model, found):
 
 
 def test_every_display_reproduces_the_input(model, found):
-    assert min(row["LR-PSNR"] for row in figures_of(found, False, model.observation, None)) > 50
-    assert "LPIPS" not in figures_of(found, False, model.observation, None, [0.5])[0]
+    assert min(row["LR-PSNR"] for row in figures_of(found, False, model.forward_operator, None)) > 50
+    assert "LPIPS" not in figures_of(found, False, model.forward_operator, None, [0.5])[0]
 
 
 def test_the_error_grows_with_the_square_of_the_realism(model):
@@ -48,7 +48,7 @@ def test_the_error_grows_with_the_square_of_the_realism(model):
     away = np.where(np.add.outer(np.arange(64), np.arange(64)) % 2, 16, -16).astype(np.float32)
     members = np.stack([truth + away, truth - away])
     low = np.full((16, 16, 3), 120, np.uint8)
-    rows = figures_of(Answer(low, members, truth, away, truth, truth, truth), False, model.observation, Judge())
+    rows = figures_of(Answer(low, members, truth, away, truth, truth, truth), False, model.forward_operator, Judge())
     assert rows[0]["LPIPS"] == 0
     for share, row in zip(REALISM[1:], rows[1:], strict=True):
         assert row["PSNR-Y"] == pytest.approx(rows[-1]["PSNR-Y"] - 20 * np.log10(share), abs=1e-3)

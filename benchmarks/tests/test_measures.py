@@ -41,7 +41,7 @@ def test_spread_skill_is_nan_without_an_error():
 def test_the_worst_member_decides(model, photo):
     ds = model.sample(photo, 4, dims="yxb", progress=False)
     members, low = ds["samples"].to_numpy(), photo.transpose(2, 0, 1)
-    seen = observed_again(members, model.observation)
+    seen = observed_again(members, model.forward_operator)
     each = [lr_psnr(seen[k : k + 1], low) for k in range(4)]
     assert lr_psnr(seen, low) == min(each) > 50
     seen[2] += 5

@@ -50,7 +50,7 @@ def test_the_truth_that_is_shown_reproduces_the_input(model, photo):
     high = photo[: photo.shape[0] // 4 * 4].repeat(2, 0).repeat(2, 1)
     found = answer(model, Picture(high, False), 4)
     shows = {"members": lambda a: a.members, realism.ITSELF: lambda a: a.truth[None]}
-    pair = pairs_of(found, shows, model.observation)["members"]
+    pair = pairs_of(found, shows, model.forward_operator)["members"]
     assert pair.images.dtype == pair.truth.dtype == np.uint8 and pair.images.shape[0] == 4
     away = np.abs(pair.truth - found.truth)
     inside = (found.truth > 8) & (found.truth < 247)
@@ -63,7 +63,7 @@ def answers(model):
     found = []
     for k, truth in enumerate(noise(3, 4.0, bands=3).astype(np.float32)):
         truth = (128 + 8 * (truth - 128)).clip(0, 255)
-        low = model.observation.observe(torch.from_numpy(truth))
+        low = model.forward_operator.observe(torch.from_numpy(truth))
         low = low.clamp(0, 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
         blocks = truth[:, ::4, ::4].repeat(4, 1).repeat(4, 2)
         members = np.stack([blocks, blocks + 1])
@@ -74,7 +74,7 @@ def answers(model):
 
 def test_the_lattice_of_blocks_is_seen_and_that_of_the_truth_is_one(answers, model):
     shows = {f"x{realism.MEMBERS}": lambda each: each.members, realism.ITSELF: lambda each: each.truth[None]}
-    members, itself = realism.rows_of(answers, shows, model.observation, 0)
+    members, itself = realism.rows_of(answers, shows, model.forward_operator, 0)
     assert members["lattice ratio"] == np.inf and itself["lattice ratio"] == pytest.approx(1, abs=0.1)
     assert members["lattice ratio, std"] == pytest.approx(1, abs=0.1)
     assert np.isnan(members["lattice ratio, calibration"])  # it has no steps
@@ -87,7 +87,7 @@ def test_the_lattice_of_blocks_is_seen_and_that_of_the_truth_is_one(answers, mod
 def test_lpips_is_averaged_by_set(answers, model):
     judge = Lpips(NETWORKS["alexnet"], weights(), "alexnet")
     shows = {f"x{realism.MEMBERS}": lambda each: each.members, realism.ITSELF: lambda each: each.truth[None]}
-    members, itself = realism.rows_of(answers, shows, model.observation, 0, [judge])
+    members, itself = realism.rows_of(answers, shows, model.forward_operator, 0, [judge])
     for name in "ab":
         expected = [
             judge.distances(rounded(each.members), rounded(each.truth)).mean()
@@ -108,10 +108,10 @@ def test_diversity_and_the_worst_member_are_those_of_all_members(answers, model)
         for name, each in answers
     ]
     shows = {f"x{realism.MEMBERS}": lambda each: each.members}
-    (row,) = realism.rows_of(answers, shows, model.observation, 0, [judge])
+    (row,) = realism.rows_of(answers, shows, model.forward_operator, 0, [judge])
     assert row["diversity"] > 0 and row["diversity ±"] > 0
     worst = min(
-        measures.lr_psnr(measures.observed_again(each.members, model.observation), each.low.transpose(2, 0, 1))
+        measures.lr_psnr(measures.observed_again(each.members, model.forward_operator), each.low.transpose(2, 0, 1))
         for _, each in answers
     )
     assert row["LR-PSNR"] == pytest.approx(worst) and "LR-PSNR ±" not in row

@@ -30,7 +30,7 @@ def test_every_model_samples_every_picture(data, model, grey_model, bands):
         assert all(a is not None and a.shape == shape for a in maps)
         np.testing.assert_array_equal(found.truth, picture.pixels.transpose(2, 0, 1))
         np.testing.assert_allclose(found.members.mean(0), found.mean, atol=1e-3)
-        seen = observe(found.members[0].transpose(1, 2, 0).round().astype(np.uint8), network.observation)
+        seen = observe(found.members[0].transpose(1, 2, 0).round().astype(np.uint8), network.forward_operator)
         assert np.abs(seen.astype(int) - found.low).max() <= 3
 
 

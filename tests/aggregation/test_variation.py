@@ -84,7 +84,7 @@ def test_components_vanish_under_the_forward_operator(ds, model):
     """All members have the same low-resolution image."""
     found = bayesr.components(ds, 7)
     images = torch.from_numpy(found["components"].values)
-    seen = model.observation.observe(images).numpy()
+    seen = model.forward_operator.observe(images).numpy()
     assert np.abs(seen).max() < 1e-4 < 0.1 < images.abs().max()
 
 

@@ -161,17 +161,17 @@ def test_rounding_widens_intervals(model):
     """The members do not vary with the rounding of the image."""
     y = np.random.default_rng(0).integers(60, 190, (6, 8, 3), dtype=np.uint8)
     ds = model.sample(y, 24)
-    ds.attrs.pop("quantum", None)
+    ds.attrs.pop("quantisation_step", None)
     for statistic, shift in (("mean", 1), ("sum", 64), ("median", 1), ("max", 1), (np.mean, 0)):
-        found, exact = (aggregate(ds, 8, statistic, quantum=q, exceed=120) for q in (1, 0))
+        found, exact = (aggregate(ds, 8, statistic, quantisation_step=q, exceed=120) for q in (1, 0))
         np.testing.assert_allclose(exact["lower"] - found["lower"], shift / 2, atol=1e-9)
         np.testing.assert_allclose(found["upper"] - exact["upper"], shift / 2, atol=1e-9)
         xr.testing.assert_equal(found["members"], exact["members"])
         inside = np.clip((found["members"] - 120) / max(shift, 1e-12) + 0.5, 0, 1).sum("realization")
         np.testing.assert_allclose(found["exceedance"], (inside + 0.5) / 25)
-    assert aggregate(ds, 8, img=y).attrs["quantum"] == 1
-    assert aggregate(ds.assign_attrs(quantum=1.0), 8).attrs["quantum"] == 1
-    assert aggregate(ds, 8).attrs["quantum"] == 0
-    assert aggregate(y, 8, model=model, n=20).attrs["quantum"] == 1
-    with pytest.raises(InvalidArgument, match="quantum"):
-        aggregate(ds, 8, quantum=-1)
+    assert aggregate(ds, 8, img=y).attrs["quantisation_step"] == 1
+    assert aggregate(ds.assign_attrs(quantisation_step=1.0), 8).attrs["quantisation_step"] == 1
+    assert aggregate(ds, 8).attrs["quantisation_step"] == 0
+    assert aggregate(y, 8, model=model, n=20).attrs["quantisation_step"] == 1
+    with pytest.raises(InvalidArgument, match="quantisation_step"):
+        aggregate(ds, 8, quantisation_step=-1)

@@ -44,7 +44,9 @@ def scenes(count, bands=3, size=(24, 32)):
 
 
 def low_of(model, high):
-    seen = model.observation.observe(torch.from_numpy(high.astype(np.float64)).movedim(-1, 0)).movedim(0, -1).numpy()
+    seen = (
+        model.forward_operator.observe(torch.from_numpy(high.astype(np.float64)).movedim(-1, 0)).movedim(0, -1).numpy()
+    )
     return np.clip(np.round(seen), 0, 255).astype(np.uint8)
 
 

@@ -59,7 +59,7 @@ def test_fit(tmp_path):
 
 
 def test_a_posterior_is_written_and_sampled_with(tmp_path, photo):
-    model = replace(make_model(), observation=bicubic(4).unconstrained(blur=6.0, noise=0.05))
+    model = replace(make_model(), forward_operator=bicubic(4).unconstrained(blur=6.0, noise=0.05))
     model.save(tmp_path / "m.safetensors")
     tifffile.imwrite(tmp_path / "beads.tif", beads(0).astype(np.float32))
     tifffile.imwrite(tmp_path / "low.tif", photo[:20, :20], photometric="rgb")

@@ -149,7 +149,7 @@ def place(model, photo, tmp_path_factory):
         ("components nan.tif -k 2", "give bayesr sample --nodata nan"),
         ("aggregate a.zarr 8 --level 0.5 --statistic share", "give --threshold in the units of the image"),
         ("aggregate a.zarr 8 --level 0.99", "--level 0.99 needs 199 members"),
-        ("aggregate a.zarr 8 --level 0.5 --quantum -1", "--quantum must be the quantisation step"),
+        ("aggregate a.zarr 8 --level 0.5 --quantisation-step -1", "--quantisation-step must be the quantisation step"),
         ("aggregate a.zarr 8 --level 0.5", "No model 'tiny'"),
         ("segment a.zarr s.zarr --threshold 1.5", "--threshold must be a number between 0 and 1"),
         ("segment a.zarr s.zarr --smallest -1", "--smallest must be a whole number of pixels"),

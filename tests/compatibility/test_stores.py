@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import bayesr
 from bayesr.cli import main
+from bayesr.product.schema import FORMER
 from tests.compatibility.conftest import bundled
 from tests.conftest import make_model
 
@@ -71,7 +72,7 @@ def test_a_store_holds_what_is_drawn_today(store, expected, tmp_path):
         assert today.attrs["model"] == how["model"].stem
         times = ("history", "bayesr_version", "input", "model", "title")  # titles came later
         assert json.loads(today.attrs["input"]).items() >= json.loads(before.attrs["input"]).items()
-        assert {k: v for k, v in today.attrs.items() if k not in times} == {
+        assert {FORMER.get(k, k): v for k, v in today.attrs.items() if k not in times} == {
             k: v for k, v in before.attrs.items() if k not in times
         }
 

@@ -18,7 +18,7 @@ def trained(tmp_path_factory):
     return unpacked("training", tmp_path_factory.mktemp("fixtures"))
 
 
-HOW = dict(observation=observe.bicubic(2), bands=1, held_out=0, device="cpu", progress=False)
+HOW = dict(forward_operator=observe.bicubic(2), bands=1, held_out=0, device="cpu", progress=False)
 STEPS = dict(fidelity=1, score=1, critic=2)
 
 

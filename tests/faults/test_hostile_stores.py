@@ -119,11 +119,11 @@ ATTRIBUTES = {
     "value_range": [None, 3, [1], [2, 1], ["a", "b"], [0, 0]],
     "engine": ["{", "[]", "null", "[" * 5000, json.dumps({"tile": 0, "device": "cpu"}), json.dumps({"tile": 8}), 7],
     "input": ["{", "[]", json.dumps({"dims": 1, "nodata": None}), json.dumps({"dims": None, "nodata": "x"}), None],
-    "observation": ["{", "3", None],
+    "forward_operator": ["{", "3", None],
     "model": [None, 5, "../../etc/passwd", "no such model"],
     "model_sha256": ["1" * 64, None],
     "input_sha256": ["1" * 64, 0, None],
-    "quantum": ["x", -1, None],
+    "quantisation_step": ["x", -1, None],
     "history": [5, None],
 }
 PROGRESS = {

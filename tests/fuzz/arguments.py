@@ -189,7 +189,7 @@ def _aggregate(r: Random, place: Place) -> Case:
         {"type": "FeatureCollection", "features": r.choice(ODD)}, {"type": "Feature", "properties": r.choice(ODD)},
         {"type": "GeometryCollection", "geometries": r.choice(ODD)}, "/dev/zero", "x.geojson",
     ])  # fmt: skip
-    names = ["statistic", "level", "threshold", "exceed", "all_bands", "quantum", "calibrated", "img"]
+    names = ["statistic", "level", "threshold", "exceed", "all_bands", "quantisation_step", "calibrated", "img"]
     values = [0.3, "share", "mean", "sum", np.mean, lambda values: "x", lambda values: 1 / 0, _odd(r)]
     options = {"level": 0.3} | {name: r.choice(values) for name in r.sample(names, r.choice([0, 1, 2]))}
     product = _product(r, place)

@@ -206,7 +206,7 @@ def _damage_metadata(path: Path, r: Random) -> None:
     else:
         value = of_json(value, r)
     attributes = value.get("attributes") if isinstance(value, dict) else None
-    for key in ("engine", "input", "observation"):  # JSON inside JSON
+    for key in ("engine", "input", "forward_operator"):  # JSON inside JSON
         text = attributes.get(key) if isinstance(attributes, dict) else None
         if isinstance(text, str) and text.startswith("{") and r.random() < 0.15:
             attributes[key] = json.dumps(of_json(json.loads(text), r))

@@ -146,7 +146,7 @@ def models(folder: Path) -> None:
     network = build(bands=1, scale=4, width=4, blocks=1, head_width=4, head_blocks=1, latent=2, dropout=0.3)
     network = network.eval().requires_grad_(False)
     whole = bayesr.load(MODEL)
-    model = Model("tiny", network, whole.observation, whole.calibration, whole.card, "", whole.inputs)
+    model = Model("tiny", network, whole.forward_operator, whole.calibration, whole.card, "", whole.inputs)
     model.save(folder / "tiny.safetensors")
     Model("bare", network, bicubic(4)).save(folder / "bare.safetensors")
     unet = MobileUNet(bands=1, outputs=1, width=0.1, depth=2).eval()

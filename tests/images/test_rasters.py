@@ -45,7 +45,7 @@ def test_scale_offset_and_units(tmp_path):
     np.testing.assert_allclose(image.values(), expected, rtol=1e-12)
     ds = sampled(path)
     assert (ds["mean"].attrs["units"], ds["variance"].attrs["units"]) == ("K", "K2")
-    assert abs(float(ds["mean"].mean()) - np.nanmean(expected)) < 0.01 and ds.attrs["quantum"] == 0.01
+    assert abs(float(ds["mean"].mean()) - np.nanmean(expected)) < 0.01 and ds.attrs["quantisation_step"] == 0.01
 
 
 def test_units_of_bands(tmp_path):
@@ -153,7 +153,7 @@ def test_masks_are_missing_pixels(tmp_path, inside, dtype):
     np.testing.assert_array_equal(image.values()[:, valid], pixels[:, valid])
     ds = sampled(path, store=tmp_path / "a.zarr")
     np.testing.assert_array_equal(np.isnan(ds["mean"][0]), np.kron(~valid, np.ones((4, 4), bool)))
-    assert (ds.attrs["quantum"] == 1) == (dtype != np.float32)
+    assert (ds.attrs["quantisation_step"] == 1) == (dtype != np.float32)
 
 
 def test_masked_rasters_are_replayed_extended_and_repaired(tmp_path):

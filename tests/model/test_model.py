@@ -17,7 +17,7 @@ from tests.model.helpers import rewritten
 
 def test_round_trip(model, file, photo):
     again = bayesr.load(file)
-    assert again.observation == model.observation and again.scale == 4 and again.bands == 3
+    assert again.forward_operator == model.forward_operator and again.scale == 4 and again.bands == 3
     assert dict(again.card) == dict(model.card) and again.halo == model.halo
     assert again.calibration.describe() == model.calibration.describe()
     rounded = {k: v.half().float() for k, v in model.generator.state_dict().items()}
@@ -67,7 +67,7 @@ def test_bundled_model_keeps_its_promises(photo):
     """Consistency, bounds and spread, with the weights that users get."""
     model = bayesr.load("natural-x4")
     x = torch.from_numpy(model.sample(photo, 8)["samples"].values)
-    error = model.observation.observe(x.round()) - torch.from_numpy(photo).permute(2, 0, 1)
+    error = model.forward_operator.observe(x.round()) - torch.from_numpy(photo).permute(2, 0, 1)
     assert (10 * torch.log10(255**2 / error.pow(2).mean((1, 2, 3)))).min() >= 58
     assert x.std(0).mean() > 0.5
     whole, tiled = model.sample(photo, 4), model.sample(photo, 4, tile=9)

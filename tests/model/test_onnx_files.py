@@ -92,7 +92,9 @@ def test_metadata_say_what_is_computed_outside_of_the_graphs(exported):
             ("value_scaling", "value_range to [0, 1]"),
         ):
             assert about[name] == value
-        assert about["observation"] == {"kernel": "bicubic", "scale": 2} and about["card"] == {"licence": "CC0-1.0"}
+        assert about["forward_operator"] == {"kernel": "bicubic", "scale": 2} and about["card"] == {
+            "licence": "CC0-1.0"
+        }
         assert about["sha256"] == weights_checksum(model.generator)
         assert about["calibration"] == json.loads(json.dumps(model.calibration.describe()))
     axes = {value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]

@@ -11,7 +11,7 @@ def test_sections_are_those_of_the_model(file, model):
     assert found.halo == model.halo and found.inputs is None
     assert found.architecture["trunk" if "trunk" in found.architecture else "width"]
     assert found.calibration.describe() == loaded.calibration.describe()
-    assert dict(found.observation) == model.observation.describe()
+    assert dict(found.forward_operator) == model.forward_operator.describe()
 
 
 def test_a_segmenter_is_no_model():

@@ -137,7 +137,7 @@ def test_reach_bounds_influence(operator):
 
 
 def test_tiles_do_not_show():
-    model = replace(make_model(bands=1), observation=observe.airy(4, **SEEN, sharp_na=0.7))
+    model = replace(make_model(bands=1), forward_operator=observe.airy(4, **SEEN, sharp_na=0.7))
     y = np.random.default_rng(2).random((83, 90)).astype(np.float32)
     whole = bayesr.sample(y, 2, model=model, value_range=(0, 1), dims="yx")
     tiled = bayesr.sample(y, 2, model=model, value_range=(0, 1), dims="yx", tile=24)

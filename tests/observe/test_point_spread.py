@@ -66,5 +66,5 @@ def test_bad_operators_say_what_to_do(make, says):
 
 def test_a_model_file_keeps_the_operator(tmp_path):
     operator = observe.measured(RANDOM, 4)
-    model = bayesr.load(replace(make_model(bands=1), observation=operator).save(tmp_path / "m.safetensors"))
-    assert model.observation == operator and not model.promises["consistency"] and model.promises["one_image"]
+    model = bayesr.load(replace(make_model(bands=1), forward_operator=operator).save(tmp_path / "m.safetensors"))
+    assert model.forward_operator == operator and not model.promises["consistency"] and model.promises["one_image"]

@@ -97,7 +97,7 @@ def test_the_declared_reach_bounds_the_influence_of_a_pixel(operator, changed):
 
 @every
 def test_the_halo_of_a_model_is_what_the_operator_declares(operator):
-    model = replace(make_model(bands=1), observation=operator)
+    model = replace(make_model(bands=1), forward_operator=operator)
     assert model.halo == model.generator.reach + operator.reach + operator.clipping_reach
 
 
@@ -128,8 +128,8 @@ def test_an_operator_of_your_own(monkeypatch, tmp_path):
     operator = Decimation(4)
     for one in (operator, operator.unconstrained(noise=0.1), observe.Blind(operator)):
         assert observe.from_description(json.loads(json.dumps(one.describe()))) == one
-    path = replace(make_model(bands=1), observation=operator).save(tmp_path / "own.safetensors")
-    assert bayesr.load(path).observation == operator
+    path = replace(make_model(bands=1), forward_operator=operator).save(tmp_path / "own.safetensors")
+    assert bayesr.load(path).forward_operator == operator
     with pytest.raises(InvalidArgument, match="belongs to Decimation"):
         observe.register("decimation")(observe.Separable)
 

@@ -176,5 +176,5 @@ def test_paths_and_flags():
             arguments.path("out", bad)
     with pytest.raises(InvalidArgument, match="raw must be True or False, not 1"):
         arguments.flag("raw", 1)
-    with pytest.raises(InvalidArgument, match=r"quantum must be the step, not -1\.0"):
-        arguments.number("quantum", -1.0, "the step", lambda real: real >= 0)
+    with pytest.raises(InvalidArgument, match=r"quantisation_step must be the step, not -1\.0"):
+        arguments.number("quantisation_step", -1.0, "the step", lambda real: real >= 0)

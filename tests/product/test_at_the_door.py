@@ -25,7 +25,7 @@ OF_SCORE = {
 }  # fmt: skip
 OF_AGGREGATE = {
     "level": ["0.9", 90, None, math.nan], "threshold": ["1", math.nan, True], "exceed": ["1", math.inf, [1]],
-    "quantum": [-1, math.nan, "1", True], "all_bands": [1, "yes"], "calibrated": [0, None], "model": [3],
+    "quantisation_step": [-1, math.nan, "1", True], "all_bands": [1, "yes"], "calibrated": [0, None], "model": [3],
     "progress": ["bar"], "n": [4.0], "value_range": [255],
 }  # fmt: skip
 OF_COMPONENTS = {
@@ -95,7 +95,9 @@ def test_scalars_of_numpy_are_taken(ds, photo, model):
     low = photo[:6, :7]
     again = bayesr.replay(ds, np.int64(2), low, model=model)
     np.testing.assert_array_equal(again, ds["samples"][2])
-    found = bayesr.aggregate(ds, np.int64(8), level=np.float32(0.5), quantum=np.uint8(1), calibrated=np.bool_(True))
+    found = bayesr.aggregate(
+        ds, np.int64(8), level=np.float32(0.5), quantisation_step=np.uint8(1), calibrated=np.bool_(True)
+    )
     assert found.attrs["level"] == 0.5 and type(found.attrs["level"]) is float
     assert bayesr.components(ds, np.int8(2)).sizes["component"] == 2
     truth = np.zeros(ds["mean"].shape, np.uint8)

@@ -84,3 +84,9 @@ def test_what_a_product_lacks_is_named():
     assert product.value_range_of(ds) == (0.0, 255.0) and product.attribute(ds, "value_range") == [0, 255]
     with pytest.raises(InvalidProduct, match="keep_attrs"):
         product.value_range_of(xr.Dataset())
+
+
+def test_the_quantisation_step_may_be_missing_or_have_its_former_name():
+    steps = [product.quantisation_step_of(xr.Dataset(attrs=a)) for a in ({}, {"quantum": 1}, {"quantisation_step": 0})]
+    assert steps == [None, 1.0, 0.0]
+    assert product.attribute(xr.Dataset(attrs={"observation": "{}"}), "forward_operator") == "{}"

@@ -25,7 +25,7 @@ PROVENANCES = st.builds(
     level=st.floats(0.01, 0.99),
     value_range=st.tuples(NUMBERS, NUMBERS).filter(lambda ends: ends[0] < ends[1] and isfinite(ends[1] - ends[0])),
     quantisation_step=st.sampled_from([0.0, 1.0]),
-    observation=st.dictionaries(TEXTS, NUMBERS | TEXTS, max_size=3),
+    forward_operator=st.dictionaries(TEXTS, NUMBERS | TEXTS, max_size=3),
     engine=st.fixed_dictionaries({"tile": st.integers(1, 999), "device": st.sampled_from(["cpu", "cuda"])}),
     calibration_source=TEXTS,
     input=st.fixed_dictionaries({"dims": st.none() | st.just(["y", "x"]), "nodata": st.none() | NUMBERS}),
@@ -35,7 +35,7 @@ PROVENANCES = st.builds(
     forward_operators=st.sampled_from([(), ({"kernel": "gaussian", "scale": 4, "sigma": 1.7},)]),
 )
 NEEDED = {
-    "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "observation",
+    "model", "model_sha256", "input_sha256", "scale", "n", "masks", "seed", "level", "value_range", "forward_operator",
     "engine", "input",
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_a_missing_attribute_is_named_unless_it_only_describes(attrs):
         else:
             assert Provenance.from_attrs(others).n == 8, name
     assert set(attrs) - NEEDED == {
-        "history", "bayesr_version", "quantum", "calibration_source", "input_check",
+        "history", "bayesr_version", "quantisation_step", "calibration_source", "input_check",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ BAD = {
     "seed": [-1, 2**64, "0", 0.5],
     "level": [0, 1, "0.9", float("nan"), None],
     "value_range": [3, [1, 2, 3], [2, 1], [0, float("inf")], ["a", "b"], "01", [-1e308, 1e308], None],
-    "quantum": ["x", -1, None],
+    "quantisation_step": ["x", -1, None],
     "engine": [
         "{",
         "[]",
@@ -30,7 +30,7 @@ BAD = {
         "{}",
         *(json.dumps(_ENGINE | bad) for bad in ({"tile": 0}, {"tile": "x"}, {"device": 1})),
     ],
-    "observation": ["", "[" * 100_000, "[]", None],
+    "forward_operator": ["", "[" * 100_000, "[]", None],
     "input": [
         None,
         "null",
@@ -51,6 +51,15 @@ BAD = {
 def test_what_is_out_of_type_or_range_is_refused(name, value):
     with pytest.raises(InvalidProduct, match="are not those that bayesr"):
         schema.checked(GOOD | {name: value})
+
+
+def test_attributes_of_older_products_are_read_under_their_present_names():
+    older = {key: value for key, value in GOOD.items() if key not in schema.FORMER}
+    older |= {former: GOOD[name] for name, former in schema.FORMER.items()}
+    assert schema.checked(older) == schema.checked(GOOD)
+    assert schema.checked(GOOD | {"quantum": 9.0}) == schema.checked(GOOD)
+    with pytest.raises(InvalidProduct, match="quantum must be 0 or more"):
+        schema.checked(older | {"quantum": -1})
 
 
 def test_what_is_written_is_read_as_plain_values():

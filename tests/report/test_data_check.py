@@ -16,7 +16,7 @@ OPERATOR = gaussian(4, sigma=2.0).unconstrained(noise=0.01)
 
 @pytest.fixture(scope="module")
 def blind(model):
-    return replace(model, observation=model.observation.unconstrained(blur=3.0, noise=0.05))
+    return replace(model, forward_operator=model.forward_operator.unconstrained(blur=3.0, noise=0.05))
 
 
 @pytest.fixture(scope="module")

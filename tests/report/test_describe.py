@@ -36,7 +36,7 @@ def test_a_store_brings_its_input_and_its_command(places, low, tmp_path):
     assert {
         "model_sha256",
         "input_sha256",
-        "observation",
+        "forward_operator",
         "engine",
         "calibration_source",
         "history",

@@ -75,7 +75,15 @@ def test_a_page_of_a_million_pixels_stays_below_8_mb(tmp_path):
     variables = {name: (("band", "y", "x"), values) for name, values in arrays.items()}
     made = xr.Dataset(variables, {"y": centres, "x": centres})
     made["samples"] = one.expand_dims(realization=8)
-    made.attrs = {"value_range": [0.0, 255.0], "n": 8, "masks": 4, "seed": 0, "level": 0.9, "scale": 4, "quantum": 1.0}
+    made.attrs = {
+        "value_range": [0.0, 255.0],
+        "n": 8,
+        "masks": 4,
+        "seed": 0,
+        "level": 0.9,
+        "scale": 4,
+        "quantisation_step": 1.0,
+    }
     out = report.write(made, tmp_path / "noise.html")
     assert out.stat().st_size < 8_000_000
     found = data_of(out)

@@ -22,7 +22,7 @@ from tests.sampling.helpers import disagreement
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
     """A model that, so its record says, was trained over a range of blur; untrained."""
-    model = replace(make_model(), observation=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
+    model = replace(make_model(), forward_operator=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
     path = model.save(tmp_path_factory.mktemp("blind") / "blind.safetensors")
     return bayesr.load(path), str(path)
 
@@ -37,7 +37,7 @@ def members(model, low, known, n=8, **options):
 
 
 def test_a_wide_posterior_widens_epistemic_and_intervals():
-    model = replace(make_model(), observation=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
+    model = replace(make_model(), forward_operator=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
     for weight in model.generator.parameters():  # so that members of an untrained network differ little
         weight.data *= 0.5 if weight.dim() == 4 else 1
     y, x = np.mgrid[:24, :28] / 36
@@ -67,7 +67,7 @@ def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
     assert recorded == (operator.unconstrained(noise=0.05),) == instruments.check(blind[0], recorded)
     beads = instruments.operators(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
     assert beads == recorded * 4
-    clean = replace(blind[0], observation=observe.bicubic(4).unconstrained(blur=3.0))
+    clean = replace(blind[0], forward_operator=observe.bicubic(4).unconstrained(blur=3.0))
     exact = instruments.check(clean, observe.gaussian(4, sigma=2.1))
     assert exact == (observe.gaussian(4, sigma=2.1),) == instruments.check(clean, exact[0].unconstrained())
     image = low.astype(np.float32)
@@ -149,7 +149,7 @@ def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low)
     own = bayesr.sample(low, 4, model=model, forward_operator=observe.bicubic(4))
     assert "forward_operators" not in own.attrs
     assert np.array_equal(own["samples"], bayesr.sample(low, 4, model=model)["samples"])
-    noisy = (replace(model, observation=observe.bicubic(4).unconstrained(noise=0.05)), "")
+    noisy = (replace(model, forward_operator=observe.bicubic(4).unconstrained(noise=0.05)), "")
     with pytest.raises(InvalidObservation, match="trained with one forward operator"):
         members(noisy, low, posterior(1.6))
 

@@ -33,7 +33,7 @@ def test_counts_in_counts_out(model):
     ds = model.sample(y, 4)
     assert ds.attrs["value_range"] == [float(y.min()), float(y.max())]
     assert 9000 < float(ds["mean"].mean()) < 12100
-    seen = model.observation.observe(torch.from_numpy(ds["samples"].values)).numpy()
+    seen = model.forward_operator.observe(torch.from_numpy(ds["samples"].values)).numpy()
     assert np.abs(seen - y).max() < 1e-4 * 3100
 
 

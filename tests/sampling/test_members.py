@@ -11,7 +11,7 @@ def test_every_member_is_consistent_with_the_input(model, dtype):
     y = np.random.default_rng(1).normal(40, 12, (3, 20, 26)).astype(dtype)
     ds = model.sample(y, 8)
     assert float(ds["samples"].std("realization").mean()) > 0.1
-    seen = model.observation.observe(torch.from_numpy(ds["samples"].values)).numpy()
+    seen = model.forward_operator.observe(torch.from_numpy(ds["samples"].values)).numpy()
     assert np.abs(seen - y).max() < 1e-5 * (y.max() - y.min())
 
 
@@ -19,7 +19,7 @@ def test_members_of_integer_images_stay_inside_and_consistent(model, photo):
     assert (photo == 255).any() and (photo == 0).any()
     x = torch.from_numpy(model.sample(photo, 8)["samples"].values)
     assert x.min() >= 0 and x.max() <= 255
-    error = model.observation.observe(x.round()) - torch.from_numpy(photo).permute(2, 0, 1)
+    error = model.forward_operator.observe(x.round()) - torch.from_numpy(photo).permute(2, 0, 1)
     psnr = 10 * torch.log10(255**2 / error.pow(2).mean((1, 2, 3)))
     assert psnr.min() >= 58
 

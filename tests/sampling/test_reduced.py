@@ -42,7 +42,7 @@ def test_the_projection_keeps_data_consistency(model, photo, reduced):
     exact, ds = (model.sample(y, 8, precision=precision) for precision in ("float32", "bfloat16"))
     difference = float(np.sqrt(((ds["samples"] - exact["samples"]) ** 2).mean()))
     assert 0 < difference < 0.02 * float(exact["std"].mean()) + 0.5
-    seen = model.observation.observe(torch.from_numpy(ds["samples"].values)).numpy()
+    seen = model.forward_operator.observe(torch.from_numpy(ds["samples"].values)).numpy()
     assert np.abs(seen - y.transpose(2, 0, 1)).max() < 1e-5 * 255
     assert {variable.dtype for variable in ds.data_vars.values()} == {np.dtype(np.float32)}
 

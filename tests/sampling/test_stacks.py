@@ -23,7 +23,17 @@ from tests.product.test_conventions import UTM
 from tests.sampling.helpers import disagreement
 
 TIMES = np.array(["2020-01-01", "2020-01-03", "2020-02-01"], "M8[ns]")
-OF_SLICE = ("input_sha256", "input_check", "model_sha256", "value_range", "quantum", "seed", "n", "masks", "level")
+OF_SLICE = (
+    "input_sha256",
+    "input_check",
+    "model_sha256",
+    "value_range",
+    "quantisation_step",
+    "seed",
+    "n",
+    "masks",
+    "level",
+)
 
 
 def film(dtype=np.uint8):
@@ -198,7 +208,7 @@ def test_stores_without_shards_are_extended_like_others(model, tmp_path, shards)
 
 
 def test_slices_are_drawn_again_with_the_operators_that_are_recorded(tmp_path):
-    blind = replace(make_model(), observation=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
+    blind = replace(make_model(), forward_operator=observe.bicubic(4).unconstrained(blur=3.0, noise=0.05))
     given, path = film(), tmp_path / "a.zarr"
     how = {"forward_operator": posterior(2.4, 0.3), "masks": 2, "tile": 5}
     bayesr.sample(given, 4, model=blind, store=path, keep_samples=True, **how)

@@ -24,7 +24,8 @@ def test_contract_of_the_product(ds, photo):
     assert ds["mean"].attrs["cell_methods"] == "realization: mean"
     assert ds["calibration"].attrs["units"] == "1"
     for name in ("Conventions", "history", "bayesr_version", "model", "model_sha256", "input_sha256", "scale", "n",
-                 "masks", "seed", "level", "value_range", "observation", "engine", "calibration_source"):  # fmt: skip
+                 "masks", "seed", "level", "value_range", "forward_operator", "engine",
+                 "calibration_source"):  # fmt: skip
         assert name in ds.attrs, name
     assert (ds.attrs["scale"], ds.attrs["n"], ds.attrs["masks"], ds.attrs["value_range"]) == (4, 32, 8, [0, 255])
 
@@ -85,7 +86,7 @@ def test_constant_and_tiny_images(model):
 
 def test_attributes_are_plain(ds):
     json.dumps(dict(ds.attrs))
-    assert json.loads(ds.attrs["observation"]) == {"kernel": "bicubic", "scale": 4}
+    assert json.loads(ds.attrs["forward_operator"]) == {"kernel": "bicubic", "scale": 4}
 
 
 def test_every_refusal_is_a_bayesr_error(model):

@@ -155,7 +155,7 @@ def test_instruments_of_products(model):
     low = np.random.default_rng(0).integers(0, 255, (8, 9, 3)).astype(np.uint8)
     exact = Instrument.of(model.sample(low, 4))
     assert not exact.noisy and exact.operators == (bicubic(4),) and exact.scale == 4
-    blind = replace(model, observation=bicubic(4).unconstrained(blur=3.0, noise=0.02))
+    blind = replace(model, forward_operator=bicubic(4).unconstrained(blur=3.0, noise=0.02))
     assert Instrument.of(blind.sample(low, 4)) == Instrument((bicubic(4),), 2, 3.0, True)
     known = gaussian(4, sigma=2.0, regularisation=0.1)
     for given in (known, known.unconstrained(noise=0.1)):

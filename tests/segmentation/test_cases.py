@@ -210,7 +210,7 @@ def test_mean_and_std_become_bands(seen, grey_model):
     assert (case.name, case.group, case.value_range) == ("waves", "sea", (200.0, 300.0))
     mean, std = torch.from_numpy(case.image).double()
     low, expected = (
-        grey_model.observation.observe(part[None].contiguous())
+        grey_model.forward_operator.observe(part[None].contiguous())
         for part in (mean, torch.from_numpy(seen.image[0, :40, :36]).double())
     )
     assert float((low - expected).abs().max()) < 1  # rounding to 256 levels of 100 units, and clipping

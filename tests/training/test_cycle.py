@@ -150,8 +150,8 @@ def test_resumed_training_is_bit_identical(images, tmp_path):
 @pytest.mark.parametrize("operator", [MICROSCOPE, bicubic(4)], ids=["x1", "x4"])
 def test_model_file_has_one_member_and_promises_no_consistency(folder, tmp_path, photo, operator):
     what = replace(with_steps(small(), {"cycle": 2}), patch=8)
-    model = bayesr.train(what, folder, out=tmp_path / "c.safetensors", held_out=0, observation=operator)
-    assert not model.promises["consistency"] and model.observation == Blind(of=operator)
+    model = bayesr.train(what, folder, out=tmp_path / "c.safetensors", held_out=0, forward_operator=operator)
+    assert not model.promises["consistency"] and model.forward_operator == Blind(of=operator)
     ds = bayesr.sample(photo[:10, :12], n=1, model=tmp_path / "c.safetensors")
     assert ds["samples"].shape == (1, 3, 10 * operator.scale, 12 * operator.scale)
     assert np.isfinite(ds["samples"]).all()

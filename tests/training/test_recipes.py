@@ -120,7 +120,7 @@ def test_every_recipe_keeps_what_its_model_promises(name, tmp_path):
     x = torch.from_numpy(ds["samples"].to_numpy())
     assert torch.isfinite(x).all() and x.shape == (n, 3, 19 * model.scale, 22 * model.scale)
     assert n == 1 or x.std(0).mean() > 0
-    y = model.observation.observe(x)
+    y = model.forward_operator.observe(x)
     error = float((y - torch.from_numpy(image)).abs().max())
     assert model.promises["consistency"] == (error < 1e-4)
     with warnings.catch_warnings(record=True) as caught:

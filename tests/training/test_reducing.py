@@ -32,7 +32,9 @@ def test_floats_keep_their_units_and_range(grey_model):
 
 def test_noise_is_that_of_the_training(model, photo):
     noisy = replace(
-        model, observation=model.observation.unconstrained(noise=0.1), card={"degradation": {"noise": [0.1, 0.1]}}
+        model,
+        forward_operator=model.forward_operator.unconstrained(noise=0.1),
+        card={"degradation": {"noise": [0.1, 0.1]}},
     )
     y = np.full((80, 80, 3), 120, np.uint8)
     (pair,) = reduced_pairs(noisy, [y])

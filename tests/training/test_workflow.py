@@ -45,13 +45,13 @@ def test_train_from_a_folder_to_a_model_file(folder, tmp_path, tiny):
 
 
 def test_model_starts_from_one_of_another_scale_or_degradation(folder, tmp_path, tiny):
-    first = bayesr.train(tiny, folder, out=tmp_path / "x2.safetensors", held_out=0, observation=observe.bicubic(2))
+    first = bayesr.train(tiny, folder, out=tmp_path / "x2.safetensors", held_out=0, forward_operator=observe.bicubic(2))
     for name, how in (
-        ("x4", dict(observation=observe.bicubic(4))),
-        ("noisy", dict(observation=observe.bicubic(2), degradation=Degradation(blur=(0, 1), noise=(0.0, 0.02)))),
+        ("x4", dict(forward_operator=observe.bicubic(4))),
+        ("noisy", dict(forward_operator=observe.bicubic(2), degradation=Degradation(blur=(0, 1), noise=(0.0, 0.02)))),
     ):
         model = bayesr.train(tiny, folder, out=tmp_path / f"{name}.safetensors", held_out=0, start=first, **how)
-        assert model.scale == how["observation"].scale and model.card["start"]["model"] == "x2"
+        assert model.scale == how["forward_operator"].scale and model.card["start"]["model"] == "x2"
         assert ("up.weight" in model.card["start"].get("fresh", [])) == (name == "x4")
         assert not any(layer.startswith("trunk") for layer in model.card["start"].get("fresh", []))
 
@@ -136,12 +136,12 @@ def test_models_of_noisy_observations(folder, tmp_path, tiny):
     noisy = Degradation(noise=(0.01, 0.05))
     out = tmp_path / "noisy.safetensors"
     model = bayesr.train(tiny, folder, out=out, held_out=4, degradation=noisy)
-    assert not model.promises["consistency"] and model.observation.noise == 0.05
-    assert bayesr.load(out).observation == model.observation
+    assert not model.promises["consistency"] and model.forward_operator.noise == 0.05
+    assert bayesr.load(out).forward_operator == model.forward_operator
     image = load_images([folder]).images[0]
     ds = model.sample(image, 4, level=0.5)
     assert np.isfinite(ds["std"]).all() and ds["samples"].min() >= 0
-    seen = model.observation.observe(torch.from_numpy(ds["samples"].values / 255))
+    seen = model.forward_operator.observe(torch.from_numpy(ds["samples"].values / 255))
     residual = torch.from_numpy(image / 255).permute(2, 0, 1) - seen
     assert residual.abs().mean() > 1e-3, "members are not bound to what is noisy"
     tiled = model.sample(image, 4, level=0.5, tile=6)
@@ -201,5 +201,5 @@ def test_an_airy_observation_from_the_command_line(folder, tmp_path):
     ran = CliRunner().invoke(main, [*given, "--kernel", "airy", *optics, "--pixel", "0.18"])
     assert ran.exit_code == 0, ran.output
     model = bayesr.load(out)
-    assert model.observation == observe.airy(4, na=0.3, sharp_na=0.7, wavelength=0.5, pixel=0.18)
+    assert model.forward_operator == observe.airy(4, na=0.3, sharp_na=0.7, wavelength=0.5, pixel=0.18)
     assert not model.promises["consistency"] and model.sample(np.zeros((9, 8, 3), np.uint8), 2)["mean"].shape[1] == 36

@@ -132,7 +132,8 @@ def _misfit(members: NDArray[Any], shown: Values, model: bayesr.Model) -> Values
     low, size = np.nanmin(shown), extent(shown)
     scaled = (members.astype(np.float64) - low) / size  # operators compute in the type of their input
     dark, bright = (
-        model.observation.observe(torch.from_numpy(np.nan_to_num(scaled, nan=fill))).numpy() for fill in (-1.0, 2.0)
+        model.forward_operator.observe(torch.from_numpy(np.nan_to_num(scaled, nan=fill))).numpy()
+        for fill in (-1.0, 2.0)
     )
     misfit = np.abs(dark - (shown - low) / size)
     misfit[~(np.abs(bright - dark) < 1e-6)] = np.nan

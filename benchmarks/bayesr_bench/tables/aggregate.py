@@ -142,14 +142,14 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
     found: dict[tuple[str, int], list[list[float]]] = {}
     for picture in pictures:
         high = picture.pixels.transpose(2, 0, 1).astype(np.float32)
-        exact = model.observation.observe(torch.from_numpy(high)).numpy()
+        exact = model.forward_operator.observe(torch.from_numpy(high)).numpy()
         rounded = np.clip(np.round(exact), 0, 255).astype(np.uint8)
         for given, low in (("float32", exact), ("uint8", rounded)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnfamiliarInput)
                 ds = model.sample(low, n, seed=seed, dims=product.DIMS, value_range=(0, 255), progress=False)
             for side in SQUARES:
-                regions = aggregate(ds, side, level=LEVEL, quantum=float(given == "uint8"), progress=False)
+                regions = aggregate(ds, side, level=LEVEL, quantisation_step=float(given == "uint8"), progress=False)
                 found.setdefault((given, side), []).append(_compare(regions, true_means(high, side)))
     rows = []
     for (given, side), figures in found.items():
@@ -166,7 +166,7 @@ def _compare(regions: xr.Dataset, truth: Array) -> list[float]:
     lower, upper, value, std, naive = (
         regions[name].to_numpy() for name in ("lower", "upper", "value", "std", "naive_std")
     )
-    half = regions.attrs["quantum"] / 2
+    half = regions.attrs["quantisation_step"] / 2
     squares = [float(np.mean(v**2)) for v in (truth - value, std, naive)]
     return squares + [measures.coverage(truth, lower + inset, upper - inset) for inset in (0, half)]
 

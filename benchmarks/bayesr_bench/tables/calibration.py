@@ -39,7 +39,7 @@ def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> l
     for high, _ in images.values():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the verdict is read from the product instead
-            ds = model.sample(observe(high, model.observation), N, dims="yxb", keep_samples=False, progress=False)
+            ds = model.sample(observe(high, model.forward_operator), N, dims="yxb", keep_samples=False, progress=False)
         warned.append(str(ds.attrs.get("input_check", "")).startswith("unlike"))
         truth, mean, std = high.transpose(2, 0, 1), ds["mean"].values, ds["std"].values
         height, width = truth.shape[1:]

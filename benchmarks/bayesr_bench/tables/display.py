@@ -105,7 +105,7 @@ def command(
         for name in sets:
             pictures = list(read_set(data, name, one.model.scale).values())[:limit]
             per_image = [
-                figures_of(answer(one.model, picture, n, seed), picture.grey, one.model.observation, network)
+                figures_of(answer(one.model, picture, n, seed), picture.grey, one.model.forward_operator, network)
                 for picture in pictures
             ]
             found += rows_of(name, per_image)

@@ -99,7 +99,10 @@ def command(
     if network.inputs is None:
         raise InvalidModel(f"{network.name} has no statistics of its calibration images: calibrate it again.")
     lows = {
-        name: [observe(picture.pixels, network.observation) for picture in read_set(data, name, network.scale).values()]
+        name: [
+            observe(picture.pixels, network.forward_operator)
+            for picture in read_set(data, name, network.scale).values()
+        ]
         for name in sets
     }
     rows = [

@@ -45,7 +45,7 @@ def compare(
     """Return the figures of each image."""
     found = []
     for picture in images.values():
-        low, truth = observe(picture.pixels, model.observation), picture.pixels.transpose(2, 0, 1)
+        low, truth = observe(picture.pixels, model.forward_operator), picture.pixels.transpose(2, 0, 1)
         given = [sampled(model, low, n, seed, device=device, precision=precision) for precision in PRECISIONS]
         (exact, time_exact), (reduced, time_reduced) = given
         row = {"seconds": time_exact, "ratio": time_reduced / time_exact}
@@ -55,7 +55,7 @@ def compare(
             row[f"{name}, largest"] = float(np.abs(apart).max())
         for name, ds in zip(PRECISIONS, (exact, reduced), strict=True):
             row[f"covered, {name}"] = float(measures.inside(truth, ds["lower"].values, ds["upper"].values).mean())
-            again = measures.observed_again(ds["samples"].values, model.observation)
+            again = measures.observed_again(ds["samples"].values, model.forward_operator)
             row[f"LR-PSNR, {name}"] = measures.lr_psnr(again, low.transpose(2, 0, 1))
         found.append(row)
     return found

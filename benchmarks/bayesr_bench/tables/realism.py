@@ -280,7 +280,7 @@ def command(
         if not members_only and not rows:
             shows |= {"bicubic": bicubic, ITSELF: lambda each: each.truth[None]}
         answers = ((name, answer(one.model, picture, n, seed)) for name, picture in pictures)
-        rows += rows_of(answers, shows, one.model.observation, seed, networks, splits)
+        rows += rows_of(answers, shows, one.model.forward_operator, seed, networks, splits)
     notes = {
         "models": ", ".join(f"{one.label} {one.model.sha256[:12]}" for one in found),
         "images": f"{', '.join(sets)}: {len(pictures)} in all; all rounded to 8 bits",

@@ -80,7 +80,7 @@ def trained(
     backbone = {name: start.generator.architecture[name] for name in ("width", "blocks")}
     network = dict(SCORES.network) | backbone | dict(variant.network)
     own = Recipe(variant.name, network, (stage,), SCORES.patch, discriminators={})
-    trainer = Trainer(own, Pairs(images, start.observation, own.patch), seed)
+    trainer = Trainer(own, Pairs(images, start.forward_operator, own.patch), seed)
     trainer.start_from(start.generator)
     begun = time.process_time()
     for _ in range(steps):
@@ -131,7 +131,7 @@ def command(
     """One row for each variant."""
     start = bayesr.load(model)
     images, kept = load_images(train).split(held_out)
-    validation = Validation(kept, start.observation)
+    validation = Validation(kept, start.forward_operator)
     chosen = [variant for variant in VARIANTS if not only or variant.name in only]
     rows = []
     with show_progress("searching", len(chosen), None) as advance:

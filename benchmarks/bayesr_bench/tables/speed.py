@@ -49,7 +49,7 @@ from bayesr_bench.timing import SRResNet, example, multiply_adds, products_per_s
 
 def naive(model: bayesr.Model, low: Tensor) -> None:
     """Run 32 whole forward passes of the same network, one after the other, with noise from torch."""
-    net, operator = model.generator, model.observation
+    net, operator = model.generator, model.forward_operator
     for _ in range(32):
         z = torch.randn(1, net.latent_channels, *low.shape[-2:], device=low.device)
         z = z.contiguous(memory_format=torch.channels_last)

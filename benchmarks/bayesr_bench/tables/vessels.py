@@ -58,7 +58,7 @@ def super_resolve(case: Case, model: Model, srgan: Model | None, n: int, seed: i
     s = model.scale
     height, width = (size // s * s for size in case.image.shape[1:])
     high = torch.from_numpy(np.ascontiguousarray(case.image[:, :height, :width]))
-    low = model.observation.observe(high.double()).clamp(0, 255).round().to(torch.uint8)
+    low = model.forward_operator.observe(high.double()).clamp(0, 255).round().to(torch.uint8)
     given = low.permute(1, 2, 0).numpy()
     found: dict[str, Array] = {
         "high resolution": high[GREEN][None].numpy(),

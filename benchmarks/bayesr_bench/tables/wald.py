@@ -57,7 +57,7 @@ def command(
         (one,) = measured((SETS[name],), bands=None, scale=4)
         used[one.label] = one
         pictures = list(read_set(data, name).values())[:limit]
-        pairs = [make_pair(picture.pixels, one.model.observation) for picture in pictures]
+        pairs = [make_pair(picture.pixels, one.model.forward_operator) for picture in pictures]
         order = np.random.default_rng(seed).permutation(len(pairs))
         first, second = ([pairs[i] for i in part] for part in np.array_split(order, 2))
         lows = [low for low, _ in first]

@@ -10,7 +10,7 @@ import xarray as xr
 from napari.utils.notifications import show_warning
 
 from bayesr.errors import BayesrError
-from bayesr.product import SAMPLES
+from bayesr.product import SAMPLES, quantisation_step_of
 from bayesr_napari.layers import LayerData, Place, layers_of
 
 REDRAWN = 4
@@ -52,7 +52,7 @@ def _layers(path: str) -> list[LayerData]:
         ds = _with_members(ds)
     bands = ds.sizes["band"]
     low, high = map(float, ds.attrs["value_range"])
-    colours = (low, high) if bands == 3 and float(ds.attrs.get("quantum", 0)) and (low, high) == (0, 255) else None
+    colours = (low, high) if bands == 3 and quantisation_step_of(ds) and (low, high) == (0, 255) else None
     return layers_of(ds, Place.plain(colours is None and bands > 1), Path(path).stem, colours=colours)
 
 
