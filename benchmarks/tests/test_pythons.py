@@ -59,7 +59,7 @@ def test_the_newest_interpreter_of_every_version_is_found(places):
 
 def test_a_version_that_is_not_there_is_refused(places):
     program(places[0] / "a/bin/python", says(f"{HERE}.99"))
-    with pytest.raises(InvalidArgument, match=rf"no Python 9\.9 .* found: {HERE}\. Install it with pyenv"):
+    with pytest.raises(InvalidArgument, match=rf"no Python 9\.9 .* found: .*{HERE}.*\. Install it with pyenv"):
         interpreters.found(("9.9", HERE))
 
 

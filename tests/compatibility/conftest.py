@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bayesr.model.catalogue import recorded
+from bayesr.product.schema import FORMER
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -22,6 +23,14 @@ def unpacked(name: str, folder: Path) -> Path:
     with zipfile.ZipFile(FIXTURES / f"{name}.zip") as archive:
         archive.extractall(folder / name)
     return folder / name
+
+
+def comparable(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes of a product under their present names, without those of a run: times and versions."""
+    former = {old: name for name, old in FORMER.items()}
+    found = {former.get(k, k): v for k, v in attrs.items() if k not in ("history", "bayesr_version", "title")}
+    found["engine"] = {k: v for k, v in json.loads(attrs["engine"]).items() if k != "torch"}
+    return found
 
 
 def bundled(name: str) -> Path:
