@@ -26,6 +26,9 @@ _IDENTITY = (
     "forward_operators",
 )  # fmt: skip
 
+_VERSIONS = ("torch", "openvino")
+"""Parts of the engine that may change between sessions: members are equal to 1e-5 of the value range."""
+
 
 def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
     """Replace what is there by an empty store with room for an image, ``(band, y, x)``, or a stack of images.
@@ -171,7 +174,7 @@ def compare(
     if NEXT in known:
         raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
     for name, new in asked.items():
-        if known.get(name) != new:
+        if _comparable(name, known.get(name)) != _comparable(name, new):
             raise StoreFailed(
                 f"{store.place} was begun with another {name}: {known.get(name)!r}, not {new!r}. "
                 "Use overwrite=True, or another store."
@@ -181,3 +184,13 @@ def compare(
         raise InvalidProduct(f"The copy of the image in {store.place} {wrong}. {repair}, with img=, restores it.")
     if not np.isin(store.done(), [0, attributes["n"]]).all():
         raise InvalidProduct(f"The map of finished tiles in {store.place} is damaged. {repair} draws them again.")
+
+
+def _comparable(name: str, value: Any) -> Any:
+    """Return a value as it is compared: of the engine, what members depend on by more than rounding errors."""
+    if name != "engine":
+        return value
+    try:
+        return {key: part for key, part in json.loads(value).items() if key not in _VERSIONS}
+    except (TypeError, ValueError, AttributeError):
+        return value

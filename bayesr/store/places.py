@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ PROGRESS = "progress"
 
 BEGUN, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
 """Folders inside a store, while another product replaces it; see `bayesr.store.replacing`."""
+
+_ATTEMPTS, _PAUSE = 20, 0.05
+"""Attempts to remove a folder, and the seconds between them."""
+_WRITTEN_TO = (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR)
+"""Errors of removing a folder that somebody writes to."""
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
 """The end of the names of files that zarr is writing, and moves into place whole."""
@@ -155,12 +162,22 @@ def tidy(place: str) -> None:
 
 
 def remove(place: str) -> None:
-    """Remove a file or a folder; nothing happens where there is none."""
+    """Remove a file or a folder; nothing happens where there is none.
+
+    After a failed write, other threads of zarr may still write to the folder: it is then tried again.
+    """
     system, path = files(place)
-    try:
-        system.rm(path, recursive=True)
-    except FileNotFoundError:
-        return
+    for attempt in range(_ATTEMPTS):
+        try:
+            system.rm(path, recursive=True)
+            return
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            if missing and not system.exists(path):
+                return
+            if attempt == _ATTEMPTS - 1 or not (missing or error.errno in _WRITTEN_TO):
+                raise
+        time.sleep(_PAUSE)
 
 
 def clear(place: str) -> None:

@@ -77,6 +77,10 @@ def test_before_the_template_a_store_is_not_declared(tmp_path):
         store.require()
 
 
+def with_engine(attributes, **changes):
+    return json.dumps(json.loads(attributes["engine"]) | changes)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [({"n": 8}, "n"), ({"seed": 1}, "seed"), ({"model_sha256": "1" * 64}, "model_sha256"), ({"level": 0.5}, "level")],
@@ -85,6 +89,9 @@ def test_another_product_is_not_resumed(tmp_path, change, name):
     store = declared(tmp_path / "a.zarr")
     attributes = store.attributes
     compare(store, attributes, METADATA, list(VARIABLES))
+    compare(store, attributes | {"engine": with_engine(attributes, torch="99.0")}, METADATA, list(VARIABLES))
+    with pytest.raises(StoreFailed, match="with another engine"):
+        compare(store, attributes | {"engine": with_engine(attributes, device="cuda")}, METADATA, list(VARIABLES))
     with pytest.raises(StoreFailed, match=f"with another {name}"):
         compare(store, attributes | change, METADATA, list(VARIABLES))
     with pytest.raises(StoreFailed, match="with another tile"):

@@ -1,5 +1,8 @@
+import contextlib
+import itertools
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +89,30 @@ def test_urls_that_open_a_damaged_archive_are_refused(tmp_path):
     for url in (f"tar://x::{tmp_path / 'a.tar'}", f"zip://x::{tmp_path / 'a.tar'}"):
         with pytest.raises(StoreFailed, match="cannot be reached"):
             places.files(url)
+
+
+def test_a_folder_that_is_still_written_to_is_removed(tmp_path):
+    """As after a failed write of zarr, whose other threads go on for a while."""
+    folder, stop = tmp_path / "a.zarr", threading.Event()
+
+    def write():
+        for i in itertools.count():
+            if stop.is_set():
+                return
+            with contextlib.suppress(OSError):
+                (folder / str(i % 7)).mkdir(parents=True, exist_ok=True)
+                (folder / str(i % 7) / str(i)).write_bytes(b"")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    ends = threading.Timer(0.3, stop.set)
+    ends.start()
+    try:
+        while not stop.is_set():
+            places.remove(str(folder))
+    finally:
+        stop.set()
+        thread.join()
+    places.remove(str(folder))
+    places.remove(str(folder))
+    assert not folder.exists()
