@@ -210,8 +210,8 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
         if row[0] in (0.5, 0.8, 0.9, 0.95, 0.99)
     ]
     introduction = (
-        "Empirical coverage on images that fitted neither the factor nor the interval, with "
-        f"n = {tables.get('n')} members. The width is relative to `value_range`."
+        "Empirical coverage on images that fitted neither the factor nor the interval, "
+        f"n = {tables.get('n')}; widths relative to `value_range`:"
     )
     names = ["level", "coverage", "standard error", "worst image", "width"]
     return f"{_facts(facts)}\n\n{introduction}\n\n{_table(names, rows)}"
