@@ -164,9 +164,11 @@ def _stages(steps: Any) -> str | None:
 
 
 def _origin(start: Any) -> str:
-    """Describe what training started from, recursively."""
+    """Describe what training started from, recursively, up to a model that has a card of its own."""
     if not isinstance(start, Mapping) or not start:
         return str(start) if start else "random weights"
+    if name := _name(start.get("sha256")):
+        return f"{name}, `{start['sha256'][:12]}`: see its card"
     minutes = f"{start['seconds'] / 60:,.0f} minutes" if start.get("seconds") else ""
     hardware = _text(start["hardware"]) if start.get("hardware") else ""
     facts = [
@@ -179,6 +181,12 @@ def _origin(start: Any) -> str:
     ]
     text = ", ".join(fact for fact in facts if fact)
     return f"{text}; which started from {_origin(start['start'])}" if start.get("start") else text
+
+
+def _name(sha256: str | None) -> str | None:
+    """Return the name of the model that has these weights, or None."""
+    infos = models() if sha256 else ()
+    return next((info.name for info in infos if read_header(info.path)["sha256"] == sha256), None)
 
 
 def _calibration(calibration: Mapping[str, Any]) -> str:
@@ -202,8 +210,8 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
         if row[0] in (0.5, 0.8, 0.9, 0.95, 0.99)
     ]
     introduction = (
-        "Empirical coverage on images that fitted neither the factor nor the interval, with "
-        f"n = {tables.get('n')} members. The width is relative to `value_range`."
+        "Empirical coverage on images that fitted neither the factor nor the interval, "
+        f"n = {tables.get('n')}; widths relative to `value_range`:"
     )
     names = ["level", "coverage", "standard error", "worst image", "width"]
     return f"{_facts(facts)}\n\n{introduction}\n\n{_table(names, rows)}"

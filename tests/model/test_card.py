@@ -83,6 +83,14 @@ def test_the_card_of_a_model_of_several_stages_on_several_machines_says_all_of_t
     ) in text
 
 
+def test_a_start_with_a_card_of_its_own_is_named_and_not_repeated(file):
+    sha256 = bayesr.load("natural-x4").sha256
+    start = {"model": "its name then", "sha256": sha256, "steps": {"score": 7}, "start": {"checkpoint": "c.npz"}}
+    write_card(file, {"start": {"model": "mine", "sha256": "e" * 64, "start": start}})
+    line = f"| started from | mine, `{'e' * 12}`; which started from natural-x4, `{sha256[:12]}`: see its card |"
+    assert line in markdown(file)
+
+
 def test_lists_of_attributions_are_named_with_the_command_that_prints_them(file):
     assert "attributions" not in markdown(file)
     store_text(file, "attributions", "photos_free.csv")
