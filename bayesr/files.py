@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bayesr.errors import BayesrError, StoreFailed, UnknownModel
 
@@ -206,6 +206,18 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def zarr_store(place: str | Path) -> Any:
+    """Return what Zarr and xarray open for a place: a URL, or the folder as a store of Zarr.
+
+    From version 3.2 on, Zarr takes the path of a folder for a URL, and drops what follows ``#`` or ``?``.
+    """
+    if "://" in str(place):
+        return str(place)
+    from zarr.storage import LocalStore  # slow to import
+
+    return LocalStore(place)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.4) -> list[str]:

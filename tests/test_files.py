@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import xarray as xr
+import zarr
 
 from bayesr.errors import StoreFailed, UnknownModel
 from bayesr.files import (
@@ -20,6 +22,7 @@ from bayesr.files import (
     nearest,
     temporary_folder,
     write_atomically,
+    zarr_store,
 )
 
 
@@ -230,3 +233,13 @@ def test_writers_at_the_same_time_remove_nothing_of_each_other(tmp_path):
         for thread in threads:
             thread.join()
     assert not failures and sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "1.txt"]
+
+
+@pytest.mark.parametrize("name", ["a#b.zarr", "a?b=1.zarr", "a b%20.zarr"])
+def test_a_folder_is_no_url(tmp_path, name):
+    root = zarr.open_group(zarr_store(tmp_path / name), mode="a", zarr_format=3)
+    root.create_array("a", shape=(2,), dtype="u1", dimension_names=["x"])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    ds = xr.open_dataset(zarr_store(str(tmp_path / name)), engine="zarr", consolidated=False)
+    assert list(zarr.open_group(zarr_store(str(tmp_path / name)), mode="r")) == ["a"] and ds.sizes == {"x": 2}
+    assert zarr_store("memory://a.zarr") == "memory://a.zarr"

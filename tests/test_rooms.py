@@ -40,7 +40,7 @@ ROOMS = {
     "networks": "errors isolation resampling observe",
     "calibration": "errors images",
     "model": "errors isolation files plugins observe networks calibration",
-    "store": "errors progress grid product images",
+    "store": "errors files progress grid product images",
     "workers": "version errors progress grid",
     "sampling": f"{GROUND} images observe networks calibration model store workers",
     "scoring": f"{GROUND} images observe calibration model sampling",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from bayesr.errors import StoreExists
+from bayesr.files import zarr_store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -212,9 +213,12 @@ class Operators(click.ParamType[Any]):
             self.fail(f"{text} is no store of bayesr observe ... --out, nor a .nc or .json file.", param, ctx)
         import xarray as xr  # slow to import
 
-        options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if path.is_dir() else {}
+        given: Any = path
+        options: dict[str, Any] = {}
+        if path.is_dir():
+            given, options = zarr_store(path), {"engine": "zarr", "consolidated": False}
         try:
-            with xr.open_dataset(path, **options) as ds:
+            with xr.open_dataset(given, **options) as ds:
                 return ds.load()
         except (OSError, ValueError, KeyError) as error:
             self.fail(f"{text} is no posterior of bayesr observe ... --out ({error}).", param, ctx)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidArgument
 from bayesr.exporting.selection import Selection
-from bayesr.files import failures_of
+from bayesr.files import failures_of, zarr_store
 from bayesr.product import conventions
 
 
@@ -60,5 +60,5 @@ def write_zarr(chosen: Selection, path: Path, zarr_format: Literal[2, 3] = 3) ->
         part = Path(folder) / "part.zarr"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that Zarr v3 does not specify consolidation yet
-            ds.chunk(chunks).to_zarr(part, encoding=encoding, zarr_format=zarr_format, consolidated=True)
+            ds.chunk(chunks).to_zarr(zarr_store(part), encoding=encoding, zarr_format=zarr_format, consolidated=True)
         part.replace(path)

@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bayesr.errors import InvalidProduct, StoreFailed
+from bayesr.files import zarr_store
 from bayesr.segmentation.description import MAPS
 from bayesr.segmentation.segmenter import Segmentation
 from bayesr.store import places, replacing
@@ -108,7 +109,7 @@ class SegmentationCache:
         groups = self._groups
         try:
             groups.clear()
-            root = zarr.open_group(groups.place, mode="a", zarr_format=3)
+            root = zarr.open_group(zarr_store(groups.place), mode="a", zarr_format=3)
             progress = root.create_group(PROGRESS)
             progress.create_array("done", shape=(self.n,), chunks=(1,), dtype="uint8", fill_value=0)
             self._create_sums(progress)
@@ -163,7 +164,7 @@ class SegmentationCache:
                 for name in places.names(inside) - kept:  # of a call that was interrupted here
                     places.remove(f"{inside}/{name}")
                 check_members(inside, self._groups.root)
-                ds.to_zarr(inside, mode="a", zarr_format=3, consolidated=False)
+                ds.to_zarr(zarr_store(inside), mode="a", zarr_format=3, consolidated=False)
                 self._groups = Groups(inside)
                 self._groups.progress.update_attributes({_FINISHED: True})
             except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bayesr.errors import BayesrError, InvalidProduct, StoreFailed
+from bayesr.files import zarr_store
 from bayesr.images import datasets, lazy
 from bayesr.images.quiet import quiet
 from bayesr.product import conventions
@@ -141,10 +143,12 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
         See `reading`.
     """
     with reading(place, "The metadata"), quiet():
-        check_members(place, zarr.open_group(place, mode="r", use_consolidated=False), nested=False)
+        store = zarr_store(place)
+        check_members(place, zarr.open_group(store, mode="r", use_consolidated=False), nested=False)
         ds: xr.Dataset = xr.open_dataset(
-            place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
+            store, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
         )
+        ds.encoding["source"] = place if "://" in place else str(Path(place).absolute())
         guarded = {
             name: lazy.through(array, _Guarded(place, str(name), array.variable)).chunk(
                 array.encoding.get("preferred_chunks", {})

@@ -12,6 +12,7 @@ import zarr
 
 from bayesr import product
 from bayesr.errors import InvalidProduct, StoreFailed
+from bayesr.files import zarr_store
 from bayesr.images import lazy
 from bayesr.product import DIMS, MASK_MEANS, conventions
 from bayesr.store import structure
@@ -40,7 +41,7 @@ def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
     """
     store.clear()
     try:
-        root = zarr.open_group(store.place, mode="a", zarr_format=3)
+        root = zarr.open_group(zarr_store(store.place), mode="a", zarr_format=3)
         part = (*(1 for _ in image.shape[:-3]), image.sizes["band"])
         root.create_group(PROGRESS).create_array(
             "input", shape=image.shape, dtype=image.dtype, dimension_names=[str(dim) for dim in image.dims],

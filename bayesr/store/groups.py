@@ -10,6 +10,7 @@ from typing import Any
 import zarr
 
 from bayesr.errors import InvalidProduct, StoreFailed
+from bayesr.files import zarr_store
 from bayesr.product import MASK_MEANS, Provenance, schema
 from bayesr.store import places
 from bayesr.store.access import StoredArray, check_members, reading
@@ -55,7 +56,7 @@ class Groups:
     @cached_property
     def root(self) -> zarr.Group:
         with reading(self.place, "The metadata"):
-            return zarr.open_group(self.place, mode="r+", use_consolidated=False)
+            return zarr.open_group(zarr_store(self.place), mode="r+", use_consolidated=False)
 
     @property
     def progress(self) -> zarr.Group:

@@ -7,6 +7,7 @@ import warnings
 import xarray as xr
 
 from bayesr.errors import StoreFailed
+from bayesr.files import zarr_store
 from bayesr.store import places, replacing
 
 
@@ -25,7 +26,7 @@ def write(ds: xr.Dataset, place: str, *, overwrite: bool = False) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # consolidated metadata is not in the Zarr v3 specification yet
-                ds.to_zarr(inside, mode="w", zarr_format=3)
+                ds.to_zarr(zarr_store(inside), mode="w", zarr_format=3)
         except OSError as error:
             places.remove(inside)
             raise StoreFailed(

@@ -109,8 +109,11 @@ def test_world_files_of_tiffs(tmp_path, name):
 def test_a_world_file_that_gdal_does_not_read_is_said(tmp_path):
     PIL.Image.fromarray(GREY[0]).save(tmp_path / "a.webp", lossless=True)
     (tmp_path / "a.wpw").write_text("2\n0\n0\n-3\n101\n198.5\n")
-    with pytest.warns(NotUsed, match="world file"):
-        assert counts_pixels(sampled(tmp_path / "a.webp")["x"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NotUsed)
+        placed = not counts_pixels(sampled(tmp_path / "a.webp")["x"])
+    # GDAL 3.12 reads the world file of a WebP, and GDAL 3.10 does not.
+    assert placed is not any("world file" in str(one.message) for one in caught if one.category is NotUsed)
 
 
 def test_notes_of_gdal_place_a_picture(tmp_path):
