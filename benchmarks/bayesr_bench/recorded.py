@@ -26,7 +26,6 @@ LABELS = (
     "baseline",
     "segmentation of",
     "loss",
-    "variant",
     "codec",
     "way",
     "shown",
