@@ -42,7 +42,7 @@ def affordable(recipe: Recipe, images: ImageSet, operator: ForwardOperator, budg
     if not any(stage.steps for stage in recipe.stages):
         return recipe
     fit = [i for i, x in enumerate(images.images) if min(x.shape[:2]) >= recipe.patch * operator.scale][:_IMAGES]
-    few = ImageSet(tuple(images.names[i] for i in fit), tuple(images.images[i] for i in fit)) if fit else images
+    few = images.take(fit) if fit else images
     pairs = pair_source(recipe, few, operator, "cpu", Degradation())
     seconds = 0.0
     for stage in recipe.stages:

@@ -32,7 +32,6 @@ SET_FOLDERS = {
     "aerial": ("naip/hr",),
     "nuclei": ("dsb2018/images",),
 }
-_MIDDLE = 127.5
 
 Item = TypeVar("Item")
 
@@ -93,10 +92,13 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
     if name != "nuclei":
         return pictures
     return {
-        file: Picture(pixels[..., :1], grey)
-        for file, (pixels, grey) in pictures.items()
-        if grey and np.median(pixels) < _MIDDLE
+        file: Picture(pixels[..., :1], grey) for file, (pixels, grey) in pictures.items() if grey and is_dark(pixels)
     }
+
+
+def is_dark(pixels: NDArray[Any]) -> bool:
+    """Return whether an image has a dark background, as fluorescence has: a median in the lower half of 8 bits."""
+    return bool(np.median(pixels) < 127.5)
 
 
 def read_folder(folder: Path, scale: int = SCALE, limit: int | None = None) -> dict[str, Picture]:

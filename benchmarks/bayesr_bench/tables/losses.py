@@ -24,15 +24,15 @@ from bayesr.segmentation.fit import cross_validate
 from bayesr.segmentation.losses import LOSSES
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import FOLDER, Keep, Limit, Seed
+from bayesr_bench.sets import is_dark
 
 FIGURES = ("dice", "jaccard", "precision")
-_MIDDLE = 127.5
 
 
 def fluorescence(folder: Path) -> list[Case]:
     """Read the grey images with a dark background in ``folder/images``, and their objects in ``folder/labels``."""
     cases = folders(folder / "images", folder / "labels")
-    return [case for case in cases if len(case.image) == 1 and np.median(case.image) < _MIDDLE]
+    return [case for case in cases if len(case.image) == 1 and is_dark(case.image)]
 
 
 def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
