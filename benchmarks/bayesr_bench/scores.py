@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import bayesr
-from bayesr.errors import UnfamiliarInput
 from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench import measures, timing
 from bayesr_bench.measures import Scores
 from bayesr_bench.protocol import psnr_ssim
-from bayesr_bench.sets import Answer
+from bayesr_bench.sets import Answer, sample
 
 SHOWN = 4
 """Members whose own PSNR and power are averaged."""
@@ -102,13 +101,10 @@ def seconds_of(
     image = timing.example()[:64, :64]
 
     def draw(model: bayesr.Model) -> None:
-        model.sample(image[..., : model.bands], n if model.generator.stochastic else 1, dims="yxb", progress=False)
+        sample(model, image[..., : model.bands], n if model.generator.stochastic else 1)
 
     found = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)
-        for name, model in models.items():
-            other = models.get(reference, model)
-            over, milliseconds, _ = timing.ratio(lambda m=model: draw(m), lambda m=other: draw(m), rounds)  # type: ignore[misc]
-            found[name] = milliseconds / 1e3, over if reference in models else float("nan")
+    for name, model in models.items():
+        over, milliseconds, _ = timing.ratio(partial(draw, model), partial(draw, models.get(reference, model)), rounds)
+        found[name] = milliseconds / 1e3, over if reference in models else float("nan")
     return found

@@ -172,7 +172,7 @@ def held_out(data: Path, folder: Path | None, count: int) -> HeldOut | str:
     """
     of_sets = _of_sets(data)
     if folder is not None:
-        images = _crops(list(read_folder(folder, limit=count).values()))
+        images = _crops(list(read_folder(folder, count=count).values()))
         _refuse(images, of_sets, folder)
         return HeldOut((images, images), f"{len(images)} images of {folder.name}")
     even, odd = (

@@ -155,7 +155,7 @@ def command(
         study = STUDIES[name]
         models = measured((*([model] if model else []), study.model, *study.others), scale=SCALE)
         used |= {one.label: one for one in models}
-        pictures = list(read_set(data, name).values())[:limit]
+        pictures = list(read_set(data, name, limit=limit).values())
         scores: dict[tuple[str, str], Scores] = {}
         for cell, degradation in study.cells.items():
             pairs = list(zip(pairs_of(pictures, degradation, seed), pictures, strict=True))

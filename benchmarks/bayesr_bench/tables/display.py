@@ -103,10 +103,9 @@ def command(
     def rows(one: Any) -> list[Figures]:
         found: list[Figures] = []
         for name in sets:
-            pictures = list(read_set(data, name, one.model.scale).values())[:limit]
             per_image = [
                 figures_of(answer(one.model, picture, n, seed), picture.grey, one.model.observation, network)
-                for picture in pictures
+                for picture in read_set(data, name, one.model.scale, limit).values()
             ]
             found += rows_of(name, per_image)
             click.echo(f"{one.label}, {name} done", err=True)

@@ -126,7 +126,7 @@ def _of_set(
     """Return the scores of all models that can sample the images of a set."""
     found = {}
     for one in models:
-        pictures = list(read_set(data, name, one.model.scale).values())[:limit]
+        pictures = list(read_set(data, name, one.model.scale, limit).values())
         if all(takes(one.model, picture) for picture in pictures):
             found[one.label] = measure(one.model, pictures, n, seed)
             click.echo(f"{name}: {one.label} done", err=True)

@@ -15,7 +15,6 @@ parts of the inputs themselves. Noise of the better image counts as error.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 import bayesr
-from bayesr.errors import DataNotFound, UnfamiliarInput
+from bayesr.errors import DataNotFound
 from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
@@ -40,6 +39,7 @@ from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
+from bayesr_bench.sets import is_unfamiliar, sample
 
 LEVEL = 0.9
 NEEDED = 18
@@ -197,13 +197,9 @@ def figures_of(
         members = mean[None]
     else:
         given, options = _given(model, pair.low), _options(pair.low)
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", UnfamiliarInput)
-            ds = model.sample(given, n, seed=seed, level=LEVEL, progress=False, **options)
-        row["unfamiliar"] = float(any(issubclass(one.category, UnfamiliarInput) for one in heard))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnfamiliarInput)
-            again = calibrated.sample(given, n, seed=seed, level=LEVEL, keep_samples=False, progress=False, **options)
+        ds = sample(model, given, n, seed=seed, level=LEVEL, **options)
+        again = sample(calibrated, given, n, seed=seed, level=LEVEL, keep_samples=False, **options)
+        row["unfamiliar"] = float(is_unfamiliar(ds))
         bands = slice(0, len(truth))  # repeated bands are nearly equal
         members, mean = (_inner(ds[name].to_numpy()[..., bands, :, :]) for name in ("samples", "mean"))
         for name, found in (("covered", ds), ("covered, calibrated", again)):

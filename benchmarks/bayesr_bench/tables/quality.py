@@ -179,7 +179,7 @@ def command(
     found = measured(models, bands=3, scale=SCALE)
     check_protocol(data, sets)
     networks, perceived = lpips.chosen(judges, data, SHOWN)
-    pictures = {name: dict(list(read_set(data, name).items())[:limit]) for name in sets}
+    pictures = {name: read_set(data, name, limit=limit) for name in sets}
 
     def rows(one: Measured) -> list[dict[str, Any]]:
         own = rows_of(one.model, pictures, many, seed, networks)

@@ -273,7 +273,7 @@ def command(
     found = measured(models)
     networks, perceived = lpips.chosen(judges, data, SHOWN)
     for one in found:
-        pictures = [(name, p) for name in sets for p in list(read_set(data, name, one.model.scale).values())[:limit]]
+        pictures = [(name, p) for name in sets for p in read_set(data, name, one.model.scale, limit).values()]
         shows: dict[str, Callable[[Answer], Array]] = {f"{one.label}{MEMBERS}": lambda each: each.members}
         if not members_only:
             shows[f"{one.label}: mean of {n}"] = lambda each: each.mean[None]
