@@ -207,6 +207,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys; from click.testing import CliRunner; from bayesr.cli import main; runner = CliRunner(); "
         "assert 'quality' in runner.invoke(main, ['bench', '--help']).output; "
+        "assert 'BEFORE' in runner.invoke(main, ['bench', 'compare', '--help']).output; "
         "assert 'rate' in runner.invoke(main, ['--help']).output; "
         "heavy = {'torch', 'xarray', 'zarr', 'numpy', 'scipy', 'pooch'} & set(sys.modules); assert not heavy, heavy"
     )
