@@ -35,7 +35,8 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
 without a default is a required option. ``Annotated[X, "Help."]`` adds a help text or replaces that of a shared option.
 ``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds flags, help, or any argument of
 `click.Option`. Shared options are in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members`
-(``-n``), `Seed`, `Limit`, `Count`, `SRGAN`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`.
+(``-n``), `Seed`, `Limit`, `Count`, `SRGAN`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`, and
+``Annotated[tuple[str, ...], sets_of(NAMES)]``.
 
 The harness adds three options. A function that needs their values has a parameter of that name:
 

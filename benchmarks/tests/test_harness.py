@@ -45,6 +45,7 @@ def test_the_tables_are_the_modules_of_the_folder():
 def test_a_table_is_a_command_with_help(name):
     command = command_of(name)
     assert isinstance(command, click.Command) and "--out" in {flag for p in command.params for flag in p.opts}
+    assert all(p.help for p in command.params if isinstance(p, click.Option)), "each option has a help text"
     line = tables()[name]
     assert line[0].isupper() and line.endswith(".") and len(line) < 110
     result = CliRunner().invoke(main, ["bench", name, "--help"])

@@ -21,8 +21,8 @@ import bayesr
 from bayesr.calibration.coverage import border_class
 from bayesr.calibration.intervals import bounds
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
-from bayesr_bench.options import Data, Limit, ModelName
+from bayesr_bench.harness import Result, decimals, table
+from bayesr_bench.options import Data, Limit, ModelName, sets_of
 from bayesr_bench.record import error_of_mean
 from bayesr_bench.sets import Picture, is_unfamiliar, observe, read_set, sample
 
@@ -77,7 +77,7 @@ def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> l
 def command(
     data: Data,
     model: ModelName = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = SETS,
     limit: Limit = None,
 ) -> Result:
     """Return one row per set and level."""

@@ -26,7 +26,7 @@ import bayesr
 from bayesr.errors import InvalidArgument
 from bayesr.product import VARIABLES
 from bayesr_bench.harness import NONE, Result, option, significant, table
-from bayesr_bench.options import Data
+from bayesr_bench.options import Count, Data
 from bayesr_bench.sets import read_set, sample
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -203,7 +203,7 @@ def command(
     bits: Annotated[tuple[int, ...], "Bits of mantissa of rounded values."] = (8, 10, 12, 15),
     bits_codec: Annotated[str, "Codec of rounded values."] = "blosc lz4 bitshuffle 5",
     chunk: Annotated[int, "Side of a chunk in high-resolution pixels."] = 512,
-    rounds: int = 3,
+    rounds: Annotated[Count, "Number of rounds that are timed."] = 3,
 ) -> Result:
     """Return one row per codec."""
     known = codecs()

@@ -23,10 +23,10 @@ from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
 from bayesr.training.degradation import Degradation
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.measures import Scores
 from bayesr_bench.models import Measured, checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Seed
+from bayesr_bench.options import Data, Limit, Members, Seed, sets_of
 from bayesr_bench.paired import holm, wilcoxon
 from bayesr_bench.protocol import psnr, upsample
 from bayesr_bench.sets import SCALE, Picture, answer_of_pair, read_set
@@ -142,7 +142,7 @@ def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> 
 )
 def command(
     data: Data,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(STUDIES)))] = tuple(STUDIES),
+    sets: Annotated[tuple[str, ...], sets_of(STUDIES)] = tuple(STUDIES),
     model: Annotated[str | None, "Model to compare with those of the set, by name or file."] = None,
     n: Members = 32,
     seed: Seed = 0,

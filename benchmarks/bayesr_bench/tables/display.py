@@ -19,12 +19,13 @@ from typing import Annotated, Any
 import click
 import numpy as np
 
-from bayesr.networks.features.lpips import NETWORKS, Lpips
+from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import ForwardOperator
 from bayesr_bench import lpips, measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
+from bayesr_bench.lpips import Judge
 from bayesr_bench.models import by_model, checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Models, Seed
+from bayesr_bench.options import Data, Limit, Members, Models, Seed, sets_of
 from bayesr_bench.protocol import check_protocol, psnr
 from bayesr_bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, read_set
 from bayesr_bench.spectra import rounded
@@ -89,11 +90,11 @@ def rows_of(name: str, per_image: Sequence[Sequence[Figures]], shares: Sequence[
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = PHOTOGRAPHS,
     n: Members = 8,
     seed: Seed = 0,
     limit: Limit = None,
-    judge: Annotated[str, option(type=click.Choice([*NETWORKS, lpips.NONE]), help="Network of LPIPS.")] = "alexnet",
+    judge: Judge = "alexnet",
 ) -> Result:
     """Return one row for each set and realism."""
     loaded = measured(models, scale=4)

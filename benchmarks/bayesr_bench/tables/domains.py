@@ -24,10 +24,10 @@ from bayesr.model.card import store_scores
 from bayesr.model.catalogue import locate
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.measures import Scores
 from bayesr_bench.models import Measured, measured
-from bayesr_bench.options import Data, Limit, Members, Models, Seed
+from bayesr_bench.options import Data, Limit, Members, Models, Seed, sets_of
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
 from bayesr_bench.sets import SCALE, SET_FOLDERS, Picture, answer, read_set
 
@@ -97,7 +97,7 @@ def command(
     data: Data,
     models: Annotated[Models, "Model to measure, by name or file; may be repeated.  [default: all bundled]"] = (),
     against: Annotated[str, "Model with which the others are compared."] = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = tuple(SET_FOLDERS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,

@@ -36,6 +36,7 @@ from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import lpips, measures
 from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.lpips import Judge
 from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
@@ -233,8 +234,10 @@ def figures_of(
 )
 def command(
     data: Data,
-    instruments: Annotated[tuple[str, ...], option(type=click.Choice(tuple(INSTRUMENTS)))] = tuple(INSTRUMENTS),
-    judge: Annotated[str, "Network of LPIPS: alexnet, vgg16 or none."] = "alexnet",
+    instruments: Annotated[
+        tuple[str, ...], option(type=click.Choice(list(INSTRUMENTS)), help="Instrument; may be repeated.")
+    ] = tuple(INSTRUMENTS),
+    judge: Judge = "alexnet",
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,

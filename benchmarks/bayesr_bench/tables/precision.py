@@ -21,8 +21,8 @@ import xarray as xr
 import bayesr
 from bayesr.sampling.device import check_precision, resolve
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, option, table
-from bayesr_bench.options import Data, Limit, Members, ModelName, Seed
+from bayesr_bench.harness import Result, table
+from bayesr_bench.options import Data, Limit, Members, ModelName, Seed, sets_of
 from bayesr_bench.sets import Picture, observe, read_set, sample
 
 SETS = ("set5", "bsd100")
@@ -77,7 +77,7 @@ def summarised(name: str, found: list[dict[str, float]]) -> dict[str, Any]:
 def command(
     data: Data,
     model: ModelName = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = SETS,
     device: Annotated[str, "The device of both precisions."] = "auto",
     n: Members = 32,
     seed: Seed = 0,

@@ -40,7 +40,7 @@ from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.kept import Kept
 from bayesr_bench.lpips import Judges
 from bayesr_bench.models import checksums, measured
-from bayesr_bench.options import FOLDER, Count, Data, Keep, Limit, Members, Models, Seed
+from bayesr_bench.options import FOLDER, Count, Data, Keep, Limit, Members, Models, Seed, sets_of
 from bayesr_bench.protocol import check_protocol, psnr_ssim
 from bayesr_bench.published import CHECKED, NETWORKS
 from bayesr_bench.published_systems import WRAPPED, System, derived, of_model, of_network
@@ -191,7 +191,7 @@ def command(
         Path | None,
         option(type=FOLDER, help="Folder in which npm installed its package, or of this package itself."),
     ] = None,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(PHOTOGRAPHS))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(PHOTOGRAPHS)] = PHOTOGRAPHS,
     n: Members = 32,
     seed: Annotated[Seed, "Of the members."] = 0,
     limit: Limit = None,

@@ -27,10 +27,10 @@ from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import lpips, measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.lpips import Judges
 from bayesr_bench.models import Measured, by_model, checksums, measured
-from bayesr_bench.options import Data, Limit, Models, Seed
+from bayesr_bench.options import Data, Limit, Models, Seed, sets_of
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr_ssim, upsample
 from bayesr_bench.sets import SCALE, Picture, observe, read_set
 
@@ -168,7 +168,7 @@ def scores_of(rows: Sequence[dict[str, Any]], sets: Sets, seed: int) -> dict[str
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(PUBLISHED)))] = tuple(PUBLISHED),
+    sets: Annotated[tuple[str, ...], sets_of(PUBLISHED)] = tuple(PUBLISHED),
     many: Annotated[int, "Second number of members, for the PSNR of the mean; 0 for none."] = 128,
     limit: Limit = None,
     seed: Annotated[Seed, "Seed of the members."] = 0,

@@ -37,7 +37,7 @@ from bayesr_bench.lattice import Power, percentile_ratio, step_ratio
 from bayesr_bench.lpips import Judges
 from bayesr_bench.measures import averages, gathered
 from bayesr_bench.models import measured
-from bayesr_bench.options import Count, Data, Limit, Models, Seed
+from bayesr_bench.options import Count, Data, Limit, Models, Seed, sets_of
 from bayesr_bench.protocol import upsample
 from bayesr_bench.record import error_of_mean
 from bayesr_bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, read_set
@@ -258,7 +258,7 @@ def rows_of(
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = PHOTOGRAPHS,
     n: Annotated[int, option("-n", help="Members.")] = lpips.DIVERSE,
     seed: Annotated[Seed, "Of the members, and of the networks."] = 0,
     limit: Limit = None,

@@ -18,9 +18,9 @@ import numpy as np
 import bayesr
 from bayesr.training.held_out import make_pair
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.models import checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Seed
+from bayesr_bench.options import Data, Limit, Members, Seed, sets_of
 from bayesr_bench.sets import read_set, sample
 
 LEVEL = 0.9
@@ -42,7 +42,7 @@ def evaluate(model: bayesr.Model, pairs: list[Any], n: int, seed: int) -> dict[s
 @table(rounding=decimals(4), estimators="coverage and width averaged over images, +- their standard errors")
 def command(
     data: Data,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(SETS)))] = tuple(SETS),
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = tuple(SETS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
