@@ -59,8 +59,7 @@ def scores_of(model: bayesr.Model, found: Answer, grey: bool) -> dict[str, float
         row["covered"] = measures.coverage(truth, found.lower, found.upper)
         row["width"] = measures.width(found.lower, found.upper)
         row["spread/skill"] = measures.spread_skill(members, found.mean, truth)
-    seen = measures.observed_again(members, model.observation)
-    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
+    row["LR-PSNR"] = measures.lr_psnr(members, model.observation, found.low)
     return row
 
 

@@ -36,6 +36,7 @@ from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import FOLDER, Count, Seed, data_folder
 from bayesr_bench.problems import GaussianField
 from bayesr_bench.sets import Picture, read_set, sample
+from bayesr_bench.spectra import rounded
 
 LEVEL = 0.9
 WIDTH = 2 * ndtri(0.5 + LEVEL / 2)
@@ -141,8 +142,7 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
     for picture in pictures:
         high = picture.pixels.transpose(2, 0, 1).astype(np.float32)
         exact = model.observation.observe(torch.from_numpy(high)).numpy()
-        rounded = np.clip(np.round(exact), 0, 255).astype(np.uint8)
-        for given, low in (("float32", exact), ("uint8", rounded)):
+        for given, low in (("float32", exact), ("uint8", rounded(exact))):
             ds = sample(model, low, n, seed=seed, dims=product.DIMS, value_range=(0, 255))
             for side in SQUARES:
                 regions = aggregate(ds, side, level=LEVEL, quantum=float(given == "uint8"), progress=False)

@@ -26,7 +26,7 @@ from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.lpips import Judge
 from bayesr_bench.models import by_model, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Models, Seed, sets_of
-from bayesr_bench.protocol import check_protocol, psnr
+from bayesr_bench.protocol import PUBLISHED, check_protocol, psnr
 from bayesr_bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, read_set
 from bayesr_bench.spectra import rounded
 
@@ -53,7 +53,7 @@ def figures_of(
     shares : sequence of float
         Values of the realism, in [0, 1].
     """
-    low, truth = found.low.transpose(2, 0, 1), found.truth.transpose(1, 2, 0)
+    truth = found.truth.transpose(1, 2, 0)
     rows = []
     for share in shares:
         images = found.mean + np.float32(share) * (found.members[: SHOWN if share else 1] - found.mean)
@@ -62,7 +62,7 @@ def figures_of(
         }
         if judge is not None:
             row["LPIPS"] = float(np.mean(judge.distances(rounded(images), rounded(found.truth))))
-        row["LR-PSNR"] = measures.lr_psnr(measures.observed_again(images, operator), low)
+        row["LR-PSNR"] = measures.lr_psnr(images, operator, found.low)
         rows.append(row)
     return rows
 
@@ -98,7 +98,7 @@ def command(
 ) -> Result:
     """Return one row for each set and realism."""
     loaded = measured(models, scale=4)
-    check_protocol(data, [name for name in sets if name != "nuclei"])
+    check_protocol(data, [name for name in sets if name in PUBLISHED])
     network, note = lpips.checked(judge, data, SHOWN)
 
     def rows(one: Any) -> list[Figures]:

@@ -26,15 +26,12 @@ from bayesr.errors import InvalidModel
 from bayesr_bench.harness import Result, table
 from bayesr_bench.options import Data, ModelName, sets_of
 from bayesr_bench.sets import observe, read_set
+from bayesr_bench.spectra import rounded
 
 SETS = ("set5", "set14", "bsd100", "aerial")
 
 Pixels = NDArray[Any]
 Case = Callable[[Pixels, np.random.Generator], Pixels]
-
-
-def rounded(image: Pixels) -> Pixels:
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
 def blurred(image: Pixels, sigma: float) -> Pixels:

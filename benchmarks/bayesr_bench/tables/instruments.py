@@ -41,6 +41,7 @@ from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
 from bayesr_bench.sets import is_unfamiliar, sample
+from bayesr_bench.spectra import rounded
 
 LEVEL = 0.9
 NEEDED = 18
@@ -89,7 +90,7 @@ def _cameras(camera: str) -> Callable[[Path], Iterator[Pair]]:
     def read(root: Path) -> Iterator[Pair]:
         for file in sorted(_folder(root, "city100").glob(f"{camera}_*_lr.png")):
             high = _picture(file.with_name(file.name.replace("_lr", "_hr")))
-            yield Pair(reduced(_picture(file)).clip(0, 255).round().astype(np.uint8), high)
+            yield Pair(rounded(reduced(_picture(file))), high)
 
     return read
 

@@ -86,8 +86,7 @@ def figures_of(
     bounded = bool(np.isfinite(found.lower).all())
     row["covered"] = measures.coverage(found.truth, found.lower, found.upper) if bounded else math.nan
     row["width"] = measures.width(found.lower, found.upper) if bounded else math.nan
-    seen = measures.observed_again(found.members, operator)
-    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
+    row["LR-PSNR"] = measures.lr_psnr(found.members, operator, found.low)
     return row
 
 

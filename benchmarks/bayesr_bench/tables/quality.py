@@ -106,9 +106,8 @@ def figures_of(
     row["fair CRPS"] = fair_crps(members, truth)
     row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
     row["spread/skill"] = measures.spread_skill(members, mean, truth)
-    seen, given = measures.observed_again(shown, operator), low.transpose(2, 0, 1)
-    row["LR-PSNR"] = measures.lr_psnr(seen, given)
-    row["LR-PSNR rounded"] = measures.lr_psnr(np.clip(np.round(seen), 0, 255), given)
+    row["LR-PSNR"] = measures.lr_psnr(shown, operator, low)
+    row["LR-PSNR rounded"] = measures.lr_psnr(shown, operator, low, whole=True)
     return row, (truth - mean).ravel(), np.repeat(activity(ds["mean"].values), mean.shape[-1])
 
 

@@ -176,8 +176,7 @@ def scores_of(
     """
     distances = lpips.distances(judges, {"": images[:SHOWN]}, found.truth)
     figures: Figures = {f"{column} {of_set}": value for column, value in distances.items()}
-    low = found.low.transpose(2, 0, 1)
-    figures["LR-PSNR"] = measures.lr_psnr(measures.observed_again(images, operator), low)
+    figures["LR-PSNR"] = measures.lr_psnr(images, operator, found.low)
     figures["lattice ratio"] = step_ratio(images[:SHOWN], operator.scale)
     if name.endswith(MEMBERS):
         figures |= lpips.diversity(judges, images, found.truth)
