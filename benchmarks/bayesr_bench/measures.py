@@ -20,8 +20,8 @@ from bayesr_bench.record import error_of_mean
 from bayesr_bench.spectra import rounded
 
 __all__ = [
-    "PEAK", "Scores", "averages", "coverage", "differences", "gathered", "inside", "lr_psnr", "spread_skill",
-    "width",
+    "PEAK", "Scores", "averages", "averages_and_worst", "coverage", "differences", "gathered", "inside", "lr_psnr",
+    "spread_skill", "width",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -94,6 +94,13 @@ def averages(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
         row[figure] = diagnostics.mean(np.asarray(values, float)[~np.isnan(values)])
         row[f"{figure} ±"] = error_of_mean(values)
     return row
+
+
+def averages_and_worst(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the averages over images, and the LR-PSNR of the worst image, from one row per image."""
+    scores = gathered(rows)
+    worst = min(scores.pop("LR-PSNR"))
+    return averages(scores) | {"LR-PSNR": worst}
 
 
 def differences(

@@ -30,6 +30,8 @@ from bayesr_bench.options import Count, Data
 from bayesr_bench.sets import read_set, sample
 
 Arrays = dict[str, NDArray[np.float32]]
+Product = tuple[Arrays, Arrays, float]
+"""The arrays that a store holds by default, some members, and the seconds of sampling."""
 
 TILE = 256
 """Side of a tile in low-resolution pixels, as for large images."""
@@ -71,8 +73,8 @@ def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     return found
 
 
-def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> tuple[Arrays, Arrays, float]:
-    """Sample one tile; return the arrays that a store holds by default, some members, and the seconds of sampling."""
+def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> Product:
+    """Sample one tile."""
     begun = time.perf_counter()
     ds = sample(model, image, n, keep_samples=True)
     taken = time.perf_counter() - begun
@@ -104,7 +106,7 @@ def written(arrays: Arrays, codec: Any, bits: int | None, chunk: int) -> tuple[i
 
 
 def measure(
-    cases: dict[str, list[tuple[Arrays, Arrays, float]]],
+    cases: dict[str, list[Product]],
     candidates: dict[str, tuple[Any, int | None]],
     chunk: int,
     rounds: int,
@@ -141,7 +143,7 @@ def measure(
 
 
 def _ratios(
-    cases: dict[str, list[tuple[Arrays, Arrays, float]]], sizes: list[int], codec: Any, bits: int | None, chunk: int
+    cases: dict[str, list[Product]], sizes: list[int], codec: Any, bits: int | None, chunk: int
 ) -> dict[str, float]:
     """Return the compression ratios of the products of each case, and of members."""
     row, left = {}, iter(sizes)
@@ -154,7 +156,7 @@ def _ratios(
 
 
 def _times(
-    own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[tuple[Arrays, Arrays, float]]
+    own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[Product]
 ) -> dict[str, float]:
     """Return times of writing and reading, relative to those without a codec and to sampling, and as rates."""
     pairs = list(zip(own, none, strict=True))
@@ -168,7 +170,7 @@ def _times(
     }
 
 
-def _rounding_errors(products: list[tuple[Arrays, Arrays, float]], bits: int | None) -> dict[str, float]:
+def _rounding_errors(products: list[Product], bits: int | None) -> dict[str, float]:
     """Return the errors of a rounded mean, divided by the standard deviation; 0 if nothing is rounded."""
     errors: list[NDArray[Any]] = [np.zeros(1)]
     if bits is not None:
@@ -225,7 +227,7 @@ def command(
     return Result(measure(products, candidates, chunk, rounds), notes, n=sizes)
 
 
-def _products(data: Path, model: str, name: str, n: int, images: int) -> list[tuple[Arrays, Arrays, float]]:
+def _products(data: Path, model: str, name: str, n: int, images: int) -> list[Product]:
     """Sample the first images of a set that are large enough."""
     network = bayesr.load(model)
     large = [p.pixels for p in read_set(data, name).values() if min(p.pixels.shape[:2]) >= TILE][:images]

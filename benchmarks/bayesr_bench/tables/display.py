@@ -71,10 +71,8 @@ def rows_of(name: str, per_image: Sequence[Sequence[Figures]], shares: Sequence[
     """Return the rows of a set from the figures of its images: averages, and the LR-PSNR of the worst image."""
     rows = []
     for share, figures in zip(shares, zip(*per_image, strict=True), strict=True):
-        scores = measures.gathered(figures)
-        worst = min(scores.pop("LR-PSNR"))
         row: Figures = {"set": f"{name} ({len(figures)})", "realism": share}
-        rows.append(row | measures.averages(scores) | {"LR-PSNR": worst})
+        rows.append(row | measures.averages_and_worst(figures))
     return rows
 
 

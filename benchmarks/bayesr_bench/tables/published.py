@@ -115,10 +115,8 @@ def rows_of(
 
 
 def _averaged(name: str, one: System, figures: Sequence[Mapping[str, float]]) -> Row:
-    scores = measures.gathered(figures)
-    worst = min(scores.pop("LR-PSNR"))
     row: Row = {"set": f"{name} ({len(figures)})", "system": one.label, "parameters": one.parameters}
-    return row | measures.averages(scores) | {"LR-PSNR": worst}
+    return row | measures.averages_and_worst(figures)
 
 
 def times_of(one: System, n: int, rounds: int) -> Row:

@@ -28,6 +28,9 @@ from bayesr_bench.reading import LAYOUTS
 from bayesr_bench.reading.comparison import outcome
 from bayesr_bench.reading.layout import Layout
 
+PACKAGES = ("rasterio", "rioxarray", "pyproj", "tifffile", "imagecodecs", "pillow", "xarray", "netCDF4", "zarr")
+"""The libraries that write and read the files."""
+
 
 def row_of(layout: Layout, folder: Path) -> dict[str, Any]:
     """Write the file of a layout below a folder, and return its row."""
@@ -50,17 +53,7 @@ def counted(rows: Sequence[dict[str, Any]]) -> str:
 def versions() -> str:
     """Return the versions of the libraries that write and read the files."""
     found = []
-    for package in (
-        "rasterio",
-        "rioxarray",
-        "pyproj",
-        "tifffile",
-        "imagecodecs",
-        "pillow",
-        "xarray",
-        "netCDF4",
-        "zarr",
-    ):
+    for package in PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
