@@ -122,10 +122,7 @@ def command(data: Path, given: tuple[str, ...], budget: str, seed: int, only: tu
     everything = {"table": "all", "ended": "", "seconds": total, "rows": sum(row["rows"] for row in rows), "files": ""}
     failed = [row["table"] for row in rows if row["ended"] != "done"]
     everything["ended"] = f"failed: {' '.join(failed)}" if failed else "done"
-    notes = {
-        "tables": f"each in its own process, with a {budget} budget",
-        "files": "each as JSON, CSV and Markdown",
-    }
+    notes = {"tables": f"each in its own process, with a {budget} budget", "files": "each as JSON, CSV and Markdown"}
     record(
         "all", [*rows, everything], notes, out, seed=seed, n="of each table",
         estimators="wall time of whole processes, including start-up and reading",

@@ -7,15 +7,7 @@ from hypothesis import strategies as st
 
 from bayesr.observe import bicubic
 from bayesr.scoring.scores import score
-from bayesr_bench.measures import (
-    averages,
-    coverage,
-    differences,
-    gathered,
-    lr_psnr,
-    spread_skill,
-    width,
-)
+from bayesr_bench.measures import averages, coverage, differences, gathered, lr_psnr, spread_skill, width
 
 
 def test_coverage_counts_bounds_as_inside():

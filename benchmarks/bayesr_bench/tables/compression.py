@@ -106,10 +106,7 @@ def written(arrays: Arrays, codec: Any, bits: int | None, chunk: int) -> tuple[i
 
 
 def measure(
-    cases: dict[str, list[Product]],
-    candidates: dict[str, tuple[Any, int | None]],
-    chunk: int,
-    rounds: int,
+    cases: dict[str, list[Product]], candidates: dict[str, tuple[Any, int | None]], chunk: int, rounds: int
 ) -> list[dict[str, Any]]:
     """Return one row per candidate.
 

@@ -185,8 +185,7 @@ def command(
         option(type=click.Choice(list(NETWORKS)), help="Published network; may be repeated. By default all."),
     ] = (),
     npm: Annotated[
-        Path | None,
-        option(type=FOLDER, help="Folder in which npm installed its package, or of this package itself."),
+        Path | None, option(type=FOLDER, help="Folder in which npm installed its package, or of this package itself.")
     ] = None,
     sets: Annotated[tuple[str, ...], sets_of(PHOTOGRAPHS)] = PHOTOGRAPHS,
     n: Members = 32,

@@ -141,8 +141,7 @@ def command(
     ] = "float32",
     steps: Annotated[int, option(type=click.IntRange(min=0), help="Training steps of each stage that are timed.")] = 5,
     scored: Annotated[
-        int,
-        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed; a multiple of 4."),
+        int, option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed; a multiple of 4.")
     ] = 1024,
 ) -> Result:
     """Return one row per case and engine."""

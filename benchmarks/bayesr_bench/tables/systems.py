@@ -56,16 +56,7 @@ from bayesr_bench.scores import (
     seconds_of,
 )
 from bayesr_bench.spectra import WHOLE
-from bayesr_bench.training import (
-    DOMAINS,
-    LEVEL,
-    SIDE,
-    Task,
-    check_terms,
-    pack,
-    prepared,
-    terms_of,
-)
+from bayesr_bench.training import DOMAINS, LEVEL, SIDE, Task, check_terms, pack, prepared, terms_of
 
 REFERENCE = "bayes-srgan"
 SMALL = ("bayes-srgan", "bayes-sr", "rcgan", "srresnet", "bicubic")
