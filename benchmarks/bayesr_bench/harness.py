@@ -127,10 +127,6 @@ def significant(digits: int) -> Rounding:
     return lambda value: float(f"{value:.{digits}g}")
 
 
-def _unrounded(value: float) -> float:
-    return value
-
-
 @dataclass(frozen=True)
 class Definition:
     """The function of a table and the arguments of `table`."""
@@ -199,7 +195,7 @@ def table(
     notes: Mapping[str, Any] | None = None,
     n: int | str = NONE,
     seed: int | str = 0,
-    rounding: Rounding = _unrounded,
+    rounding: Rounding = float,
     small: Mapping[str, Any] | None = None,
     seconds: Mapping[str, float] | None = None,
     renamed: bool = False,
@@ -217,7 +213,7 @@ def table(
     seed : int or str
         Seed, if the table has no parameter ``seed``; `NONE` if nothing is random.
     rounding : callable
-        Applied to every float in a row: `decimals` or `significant`.
+        Applied to every float in a row: `decimals` or `significant`; by default floats stay as they are.
     small : mapping, optional
         For each parameter, its default with a small budget. Adds ``--budget``.
     seconds : mapping, optional

@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -116,13 +116,19 @@ def _processor() -> str:
 
 def versions() -> str:
     """Return the versions of Python, of `PACKAGES`, and of bayesr."""
-    found = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
+    own = platform.python_version()
+    return f"Python {own}, {versions_of(PACKAGES)}, bayesr {bayesr.__version__}"
+
+
+def versions_of(packages: Iterable[str]) -> str:
+    """Return the installed versions of packages."""
+    found = []
+    for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"{package} unknown")
-    return ", ".join([*found, f"bayesr {bayesr.__version__}"])
+            found.append(f"no {package}")
+    return ", ".join(found)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Scores and times of models that tables of trained recipes compare."""
+"""Scores and times of models that several tables compare."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import bayesr
 from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench import measures, timing
 from bayesr_bench.measures import Scores
-from bayesr_bench.protocol import psnr_ssim
-from bayesr_bench.sets import Answer, sample
+from bayesr_bench.protocol import psnr, psnr_ssim
+from bayesr_bench.sets import SCALE, Answer, sample
 
 SHOWN = 4
 """Members whose own PSNR and power are averaged."""
@@ -61,6 +61,27 @@ def scores_of(model: bayesr.Model, found: Answer, grey: bool) -> dict[str, float
         row["spread/skill"] = measures.spread_skill(members, found.mean, truth)
     row["LR-PSNR"] = measures.lr_psnr(members, model.observation, found.low)
     return row
+
+
+def forecast_scores(found: Answer, grey: bool, scale: int = SCALE) -> dict[str, float]:
+    """Return the PSNR of the mean, and the scores of the members and of their interval, for one image.
+
+    Parameters
+    ----------
+    found : Answer
+    grey : bool
+        Whether the file is grey, and PSNR is of its values.
+    scale : int
+        Pixels that the PSNR leaves out at the border.
+    """
+    mean, true = (image.transpose(1, 2, 0) for image in (found.mean, found.truth))
+    return {
+        "PSNR": psnr(mean, true, grey, scale),
+        "fair CRPS": fair_crps(found.members, found.truth),
+        "covered": measures.coverage(found.truth, found.lower, found.upper),
+        "width": measures.width(found.lower, found.upper),
+        "spread/skill": measures.spread_skill(found.members, found.mean, found.truth),
+    }
 
 
 def averaged(scores: Scores, figures: Sequence[str]) -> Row:

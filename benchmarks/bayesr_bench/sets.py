@@ -154,6 +154,11 @@ def sample(model: Model, low: NDArray[Any], n: int, *, dims: Any = "yxb", **opti
         return model.sample(low, n, dims=dims, progress=False, **options)
 
 
+def repeated(low: NDArray[Any], model: Model) -> NDArray[Any]:
+    """Return an image, ``y x x x band``, with as many bands as a model takes, if it has one."""
+    return np.repeat(low, model.bands, -1) if low.shape[-1] == 1 else low
+
+
 def is_unfamiliar(product: xr.Dataset) -> bool:
     """Return whether the model of a product called its image out of distribution."""
     return str(product.attrs.get("input_check", "")).startswith("unlike")
@@ -185,16 +190,14 @@ def answer_of_pair(
 
     Figures are in grey levels: values of 16 bits are divided by 257.
     """
-    repeated = low.shape[-1] == 1 < model.bands
-    given = np.repeat(low, model.bands, -1) if repeated else low
     ends = (0, np.iinfo(low.dtype).max)  # whatever the image's own range
-    ds = sample(model, given, n, seed=seed, level=level, value_range=ends)
+    ds = sample(model, repeated(low, model), n, seed=seed, level=level, value_range=ends)
     unit = np.float32(ends[1] / 255)
     maps = ("mean", "std", "lower", "upper")
     found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() / unit for name in maps}
     found["calibration"] = ds["calibration"].to_numpy()
     members = (ds["samples"].to_numpy() / unit).astype(np.float32)
-    if repeated:
+    if low.shape[-1] == 1:
         members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}
     return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32) / unit)
 

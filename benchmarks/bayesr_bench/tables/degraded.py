@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from bayesr.observe import bicubic
-from bayesr.scoring.rules import fair_crps
 from bayesr.training.degradation import Degradation
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, decimals, table
@@ -29,6 +28,7 @@ from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed, sets_of
 from bayesr_bench.paired import holm, wilcoxon
 from bayesr_bench.protocol import psnr, upsample
+from bayesr_bench.scores import forecast_scores
 from bayesr_bench.sets import SCALE, Picture, answer_of_pair, read_set
 
 LEVEL = 0.9
@@ -96,15 +96,7 @@ def figures_of(one: Measured | None, low: Any, high: Any, grey: bool, n: int, se
         mean, truth = upsample(low / unit), high / unit
         row = {"PSNR": psnr(mean, truth, grey), "fair CRPS": float(np.abs(mean - truth).mean())}
         return row | dict.fromkeys(("covered", "width", "spread/skill"), float("nan"))
-    found = answer_of_pair(one.model, low, high, n, seed, LEVEL)
-    mean, truth = (image.transpose(1, 2, 0) for image in (found.mean, found.truth))
-    return {
-        "PSNR": psnr(mean, truth, grey),
-        "fair CRPS": fair_crps(found.members, found.truth),
-        "covered": measures.coverage(found.truth, found.lower, found.upper),
-        "width": measures.width(found.lower, found.upper),
-        "spread/skill": measures.spread_skill(found.members, found.mean, found.truth),
-    }
+    return forecast_scores(answer_of_pair(one.model, low, high, n, seed, LEVEL), grey)
 
 
 def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> list[dict[str, Any]]:

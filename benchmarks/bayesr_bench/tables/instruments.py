@@ -40,7 +40,7 @@ from bayesr_bench.lpips import Judge
 from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
-from bayesr_bench.sets import is_unfamiliar, sample
+from bayesr_bench.sets import is_unfamiliar, repeated, sample
 from bayesr_bench.spectra import rounded
 
 LEVEL = 0.9
@@ -178,10 +178,6 @@ def _options(low: Array) -> dict[str, Any]:
     return {"dims": ("y", "x", "band")} | ({} if low.dtype == np.uint8 else {"value_range": (0.0, PEAK)})
 
 
-def _given(model: bayesr.Model, low: Array) -> Array:
-    return np.repeat(low, model.bands, -1) if low.shape[-1] == 1 < model.bands else low
-
-
 def _inner(image: Array) -> Array:
     """Cut the margin off an image ``... x y x x``."""
     return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -198,7 +194,7 @@ def figures_of(
         mean = _inner(upsample(pair.low, scale).transpose(2, 0, 1))
         members = mean[None]
     else:
-        given, options = _given(model, pair.low), _options(pair.low)
+        given, options = repeated(pair.low, model), _options(pair.low)
         ds = sample(model, given, n, seed=seed, level=LEVEL, **options)
         again = sample(calibrated, given, n, seed=seed, level=LEVEL, keep_samples=False, **options)
         row["unfamiliar"] = float(is_unfamiliar(ds))
@@ -255,7 +251,7 @@ def command(
         for one in (*models, None):
             calibrated = None
             if one is not None:
-                images = [_given(one.model, part) for part in parts([pair.low for pair in pairs])]
+                images = [repeated(part, one.model) for part in parts([pair.low for pair in pairs])]
                 options = _options(pairs[0].low)
                 calibrated = bayesr.calibrate(
                     one.model, images=images, levels=(LEVEL,), seed=seed, progress=False, **options
