@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
@@ -40,31 +41,16 @@ def _rpcs(path: Path) -> None:
     raster(path, GREY, transform=None, crs=None, rpcs=rpcs)
 
 
-def _world(suffix: str, lines: tuple[float, ...] = WORLD) -> Any:
-    def beside(path: Path) -> None:
+def _with_world_file(
+    write: Callable[[Path], object], suffix: str, lines: tuple[float, ...] = WORLD
+) -> Callable[[Path], None]:
+    """Return a function that writes an image, and a world file beside it."""
+
+    def both(path: Path) -> None:
+        write(path)
         path.with_suffix(suffix).write_text("".join(f"{line}\n" for line in lines))
 
-    return beside
-
-
-def _tiff_with_world_file(path: Path) -> None:
-    tifffile.imwrite(path, COUNTS)
-    _world(".tfw")(path)
-
-
-def _jpeg_with_world_file(path: Path) -> None:
-    Image.fromarray(GREY).save(path, quality=100)  # grey: decoders enlarge colours in several ways
-    _world(".jgw")(path)
-
-
-def _png_with_world_file(path: Path) -> None:
-    Image.fromarray(COLOUR).save(path)
-    _world(".pgw")(path)
-
-
-def _png_with_generic_world_file(path: Path) -> None:
-    Image.fromarray(GREY).save(path)
-    _world(".wld", (10.0, 0.0, 0.0, -20.0, 5.0, 390.0))(path)
+    return both
 
 
 def _tiff_with_auxiliary_file(path: Path) -> None:
@@ -104,10 +90,14 @@ LAYOUTS = (
     geotiff("JPEG 2000 with a georeference, RGB", BANDS, suffix=".jp2", driver="JP2OpenJPEG", quality=100,
             reversible=True, ycbcr420=False),
     geotiff("PNG with world file and .aux.xml", BANDS, suffix=".png", driver="PNG", worldfile=True),
-    layout("PNG with world file (.pgw)", _png_with_world_file, "Pillow", ".png"),
-    layout("PNG with world file (.wld)", _png_with_generic_world_file, "Pillow", ".png"),
-    layout("JPEG with world file (.jgw)", _jpeg_with_world_file, "Pillow", ".jpg"),
-    layout("TIFF with world file (.tfw)", _tiff_with_world_file, "tifffile"),
+    layout("PNG with world file (.pgw)", _with_world_file(Image.fromarray(COLOUR).save, ".pgw"), "Pillow", ".png"),
+    layout("PNG with world file (.wld)", _with_world_file(
+        Image.fromarray(GREY).save, ".wld", (10.0, 0.0, 0.0, -20.0, 5.0, 390.0)), "Pillow", ".png"),
+    # Grey: decoders enlarge colours in several ways.
+    layout("JPEG with world file (.jgw)", _with_world_file(
+        partial(Image.fromarray(GREY).save, quality=100), ".jgw"), "Pillow", ".jpg"),
+    layout("TIFF with world file (.tfw)", _with_world_file(
+        partial(tifffile.imwrite, data=COUNTS), ".tfw"), "tifffile"),
     layout("TIFF with .aux.xml", _tiff_with_auxiliary_file),
     geotiff("Erdas Imagine", suffix=".img", driver="HFA", refused=_OTHER),
     geotiff("ESRI grid of text", suffix=".asc", driver="AAIGrid", refused=_OTHER),

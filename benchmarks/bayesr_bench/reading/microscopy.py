@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -84,10 +83,6 @@ def _pyramid(path: Path) -> None:
         file.write(CHANNELS[:, ::2, ::2], subfiletype=1, **settings)
 
 
-def _made(name: str, write: Callable[[Path], None]) -> Layout:
-    return Layout(f"OME-TIFF: {name}", ".ome.tif", write, "tifffile", by_ome, "tifffile, OME-XML")
-
-
 SIZE = _size(0.25, 0.25)
 
 OME = (
@@ -111,7 +106,7 @@ OME = (
     ome("ZYX of a single plane", COUNTS[None], "ZYX", given={"PhysicalSizeZ": 1.0, **SIZE}),
     ome("TYX", STACK, "TYX").to_refuse(PLANES),
     ome("ZCYX", np.stack([CHANNELS] * 3), "ZCYX").to_refuse(PLANES),
-    _made("a pyramid", _pyramid),
+    Layout("OME-TIFF: a pyramid", ".ome.tif", _pyramid, "tifffile", by_ome, "tifffile, OME-XML"),
     pages("OME-TIFF: two images", (COUNTS, {"metadata": {"axes": "YX"}}), (GREY, {"metadata": {"axes": "YX"}}),
           suffix=".ome.tif").to_refuse(SEVERAL),
     pages("OME-TIFF: an image and its label", (COUNTS, {"metadata": {"axes": "YX", "Name": "image"}}),
