@@ -26,7 +26,7 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
         level: Annotated[float, "Level of the intervals."] = 0.9,
     ) -> Result:
         loaded = measured(models, bands=3, scale=4)
-        pictures = list(read_set(data, "set5").values())[:limit]
+        pictures = read_set(data, "set5", limit=limit).values()
         rows = by_model(loaded, lambda one: [row(one.model, picture, n, seed) for picture in pictures])
         return Result(rows, {"model": checksums(loaded)})
 
@@ -61,7 +61,8 @@ holds the standard error of ``X``.
 
 **Models.** `bayesr_bench.models` loads models, checks bands and scale, distinguishes models of equal names, adds the
 column ``model`` if there are several, and makes the fact with their checksums. `bayesr_bench.sets` reads images and
-samples models. `bayesr_bench.timing` times calls in turn with a reference.
+samples models. `bayesr_bench.timing` times calls in turn with a reference; `bayesr_bench.processes.run_code` measures
+time and memory in a process of its own.
 
 **Other commands.** `sheet`, which draws a picture, is in the same folder, with a plain `click.Command` named
 ``command``.

@@ -138,7 +138,7 @@ NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 # -- annotations of a table's parameters ---------------------------------------------------------
 
-Data = Annotated[Path, Option(settings=_DATA)]
+Data = Annotated[Path, option(**_DATA)]
 """``data: Data``, an existing folder that holds a folder for each set."""
 Models = Annotated[tuple[str, ...], option(help="Model to measure, by name or file; may be repeated.")]
 """``models: Models = ("natural-x4",)``, names or files of models to measure."""

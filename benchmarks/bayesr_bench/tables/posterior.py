@@ -212,7 +212,7 @@ def command(
     rows: Annotated[
         tuple[int, ...], option(type=click.IntRange(0, len(ENTRIES) - 1), help="Only these rows, counted from 0.")
     ] = (),
-    steps: Annotated[int, option(help=f"Training steps of {BATCH} scenes, for every recipe.")] = 4000,
+    steps: Annotated[int, f"Training steps of {BATCH} scenes, for every recipe."] = 4000,
     scenes: Annotated[int, "Low-resolution images that are measured."] = 256,
     n: Members = 32,
     seed: Seed = 0,
