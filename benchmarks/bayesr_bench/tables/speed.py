@@ -151,7 +151,10 @@ def command(
     notes: dict[str, str] = {}
 
     def rows(one: Measured) -> list[dict[str, Any]]:
-        own = measure(one.model, rounds, devices, sides, precision)
+        own = [
+            row(one.model, rounds, device, side, clipped, precision)
+            for side, clipped, device in itertools.product(sides, (False, True), devices)
+        ]
         facts = once(one, devices, scored)
         notes.update({f"{key}, {one.label}" if len(found) > 1 else key: fact for key, fact in facts.items()})
         return own
@@ -198,25 +201,17 @@ def training_steps(device: str, steps: int) -> str:
 
 def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
     """Measure once for a model: the first call, memory, and scoring; return the facts."""
-    first = [f"{first_call(one.model, example()[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    first = "not run"
+    if engine.NAME in devices:
+        first = f"{first_call(one.model, example()[:64, :64], engine.NAME):.1f} s"
     peak, taken = scoring(one.file, scored)
     return {
         "model": checksums([one]),
-        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
+        "the first call in OpenVINO takes longer by": first,
         "memory": f"{peak_memory(one.file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
         f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
         f"{taken:.0f} s",
     }
-
-
-def measure(
-    network: bayesr.Model, rounds: int, devices: Sequence[str], sides: Sequence[int], precision: str
-) -> list[dict[str, Any]]:
-    """Return one row per case and engine of a model."""
-    return [
-        row(network, rounds, device, side, clipped, precision)
-        for side, clipped, device in itertools.product(sides, (False, True), devices)
-    ]
 
 
 def row(network: bayesr.Model, rounds: int, device: str, side: int, clipped: bool, precision: str) -> dict[str, Any]:
