@@ -65,7 +65,7 @@ class ImageSet:
             raise TrainingFailed(
                 f"{number} images to be held out of {len(files)}: give more images, or hold out fewer."
             )
-        return self._take(sorted({*range(len(files))} - kept)), self._take(sorted(kept))
+        return self.take(sorted({*range(len(files))} - kept)), self.take(sorted(kept))
 
     def as_large_as(self, side: int) -> ImageSet:
         """Return the images with at least `side` pixels along both axes, and warn about the others.
@@ -91,13 +91,14 @@ class ImageSet:
                 f"{named}{', ...' if len(small) > 5 else ''}.",
                 stacklevel=2,
             )
-        return self._take(fit)
+        return self.take(fit)
 
     def middles(self, side: int) -> ImageSet:
         """Return the middles of the images, of at most `side` pixels along each axis."""
         return ImageSet(self.names, tuple(middle(image, side) for image in self.images))
 
-    def _take(self, indices: Sequence[int]) -> ImageSet:
+    def take(self, indices: Sequence[int]) -> ImageSet:
+        """Return the images of some indices, in their order."""
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 
     def pack(self, path: str | Path) -> None:

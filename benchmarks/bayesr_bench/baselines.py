@@ -24,14 +24,14 @@ from bayesr.model.header import read_header
 from bayesr.networks.heads.marginal import QuantileHead
 from bayesr.networks.layers import sub_pixels
 from bayesr.observe import Separable, bicubic
-from bayesr.training.data import ImageSet, load_images
+from bayesr.training.data import ImageSet, load_images, middle
 from bayesr_bench import conformal, deepinverse, denoiser, measures
 from bayesr_bench.deepinverse import Guidance, Langevin, Restoration, Sampler
 from bayesr_bench.intervals import LIMITS, STEP, case_of, fit_calibration, interval_of
 from bayesr_bench.measures import Scores
 from bayesr_bench.scores import scores_of
 from bayesr_bench.sets import SCALE, Answer, Picture, answer, observe
-from bayesr_bench.training import LEVEL, Array, Task, central_crop, check_terms, terms_of, train_and_calibrate
+from bayesr_bench.training import LEVEL, Array, Task, check_terms, terms_of, train_and_calibrate
 
 SIDE = 32
 """Side of the central crop of each image that is measured on, in low-resolution pixels. Samplers are slow."""
@@ -143,7 +143,7 @@ def _calibrate(system: System) -> None:
     begun = time.process_time()
     drawn = []
     for i in order:
-        high = central_crop(images[i], CALIBRATED_SIDE * SCALE)
+        high = middle(images[i], CALIBRATED_SIDE * SCALE)
         x = deepinverse.members(system.sampler, net, observe(high), bicubic(SCALE), task.n, task.seed)
         drawn.append(case_of(x, high.transpose(2, 0, 1).astype(np.float64)))
     half = (len(drawn) + 1) // 2
@@ -253,7 +253,7 @@ def rcps(model: bayesr.Model, held_out: ImageSet) -> float:
     """Return the widening of the quantiles that controls the risk on all held-out images."""
     missed = []
     for image in held_out.images:
-        high = central_crop(image, min(image.shape[:2]) // SCALE * SCALE)
+        high = middle(image, min(image.shape[:2]) // SCALE * SCALE)
         truth = high.transpose(2, 0, 1).astype(np.float64)
         missed.append(conformal.missed(*quantiles(model, observe(high)), truth, STEP))
     return conformal.widening(np.stack(missed))

@@ -42,7 +42,7 @@ def affordable(recipe: Recipe, images: ImageSet, operator: ForwardOperator, budg
     if not any(stage.steps for stage in recipe.stages):
         return recipe
     fit = [i for i, x in enumerate(images.images) if min(x.shape[:2]) >= recipe.patch * operator.scale][:_IMAGES]
-    few = ImageSet(tuple(images.names[i] for i in fit), tuple(images.images[i] for i in fit)) if fit else images
+    few = images.take(fit) if fit else images
     pairs = pair_source(recipe, few, operator, "cpu", Degradation())
     seconds = 0.0
     for stage in recipe.stages:
@@ -67,15 +67,16 @@ def cost(recipe: Recipe, stage: Stage, pairs: PairSource, seed: int = 0, at_most
     """
     trainer = Trainer(replace(recipe, stages=(replace(stage, steps=_LONG),)), pairs, seed)
     trainer.step = _LONG // 2
-    begun = time.process_time()
-    for done in range(_UNTIMED):
-        if not done or time.process_time() - begun < at_most:
+
+    def seconds_a_step(most: int) -> float:
+        begun, done = time.process_time(), 0
+        while done < most and (not done or time.process_time() - begun < at_most):
             trainer.advance()
-    begun, done = time.process_time(), 0
-    while done < _TIMED and (not done or time.process_time() - begun < at_most):
-        trainer.advance()
-        done += 1
-    return (time.process_time() - begun) / done
+            done += 1
+        return (time.process_time() - begun) / done
+
+    seconds_a_step(_UNTIMED)
+    return seconds_a_step(_TIMED)
 
 
 def scaled(recipe: Recipe, factor: float) -> Recipe:

@@ -21,8 +21,7 @@ import click
 
 from bayesr.errors import InvalidArgument
 from bayesr_bench.figures import Merit, merit
-from bayesr_bench.record import columns_of
-from bayesr_bench.recorded import Row, Table, is_number, read
+from bayesr_bench.recorded import Row, Table, as_markdown, cell, columns_of, is_number, read
 
 BEYOND = 2.0
 """Differences larger than this number of noise units are beyond noise."""
@@ -225,22 +224,15 @@ def _weight(change: Change) -> tuple[bool, float]:
 # -- the command ---------------------------------------------------------------------------------
 
 
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
 def rows_of(found: Sequence[Change]) -> list[list[str]]:
     """Return the cells of the lines that show changes."""
-    return [
-        [
-            ", ".join(map(str, change.row)), change.figure, _cell(change.before), _cell(change.after),
-            _cell(change.difference), "unknown" if change.noise is None else _cell(BEYOND * change.noise),
-            change.verdict,
-        ]
-        for change in found
-    ]  # fmt: skip
+    rows = []
+    for change in found:
+        values = (change.before, change.after, change.difference)
+        noise = "unknown" if change.noise is None else cell(BEYOND * change.noise, 5)
+        row = [", ".join(map(str, change.row)), change.figure, *(cell(value, 5) for value in values)]
+        rows.append([*row, noise, change.verdict])
+    return rows
 
 
 @click.command()
@@ -270,8 +262,8 @@ def command(before: Path, after: Path, everything: bool, fail: bool) -> None:
     shown = found if everything else [c for c in found if c.verdict not in ("same", "within noise")]
     if shown:
         head = ["row", "figure", "before", "after", "difference", "noise allows", "verdict"]
-        for line in (head, ["---"] * len(head), *rows_of(shown)):
-            click.echo("| " + " | ".join(line) + " |")
+        for line in as_markdown(head, rows_of(shown)):
+            click.echo(line)
     verdicts = [change.verdict for change in found]
     kinds = ("better", "worse", "changed", "changed, noise unknown", "within noise", "same")
     counts = ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)

@@ -13,7 +13,7 @@ arXiv:2505.20160.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -72,9 +72,8 @@ def _decomposed(operator: Separable, size: int) -> tuple[Tensor, Tensor, Tensor]
 class Sampler(Protocol):
     """A sampler of the posterior."""
 
-    @property
-    def name(self) -> str:
-        """The label of its rows."""
+    name: ClassVar[str]
+    """The label of its rows."""
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         """Draw members ``n x band x sh x sw`` given ``band x h x w``, with torch's global random generator."""
@@ -102,15 +101,13 @@ class Restoration:
     B. Kawar et al., "Denoising diffusion restoration models", 2022, arXiv:2201.11793.
     """
 
+    name: ClassVar[str] = "deepinv, diffusion (DDRM)"
+
     steps: int = 20
     largest: float = 1.0
     smallest: float = 0.02
     eta: float = 0.85
     noise: float = ROUNDING
-
-    @property
-    def name(self) -> str:
-        return "deepinv, diffusion (DDRM)"
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         forward = physics(operator, y.shape[1], y.shape[2], len(y), self.noise)
@@ -143,15 +140,13 @@ class Guidance:
     J. Song et al., "Pseudoinverse-guided diffusion models for inverse problems", 2023, OpenReview 9_gsMA8MRKQ.
     """
 
+    name: ClassVar[str] = "deepinv, diffusion (PiGDM)"
+
     steps: int = 10
     largest: float = 0.2
     smallest: float = 0.01
     weight: float = 1.0
     noise: float = ROUNDING
-
-    @property
-    def name(self) -> str:
-        return "deepinv, diffusion (PiGDM)"
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         sampling = deepinv().sampling
@@ -201,6 +196,8 @@ class Langevin:
     stabilized method", 2020, arXiv:1905.11563.
     """
 
+    name: ClassVar[str] = "deepinv, Langevin (SK-ROCK)"
+
     stages: int = 10
     burn_in: int = 20
     thinning: int = 2
@@ -209,10 +206,6 @@ class Langevin:
     noise: float = 0.006
     prior: float = 2.0
     share: float = 0.9
-
-    @property
-    def name(self) -> str:
-        return "deepinv, Langevin (SK-ROCK)"
 
     def draw(self, denoiser: nn.Module, y: Tensor, operator: Separable, n: int) -> Tensor:
         package = deepinv()

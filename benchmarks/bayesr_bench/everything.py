@@ -118,14 +118,11 @@ def command(data: Path, given: tuple[str, ...], budget: str, seed: int, only: tu
         click.echo(f"{name}: {i + 1} of {len(chosen)} begins", err=True)
         rows.append(run(name, arguments(name, data, models, folder, budget, seed, out), out))
         click.echo(f"{name}: {rows[-1]['ended']} after {rows[-1]['seconds']:.0f} s", err=True)
-    total = round(sum(row["seconds"] for row in rows), 1)
-    everything = {"table": "all", "ended": "", "seconds": total, "rows": sum(row["rows"] for row in rows), "files": ""}
     failed = [row["table"] for row in rows if row["ended"] != "done"]
-    everything["ended"] = f"failed: {' '.join(failed)}" if failed else "done"
-    notes = {
-        "tables": f"each in its own process, with a {budget} budget",
-        "files": "each as JSON, CSV and Markdown",
-    }
+    ended = f"failed: {' '.join(failed)}" if failed else "done"
+    sums = {"seconds": round(sum(row["seconds"] for row in rows), 1), "rows": sum(row["rows"] for row in rows)}
+    everything = {"table": "all", "ended": ended, **sums, "files": ""}
+    notes = {"tables": f"each in its own process, with a {budget} budget", "files": "each as JSON, CSV and Markdown"}
     record(
         "all", [*rows, everything], notes, out, seed=seed, n="of each table",
         estimators="wall time of whole processes, including start-up and reading",

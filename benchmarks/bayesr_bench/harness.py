@@ -26,7 +26,7 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
         level: Annotated[float, "Level of the intervals."] = 0.9,
     ) -> Result:
         loaded = measured(models, bands=3, scale=4)
-        pictures = list(read_set(data, "set5").values())[:limit]
+        pictures = read_set(data, "set5", limit=limit).values()
         rows = by_model(loaded, lambda one: [row(one.model, picture, n, seed) for picture in pictures])
         return Result(rows, {"model": checksums(loaded)})
 
@@ -35,7 +35,8 @@ whole docstring is the text of ``bayesr bench NAME --help``. There is no list of
 without a default is a required option. ``Annotated[X, "Help."]`` adds a help text or replaces that of a shared option.
 ``Annotated[X, option("--flag", help=..., type=click.IntRange(min=1))]`` adds flags, help, or any argument of
 `click.Option`. Shared options are in `bayesr_bench.options`: `Data`, `Models`, `ModelName`, `ModelsFolder`, `Members`
-(``-n``), `Seed`, `Limit`, `Count`, `SRGAN`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`.
+(``-n``), `Seed`, `Limit`, `Count`, `SRGAN`, `Photographs` (``--train``), `Fluorescence`, `Workers`, `Keep`, and
+``Annotated[tuple[str, ...], sets_of(NAMES)]``.
 
 The harness adds three options. A function that needs their values has a parameter of that name:
 
@@ -60,7 +61,8 @@ holds the standard error of ``X``.
 
 **Models.** `bayesr_bench.models` loads models, checks bands and scale, distinguishes models of equal names, adds the
 column ``model`` if there are several, and makes the fact with their checksums. `bayesr_bench.sets` reads images and
-samples models. `bayesr_bench.timing` times calls in turn with a reference.
+samples models. `bayesr_bench.timing` times calls in turn with a reference; `bayesr_bench.processes.run_code` measures
+time and memory in a process of its own.
 
 **Other commands.** `sheet`, which draws a picture, is in the same folder, with a plain `click.Command` named
 ``command``.
@@ -124,10 +126,6 @@ def decimals(digits: int) -> Rounding:
 def significant(digits: int) -> Rounding:
     """Return a function that rounds to a number of significant digits."""
     return lambda value: float(f"{value:.{digits}g}")
-
-
-def _unrounded(value: float) -> float:
-    return value
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def table(
     notes: Mapping[str, Any] | None = None,
     n: int | str = NONE,
     seed: int | str = 0,
-    rounding: Rounding = _unrounded,
+    rounding: Rounding = float,
     small: Mapping[str, Any] | None = None,
     seconds: Mapping[str, float] | None = None,
     renamed: bool = False,
@@ -216,7 +214,7 @@ def table(
     seed : int or str
         Seed, if the table has no parameter ``seed``; `NONE` if nothing is random.
     rounding : callable
-        Applied to every float in a row: `decimals` or `significant`.
+        Applied to every float in a row: `decimals` or `significant`; by default floats stay as they are.
     small : mapping, optional
         For each parameter, its default with a small budget. Adds ``--budget``.
     seconds : mapping, optional

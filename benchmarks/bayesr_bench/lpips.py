@@ -45,6 +45,8 @@ DIVERSE = 10
 """Members of the diversity score, as in the NTIRE challenges."""
 
 Array = NDArray[Any]
+Judge = Annotated[str, option(type=click.Choice([*NETWORKS, NONE]), help="Network of LPIPS; none leaves it out.")]
+"""``judge: Judge = "alexnet"``, the name of a network."""
 Judges = Annotated[
     tuple[str, ...],
     option(

@@ -17,9 +17,10 @@ from bayesr.scoring import diagnostics
 from bayesr.scoring.diagnostics import coverage, inside
 from bayesr.scoring.diagnostics import interval_width as width
 from bayesr_bench.record import error_of_mean
+from bayesr_bench.spectra import rounded
 
 __all__ = [
-    "PEAK", "Scores", "averages", "coverage", "differences", "gathered", "inside", "lr_psnr", "observed_again",
+    "PEAK", "Scores", "averages", "averages_and_worst", "coverage", "differences", "gathered", "inside", "lr_psnr",
     "spread_skill", "width",
 ]  # fmt: skip
 
@@ -52,36 +53,22 @@ def spread_skill(members: Array, mean: Array, truth: Array) -> float:
     return diagnostics.spread_skill(variance, error, len(members)) if error else float("nan")
 
 
-def observed_again(members: Array, operator: ForwardOperator) -> Array:
-    """Return the low-resolution images of members, which are rounded to 8 bits first.
-
-    Parameters
-    ----------
-    members : ndarray
-        Of shape ``n x band x y x x``.
-    operator : ForwardOperator
-
-    Returns
-    -------
-    ndarray
-        Of shape ``n x band x y x x``, not rounded.
-    """
-    rounded = np.clip(np.round(members), 0, PEAK).astype(np.float32)
-    found: Array = operator.observe(torch.from_numpy(rounded)).numpy()
-    return found
-
-
-def lr_psnr(observed: Array, low: Array) -> float:
+def lr_psnr(members: Array, operator: ForwardOperator, low: Array, whole: bool = False) -> float:
     """Return the PSNR of the worst member's low-resolution image, in dB; at most 168 dB.
 
     Parameters
     ----------
-    observed : ndarray
-        The low-resolution images of members, ``n x band x y x x``; see `observed_again`.
+    members : ndarray
+        Of shape ``n x band x y x x``; they are rounded to 8 bits first.
+    operator : ForwardOperator
     low : ndarray
-        The given low-resolution image, ``band x y x x``.
+        The given low-resolution image, ``y x x x band``.
+    whole : bool
+        Whether the members' low-resolution images are rounded to 8 bits, too.
     """
-    errors = np.mean((observed - low) ** 2, (1, 2, 3))
+    observed: Array = operator.observe(torch.from_numpy(rounded(members).astype(np.float32))).numpy()
+    observed = rounded(observed).astype(np.float32) if whole else observed
+    errors = np.mean((observed - low.transpose(2, 0, 1)) ** 2, (1, 2, 3))
     return diagnostics.lr_psnr(np.maximum(errors, _LEAST), PEAK)
 
 
@@ -107,6 +94,13 @@ def averages(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
         row[figure] = diagnostics.mean(np.asarray(values, float)[~np.isnan(values)])
         row[f"{figure} ±"] = error_of_mean(values)
     return row
+
+
+def averages_and_worst(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the averages over images, and the LR-PSNR of the worst image, from one row per image."""
+    scores = gathered(rows)
+    worst = min(scores.pop("LR-PSNR"))
+    return averages(scores) | {"LR-PSNR": worst}
 
 
 def differences(

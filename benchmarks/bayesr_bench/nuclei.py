@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 import bayesr
 from bayesr.calibration.intervals import images_for
-from bayesr.errors import InvalidArgument, UnfamiliarInput
+from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model
 from bayesr.resampling import resize
 from bayesr.segmentation import conformal
@@ -26,7 +25,7 @@ from bayesr.segmentation.probability_scores import brier, ece, reliability
 from bayesr.segmentation.segmenter import Segmentation, Segmenter
 from bayesr_bench import measures
 from bayesr_bench.nuclei_figure import Diagram, Example
-from bayesr_bench.sets import Picture, observe, read_set
+from bayesr_bench.sets import Picture, observe, read_set, sample
 
 ALL = "all members"
 LEVEL = 0.9
@@ -132,12 +131,9 @@ def measure(
         "high resolution": picture.pixels.transpose(2, 0, 1).astype(np.float32),
         "bicubic": resize(torch.from_numpy(low.transpose(2, 0, 1).astype(np.float32)), "bicubic", model.scale).numpy(),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)
-        ds = model.sample(low, n, seed=seed, level=LEVEL, dims="yxb", progress=False)
-        if systems.srgan is not None:
-            answer = systems.srgan.sample(low, 1, seed=seed, dims="yxb", progress=False)
-            images["srgan"] = answer["mean"].to_numpy()
+    ds = sample(model, low, n, seed=seed, level=LEVEL)
+    if systems.srgan is not None:
+        images["srgan"] = sample(systems.srgan, low, 1, seed=seed)["mean"].to_numpy()
     images |= {"mean": ds["mean"].to_numpy(), "one member": ds["samples"].to_numpy()[0]}
     for name, image in images.items():
         found.add_image(name, segmenter, image, labels)
@@ -159,7 +155,7 @@ def study(data: Path, systems: Systems, n: int, seed: int, limit: int | None) ->
     Example or None
         For the figure, the image on which the members disagree most.
     """
-    pictures = dict(list(read_set(data, "nuclei").items())[:limit])
+    pictures = read_set(data, "nuclei", limit=limit)
     truths = {file: true_labels(data, file, picture.pixels.shape) for file, picture in pictures.items()}
     found, example, most = Found(), None, -1.0
     for file, picture in pictures.items():

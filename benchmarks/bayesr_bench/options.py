@@ -9,7 +9,7 @@ the command line override both. The record of the table states the values of a s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -50,6 +50,11 @@ class Option:
 def option(*flags: str, **settings: Any) -> Option:
     """Return an `Option` from flags and arguments of `click.Option`."""
     return Option(flags, settings)
+
+
+def sets_of(names: Iterable[str]) -> Option:
+    """Return the option of a parameter that takes some of the sets of these names."""
+    return option(type=click.Choice(list(names)), help="Set to measure on; may be repeated.")
 
 
 class TrainingBudget(NamedTuple):
@@ -133,7 +138,7 @@ NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 # -- annotations of a table's parameters ---------------------------------------------------------
 
-Data = Annotated[Path, Option(settings=_DATA)]
+Data = Annotated[Path, option(**_DATA)]
 """``data: Data``, an existing folder that holds a folder for each set."""
 Models = Annotated[tuple[str, ...], option(help="Model to measure, by name or file; may be repeated.")]
 """``models: Models = ("natural-x4",)``, names or files of models to measure."""

@@ -1,17 +1,53 @@
-"""Run tasks in processes of their own, each on one thread."""
+"""Run tasks in processes of their own: functions, each on one thread, and code whose time and memory are measured."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+
+_BEGIN = """
+import json, resource, sys, time
+given = json.loads(sys.argv[1])
+
+def peak(who=resource.RUSAGE_SELF):
+    return resource.getrusage(who).ru_maxrss / 2**10
+"""
+
+
+def run_code(code: str, folder: Path | None = None, **given: Any) -> Any:
+    """Run Python code in a process of its own, and return what it prints last, which is JSON; None without a line.
+
+    In the code, `given` is a dict of the arguments, and ``peak()`` returns the largest resident size of the process
+    until then, in MiB. Warnings are not shown.
+
+    Parameters
+    ----------
+    code : str
+    folder : Path, optional
+        The working folder.
+    **given
+        Plain values.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If the code fails.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", _BEGIN + code, json.dumps(given)]
+    printed = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    return json.loads(printed[-1]) if printed else None
 
 
 def run_each(

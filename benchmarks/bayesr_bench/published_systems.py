@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 
 import bayesr
-from bayesr.errors import UnfamiliarInput
 from bayesr.observe import bicubic
 from bayesr_bench import published
 from bayesr_bench.published import CHECKED
-from bayesr_bench.sets import SCALE, Answer, Picture, answer, observe
+from bayesr_bench.sets import SCALE, Answer, Picture, answer, observe, sample
 from bayesr_bench.training import LEVEL, Array
 from bayesr_bench.wrapping import SPREADS, Calibrated, HeldOut, activity_of, calibrate, moved, std_of_members
 
@@ -75,9 +73,7 @@ def of_model(label: str, model: bayesr.Model, n: int, seed: int) -> System:
     n = n if model.generator.stochastic else 1
 
     def draw(low: Array, count: int) -> object:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnfamiliarInput)
-            return model.sample(low, count, seed=seed, dims="yxb", progress=False)
+        return sample(model, low, count, seed=seed)
 
     parameters = sum(one.numel() for one in model.generator.parameters())
     return System(

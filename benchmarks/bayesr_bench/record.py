@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import io
 import json
@@ -11,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +23,7 @@ import torch
 import bayesr
 from bayesr.files import make_folder, write_atomically
 from bayesr_bench.options import spent
+from bayesr_bench.recorded import as_csv, as_markdown, cell, columns_of
 
 PACKAGES = ("torch", "numpy", "xarray", "zarr", "scoringrules")
 """Packages whose versions are recorded, since figures may depend on them."""
@@ -81,9 +81,8 @@ def write(name: str, rows: Sequence[Row], facts: Mapping[str, Any], out: Path) -
     """Print a table and write its three files, with the given facts only."""
     plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
     columns = columns_of(plain)
-    cells = [[_cell(row.get(column)) for column in columns] for row in plain]
-    table = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
-    text = "\n".join([f"# {name}", "", *table, "", *(f"- {key}: {_cell(value)}" for key, value in facts.items()), ""])
+    table = as_markdown(columns, [[cell(row.get(column)) for column in columns] for row in plain])
+    text = "\n".join([f"# {name}", "", *table, "", *(f"- {key}: {cell(value)}" for key, value in facts.items()), ""])
     print(text, flush=True)
     make_folder(out)
     write_atomically(out / f"{name}.json", json.dumps({"rows": plain, "facts": dict(facts)}, indent=1) + "\n")
@@ -97,20 +96,6 @@ def save_figure(figure: Any, path: Path, dpi: int) -> None:
     figure.savefig(drawn, dpi=dpi, format="png")
     make_folder(path.parent)
     write_atomically(path, drawn.getvalue())
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """Return rows as comma-separated values with a line of column names. Missing values are empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns_of(rows), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Return all columns of the rows, in the order of their first occurrence."""
-    return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def machine() -> str:
@@ -131,13 +116,19 @@ def _processor() -> str:
 
 def versions() -> str:
     """Return the versions of Python, of `PACKAGES`, and of bayesr."""
-    found = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
+    own = platform.python_version()
+    return f"Python {own}, {versions_of(PACKAGES)}, bayesr {bayesr.__version__}"
+
+
+def versions_of(packages: Iterable[str]) -> str:
+    """Return the installed versions of packages."""
+    found = []
+    for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"{package} unknown")
-    return ", ".join([*found, f"bayesr {bayesr.__version__}"])
+            found.append(f"no {package}")
+    return ", ".join(found)
 
 
 @cache
@@ -174,9 +165,3 @@ def error_of_mean(values: Any) -> float:
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     return float(known.std(ddof=1) / np.sqrt(known.size)) if known.size > 1 else math.nan
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,11 +1,16 @@
-"""Recorded tables: read from files, with the best values of columns and the significance of differences."""
+"""Recorded tables: their format, the best values of their columns, and the significance of differences.
+
+This module needs neither NumPy nor torch, so that recordings can be compared and shown at once.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +24,7 @@ Row = dict[str, Any]
 _WITH_ERROR = re.compile(r"(-?[\d.]+(?:e[-+]?\d+)?) ± ([\d.]+(?:e[-+]?\d+)?)")
 _REMEDY = "a table has rows and facts, as `bayesr bench` writes them. Leave this file out."
 
-LABELS = (
-    "recipe",
-    "system",
-    "model",
-    "baseline",
-    "segmentation of",
-    "loss",
-    "variant",
-    "codec",
-    "way",
-    "shown",
-    "engine",
-)
+LABELS = ("recipe", "system", "model", "segmentation of", "loss", "codec", "way", "shown", "engine")
 """Columns that name what is compared, in order of preference."""
 
 GROUPS = ("set", "image", "case", "domain", "input", "figure")
@@ -64,7 +57,7 @@ class Table:
     @cached_property
     def columns(self) -> list[str]:
         """Columns to show. A standard error is shown with its value."""
-        every = list(dict.fromkeys(column for row in self.rows for column in row))
+        every = columns_of(self.rows)
         return [column for column in every if not (column.endswith(" ±") and column[:-2] in every)]
 
     @cached_property
@@ -79,10 +72,7 @@ class Table:
 
     def groups(self) -> dict[str, list[Row]]:
         """Return the groups of comparable rows by their value in `group`; one group "" if all rows are comparable."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(str(row.get(self.group)) if self.group else "", []).append(row)
-        return found
+        return grouped(self.rows, self.group)
 
     def numeric(self, column: str) -> bool:
         """Return whether the column holds at least one number, and nothing else."""
@@ -158,6 +148,35 @@ class Table:
         return self.label is not None and str(row.get(self.label)).startswith(REFERENCES)
 
 
+# -- the format ----------------------------------------------------------------------------------
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return all columns of the rows, in the order of their first occurrence."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def cell(value: Any, digits: int = 4) -> str:
+    """Return a value as text for readers: numbers with some significant digits, a dash where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def as_markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as comma-separated values with a line of column names. Missing values are empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns_of(rows), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def read(path: Path) -> Table:
     """Read a recorded table.
 
@@ -191,6 +210,17 @@ def _split(row: Row) -> Row:
     return cells
 
 
+# -- columns -------------------------------------------------------------------------------------
+
+
+def grouped(rows: Iterable[Row], column: str | None) -> dict[str, list[Row]]:
+    """Return rows by their values in a column, in their order; without a column, all of them as one group ""."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(str(row.get(column)) if column else "", []).append(row)
+    return found
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a cell is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -207,9 +237,12 @@ def values(rows: Iterable[Row], column: str) -> list[float | None]:
     return [row[column] if is_number(row.get(column)) else None for row in rows]
 
 
-def bounds(rows: Sequence[Row], column: str) -> dict[str, list[float | None]]:
-    """Return ``low`` and ``high``, one standard error on either side, for a chart; empty without standard errors."""
-    error = f"{column} ±"
+def bounds(rows: Sequence[Row], column: str, error: str | None = None) -> dict[str, list[float | None]]:
+    """Return ``low`` and ``high``, one standard error on either side, for a chart; empty without standard errors.
+
+    Standard errors are in the column `error`, by default ``COLUMN ±``.
+    """
+    error = error or f"{column} ±"
     if not any(is_number(row.get(error)) for row in rows):
         return {}
     pairs = [(row.get(column), row.get(error)) for row in rows]

@@ -1,20 +1,19 @@
-"""Scores and times of models that tables of trained recipes compare."""
+"""Scores and times of models that several tables compare."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import bayesr
-from bayesr.errors import UnfamiliarInput
 from bayesr.scoring.rules import energy_score, fair_crps
 from bayesr_bench import measures, timing
 from bayesr_bench.measures import Scores
-from bayesr_bench.protocol import psnr_ssim
-from bayesr_bench.sets import Answer
+from bayesr_bench.protocol import psnr, psnr_ssim
+from bayesr_bench.sets import SCALE, Answer, sample
 
 SHOWN = 4
 """Members whose own PSNR and power are averaged."""
@@ -60,9 +59,29 @@ def scores_of(model: bayesr.Model, found: Answer, grey: bool) -> dict[str, float
         row["covered"] = measures.coverage(truth, found.lower, found.upper)
         row["width"] = measures.width(found.lower, found.upper)
         row["spread/skill"] = measures.spread_skill(members, found.mean, truth)
-    seen = measures.observed_again(members, model.forward_operator)
-    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
+    row["LR-PSNR"] = measures.lr_psnr(members, model.forward_operator, found.low)
     return row
+
+
+def forecast_scores(found: Answer, grey: bool, scale: int = SCALE) -> dict[str, float]:
+    """Return the PSNR of the mean, and the scores of the members and of their interval, for one image.
+
+    Parameters
+    ----------
+    found : Answer
+    grey : bool
+        Whether the file is grey, and PSNR is of its values.
+    scale : int
+        Pixels that the PSNR leaves out at the border.
+    """
+    mean, true = (image.transpose(1, 2, 0) for image in (found.mean, found.truth))
+    return {
+        "PSNR": psnr(mean, true, grey, scale),
+        "fair CRPS": fair_crps(found.members, found.truth),
+        "covered": measures.coverage(found.truth, found.lower, found.upper),
+        "width": measures.width(found.lower, found.upper),
+        "spread/skill": measures.spread_skill(found.members, found.mean, found.truth),
+    }
 
 
 def averaged(scores: Scores, figures: Sequence[str]) -> Row:
@@ -102,13 +121,10 @@ def seconds_of(
     image = timing.example()[:64, :64]
 
     def draw(model: bayesr.Model) -> None:
-        model.sample(image[..., : model.bands], n if model.generator.stochastic else 1, dims="yxb", progress=False)
+        sample(model, image[..., : model.bands], n if model.generator.stochastic else 1)
 
     found = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)
-        for name, model in models.items():
-            other = models.get(reference, model)
-            over, milliseconds, _ = timing.ratio(lambda m=model: draw(m), lambda m=other: draw(m), rounds)  # type: ignore[misc]
-            found[name] = milliseconds / 1e3, over if reference in models else float("nan")
+    for name, model in models.items():
+        over, milliseconds, _ = timing.ratio(partial(draw, model), partial(draw, models.get(reference, model)), rounds)
+        found[name] = milliseconds / 1e3, over if reference in models else float("nan")
     return found

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import PIL.Image
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayesr.errors import DataNotFound, UnfamiliarInput, UnknownData
@@ -32,7 +33,6 @@ SET_FOLDERS = {
     "aerial": ("naip/hr",),
     "nuclei": ("dsb2018/images",),
 }
-_MIDDLE = 127.5
 
 Item = TypeVar("Item")
 
@@ -70,8 +70,17 @@ class Answer(NamedTuple):
     calibration: NDArray[np.float32] | None = None
 
 
-def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
+def read_set(root: Path, name: str, scale: int = SCALE, limit: int | None = None) -> dict[str, Picture]:
     """Read the images of a set, cropped to a multiple of the scale factor: three bands, or one for nuclei.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+        A name in `SET_FOLDERS`.
+    scale : int
+    limit : int, optional
+        Number of images, the first ones by name. By default all.
 
     Raises
     ------
@@ -90,26 +99,31 @@ def read_set(root: Path, name: str, scale: int = SCALE) -> dict[str, Picture]:
             f"The images of {name} are missing: {where}. Name the folder that holds the sets with --data, or fetch "
             "them with `bayesr data fetch`; `bayesr data list` lists the sets that are present."
         )
-    if name != "nuclei":
-        return pictures
-    return {
-        file: Picture(pixels[..., :1], grey)
-        for file, (pixels, grey) in pictures.items()
-        if grey and np.median(pixels) < _MIDDLE
-    }
+    if name == "nuclei":
+        pictures = {
+            file: Picture(pixels[..., :1], grey)
+            for file, (pixels, grey) in pictures.items()
+            if grey and is_dark(pixels)
+        }
+    return dict(list(pictures.items())[:limit])
 
 
-def read_folder(folder: Path, scale: int = SCALE, limit: int | None = None) -> dict[str, Picture]:
+def is_dark(pixels: NDArray[Any]) -> bool:
+    """Return whether an image has a dark background, as fluorescence has: a median in the lower half of 8 bits."""
+    return bool(np.median(pixels) < 127.5)
+
+
+def read_folder(folder: Path, scale: int = SCALE, count: int | None = None) -> dict[str, Picture]:
     """Read the images in a folder, with three bands, cropped to a multiple of the scale factor.
 
     Parameters
     ----------
     folder : Path
     scale : int
-    limit : int, optional
+    count : int, optional
         Number of images to read, evenly spaced in the order of their names. By default all.
     """
-    files = evenly(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), limit)
+    files = evenly(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), count)
     pictures = {}
     for file in files:
         with PIL.Image.open(file) as picture:
@@ -119,15 +133,35 @@ def read_folder(folder: Path, scale: int = SCALE, limit: int | None = None) -> d
     return pictures
 
 
-def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """Return at most `limit` items, evenly spaced, in their order; all without a limit."""
-    count = len(items) if limit is None else min(limit, len(items))
+def evenly(items: Sequence[Item], count: int | None) -> list[Item]:
+    """Return at most `count` items, evenly spaced, in their order; all for None."""
+    count = len(items) if count is None else min(count, len(items))
     return [items[k * len(items) // count] for k in range(count)]
 
 
 def observe(high: NDArray[np.uint8], operator: ForwardOperator | None = None) -> NDArray[np.uint8]:
     """Return the low-resolution image of an image, by default bicubic x4; both are ``y x x x band``."""
     return make_pair(high, operator or bicubic(SCALE))[0]
+
+
+def sample(model: Model, low: NDArray[Any], n: int, *, dims: Any = "yxb", **options: Any) -> xr.Dataset:
+    """Sample a low-resolution image, ``y x x x band``, with arguments of `bayesr.sample`.
+
+    No warning says that it is out of distribution: tables measure models on images of other domains on purpose.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarInput)
+        return model.sample(low, n, dims=dims, progress=False, **options)
+
+
+def repeated(low: NDArray[Any], model: Model) -> NDArray[Any]:
+    """Return an image, ``y x x x band``, with as many bands as a model takes, if it has one."""
+    return np.repeat(low, model.bands, -1) if low.shape[-1] == 1 else low
+
+
+def is_unfamiliar(product: xr.Dataset) -> bool:
+    """Return whether the model of a product called its image out of distribution."""
+    return str(product.attrs.get("input_check", "")).startswith("unlike")
 
 
 def answer(model: Model, picture: Picture, n: int, seed: int = 0, level: float = 0.9) -> Answer:
@@ -156,18 +190,14 @@ def answer_of_pair(
 
     Figures are in grey levels: values of 16 bits are divided by 257.
     """
-    repeated = low.shape[-1] == 1 < model.bands
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # other domains are measured on purpose
-        given = np.repeat(low, model.bands, -1) if repeated else low
-        ends = (0, np.iinfo(low.dtype).max)  # whatever the image's own range
-        ds = model.sample(given, n, seed=seed, level=level, dims="yxb", value_range=ends, progress=False)
+    ends = (0, np.iinfo(low.dtype).max)  # whatever the image's own range
+    ds = sample(model, repeated(low, model), n, seed=seed, level=level, value_range=ends)
     unit = np.float32(ends[1] / 255)
     maps = ("mean", "std", "lower", "upper")
     found: dict[str, NDArray[Any]] = {name: ds[name].to_numpy() / unit for name in maps}
     found["calibration"] = ds["calibration"].to_numpy()
     members = (ds["samples"].to_numpy() / unit).astype(np.float32)
-    if repeated:
+    if low.shape[-1] == 1:
         members, found = members.mean(1, keepdims=True), {k: v.mean(0, keepdims=True) for k, v in found.items()}
     return Answer(low, members, **found, truth=high.transpose(2, 0, 1).astype(np.float32) / unit)
 

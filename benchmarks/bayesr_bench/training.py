@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import bayesr
@@ -22,13 +21,12 @@ from bayesr.training.held_out import make_pairs
 from bayesr.training.recipes import recipe
 from bayesr_bench.budget import StepClock, affordable
 from bayesr_bench.compact import compact
-from bayesr_bench.sets import SCALE, Picture, read_set
+from bayesr_bench.sets import SCALE, Picture, is_dark, read_set
 
 LEVEL = 0.9
 """Level of the intervals that are calibrated and measured."""
 SIDE = 192
 """Side of the central crop of each held-out image, in pixels. Models are calibrated on these crops."""
-_MIDDLE = 127.5
 _RECORDS = 20
 """Records in the history of a training."""
 
@@ -67,21 +65,9 @@ def prepared(domain: str, folders: Sequence[Path], held_out: int) -> tuple[Image
     """
     images = load_images(folders, DOMAINS[domain].bands)
     if domain == "fluorescence":
-        dark = [i for i, image in enumerate(images.images) if np.median(image) < _MIDDLE]
-        images = ImageSet(tuple(images.names[i] for i in dark), tuple(images.images[i] for i in dark))
+        images = images.take([i for i, image in enumerate(images.images) if is_dark(image)])
     training, kept = images.split(held_out)
-    return training, cropped(kept, SIDE)
-
-
-def cropped(images: ImageSet, side: int) -> ImageSet:
-    """Return the central crops of images."""
-    return ImageSet(images.names, tuple(central_crop(image, side) for image in images.images))
-
-
-def central_crop(image: Array, side: int) -> Array:
-    """Return the central crop of an image, ``y x x x band``, of at most `side` pixels in height and width."""
-    top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
-    return image[top : top + side, left : left + side]
+    return training, kept.middles(SIDE)
 
 
 def checksum(*sets: ImageSet) -> str:

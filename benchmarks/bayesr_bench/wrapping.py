@@ -30,9 +30,10 @@ from bayesr.calibration.intervals import LAMBDAS
 from bayesr.errors import DataNotFound, InvalidArgument
 from bayesr.observe import ForwardOperator
 from bayesr.scoring.diagnostics import activity
+from bayesr.training.data import middle
 from bayesr_bench.intervals import LIMITS, Case, fit_calibration, interval, outside
 from bayesr_bench.sets import PHOTOGRAPHS, Answer, Picture, evenly, read_folder, read_set
-from bayesr_bench.training import LEVEL, SIDE, Array, central_crop
+from bayesr_bench.training import LEVEL, SIDE, Array
 
 FEWEST = 40
 """The smallest number of held-out images. A quarter fits the factor; 30 others let an interval of 90% miss 7%.
@@ -171,7 +172,7 @@ def held_out(data: Path, folder: Path | None, count: int) -> HeldOut | str:
     """
     of_sets = _of_sets(data)
     if folder is not None:
-        images = _crops(list(read_folder(folder, limit=count).values()))
+        images = _crops(list(read_folder(folder, count=count).values()))
         _refuse(images, of_sets, folder)
         return HeldOut((images, images), f"{len(images)} images of {folder.name}")
     even, odd = (
@@ -197,7 +198,7 @@ def _of_sets(data: Path) -> dict[str, list[Picture]]:
 
 
 def _crops(pictures: Sequence[Picture]) -> list[Picture]:
-    return [one._replace(pixels=np.ascontiguousarray(central_crop(one.pixels, SIDE))) for one in pictures]
+    return [one._replace(pixels=np.ascontiguousarray(middle(one.pixels, SIDE))) for one in pictures]
 
 
 def _refuse(images: Sequence[Picture], of_sets: dict[str, list[Picture]], folder: Path) -> None:

@@ -3,6 +3,9 @@
 import numpy as np
 import PIL.Image
 import pytest
+from published_helpers import known as known
+from published_helpers import npm as npm
+from published_helpers import set5 as set5
 from rating_helpers import folders as folders
 from rating_helpers import study as study
 

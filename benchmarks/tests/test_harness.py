@@ -45,6 +45,7 @@ def test_the_tables_are_the_modules_of_the_folder():
 def test_a_table_is_a_command_with_help(name):
     command = command_of(name)
     assert isinstance(command, click.Command) and "--out" in {flag for p in command.params for flag in p.opts}
+    assert all(p.help for p in command.params if isinstance(p, click.Option)), "each option has a help text"
     line = tables()[name]
     assert line[0].isupper() and line.endswith(".") and len(line) < 110
     result = CliRunner().invoke(main, ["bench", name, "--help"])
@@ -207,6 +208,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys; from click.testing import CliRunner; from bayesr.cli import main; runner = CliRunner(); "
         "assert 'quality' in runner.invoke(main, ['bench', '--help']).output; "
+        "assert 'BEFORE' in runner.invoke(main, ['bench', 'compare', '--help']).output; "
         "assert 'rate' in runner.invoke(main, ['--help']).output; "
         "heavy = {'torch', 'xarray', 'zarr', 'numpy', 'scipy', 'pooch'} & set(sys.modules); assert not heavy, heavy"
     )

@@ -1,27 +1,20 @@
-import csv
+"""A sitting: what is shown, what is recorded, and what is refused."""
+
 import http.client
 import io
 import json
-import re
-import shutil
-import signal
-import subprocess
-import sys
 from itertools import product
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
-from rating_helpers import NAMES, SYSTEMS, ask, rate, ratings, state
+from rating_helpers import NAMES, SYSTEMS, ask, rate, state
 
-from bayesr.cli import main
 from bayesr.errors import DataNotFound, InvalidArgument, NotAnImage
-from bayesr_bench.rating.ratings import COLUMNS, RatingFile, read
+from bayesr_bench.rating.ratings import RatingFile, read
 from bayesr_bench.rating.server import RatingServer
 from bayesr_bench.rating.session import Session
 from bayesr_bench.rating.study import decoded, gather, nearest, order
-from tests.browser import browser
 
 
 def test_what_is_served_names_no_system_no_image_and_no_format(study, folders, tmp_path):
@@ -216,67 +209,6 @@ def test_a_csv_of_something_else_is_refused(folders, tmp_path):
         RatingFile(path, pictures, " ", 0)
 
 
-def test_the_command_writes_what_ratings_say(tmp_path):
-    path = tmp_path / "ratings.csv"
-    scores = np.array([[[5, 4, 5, 4]] * 2, [[2, 1, 2, 3]] * 2])
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows((r.rater, r.system, r.image, r.score, "", 0, "") for r in ratings(scores))
-    found = CliRunner().invoke(main, ["rate", "--summary", str(path)])
-    assert found.exit_code == 0, found.output
-    with open(tmp_path / "ratings-mos.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["system"], float(row["MOS"]), row["ratings"], row["raters"]) for row in rows] == [
-        ("a", 4.5, "8", "2"),
-        ("b", 2, "8", "2"),
-    ]
-    with open(tmp_path / "ratings-differences.csv") as file:
-        [row] = csv.DictReader(file)
-    assert float(row["difference"]) == 2.5
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["a=b"], "--out"),
-        (["--out", "r.csv"], "no system"),
-        (["folder", "--out", "r.csv"], "NAME=FOLDER"),
-        (["a=x", "a=y", "--out", "r.csv"], "twice"),
-        (["a=nothing", "--out", "r.csv"], "no folder"),
-        (["--summary", "nothing.csv"], "no file"),
-        (["a=b", "--summary", "r.csv"], "leave the systems out"),
-    ],
-)
-def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(main, ["rate", *arguments])
-    assert found.exit_code == 1 and message in found.output
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_told_to_end(folders, tmp_path, told):
-    given = [f"{system}={folder}" for system, folder in folders.items()]
-    out = tmp_path / "new" / "ratings.csv"
-    command = [sys.executable, "-m", "bayesr.cli", "rate", *given, "--out", str(out), "--rater", "ann", "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "6 images to rate, 0 of them rated by ann" in process.stdout.readline()
-        address = re.search(r"http://(\S+?)/(\S+)/", process.stdout.readline())
-        connection = http.client.HTTPConnection(address[1], timeout=20)
-        connection.request("GET", f"/{address[2]}/study")
-        assert json.loads(connection.getresponse().read())["total"] == 6
-        connection.close()
-        process.send_signal(told)
-        try:
-            said, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert "0 of 6 are rated" in said
-    assert process.returncode == 0 and read(out) == []
-
-
 def test_a_zoom_or_port_that_cannot_be_is_refused(folders, tmp_path):
     pictures = gather(folders)
     file = RatingFile(tmp_path / "ratings.csv", pictures, "ann", 0)
@@ -284,73 +216,3 @@ def test_a_zoom_or_port_that_cannot_be_is_refused(folders, tmp_path):
         Session(pictures, file, zoom=0)
     with pytest.raises(InvalidArgument, match="Port"):
         RatingServer(Session(pictures, file), port=70000)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
-
-
-def press(chromium, key, then):
-    """Press a key once the image is shown, and wait for what is said then."""
-    chromium.wait("return document.querySelector('#stage img') !== null")
-    chromium.driver.find_element("tag name", "body").send_keys(key)
-    chromium.wait("return document.getElementById('count').textContent === arguments[0]", then)
-
-
-def test_a_rater_rates_all_by_keyboard(chromium, study, folders, tmp_path):
-    originals = tmp_path / "originals"
-    originals.mkdir()
-    shutil.copy(folders["secretive"] / f"{NAMES[0]}.png", originals)
-    server = study(reference=originals, zoom=2)
-    chromium.size(700, 900)
-    chromium.open(server.url)
-    text = "return document.getElementById(arguments[0]).textContent"
-    chromium.wait("return document.querySelector('#stage img') !== null")
-    for step in (1, 2):  # the calibration says which key to press, and takes no other
-        score = "1" if "this is a 1" in chromium.run(text, "question") else "5"
-        chromium.driver.find_element("tag name", "body").send_keys("3")
-        assert chromium.run(text, "count") == f"calibration, {step} of 2"
-        press(chromium, score, "calibration, 2 of 2" if step == 1 else "0 of 6")
-    assert read(tmp_path / "ratings.csv") == []
-    for done, key in enumerate("5142", 1):
-        press(chromium, key, f"{done} of 6")
-    size = "const i = document.querySelector('#stage img'); return [i.width, i.naturalWidth, i.height, i.naturalHeight]"
-    chromium.wait("return document.querySelector('#stage img') !== null")
-    assert chromium.run(size) == [32, 16, 24, 12]
-    press(chromium, "\ue003", "3 of 6")  # Backspace
-    for done, key in enumerate("333", 4):
-        press(chromium, key, f"{done} of 6")
-    chromium.wait("return !document.getElementById('end').hidden")
-    found = read(tmp_path / "ratings.csv")
-    assert [rating.score for rating in found] == [5, 1, 4, 3, 3, 3]
-    assert {(rating.system, rating.image) for rating in found} == set(product(SYSTEMS, NAMES))
-    assert chromium.errors() == []
-    asked = [address for address in chromium.requested() if not address.startswith(("data:", "chrome"))]
-    assert asked and all(address.startswith(server.url) for address in asked)
-
-
-def test_the_page_says_when_the_command_has_ended(chromium, study):
-    server = study()
-    chromium.open(server.url)
-    chromium.wait("return document.querySelector('#stage img') !== null")
-    server.shutdown()
-    server.server_close()
-    chromium.driver.find_element("tag name", "body").send_keys("3")
-    chromium.wait("return document.getElementById('question').textContent.includes('Nothing is lost')")
-    chromium.errors()  # that the address does not answer is one
-
-
-def test_the_page_says_why_an_image_is_not_shown(chromium, study, folders):
-    server = study()
-    kept = {path: path.read_bytes() for folder in folders.values() for path in folder.iterdir()}
-    for path in kept:
-        path.unlink()
-    chromium.open(server.url)
-    chromium.wait("return document.getElementById('question').textContent.includes('changed or disappeared')")
-    for path, content in kept.items():
-        path.write_bytes(content)
-    chromium.open(server.url)
-    press(chromium, "4", "1 of 6")
-    chromium.errors()  # the images that were not there

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import bayesr
 from bayesr_bench.harness import Result, option, table
-from bayesr_bench.record import NONE, as_csv, code, code_of, columns_of, error_of_mean, record, write
+from bayesr_bench.record import NONE, code, code_of, error_of_mean, record, write
+from bayesr_bench.recorded import as_csv, columns_of
 
 RECORDED = sorted(Path(__file__).parents[1].glob("*.json"))
 CELLS = st.none() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text("ab,\"'\n;±", max_size=5)

@@ -205,13 +205,7 @@ def test_columns_sort_by_number_both_ways_and_back(opened):
     assert column(opened, "set") == [row["set"] for row in ROWS]
     assert column(opened, "recipe")[2] == "</script><b>odd"
     click(opened, "CRPS")
-    assert [re.match(r"[\d.]+", cell)[0] for cell in column(opened, "CRPS")] == [
-        "1.0",
-        "4.5",
-        "4.9",
-        "5.0",
-        "12.0",
-    ]
+    assert [re.match(r"[\d.]+", cell)[0] for cell in column(opened, "CRPS")] == ["1.0", "4.5", "4.9", "5.0", "12.0"]
     click(opened, "CRPS")
     assert column(opened, "CRPS")[0].startswith("12.0 ± 0.2")
     click(opened, "CRPS")

@@ -5,7 +5,7 @@ import pytest
 
 from bayesr.errors import InvalidArgument
 from bayesr.training.data import ImageSet, load_images
-from bayesr_bench.training import Archives, Task, central_crop, check_terms, checksum, pack, prepared
+from bayesr_bench.training import Archives, Task, check_terms, checksum, pack, prepared
 
 
 def test_what_is_trained_and_calibrated_on(nuclei):
@@ -13,16 +13,8 @@ def test_what_is_trained_and_calibrated_on(nuclei):
     assert len(training.names) == 2 and len(kept.names) == 18
     assert not set(training.names) & set(kept.names) and "nuclei/bright.png" not in training.names + kept.names
     large = np.arange(250 * 300, dtype=np.uint32).astype(np.uint8).reshape(250, 300, 1)
-    np.testing.assert_array_equal(central_crop(large, 192), large[29:221, 54:246])
-    assert central_crop(large[:40], 192).shape == (40, 192, 1)
     sets = ImageSet(("a",), (large,)), ImageSet(("a",), (large.copy(),)), ImageSet(("a",), (large[:, ::-1],))
     assert checksum(sets[0]) == checksum(sets[1]) != checksum(sets[2])
-
-
-def test_the_central_crop():
-    image = np.arange(30 * 40).reshape(30, 40, 1)
-    np.testing.assert_array_equal(central_crop(image, 10), image[10:20, 15:25])
-    assert central_crop(image, 35).shape == (30, 35, 1)
 
 
 def test_archives_state_what_they_hold(tmp_path):

@@ -162,21 +162,15 @@ def _summarise(path: Path) -> None:
 
 
 def _show(rows: Sequence[Row], out: Path) -> None:
-    import csv  # start-up time
-    import io  # start-up time
-
     from rich.console import Console  # start-up time
     from rich.table import Table  # start-up time
 
     from bayesr.files import write_atomically  # start-up time
+    from bayesr_bench.recorded import as_csv  # start-up time
 
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(f"{cell:#.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
     Console().print(table)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out, text.getvalue())
+    write_atomically(out, as_csv(rows))
     click.echo(f"Written to {out}")

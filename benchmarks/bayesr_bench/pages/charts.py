@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from bayesr.training.curves import NOT_LOSSES, SCORES
 from bayesr.training.history import Record
 from bayesr_bench.figures import COVERAGE
-from bayesr_bench.recorded import Row, Table, bounds, is_number, values
+from bayesr_bench.recorded import Table, bounds, grouped, is_number, values
 
 Spec = dict[str, Any]
 """The second argument of ``bayesrChart(element, spec)``."""
@@ -50,20 +51,11 @@ def of_history(records: Sequence[Record]) -> list[Spec]:
     return charts
 
 
-def _line(name: str, x: Sequence[Any], y: Sequence[float | None], **more: Any) -> Spec:
-    return {"name": name, "kind": "line", "x": list(x), "y": list(y)} | more
+def _series(kind: str, name: str, x: Sequence[Any], y: Sequence[Any], **more: Any) -> Spec:
+    return {"name": name, "kind": kind, "x": list(x), "y": list(y)} | more
 
 
-def _points(name: str, x: Sequence[Any], y: Sequence[Any], **more: Any) -> Spec:
-    return {"name": name, "kind": "points", "x": list(x), "y": list(y)} | more
-
-
-def _split(rows: Sequence[Row], column: str | None) -> dict[str, list[Row]]:
-    """Group rows by the values of a column, in their order. Without a column all rows have the key ""."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(str(row.get(column)) if column else "", []).append(row)
-    return found
+_line, _points = partial(_series, "line"), partial(_series, "points")
 
 
 def _where(group: str) -> str:
@@ -85,7 +77,7 @@ def _trade(table: Table) -> Iterator[Spec]:
                     f"outputs: {name}" if outputs else "", values(some, column), values(some, crps),
                     labels=[str(row.get(table.label)) for row in some], **bounds(some, crps),
                 )
-                for name, some in _split(rows, outputs).items()
+                for name, some in grouped(rows, outputs).items()
             ]  # fmt: skip
             log = column in costs
             x = {"label": f"{column}, logarithmic" if log else column, "log": log}
@@ -154,7 +146,7 @@ def _scaling(table: Table) -> Iterator[Spec]:
         return
     for column in ("peak MiB", "seconds", "Mpixel/s"):
         series = []
-        for way, rows in _split(table.rows, "way").items():
+        for way, rows in grouped(table.rows, "way").items():
             known = [row for row in rows if is_number(row.get(column)) and str(row["image"]).split("x")[0].isdecimal()]
             if known:
                 sides = [int(str(row["image"]).split("x")[0]) for row in known]
@@ -170,11 +162,9 @@ def _reliability(table: Table) -> Iterator[Spec]:
     if not {"level", "covered"} <= set(table.columns):
         return
     series = []
-    for name, rows in _split(table.rows, table.group).items():
-        error = [row.get("standard error") or 0 for row in rows]
-        low = [v if v is None else v - e for v, e in zip(values(rows, "covered"), error, strict=True)]
-        high = [v if v is None else v + e for v, e in zip(values(rows, "covered"), error, strict=True)]
-        series.append(_line(name, values(rows, "level"), values(rows, "covered"), low=low, high=high))
+    for name, rows in table.groups().items():
+        error = bounds(rows, "covered", "standard error")
+        series.append(_line(name, values(rows, "level"), values(rows, "covered"), **error))
     axis = {"min": 0.4, "max": 1}
     x, y = axis | {"label": "nominal level"}, axis | {"label": "covered, ± standard error"}
     yield {"title": "Coverage by level", "identity": True, "x": x, "y": y, "series": series}
@@ -197,7 +187,7 @@ def _growth(table: Table) -> Iterator[Spec]:
         known = [v for v in values(named, column) if v is not None and v > 0]
         wide = len(known) > 0.8 * len(named) and max(known) / min(known) > 50  # estimates may be below 0
         series = []
-        for kind, rows in _split(named, "kind").items():
+        for kind, rows in grouped(named, "kind").items():
             places = values(rows, along) if log else [str(row.get(along)) for row in rows]
             series.append(_line(kind, places, values(rows, column)))
         x = {"label": f"{along}, logarithmic" if log else along, "log": log}
@@ -212,7 +202,7 @@ def _tests(table: Table) -> Iterator[Spec]:
     if not {"difference", "from", "to"} <= set(table.columns):
         return
     other = table.columns[1] if table.columns[0] == "figure" else table.columns[0]
-    for figure, rows in _split(table.rows, "figure" if "figure" in table.columns else None).items():
+    for figure, rows in grouped(table.rows, "figure" if "figure" in table.columns else None).items():
         x = {"label": "difference", "marks": [{"at": 0}]}
         names = [str(row.get(other)) for row in rows]
         points = _points("", values(rows, "difference"), names, low=values(rows, "from"), high=values(rows, "to"))

@@ -4,16 +4,7 @@
 has layouts of one kind.
 """
 
-from bayesr_bench.reading import (
-    georeference,
-    geotiff,
-    gridded,
-    microscopy,
-    missing,
-    pictures,
-    scientific,
-    stores,
-)
+from bayesr_bench.reading import georeference, geotiff, gridded, microscopy, missing, pictures, scientific, stores
 from bayesr_bench.reading.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = (

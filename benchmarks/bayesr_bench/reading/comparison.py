@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import bayesr
 from bayesr import images
 from bayesr.errors import BayesrError
-from bayesr_bench.reading.layout import PIXELS, Expected, Layout, Values
+from bayesr_bench.reading.layout import PIXELS, Expected, Layout, Values, edges
 
 EQUAL = "equal"
 READING = 1e-5
@@ -165,7 +165,7 @@ def of_place(product: xr.Dataset, expected: Expected, scale: int) -> list[str]:
 def _bounds(product: xr.Dataset, expected: Expected) -> list[str]:
     if expected.bounds is None:
         return []
-    (top, bottom), (left, right) = (_edges(product[dim].to_numpy()) for dim in ("y", "x"))
+    (top, bottom), (left, right) = (edges(product[dim].to_numpy()) for dim in ("y", "x"))
     unit = product["x"].attrs.get("units")
     names = [str(product[dim].attrs.get("long_name")) for dim in ("y", "x")]
     if expected.coordinate_units == PIXELS and not all(name.endswith(PIXELS) for name in names):
@@ -184,12 +184,6 @@ def _bounds(product: xr.Dataset, expected: Expected) -> list[str]:
         return [f"bounds {tuple(map(float, found))} instead of {wanted}"]
     stated = product["spatial_ref"].attrs.get("GeoTransform") if "spatial_ref" in product.coords else None
     return [] if stated is None else _same_as_coordinates(stated, (left, right), (top, bottom), product)
-
-
-def _edges(centres: NDArray[Any]) -> tuple[float, float]:
-    """Return the outer edges of the first and the last of several equal pixels."""
-    step = (centres[-1] - centres[0]) / (len(centres) - 1)
-    return float(centres[0] - step / 2), float(centres[-1] + step / 2)
 
 
 def _same_as_coordinates(stated: str, x: tuple[float, float], y: tuple[float, float], product: xr.Dataset) -> list[str]:

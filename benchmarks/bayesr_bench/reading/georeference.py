@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 from PIL import Image
 
 from bayesr_bench.reading.layout import BANDS, COLOUR, COUNTS, GREY, Layout
-from bayesr_bench.reading.rasters import NEEDS, UTM, by_rasterio, geotiff, raster
+from bayesr_bench.reading.rasters import NEEDS, UTM, geotiff, layout, raster
 
 ROTATED = (8.66, 5.0, 500000.0, 5.0, -8.66, 5400000.0)
 SHEARED = (10.0, 2.5, 500000.0, 0.0, -10.0, 5400000.0)
@@ -40,31 +41,16 @@ def _rpcs(path: Path) -> None:
     raster(path, GREY, transform=None, crs=None, rpcs=rpcs)
 
 
-def _world(suffix: str, lines: tuple[float, ...] = WORLD) -> Any:
-    def beside(path: Path) -> None:
+def _with_world_file(
+    write: Callable[[Path], object], suffix: str, lines: tuple[float, ...] = WORLD
+) -> Callable[[Path], None]:
+    """Return a function that writes an image, and a world file beside it."""
+
+    def both(path: Path) -> None:
+        write(path)
         path.with_suffix(suffix).write_text("".join(f"{line}\n" for line in lines))
 
-    return beside
-
-
-def _tiff_with_world_file(path: Path) -> None:
-    tifffile.imwrite(path, COUNTS)
-    _world(".tfw")(path)
-
-
-def _jpeg_with_world_file(path: Path) -> None:
-    Image.fromarray(GREY).save(path, quality=100)  # grey: decoders enlarge colours in several ways
-    _world(".jgw")(path)
-
-
-def _png_with_world_file(path: Path) -> None:
-    Image.fromarray(COLOUR).save(path)
-    _world(".pgw")(path)
-
-
-def _png_with_generic_world_file(path: Path) -> None:
-    Image.fromarray(GREY).save(path)
-    _world(".wld", (10.0, 0.0, 0.0, -20.0, 5.0, 390.0))(path)
+    return both
 
 
 def _tiff_with_auxiliary_file(path: Path) -> None:
@@ -80,12 +66,6 @@ def _vrt(path: Path) -> None:
     copy(path.with_suffix(".tif"), path, driver="VRT")
 
 
-def _rasters(*cases: tuple[str, str, Any, str]) -> tuple[Layout, ...]:
-    return tuple(
-        Layout(name, suffix, write, by, by_rasterio, "rasterio", needs=NEEDS) for name, suffix, write, by in cases
-    )
-
-
 _OTHER = "only some raster formats are read"
 
 LAYOUTS = (
@@ -99,7 +79,7 @@ LAYOUTS = (
     geotiff("GeoTIFF: rotated by 30 degrees", transform=ROTATED),
     geotiff("GeoTIFF: sheared, with nodata", np.where(GREY > 100, 0, GREY), transform=SHEARED, nodata=0),
     geotiff("GeoTIFF: rotated by 90 degrees", BANDS, transform=(0.0, 10.0, 500000.0, 10.0, 0.0, 5400000.0)),
-    *_rasters(("GeoTIFF: ground control points", ".tif", _gcps, "rasterio")),
+    layout("GeoTIFF: ground control points", _gcps),
     Layout("GeoTIFF: rational polynomials only", ".tif", _rpcs, "rasterio", needs=NEEDS,
            refused="its place is given by rational polynomials, which need heights"),
     geotiff("GeoTIFF: a single row", COUNTS[:1]),
@@ -110,14 +90,16 @@ LAYOUTS = (
     geotiff("JPEG 2000 with a georeference, RGB", BANDS, suffix=".jp2", driver="JP2OpenJPEG", quality=100,
             reversible=True, ycbcr420=False),
     geotiff("PNG with world file and .aux.xml", BANDS, suffix=".png", driver="PNG", worldfile=True),
-    *_rasters(
-        ("PNG with world file (.pgw)", ".png", _png_with_world_file, "Pillow"),
-        ("PNG with world file (.wld)", ".png", _png_with_generic_world_file, "Pillow"),
-        ("JPEG with world file (.jgw)", ".jpg", _jpeg_with_world_file, "Pillow"),
-        ("TIFF with world file (.tfw)", ".tif", _tiff_with_world_file, "tifffile"),
-        ("TIFF with .aux.xml", ".tif", _tiff_with_auxiliary_file, "rasterio"),
-    ),
+    layout("PNG with world file (.pgw)", _with_world_file(Image.fromarray(COLOUR).save, ".pgw"), "Pillow", ".png"),
+    layout("PNG with world file (.wld)", _with_world_file(
+        Image.fromarray(GREY).save, ".wld", (10.0, 0.0, 0.0, -20.0, 5.0, 390.0)), "Pillow", ".png"),
+    # Grey: decoders enlarge colours in several ways.
+    layout("JPEG with world file (.jgw)", _with_world_file(
+        partial(Image.fromarray(GREY).save, quality=100), ".jgw"), "Pillow", ".jpg"),
+    layout("TIFF with world file (.tfw)", _with_world_file(
+        partial(tifffile.imwrite, data=COUNTS), ".tfw"), "tifffile"),
+    layout("TIFF with .aux.xml", _tiff_with_auxiliary_file),
     geotiff("Erdas Imagine", suffix=".img", driver="HFA", refused=_OTHER),
     geotiff("ESRI grid of text", suffix=".asc", driver="AAIGrid", refused=_OTHER),
-    Layout("GDAL's virtual raster", ".vrt", _vrt, "rasterio", by_rasterio, "rasterio", refused=_OTHER, needs=NEEDS),
+    layout("GDAL's virtual raster", _vrt, suffix=".vrt", refused=_OTHER),
 )  # fmt: skip

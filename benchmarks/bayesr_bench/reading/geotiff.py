@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, PALETTE, Layout
-from bayesr_bench.reading.rasters import NEEDS, by_rasterio, geotiff, raster
+from bayesr_bench.reading.layout import BANDS, COUNTS, FLOAT, GREY, PALETTE
+from bayesr_bench.reading.rasters import geotiff, layout, raster
 
 ELEVATION = GREY.astype(np.int16) * 7 - 400
 """Elevations around the sea level, int16."""
@@ -50,12 +50,12 @@ STORED = (
     geotiff("GeoTIFF: strips of 3 rows", blockysize=3),
     geotiff("GeoTIFF: tiles", tiled=True, blockxsize=16, blockysize=16),
     geotiff("GeoTIFF: deflate, predictor 2, uint16", COUNTS, compress="deflate", predictor=2),
-    geotiff("GeoTIFF: deflate, predictor 3, float32", GREY / np.float32(7), compress="deflate", predictor=3),
+    geotiff("GeoTIFF: deflate, predictor 3, float32", FLOAT, compress="deflate", predictor=3),
     geotiff("GeoTIFF: LZW, predictor 2, tiles", COUNTS, compress="lzw", predictor=2, tiled=True, blockxsize=16,
             blockysize=16),
     geotiff("GeoTIFF: Zstandard", COUNTS, compress="zstd"),
     geotiff("GeoTIFF: PackBits", compress="packbits"),
-    geotiff("GeoTIFF: LERC, float32", GREY / np.float32(7), compress="lerc"),
+    geotiff("GeoTIFF: LERC, float32", FLOAT, compress="lerc"),
     geotiff("GeoTIFF: WebP without loss, RGB", BANDS, compress="webp", webp_lossless=True),
     geotiff("GeoTIFF: JPEG of colours as YCbCr", BANDS, compress="jpeg", photometric="ycbcr", jpeg_quality=95),
     geotiff("GeoTIFF: bands one after the other", BANDS, interleave="band"),
@@ -70,9 +70,8 @@ STORED = (
     geotiff("GeoTIFF: float64", ELEVATION / 7),
     geotiff("GeoTIFF: 12 bits of uint16", GREY.astype(np.uint16) * 30, nbits=12),
     geotiff("GeoTIFF: five bands with descriptions", COPY, then=_described),
-    Layout("GeoTIFF: overviews inside", ".tif", _overviews, "rasterio", by_rasterio, "rasterio", needs=NEEDS),
-    Layout("GeoTIFF: overviews beside (.ovr)", ".tif", _external_overviews, "rasterio", by_rasterio, "rasterio",
-           needs=NEEDS),
+    layout("GeoTIFF: overviews inside", _overviews),
+    layout("GeoTIFF: overviews beside (.ovr)", _external_overviews),
     geotiff("GeoTIFF: COG", COUNTS, driver="COG", blocksize=16, compress="deflate"),
 )  # fmt: skip
 
@@ -84,7 +83,7 @@ MEANT = (
     geotiff("GeoTIFF: scales, offsets and units by band", BANDS,
             then=_physical((0.01, 2.0, 1.0), (273.15, 0.0, -5.0), ("K", "m", "1"))),
     geotiff("GeoTIFF: the same units in all bands", BANDS, then=_physical((1.0,) * 3, (0.0,) * 3, ("K",) * 3)),
-    geotiff("GeoTIFF: scale of float32", GREY / np.float32(7), then=_physical((100.0,), (0.0,), ("",))),
+    geotiff("GeoTIFF: scale of float32", FLOAT, then=_physical((100.0,), (0.0,), ("",))),
     geotiff("GeoTIFF: counts above 4e9, uint32", GREY.astype(np.uint32) + 4_000_000_000),
     geotiff("GeoTIFF: counts above 1e9, float64", GREY + 1e9),
     geotiff("GeoTIFF: radius of the Moon in m, float64", 1737400 + GREY / 8),

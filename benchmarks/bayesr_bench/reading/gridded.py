@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, HOLE, PIXELS, Expected, Layout, pixel_bounds
+from bayesr_bench.reading.layout import BANDS, COUNTS, FLOAT, GREY, HOLE, PIXELS, Expected, Layout, edges, pixel_bounds
 from bayesr_bench.reading.missing import holes
 from bayesr_bench.reading.rasters import UTM
 
@@ -22,7 +22,6 @@ NORTH = 5399995.0 - 10.0 * np.arange(20)
 EAST = 500005.0 + 10.0 * np.arange(24)
 """Centres of columns, in m."""
 LATITUDE, LONGITUDE = 47.25 - 0.05 * np.arange(20), 6.5 + 0.05 * np.arange(24)
-FLOAT = GREY / np.float32(7)
 
 Write = Callable[[xr.Dataset, Path], Any]
 
@@ -58,14 +57,9 @@ def by_xarray(
         units = (image.attrs["units"],) * len(values) if "units" in image.attrs else ()
         bounds = pixel_bounds(values)
         if y is not None and x is not None:
-            (top, bottom), (left, right) = (_edges(np.asarray(ds[name], np.float64)) for name in (y, x))
+            (top, bottom), (left, right) = (edges(np.asarray(ds[name], np.float64)) for name in (y, x))
             bounds = (left, bottom, right, top)
     return Expected(values, bounds, crs=crs, units=units, slack=slack, coordinate_units=PIXELS if y is None else None)
-
-
-def _edges(centres: NDArray[np.float64]) -> tuple[float, float]:
-    half = (centres[-1] - centres[0]) / (len(centres) - 1) / 2
-    return float(centres[0] - half), float(centres[-1] + half)
 
 
 def dataset(

@@ -165,10 +165,20 @@ HOLE[3:7, 4:9] = HOLE[15, 20] = HOLE[0, 23] = True
 """Missing pixels, `y x x`: a rectangle, one pixel, and a corner."""
 
 
+FLOAT = GREY / np.float32(7)
+"""The nuclei as float32."""
+
+
 def pixel_bounds(values: NDArray[np.float64]) -> Bounds:
     """Return the bounds of an image that lies nowhere, in pixels."""
     height, width = values.shape[-2:]
     return 0.0, float(height), float(width), 0.0
+
+
+def edges(centres: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the outer edges of the first and the last of several equal pixels."""
+    half = (centres[-1] - centres[0]) / (len(centres) - 1) / 2
+    return float(centres[0] - half), float(centres[-1] + half)
 
 
 def grown(bounds: Bounds, y: float, x: float, at: tuple[float, float] = (0.0, 0.0)) -> Bounds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from bayesr_bench.reading.layout import COLOUR, COUNTS, GREY, Expected, Layout
+from bayesr_bench.reading.layout import COLOUR, COUNTS, FLOAT, GREY, Expected, Layout
 from bayesr_bench.reading.pictures import SEVERAL
 from bayesr_bench.reading.scientific import PLANES, STACK, by_tifffile, pages
 
@@ -20,7 +19,6 @@ _UNITS = {"µm": "micrometer", "nm": "nanometer", "mm": "millimeter", "cm": "cen
 _IMAGEJ_UNITS = {"um": "micrometer", "micron": "micrometer", "\\u00B5m": "micrometer", "µm": "micrometer"} | {
     "nm": "nanometer", "mm": "millimeter", "cm": "centimeter", "inch": "inch", "microns": "micrometer",
 }  # fmt: skip
-_FLOAT = GREY / np.float32(7)
 CHANNELS = np.stack([COUNTS, COUNTS[::-1]])
 """Two channels."""
 
@@ -85,10 +83,6 @@ def _pyramid(path: Path) -> None:
         file.write(CHANNELS[:, ::2, ::2], subfiletype=1, **settings)
 
 
-def _made(name: str, write: Callable[[Path], None]) -> Layout:
-    return Layout(f"OME-TIFF: {name}", ".ome.tif", write, "tifffile", by_ome, "tifffile, OME-XML")
-
-
 SIZE = _size(0.25, 0.25)
 
 OME = (
@@ -98,7 +92,7 @@ OME = (
     ome("YX, sizes in nm", COUNTS, "YX", given=_size(65, 65, "nm")),
     ome("YX, sizes in mm", COUNTS, "YX", given=_size(0.01, 0.01, "mm")),
     ome("YX, higher than wide", COUNTS, "YX", given=_size(0.5, 0.25)),
-    ome("YX, float32", _FLOAT, "YX", given=SIZE),
+    ome("YX, float32", FLOAT, "YX", given=SIZE),
     ome("YX, big-endian", COUNTS, "YX", given=SIZE, byteorder=">"),
     ome("YX, BigTIFF", COUNTS, "YX", given=SIZE, bigtiff=True),
     ome("YX, tiles of deflate", COUNTS, "YX", given=SIZE, tile=(16, 16), compression="zlib"),
@@ -112,7 +106,7 @@ OME = (
     ome("ZYX of a single plane", COUNTS[None], "ZYX", given={"PhysicalSizeZ": 1.0, **SIZE}),
     ome("TYX", STACK, "TYX").to_refuse(PLANES),
     ome("ZCYX", np.stack([CHANNELS] * 3), "ZCYX").to_refuse(PLANES),
-    _made("a pyramid", _pyramid),
+    Layout("OME-TIFF: a pyramid", ".ome.tif", _pyramid, "tifffile", by_ome, "tifffile, OME-XML"),
     pages("OME-TIFF: two images", (COUNTS, {"metadata": {"axes": "YX"}}), (GREY, {"metadata": {"axes": "YX"}}),
           suffix=".ome.tif").to_refuse(SEVERAL),
     pages("OME-TIFF: an image and its label", (COUNTS, {"metadata": {"axes": "YX", "Name": "image"}}),
@@ -123,7 +117,7 @@ IMAGEJ = (
     imagej("YX, sizes in um", COUNTS, "YX", given={"unit": "um"}, resolution=(4.0, 4.0)),
     imagej("YX, sizes in micron", COUNTS, "YX", given={"unit": "micron"}, resolution=(8.0, 4.0)),
     imagej("YX, sizes in µm, escaped", COUNTS, "YX", given={"unit": "\\u00B5m"}, resolution=(4.0, 4.0)),
-    imagej("YX, sizes in nm, float32", _FLOAT, "YX", given={"unit": "nm"}, resolution=(0.02, 0.02)),
+    imagej("YX, sizes in nm, float32", FLOAT, "YX", given={"unit": "nm"}, resolution=(0.02, 0.02)),
     imagej("YX, sizes in inch", GREY, "YX", given={"unit": "inch"}, resolution=(300.0, 300.0)),
     imagej("YX, resolution without a unit", GREY, "YX", resolution=(4.0, 4.0)),
     imagej("YX, in pixels", GREY, "YX", given={"unit": "pixel"}, resolution=(1.0, 1.0)),

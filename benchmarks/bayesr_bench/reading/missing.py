@@ -11,8 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from bayesr_bench.reading.geotiff import palette
-from bayesr_bench.reading.layout import BANDS, COUNTS, GREY, HOLE, Layout
-from bayesr_bench.reading.rasters import NEEDS, by_rasterio, geotiff, raster
+from bayesr_bench.reading.layout import BANDS, COUNTS, FLOAT, GREY, HOLE
+from bayesr_bench.reading.rasters import geotiff, layout, raster
 
 COLOURS = "natural-x4"
 """A model of three bands."""
@@ -68,10 +68,6 @@ def _tagged(value: str, pixels: NDArray[Any]) -> Any:
     return write
 
 
-def _layout(name: str, write: Any, by: str = "rasterio", **settings: Any) -> Layout:
-    return Layout(name, ".tif", write, by, by_rasterio, "rasterio", **{"needs": NEEDS, **settings})
-
-
 def _last_is_alpha(file: Any) -> None:
     from rasterio.enums import ColorInterp  # optional
 
@@ -86,40 +82,40 @@ GREY_ALPHA: dict[str, Any] = {"photometric": "minisblack", "alpha": "non-premult
 VALUES = (
     geotiff("GeoTIFF: nodata 255, uint8", holes(GREY, 255), nodata=255),
     geotiff("GeoTIFF: nodata 0, uint16", holes(COUNTS, 0), nodata=0),
-    geotiff("GeoTIFF: nodata NaN, float32", holes(GREY / np.float32(7), np.nan), nodata=np.nan),
-    geotiff("GeoTIFF: nodata -9999, float32", holes(GREY / np.float32(7), -9999), nodata=-9999),
-    geotiff("GeoTIFF: nodata -3.4e38, float32", holes(GREY / np.float32(7), LOWEST),
+    geotiff("GeoTIFF: nodata NaN, float32", holes(FLOAT, np.nan), nodata=np.nan),
+    geotiff("GeoTIFF: nodata -9999, float32", holes(FLOAT, -9999), nodata=-9999),
+    geotiff("GeoTIFF: nodata -3.4e38, float32", holes(FLOAT, LOWEST),
             nodata=LOWEST),
-    geotiff("GeoTIFF: nodata 0.1, float32", holes(GREY / np.float32(7), 0.1), nodata=0.1),
+    geotiff("GeoTIFF: nodata 0.1, float32", holes(FLOAT, 0.1), nodata=0.1),
     geotiff("GeoTIFF: nodata that no pixel has", nodata=0),
-    _layout("GeoTIFF: tiles that were never written", _sparse),
+    layout("GeoTIFF: tiles that were never written", _sparse),
     geotiff("GeoTIFF: RGB with nodata in one band", _one_band(), nodata=40),
     geotiff("GeoTIFF: RGB with nodata in one band, for colours", _one_band(), nodata=40, model=COLOURS),
     geotiff("GeoTIFF: RGB with nodata in all bands", np.where(HOLE, np.uint8(0), BANDS), nodata=0),
     geotiff("GeoTIFF: RGB with nodata in all bands, for colours", np.where(HOLE, np.uint8(0), BANDS), nodata=0,
             model=COLOURS),
     geotiff("GeoTIFF: palette with nodata", holes(GREY, 255), photometric="palette", nodata=255, then=palette),
-    _layout("TIFF: GDAL's nodata without georeference", _tagged("0", holes(COUNTS, 0)), "tifffile"),
-    _layout("TIFF: nodata outside the type", _tagged("-9999", COUNTS), "tifffile",
+    layout("TIFF: GDAL's nodata without georeference", _tagged("0", holes(COUNTS, 0)), "tifffile"),
+    layout("TIFF: nodata outside the type", _tagged("-9999", COUNTS), "tifffile",
             refused="nodata that no pixel can have may be an error"),
-    geotiff("GeoTIFF: NaN without nodata", holes(GREY / np.float32(7), np.nan)).to_refuse(
+    geotiff("GeoTIFF: NaN without nodata", holes(FLOAT, np.nan)).to_refuse(
         "nothing says that NaN is nodata", "nodata"),
-    geotiff("GeoTIFF: infinity without nodata", holes(GREY / np.float32(7), np.inf)).to_refuse(
+    geotiff("GeoTIFF: infinity without nodata", holes(FLOAT, np.inf)).to_refuse(
         "nothing says that infinity is nodata", "nodata"),
 )  # fmt: skip
 
 MASKS = (
-    _layout("GeoTIFF: mask inside", _masked(GREY, INSIDE)),
-    _layout("GeoTIFF: mask inside, tiles of deflate", _masked(
+    layout("GeoTIFF: mask inside", _masked(GREY, INSIDE)),
+    layout("GeoTIFF: mask inside, tiles of deflate", _masked(
         COUNTS, INSIDE, compress="deflate", tiled=True, blockxsize=16, blockysize=16)),
-    _layout("GeoTIFF: mask inside, RGB", _masked(BANDS, INSIDE)),
-    _layout("GeoTIFF: mask inside, RGB as JPEG, for colours", _masked(
+    layout("GeoTIFF: mask inside, RGB", _masked(BANDS, INSIDE)),
+    layout("GeoTIFF: mask inside, RGB as JPEG, for colours", _masked(
         BANDS, INSIDE, compress="jpeg", photometric="ycbcr"), model=COLOURS),
-    _layout("GeoTIFF: mask beside (.msk)", _masked(GREY, BESIDE)),
-    _layout("GeoTIFF: mask beside (.msk), RGB, for colours", _masked(BANDS, BESIDE), model=COLOURS),
-    _layout("GeoTIFF: mask and nodata that contradict", _masked(GREY, INSIDE, nodata=5),
+    layout("GeoTIFF: mask beside (.msk)", _masked(GREY, BESIDE)),
+    layout("GeoTIFF: mask beside (.msk), RGB, for colours", _masked(BANDS, BESIDE), model=COLOURS),
+    layout("GeoTIFF: mask and nodata that contradict", _masked(GREY, INSIDE, nodata=5),
             refused="the mask and nodata name other pixels"),
-    _layout("TIFF: mask inside, without georeference", _masked(GREY, INSIDE, transform=None, crs=None)),
+    layout("TIFF: mask inside, without georeference", _masked(GREY, INSIDE, transform=None, crs=None)),
 )  # fmt: skip
 
 ALPHA = (

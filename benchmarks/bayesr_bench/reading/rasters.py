@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,16 @@ def _place(file: Any, values: Values) -> dict[str, Any]:
     return {"bounds": bounds, "crs": wkt}
 
 
+def layout(
+    name: str, write: Callable[[Path], None], by: str = "rasterio", suffix: str = ".tif", **settings: Any
+) -> Layout:
+    """Return the layout of a raster that a function writes, with a library `by`, and that rasterio reads."""
+    return Layout(name, suffix, write, by, by_rasterio, "rasterio", needs=NEEDS, **settings)
+
+
 def geotiff(
     name: str, pixels: NDArray[Any] = GREY, *, suffix: str = ".tif", refused: str = "", model: str = "", **profile: Any
 ) -> Layout:
     """Return the layout of a raster that rasterio writes with a profile and reads."""
-
-    def write(path: Path) -> None:
-        raster(path, pixels, **profile)
-
-    chosen = {"model": model} if model else {}
-    return Layout(name, suffix, write, "rasterio", by_rasterio, "rasterio", refused=refused, needs=NEEDS, **chosen)
+    settings = {"model": model} if model else {}
+    return layout(name, partial(raster, pixels=pixels, **profile), suffix=suffix, refused=refused, **settings)

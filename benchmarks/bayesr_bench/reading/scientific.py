@@ -14,6 +14,7 @@ from bayesr_bench.reading.layout import (
     BANDS,
     COLOUR,
     COUNTS,
+    FLOAT,
     GREY,
     PALETTE,
     PIXELS,
@@ -30,7 +31,6 @@ STACK = np.stack([GREY, GREY[::-1], GREY[:, ::-1]])
 """Three planes."""
 PLANES = "it has several planes"
 _ORIENTATION, _REDUCED = 274, 1
-_FLOAT = GREY / np.float32(7)
 
 
 def by_tifffile(
@@ -142,11 +142,11 @@ DEPTHS = (
     tiff("TIFF: uint32", COUNTS.astype(np.uint32) * 1000),
     tiff("TIFF: int8", (GREY.astype(np.int16) - 60).astype(np.int8)),
     tiff("TIFF: int16", COUNTS.astype(np.int32).astype(np.int16) - np.int16(9000)),
-    tiff("TIFF: float16", _FLOAT.astype(np.float16)),
-    tiff("TIFF: float32, big-endian", _FLOAT, byteorder=">"),
+    tiff("TIFF: float16", FLOAT.astype(np.float16)),
+    tiff("TIFF: float32, big-endian", FLOAT, byteorder=">"),
     tiff("TIFF: float64", GREY / 7),
     tiff("TIFF: counts above 4e9, uint32", GREY.astype(np.uint32) + 4_000_000_000),
-    tiff("TIFF: complex", _FLOAT.astype(np.complex64)).to_refuse("pixels are complex"),
+    tiff("TIFF: complex", FLOAT.astype(np.complex64)).to_refuse("pixels are complex"),
     tiff("TIFF: BigTIFF", COUNTS, bigtiff=True),
     tiff("TIFF: tiles of deflate", COUNTS, tile=(16, 16), compression="zlib"),
     tiff("TIFF: strips of 3 rows", COUNTS, rowsperstrip=3),

@@ -14,7 +14,6 @@ are and rounded to whole numbers, with the empirical coverage of the true means.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,13 +30,13 @@ from bayesr.aggregation.regions import find
 from bayesr.aggregation.statistics import Segments
 from bayesr.aggregation.workflow import aggregate
 from bayesr.calibration.intervals import bounds
-from bayesr.errors import UnfamiliarInput
 from bayesr.model.model import Model, load
 from bayesr_bench import measures
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import FOLDER, Count, Seed, data_folder
 from bayesr_bench.problems import GaussianField
-from bayesr_bench.sets import Picture, read_set
+from bayesr_bench.sets import Picture, read_set, sample
+from bayesr_bench.spectra import rounded
 
 LEVEL = 0.9
 WIDTH = 2 * ndtri(0.5 + LEVEL / 2)
@@ -143,11 +142,8 @@ def image_rows(model: Model, pictures: Sequence[Picture], n: int, seed: int) -> 
     for picture in pictures:
         high = picture.pixels.transpose(2, 0, 1).astype(np.float32)
         exact = model.forward_operator.observe(torch.from_numpy(high)).numpy()
-        rounded = np.clip(np.round(exact), 0, 255).astype(np.uint8)
-        for given, low in (("float32", exact), ("uint8", rounded)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnfamiliarInput)
-                ds = model.sample(low, n, seed=seed, dims=product.DIMS, value_range=(0, 255), progress=False)
+        for given, low in (("float32", exact), ("uint8", rounded(exact))):
+            ds = sample(model, low, n, seed=seed, dims=product.DIMS, value_range=(0, 255))
             for side in SQUARES:
                 regions = aggregate(ds, side, level=LEVEL, quantisation_step=float(given == "uint8"), progress=False)
                 found.setdefault((given, side), []).append(_compare(regions, true_means(high, side)))

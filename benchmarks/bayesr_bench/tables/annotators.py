@@ -126,8 +126,7 @@ def command(
     keep: Annotated[
         Path,
         option(
-            type=NEW_FOLDER,
-            help="Folder for networks and checkpoints: networks that it holds are not trained again.",
+            type=NEW_FOLDER, help="Folder for networks and checkpoints: networks that it holds are not trained again."
         ),
     ] = Path("annotators"),
 ) -> Result:

@@ -30,7 +30,7 @@ from bayesr.errors import InvalidArgument
 from bayesr.files import make_folder
 from bayesr.model.catalogue import locate
 from bayesr.model.header import read_header
-from bayesr.training.data import ImageSet
+from bayesr.training.data import middle
 from bayesr_bench import conformal, denoiser, timing
 from bayesr_bench.baselines import (
     BUNDLED,
@@ -66,7 +66,7 @@ from bayesr_bench.processes import run_each
 from bayesr_bench.protocol import check_protocol
 from bayesr_bench.scores import DIFFERENCE, ESTIMATORS, LOW_RESOLUTION, ROUNDS, SHOWN, Row, seconds_of
 from bayesr_bench.sets import SCALE, Picture
-from bayesr_bench.training import LEVEL, Archives, Domain, Task, central_crop, cropped, pack, prepared
+from bayesr_bench.training import LEVEL, Archives, Domain, Task, pack, prepared
 from bayesr_bench.training import SIDE as MODEL_SIDE
 
 PICTURES = Domain(3, {"set14": 1, "bsd100": 10})
@@ -263,9 +263,7 @@ def command(
 
 def _pictures(data: Path, limit: int | None) -> dict[str, list[Picture]]:
     return {
-        name: [
-            one._replace(pixels=central_crop(one.pixels, SIDE * SCALE)) for one in PICTURES.pictures(name, data, limit)
-        ]
+        name: [one._replace(pixels=middle(one.pixels, SIDE * SCALE)) for one in PICTURES.pictures(name, data, limit)]
         for name in PICTURES.sets
     }
 
@@ -273,6 +271,6 @@ def _pictures(data: Path, limit: int | None) -> dict[str, list[Picture]]:
 def _archives(folders: Sequence[Path], held_out: int, small: bool, scratch: Path) -> Archives:
     training, kept = prepared("natural", folders, held_out)
     if small:
-        training = ImageSet(training.names[:_SMALL], training.images[:_SMALL])
-        kept = cropped(kept, _SMALL_SIDE)
+        training = training.take(range(len(training.names))[:_SMALL])
+        kept = kept.middles(_SMALL_SIDE)
     return pack(training, kept, folders, scratch / "natural")

@@ -11,7 +11,6 @@ for images exchangeable with those of the calibration, so the aerial set shows t
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -22,10 +21,10 @@ import bayesr
 from bayesr.calibration.coverage import border_class
 from bayesr.calibration.intervals import bounds
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
-from bayesr_bench.options import Data, Limit, ModelName
+from bayesr_bench.harness import Result, decimals, table
+from bayesr_bench.options import Data, Limit, ModelName, sets_of
 from bayesr_bench.record import error_of_mean
-from bayesr_bench.sets import Picture, observe, read_set
+from bayesr_bench.sets import Picture, is_unfamiliar, observe, read_set, sample
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 N = 32
@@ -37,10 +36,8 @@ def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> l
     figures: dict[float, measures.Scores] = {level: {"covered": [], "width": [], "border": []} for level in LEVELS}
     warned = []
     for high, _ in images.values():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the verdict is read from the product instead
-            ds = model.sample(observe(high, model.forward_operator), N, dims="yxb", keep_samples=False, progress=False)
-        warned.append(str(ds.attrs.get("input_check", "")).startswith("unlike"))
+        ds = sample(model, observe(high, model.forward_operator), N, keep_samples=False)
+        warned.append(is_unfamiliar(ds))
         truth, mean, std = high.transpose(2, 0, 1), ds["mean"].values, ds["std"].values
         height, width = truth.shape[1:]
         near = np.broadcast_to(border_class(height, width, model.scale) <= 1, truth.shape)
@@ -80,14 +77,14 @@ def evaluate(model: bayesr.Model, name: str, images: Mapping[str, Picture]) -> l
 def command(
     data: Data,
     model: ModelName = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = SETS,
     limit: Limit = None,
 ) -> Result:
     """Return one row per set and level."""
     network = bayesr.load(model)
     rows: list[dict[str, Any]] = []
     for name in sets:
-        rows += evaluate(network, name, dict(list(read_set(data, name, network.scale).items())[:limit]))
+        rows += evaluate(network, name, read_set(data, name, network.scale, limit))
         click.echo(f"{name} done", err=True)
     calibration = network.calibration
     return Result(

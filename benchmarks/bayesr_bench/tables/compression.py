@@ -13,7 +13,6 @@ import itertools
 import statistics
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,13 +23,15 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, ZstdCodec
 
 import bayesr
-from bayesr.errors import InvalidArgument, UnfamiliarInput
+from bayesr.errors import InvalidArgument
 from bayesr.product import VARIABLES
 from bayesr_bench.harness import NONE, Result, option, significant, table
-from bayesr_bench.options import Data
-from bayesr_bench.sets import read_set
+from bayesr_bench.options import Count, Data
+from bayesr_bench.sets import read_set, sample
 
 Arrays = dict[str, NDArray[np.float32]]
+Product = tuple[Arrays, Arrays, float]
+"""The arrays that a store holds by default, some members, and the seconds of sampling."""
 
 TILE = 256
 """Side of a tile in low-resolution pixels, as for large images."""
@@ -72,13 +73,11 @@ def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     return found
 
 
-def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> tuple[Arrays, Arrays, float]:
-    """Sample one tile; return the arrays that a store holds by default, some members, and the seconds of sampling."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # results do not matter here
-        begun = time.perf_counter()
-        ds = model.sample(image, n, dims="yxb", keep_samples=True, progress=False)
-        taken = time.perf_counter() - begun
+def product_of(model: bayesr.Model, image: NDArray[np.uint8], n: int) -> Product:
+    """Sample one tile."""
+    begun = time.perf_counter()
+    ds = sample(model, image, n, keep_samples=True)
+    taken = time.perf_counter() - begun
     members, masks = ds["samples"].to_numpy(), int(ds.attrs["masks"])
     means = members.reshape(n // masks, masks, *members.shape[1:]).mean(0)
     arrays = {name: ds[name].to_numpy() for name in VARIABLES} | {"mask_means": means - means.mean(0)}
@@ -107,10 +106,7 @@ def written(arrays: Arrays, codec: Any, bits: int | None, chunk: int) -> tuple[i
 
 
 def measure(
-    cases: dict[str, list[tuple[Arrays, Arrays, float]]],
-    candidates: dict[str, tuple[Any, int | None]],
-    chunk: int,
-    rounds: int,
+    cases: dict[str, list[Product]], candidates: dict[str, tuple[Any, int | None]], chunk: int, rounds: int
 ) -> list[dict[str, Any]]:
     """Return one row per candidate.
 
@@ -144,7 +140,7 @@ def measure(
 
 
 def _ratios(
-    cases: dict[str, list[tuple[Arrays, Arrays, float]]], sizes: list[int], codec: Any, bits: int | None, chunk: int
+    cases: dict[str, list[Product]], sizes: list[int], codec: Any, bits: int | None, chunk: int
 ) -> dict[str, float]:
     """Return the compression ratios of the products of each case, and of members."""
     row, left = {}, iter(sizes)
@@ -157,7 +153,7 @@ def _ratios(
 
 
 def _times(
-    own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[tuple[Arrays, Arrays, float]]
+    own: list[tuple[float, float]], none: list[tuple[float, float]], products: list[Product]
 ) -> dict[str, float]:
     """Return times of writing and reading, relative to those without a codec and to sampling, and as rates."""
     pairs = list(zip(own, none, strict=True))
@@ -171,7 +167,7 @@ def _times(
     }
 
 
-def _rounding_errors(products: list[tuple[Arrays, Arrays, float]], bits: int | None) -> dict[str, float]:
+def _rounding_errors(products: list[Product], bits: int | None) -> dict[str, float]:
     """Return the errors of a rounded mean, divided by the standard deviation; 0 if nothing is rounded."""
     errors: list[NDArray[Any]] = [np.zeros(1)]
     if bits is not None:
@@ -206,7 +202,7 @@ def command(
     bits: Annotated[tuple[int, ...], "Bits of mantissa of rounded values."] = (8, 10, 12, 15),
     bits_codec: Annotated[str, "Codec of rounded values."] = "blosc lz4 bitshuffle 5",
     chunk: Annotated[int, "Side of a chunk in high-resolution pixels."] = 512,
-    rounds: int = 3,
+    rounds: Annotated[Count, "Number of rounds that are timed."] = 3,
 ) -> Result:
     """Return one row per codec."""
     known = codecs()
@@ -228,7 +224,7 @@ def command(
     return Result(measure(products, candidates, chunk, rounds), notes, n=sizes)
 
 
-def _products(data: Path, model: str, name: str, n: int, images: int) -> list[tuple[Arrays, Arrays, float]]:
+def _products(data: Path, model: str, name: str, n: int, images: int) -> list[Product]:
     """Sample the first images of a set that are large enough."""
     network = bayesr.load(model)
     large = [p.pixels for p in read_set(data, name).values() if min(p.pixels.shape[:2]) >= TILE][:images]

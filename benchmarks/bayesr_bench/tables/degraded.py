@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from bayesr.observe import bicubic
-from bayesr.scoring.rules import fair_crps
 from bayesr.training.degradation import Degradation
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.measures import Scores
 from bayesr_bench.models import Measured, checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Seed
+from bayesr_bench.options import Data, Limit, Members, Seed, sets_of
 from bayesr_bench.paired import holm, wilcoxon
 from bayesr_bench.protocol import psnr, upsample
+from bayesr_bench.scores import forecast_scores
 from bayesr_bench.sets import SCALE, Picture, answer_of_pair, read_set
 
 LEVEL = 0.9
@@ -96,15 +96,7 @@ def figures_of(one: Measured | None, low: Any, high: Any, grey: bool, n: int, se
         mean, truth = upsample(low / unit), high / unit
         row = {"PSNR": psnr(mean, truth, grey), "fair CRPS": float(np.abs(mean - truth).mean())}
         return row | dict.fromkeys(("covered", "width", "spread/skill"), float("nan"))
-    found = answer_of_pair(one.model, low, high, n, seed, LEVEL)
-    mean, truth = (image.transpose(1, 2, 0) for image in (found.mean, found.truth))
-    return {
-        "PSNR": psnr(mean, truth, grey),
-        "fair CRPS": fair_crps(found.members, found.truth),
-        "covered": measures.coverage(found.truth, found.lower, found.upper),
-        "width": measures.width(found.lower, found.upper),
-        "spread/skill": measures.spread_skill(found.members, found.mean, found.truth),
-    }
+    return forecast_scores(answer_of_pair(one.model, low, high, n, seed, LEVEL), grey)
 
 
 def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> list[dict[str, Any]]:
@@ -142,7 +134,7 @@ def rows_of(scores: Mapping[tuple[str, str], Scores], best: str, label: str) -> 
 )
 def command(
     data: Data,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(STUDIES)))] = tuple(STUDIES),
+    sets: Annotated[tuple[str, ...], sets_of(STUDIES)] = tuple(STUDIES),
     model: Annotated[str | None, "Model to compare with those of the set, by name or file."] = None,
     n: Members = 32,
     seed: Seed = 0,
@@ -155,7 +147,7 @@ def command(
         study = STUDIES[name]
         models = measured((*([model] if model else []), study.model, *study.others), scale=SCALE)
         used |= {one.label: one for one in models}
-        pictures = list(read_set(data, name).values())[:limit]
+        pictures = list(read_set(data, name, limit=limit).values())
         scores: dict[tuple[str, str], Scores] = {}
         for cell, degradation in study.cells.items():
             pairs = list(zip(pairs_of(pictures, degradation, seed), pictures, strict=True))

@@ -19,13 +19,14 @@ from typing import Annotated, Any
 import click
 import numpy as np
 
-from bayesr.networks.features.lpips import NETWORKS, Lpips
+from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import ForwardOperator
 from bayesr_bench import lpips, measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
+from bayesr_bench.lpips import Judge
 from bayesr_bench.models import by_model, checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Models, Seed
-from bayesr_bench.protocol import check_protocol, psnr
+from bayesr_bench.options import Data, Limit, Members, Models, Seed, sets_of
+from bayesr_bench.protocol import PUBLISHED, check_protocol, psnr
 from bayesr_bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, read_set
 from bayesr_bench.spectra import rounded
 
@@ -52,7 +53,7 @@ def figures_of(
     shares : sequence of float
         Values of the realism, in [0, 1].
     """
-    low, truth = found.low.transpose(2, 0, 1), found.truth.transpose(1, 2, 0)
+    truth = found.truth.transpose(1, 2, 0)
     rows = []
     for share in shares:
         images = found.mean + np.float32(share) * (found.members[: SHOWN if share else 1] - found.mean)
@@ -61,7 +62,7 @@ def figures_of(
         }
         if judge is not None:
             row["LPIPS"] = float(np.mean(judge.distances(rounded(images), rounded(found.truth))))
-        row["LR-PSNR"] = measures.lr_psnr(measures.observed_again(images, operator), low)
+        row["LR-PSNR"] = measures.lr_psnr(images, operator, found.low)
         rows.append(row)
     return rows
 
@@ -70,10 +71,8 @@ def rows_of(name: str, per_image: Sequence[Sequence[Figures]], shares: Sequence[
     """Return the rows of a set from the figures of its images: averages, and the LR-PSNR of the worst image."""
     rows = []
     for share, figures in zip(shares, zip(*per_image, strict=True), strict=True):
-        scores = measures.gathered(figures)
-        worst = min(scores.pop("LR-PSNR"))
         row: Figures = {"set": f"{name} ({len(figures)})", "realism": share}
-        rows.append(row | measures.averages(scores) | {"LR-PSNR": worst})
+        rows.append(row | measures.averages_and_worst(figures))
     return rows
 
 
@@ -89,24 +88,23 @@ def rows_of(name: str, per_image: Sequence[Sequence[Figures]], shares: Sequence[
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = PHOTOGRAPHS,
     n: Members = 8,
     seed: Seed = 0,
     limit: Limit = None,
-    judge: Annotated[str, option(type=click.Choice([*NETWORKS, lpips.NONE]), help="Network of LPIPS.")] = "alexnet",
+    judge: Judge = "alexnet",
 ) -> Result:
     """Return one row for each set and realism."""
     loaded = measured(models, scale=4)
-    check_protocol(data, [name for name in sets if name != "nuclei"])
+    check_protocol(data, [name for name in sets if name in PUBLISHED])
     network, note = lpips.checked(judge, data, SHOWN)
 
     def rows(one: Any) -> list[Figures]:
         found: list[Figures] = []
         for name in sets:
-            pictures = list(read_set(data, name, one.model.scale).values())[:limit]
             per_image = [
                 figures_of(answer(one.model, picture, n, seed), picture.grey, one.model.forward_operator, network)
-                for picture in pictures
+                for picture in read_set(data, name, one.model.scale, limit).values()
             ]
             found += rows_of(name, per_image)
             click.echo(f"{one.label}, {name} done", err=True)

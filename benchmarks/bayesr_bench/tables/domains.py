@@ -22,13 +22,13 @@ import numpy as np
 import bayesr
 from bayesr.model.card import store_scores
 from bayesr.model.catalogue import locate
-from bayesr.scoring.rules import fair_crps
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.measures import Scores
 from bayesr_bench.models import Measured, measured
-from bayesr_bench.options import Data, Limit, Members, Models, Seed
-from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr
+from bayesr_bench.options import Data, Limit, Members, Models, Seed, sets_of
+from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol
+from bayesr_bench.scores import forecast_scores
 from bayesr_bench.sets import SCALE, SET_FOLDERS, Picture, answer, read_set
 
 LEVEL = 0.9
@@ -46,15 +46,8 @@ def measure(model: bayesr.Model, pictures: Sequence[Picture], n: int, seed: int)
     """Return all figures of every picture, in grey levels."""
     rows = []
     for picture in pictures:
-        found = answer(model, picture, n, seed, LEVEL)
-        image, truth = (band.transpose(1, 2, 0) for band in (found.mean, found.truth))
-        values = (
-            psnr(image, truth, picture.grey, model.scale),
-            fair_crps(found.members, found.truth),
-            measures.coverage(found.truth, found.lower, found.upper),
-            measures.spread_skill(found.members, found.mean, found.truth),
-        )
-        rows.append(dict(zip(FIGURES, values, strict=True)))
+        scores = forecast_scores(answer(model, picture, n, seed, LEVEL), picture.grey, model.scale)
+        rows.append({figure: scores[figure] for figure in FIGURES})
     return measures.gathered(rows)
 
 
@@ -97,7 +90,7 @@ def command(
     data: Data,
     models: Annotated[Models, "Model to measure, by name or file; may be repeated.  [default: all bundled]"] = (),
     against: Annotated[str, "Model with which the others are compared."] = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = tuple(SET_FOLDERS),
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = tuple(SET_FOLDERS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
@@ -126,7 +119,7 @@ def _of_set(
     """Return the scores of all models that can sample the images of a set."""
     found = {}
     for one in models:
-        pictures = list(read_set(data, name, one.model.scale).values())[:limit]
+        pictures = list(read_set(data, name, one.model.scale, limit).values())
         if all(takes(one.model, picture) for picture in pictures):
             found[one.label] = measure(one.model, pictures, n, seed)
             click.echo(f"{name}: {one.label} done", err=True)

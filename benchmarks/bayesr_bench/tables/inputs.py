@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-import click
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -24,18 +23,15 @@ from scipy.ndimage import gaussian_filter
 import bayesr
 from bayesr import images
 from bayesr.errors import InvalidModel
-from bayesr_bench.harness import Result, option, table
-from bayesr_bench.options import Data, ModelName
+from bayesr_bench.harness import Result, table
+from bayesr_bench.options import Data, ModelName, sets_of
 from bayesr_bench.sets import observe, read_set
+from bayesr_bench.spectra import rounded
 
 SETS = ("set5", "set14", "bsd100", "aerial")
 
 Pixels = NDArray[Any]
 Case = Callable[[Pixels, np.random.Generator], Pixels]
-
-
-def rounded(image: Pixels) -> Pixels:
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
 def blurred(image: Pixels, sigma: float) -> Pixels:
@@ -92,7 +88,7 @@ def share(model: bayesr.Model, lows: Sequence[Pixels], case: str) -> str:
 def command(
     data: Data,
     model: ModelName = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = SETS,
 ) -> Result:
     """Return one row per degradation, with one column per set."""
     network = bayesr.load(model)

@@ -15,7 +15,6 @@ parts of the inputs themselves. Noise of the better image counts as error.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +30,18 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 import bayesr
-from bayesr.errors import DataNotFound, UnfamiliarInput
+from bayesr.errors import DataNotFound
 from bayesr.networks.features.lpips import Lpips
 from bayesr.observe import bicubic
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import lpips, measures
 from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.lpips import Judge
 from bayesr_bench.models import Measured, checksums, measured
 from bayesr_bench.options import Data, Limit, Members, Seed
 from bayesr_bench.protocol import upsample
+from bayesr_bench.sets import is_unfamiliar, repeated, sample
+from bayesr_bench.spectra import rounded
 
 LEVEL = 0.9
 NEEDED = 18
@@ -88,7 +90,7 @@ def _cameras(camera: str) -> Callable[[Path], Iterator[Pair]]:
     def read(root: Path) -> Iterator[Pair]:
         for file in sorted(_folder(root, "city100").glob(f"{camera}_*_lr.png")):
             high = _picture(file.with_name(file.name.replace("_lr", "_hr")))
-            yield Pair(reduced(_picture(file)).clip(0, 255).round().astype(np.uint8), high)
+            yield Pair(rounded(reduced(_picture(file))), high)
 
     return read
 
@@ -176,10 +178,6 @@ def _options(low: Array) -> dict[str, Any]:
     return {"dims": ("y", "x", "band")} | ({} if low.dtype == np.uint8 else {"value_range": (0.0, PEAK)})
 
 
-def _given(model: bayesr.Model, low: Array) -> Array:
-    return np.repeat(low, model.bands, -1) if low.shape[-1] == 1 < model.bands else low
-
-
 def _inner(image: Array) -> Array:
     """Cut the margin off an image ``... x y x x``."""
     return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -196,14 +194,10 @@ def figures_of(
         mean = _inner(upsample(pair.low, scale).transpose(2, 0, 1))
         members = mean[None]
     else:
-        given, options = _given(model, pair.low), _options(pair.low)
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", UnfamiliarInput)
-            ds = model.sample(given, n, seed=seed, level=LEVEL, progress=False, **options)
-        row["unfamiliar"] = float(any(issubclass(one.category, UnfamiliarInput) for one in heard))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnfamiliarInput)
-            again = calibrated.sample(given, n, seed=seed, level=LEVEL, keep_samples=False, progress=False, **options)
+        given, options = repeated(pair.low, model), _options(pair.low)
+        ds = sample(model, given, n, seed=seed, level=LEVEL, **options)
+        again = sample(calibrated, given, n, seed=seed, level=LEVEL, keep_samples=False, **options)
+        row["unfamiliar"] = float(is_unfamiliar(ds))
         bands = slice(0, len(truth))  # repeated bands are nearly equal
         members, mean = (_inner(ds[name].to_numpy()[..., bands, :, :]) for name in ("samples", "mean"))
         for name, found in (("covered", ds), ("covered, calibrated", again)):
@@ -237,8 +231,10 @@ def figures_of(
 )
 def command(
     data: Data,
-    instruments: Annotated[tuple[str, ...], option(type=click.Choice(tuple(INSTRUMENTS)))] = tuple(INSTRUMENTS),
-    judge: Annotated[str, "Network of LPIPS: alexnet, vgg16 or none."] = "alexnet",
+    instruments: Annotated[
+        tuple[str, ...], option(type=click.Choice(list(INSTRUMENTS)), help="Instrument; may be repeated.")
+    ] = tuple(INSTRUMENTS),
+    judge: Judge = "alexnet",
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
@@ -255,7 +251,7 @@ def command(
         for one in (*models, None):
             calibrated = None
             if one is not None:
-                images = [_given(one.model, part) for part in parts([pair.low for pair in pairs])]
+                images = [repeated(part, one.model) for part in parts([pair.low for pair in pairs])]
                 options = _options(pairs[0].low)
                 calibrated = bayesr.calibrate(
                     one.model, images=images, levels=(LEVEL,), seed=seed, progress=False, **options

@@ -23,16 +23,16 @@ from bayesr.segmentation.cases import Case, folders
 from bayesr.segmentation.fit import cross_validate
 from bayesr.segmentation.losses import LOSSES
 from bayesr_bench.harness import Result, option, table
-from bayesr_bench.options import FOLDER, Keep, Limit, Seed
+from bayesr_bench.options import FOLDER, Count, Keep, Limit, Seed
+from bayesr_bench.sets import is_dark
 
 FIGURES = ("dice", "jaccard", "precision")
-_MIDDLE = 127.5
 
 
 def fluorescence(folder: Path) -> list[Case]:
     """Read the grey images with a dark background in ``folder/images``, and their objects in ``folder/labels``."""
     cases = folders(folder / "images", folder / "labels")
-    return [case for case in cases if len(case.image) == 1 and np.median(case.image) < _MIDDLE]
+    return [case for case in cases if len(case.image) == 1 and is_dark(case.image)]
 
 
 def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -55,16 +55,16 @@ def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 )
 def command(
     train: Annotated[Path, option(type=FOLDER, help="Folder with the folders images and labels.")],
-    losses: Annotated[tuple[str, ...], option(type=click.Choice(list(LOSSES)), help="May be repeated.")] = tuple(
+    losses: Annotated[tuple[str, ...], option(type=click.Choice(list(LOSSES)), help="Loss; may be repeated.")] = tuple(
         LOSSES
     ),
-    folds: int = 5,
+    folds: Annotated[int, option(type=click.IntRange(min=2), help="Folds over the images.")] = 5,
     steps: Annotated[int, "Steps of each training."] = 250,
-    batch: int = 8,
+    batch: Annotated[Count, "Patches per step."] = 8,
     patch: Annotated[int, "Pixels along a side of a patch."] = 96,
     width: Annotated[float, "Factor on MobileNetV2's channels."] = 0.35,
     depth: Annotated[int, "Number of times that the encoder halves the image size."] = 4,
-    rate: float = 2e-3,
+    rate: Annotated[float, "Highest learning rate."] = 2e-3,
     seed: Seed = 0,
     limit: Annotated[Limit, "Number of images, for a quick look."] = None,
     workers: Annotated[int, "Number of trainings at the same time."] = 1,

@@ -206,13 +206,13 @@ COMPARISONS: dict[str, type[Comparison]] = {kind.kind: kind for kind in (OnGauss
 )
 def command(
     models: ModelsFolder = None,
-    problems: Annotated[tuple[str, ...], option("--problem", type=click.Choice(list(COMPARISONS)))] = tuple(
-        COMPARISONS
-    ),
+    problems: Annotated[
+        tuple[str, ...], option("--problem", type=click.Choice(list(COMPARISONS)), help="Problem; may be repeated.")
+    ] = tuple(COMPARISONS),
     rows: Annotated[
         tuple[int, ...], option(type=click.IntRange(0, len(ENTRIES) - 1), help="Only these rows, counted from 0.")
     ] = (),
-    steps: Annotated[int, option(help=f"Training steps of {BATCH} scenes, for every recipe.")] = 4000,
+    steps: Annotated[int, f"Training steps of {BATCH} scenes, for every recipe."] = 4000,
     scenes: Annotated[int, "Low-resolution images that are measured."] = 256,
     n: Members = 32,
     seed: Seed = 0,

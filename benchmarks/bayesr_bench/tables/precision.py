@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -22,20 +21,18 @@ import xarray as xr
 import bayesr
 from bayesr.sampling.device import check_precision, resolve
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, option, table
-from bayesr_bench.options import Data, Limit, Members, ModelName, Seed
-from bayesr_bench.sets import Picture, observe, read_set
+from bayesr_bench.harness import Result, table
+from bayesr_bench.options import Data, Limit, Members, ModelName, Seed, sets_of
+from bayesr_bench.sets import Picture, observe, read_set, sample
 
 SETS = ("set5", "bsd100")
 PRECISIONS = ("float32", "bfloat16")
 
 
-def sampled(model: bayesr.Model, low: np.ndarray, n: int, seed: int, **options: Any) -> tuple[xr.Dataset, float]:
+def timed(model: bayesr.Model, low: np.ndarray, n: int, **options: Any) -> tuple[xr.Dataset, float]:
     """Return a product and the seconds that it took."""
     begun = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", bayesr.errors.UnfamiliarInput)
-        ds = model.sample(low, n, seed=seed, dims="yxb", progress=False, **options)
+    ds = sample(model, low, n, **options)
     return ds, time.perf_counter() - begun
 
 
@@ -46,7 +43,7 @@ def compare(
     found = []
     for picture in images.values():
         low, truth = observe(picture.pixels, model.forward_operator), picture.pixels.transpose(2, 0, 1)
-        given = [sampled(model, low, n, seed, device=device, precision=precision) for precision in PRECISIONS]
+        given = [timed(model, low, n, seed=seed, device=device, precision=precision) for precision in PRECISIONS]
         (exact, time_exact), (reduced, time_reduced) = given
         row = {"seconds": time_exact, "ratio": time_reduced / time_exact}
         for name in ("samples", "mean", "std"):
@@ -54,9 +51,8 @@ def compare(
             row[f"{name}, squared"] = float(np.mean(apart**2))
             row[f"{name}, largest"] = float(np.abs(apart).max())
         for name, ds in zip(PRECISIONS, (exact, reduced), strict=True):
-            row[f"covered, {name}"] = float(measures.inside(truth, ds["lower"].values, ds["upper"].values).mean())
-            again = measures.observed_again(ds["samples"].values, model.forward_operator)
-            row[f"LR-PSNR, {name}"] = measures.lr_psnr(again, low.transpose(2, 0, 1))
+            row[f"covered, {name}"] = measures.coverage(truth, ds["lower"].values, ds["upper"].values)
+            row[f"LR-PSNR, {name}"] = measures.lr_psnr(ds["samples"].values, model.forward_operator, low)
         found.append(row)
     return found
 
@@ -80,7 +76,7 @@ def summarised(name: str, found: list[dict[str, float]]) -> dict[str, Any]:
 def command(
     data: Data,
     model: ModelName = "natural-x4",
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(SETS))] = SETS,
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = SETS,
     device: Annotated[str, "The device of both precisions."] = "auto",
     n: Members = 32,
     seed: Seed = 0,
@@ -91,7 +87,7 @@ def command(
     check_precision(where, "bfloat16")
     rows = []
     for name in sets:
-        images = dict(list(read_set(data, name, network.scale).items())[:limit])
+        images = read_set(data, name, network.scale, limit)
         rows.append(summarised(name, compare(network, images, n, seed, where)))
         click.echo(f"{name} done", err=True)
     return Result(rows, {"model": f"{network.name}, {network.sha256[:12]}", "device": where})

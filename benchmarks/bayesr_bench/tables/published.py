@@ -40,7 +40,7 @@ from bayesr_bench.harness import Result, decimals, option, table
 from bayesr_bench.kept import Kept
 from bayesr_bench.lpips import Judges
 from bayesr_bench.models import checksums, measured
-from bayesr_bench.options import FOLDER, Count, Data, Keep, Limit, Members, Models, Seed
+from bayesr_bench.options import FOLDER, Count, Data, Keep, Limit, Members, Models, Seed, sets_of
 from bayesr_bench.protocol import check_protocol, psnr_ssim
 from bayesr_bench.published import CHECKED, NETWORKS
 from bayesr_bench.published_systems import WRAPPED, System, derived, of_model, of_network
@@ -86,8 +86,7 @@ def figures_of(
     bounded = bool(np.isfinite(found.lower).all())
     row["covered"] = measures.coverage(found.truth, found.lower, found.upper) if bounded else math.nan
     row["width"] = measures.width(found.lower, found.upper) if bounded else math.nan
-    seen = measures.observed_again(found.members, operator)
-    row["LR-PSNR"] = measures.lr_psnr(seen, found.low.transpose(2, 0, 1))
+    row["LR-PSNR"] = measures.lr_psnr(found.members, operator, found.low)
     return row
 
 
@@ -116,10 +115,8 @@ def rows_of(
 
 
 def _averaged(name: str, one: System, figures: Sequence[Mapping[str, float]]) -> Row:
-    scores = measures.gathered(figures)
-    worst = min(scores.pop("LR-PSNR"))
     row: Row = {"set": f"{name} ({len(figures)})", "system": one.label, "parameters": one.parameters}
-    return row | measures.averages(scores) | {"LR-PSNR": worst}
+    return row | measures.averages_and_worst(figures)
 
 
 def times_of(one: System, n: int, rounds: int) -> Row:
@@ -188,10 +185,9 @@ def command(
         option(type=click.Choice(list(NETWORKS)), help="Published network; may be repeated. By default all."),
     ] = (),
     npm: Annotated[
-        Path | None,
-        option(type=FOLDER, help="Folder in which npm installed its package, or of this package itself."),
+        Path | None, option(type=FOLDER, help="Folder in which npm installed its package, or of this package itself.")
     ] = None,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(PHOTOGRAPHS))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(PHOTOGRAPHS)] = PHOTOGRAPHS,
     n: Members = 32,
     seed: Annotated[Seed, "Of the members."] = 0,
     limit: Limit = None,

@@ -27,10 +27,10 @@ from bayesr.observe import bicubic
 from bayesr.scoring.diagnostics import activity
 from bayesr.scoring.rules import fair_crps
 from bayesr_bench import lpips, measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.lpips import Judges
 from bayesr_bench.models import Measured, by_model, checksums, measured
-from bayesr_bench.options import Data, Limit, Models, Seed
+from bayesr_bench.options import Data, Limit, Models, Seed, sets_of
 from bayesr_bench.protocol import ESTIMATORS, PUBLISHED, check_protocol, psnr_ssim, upsample
 from bayesr_bench.sets import SCALE, Picture, observe, read_set
 
@@ -106,9 +106,8 @@ def figures_of(
     row["fair CRPS"] = fair_crps(members, truth)
     row["MAE of mean"] = float(np.mean(np.abs(truth - mean)))
     row["spread/skill"] = measures.spread_skill(members, mean, truth)
-    seen, given = measures.observed_again(shown, operator), low.transpose(2, 0, 1)
-    row["LR-PSNR"] = measures.lr_psnr(seen, given)
-    row["LR-PSNR rounded"] = measures.lr_psnr(np.clip(np.round(seen), 0, 255), given)
+    row["LR-PSNR"] = measures.lr_psnr(shown, operator, low)
+    row["LR-PSNR rounded"] = measures.lr_psnr(shown, operator, low, whole=True)
     return row, (truth - mean).ravel(), np.repeat(activity(ds["mean"].values), mean.shape[-1])
 
 
@@ -168,7 +167,7 @@ def scores_of(rows: Sequence[dict[str, Any]], sets: Sets, seed: int) -> dict[str
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(PUBLISHED)))] = tuple(PUBLISHED),
+    sets: Annotated[tuple[str, ...], sets_of(PUBLISHED)] = tuple(PUBLISHED),
     many: Annotated[int, "Second number of members, for the PSNR of the mean; 0 for none."] = 128,
     limit: Limit = None,
     seed: Annotated[Seed, "Seed of the members."] = 0,
@@ -179,7 +178,7 @@ def command(
     found = measured(models, bands=3, scale=SCALE)
     check_protocol(data, sets)
     networks, perceived = lpips.chosen(judges, data, SHOWN)
-    pictures = {name: dict(list(read_set(data, name).items())[:limit]) for name in sets}
+    pictures = {name: read_set(data, name, limit=limit) for name in sets}
 
     def rows(one: Measured) -> list[dict[str, Any]]:
         own = rows_of(one.model, pictures, many, seed, networks)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +26,10 @@ from bayesr_bench.options import NEW_FOLDER
 from bayesr_bench.reading import LAYOUTS
 from bayesr_bench.reading.comparison import outcome
 from bayesr_bench.reading.layout import Layout
+from bayesr_bench.record import versions_of
+
+PACKAGES = ("rasterio", "rioxarray", "pyproj", "tifffile", "imagecodecs", "pillow", "xarray", "netCDF4", "zarr")
+"""The libraries that write and read the files."""
 
 
 def row_of(layout: Layout, folder: Path) -> dict[str, Any]:
@@ -45,27 +48,6 @@ def counted(rows: Sequence[dict[str, Any]]) -> str:
     kinds = (("equal", "equal"), ("refused", "refused as they must or may be"), ("DIFFERS", "differ"))
     said = [f"{counts[kind]} {words}" for kind, words in kinds]
     return f"{len(rows) - counts['skipped']} files: {', '.join(said)}; layouts skipped: {counts['skipped']}"
-
-
-def versions() -> str:
-    """Return the versions of the libraries that write and read the files."""
-    found = []
-    for package in (
-        "rasterio",
-        "rioxarray",
-        "pyproj",
-        "tifffile",
-        "imagecodecs",
-        "pillow",
-        "xarray",
-        "netCDF4",
-        "zarr",
-    ):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {package}")
-    return ", ".join(found)
 
 
 def chosen(words: Sequence[str]) -> list[Layout]:
@@ -94,7 +76,7 @@ def command(
     wanted = chosen(layouts)
     with tempfile.TemporaryDirectory() as scratch:
         rows = [row_of(layout, files or Path(scratch)) for layout in wanted]
-    yield Result(rows, {"written and read with": versions(), "counts": counted(rows)})
+    yield Result(rows, {"written and read with": versions_of(PACKAGES), "counts": counted(rows)})
     fail_if_any_differs(rows)
 
 

@@ -37,7 +37,7 @@ from bayesr_bench.lattice import Power, percentile_ratio, step_ratio
 from bayesr_bench.lpips import Judges
 from bayesr_bench.measures import averages, gathered
 from bayesr_bench.models import measured
-from bayesr_bench.options import Count, Data, Limit, Models, Seed
+from bayesr_bench.options import Count, Data, Limit, Models, Seed, sets_of
 from bayesr_bench.protocol import upsample
 from bayesr_bench.record import error_of_mean
 from bayesr_bench.sets import PHOTOGRAPHS, SET_FOLDERS, Answer, answer, read_set
@@ -176,8 +176,7 @@ def scores_of(
     """
     distances = lpips.distances(judges, {"": images[:SHOWN]}, found.truth)
     figures: Figures = {f"{column} {of_set}": value for column, value in distances.items()}
-    low = found.low.transpose(2, 0, 1)
-    figures["LR-PSNR"] = measures.lr_psnr(measures.observed_again(images, operator), low)
+    figures["LR-PSNR"] = measures.lr_psnr(images, operator, found.low)
     figures["lattice ratio"] = step_ratio(images[:SHOWN], operator.scale)
     if name.endswith(MEMBERS):
         figures |= lpips.diversity(judges, images, found.truth)
@@ -258,7 +257,7 @@ def rows_of(
 def command(
     data: Data,
     models: Models = ("natural-x4",),
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(list(SET_FOLDERS)))] = PHOTOGRAPHS,
+    sets: Annotated[tuple[str, ...], sets_of(SET_FOLDERS)] = PHOTOGRAPHS,
     n: Annotated[int, option("-n", help="Members.")] = lpips.DIVERSE,
     seed: Annotated[Seed, "Of the members, and of the networks."] = 0,
     limit: Limit = None,
@@ -273,7 +272,7 @@ def command(
     found = measured(models)
     networks, perceived = lpips.chosen(judges, data, SHOWN)
     for one in found:
-        pictures = [(name, p) for name in sets for p in list(read_set(data, name, one.model.scale).values())[:limit]]
+        pictures = [(name, p) for name in sets for p in read_set(data, name, one.model.scale, limit).values()]
         shows: dict[str, Callable[[Answer], Array]] = {f"{one.label}{MEMBERS}": lambda each: each.members}
         if not members_only:
             shows[f"{one.label}: mean of {n}"] = lambda each: each.mean[None]

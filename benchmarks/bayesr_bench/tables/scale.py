@@ -8,11 +8,8 @@ one process. So are one worker and two, each with its own cluster.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +27,7 @@ from bayesr.images.lazy import BLOCK
 from bayesr_bench.harness import Result, option, significant, table
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Models
+from bayesr_bench.processes import run_code
 
 _CHUNK = 256
 
@@ -67,54 +65,48 @@ def _block(rows: slice, columns: slice, bands: int, seed: int) -> NDArray[np.uin
     return pixels
 
 
-_HEAD = """
-import json, resource, shutil, sys, time, warnings
+_BEGIN = """
+import shutil, warnings
 import bayesr
 warnings.simplefilter("ignore")
-asked = json.loads(sys.argv[1])
-network = bayesr.load(asked["model"])
-if "threads" in asked:
+network = bayesr.load(given["model"])
+if "threads" in given:
     import torch
-    torch.set_num_threads(asked["threads"])
+    torch.set_num_threads(given["threads"])
 
 def draw(image, **how):
     shutil.rmtree("s.zarr", ignore_errors=True)
     begun = time.perf_counter()
-    bayesr.sample(image, asked["n"], model=network, progress=False, keep_samples=False, **how)
+    bayesr.sample(image, given["n"], model=network, progress=False, keep_samples=False, **how)
     return time.perf_counter() - begun
-
-def peak(who):
-    return resource.getrusage(who).ru_maxrss / 2**10
 """
 _STREAMED = """
-draw("warm.zarr", store="s.zarr", tile=asked["tile"])
-taken = draw("image.zarr", store="s.zarr", tile=asked["tile"])
-print(json.dumps({"seconds": taken, "peak": peak(resource.RUSAGE_SELF)}))
+draw("warm.zarr", store="s.zarr", tile=given["tile"])
+taken = draw("image.zarr", store="s.zarr", tile=given["tile"])
+print(json.dumps({"seconds": taken, "peak": peak()}))
 """
 _IN_TURN = """
 turns = []
-for turn in range(asked["rounds"] + 1):
+for turn in range(given["rounds"] + 1):
     image = "image.zarr" if turn else "warm.zarr"
-    mine = draw(image, store="s.zarr", tile=asked["tile"])
-    turns.append((mine, draw(image, tile=asked["tile"])))
-print(json.dumps({"turns": turns[1:], "peak": peak(resource.RUSAGE_SELF)}))
+    mine = draw(image, store="s.zarr", tile=given["tile"])
+    turns.append((mine, draw(image, tile=given["tile"])))
+print(json.dumps({"turns": turns[1:], "peak": peak()}))
 """
 _WORKERS = """
 from bayesr.workers import clusters
 begun = time.perf_counter()
-with clusters.connected(asked["workers"]) as (client, _):
+with clusters.connected(given["workers"]) as (client, _):
     draw("small.zarr", store="s.zarr", tile=16, cluster=client)  # every worker loads what it needs
-    taken = draw("image.zarr", store="s.zarr", tile=asked["tile"], cluster=client)
-found = {"whole": time.perf_counter() - begun, "seconds": taken, "peak": peak(resource.RUSAGE_SELF)}
+    taken = draw("image.zarr", store="s.zarr", tile=given["tile"], cluster=client)
+found = {"whole": time.perf_counter() - begun, "seconds": taken, "peak": peak()}
 print(json.dumps(found | {"worker": peak(resource.RUSAGE_CHILDREN)}))
 """
 
 
-def run(code: str, folder: Path, **asked: Any) -> dict[str, Any]:
+def run(code: str, folder: Path, **given: Any) -> dict[str, Any]:
     """Sample ``image.zarr`` in a folder by a process of its own; return the measurements that it prints."""
-    command = [sys.executable, "-W", "ignore", "-c", _HEAD + code, json.dumps(asked)]
-    printed = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    found: dict[str, Any] = run_code(_BEGIN + code, folder, **given)
     return found
 
 

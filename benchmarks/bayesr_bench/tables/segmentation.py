@@ -10,8 +10,6 @@ they were trained. Figures are means over images, and tests are paired over imag
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -32,6 +30,7 @@ from bayesr_bench.nuclei import ALL, Found, Systems, about, study
 from bayesr_bench.nuclei_figure import draw
 from bayesr_bench.options import SRGAN, Data, Limit, Members, Models, Seed
 from bayesr_bench.paired import compare, holm
+from bayesr_bench.processes import run_code
 from bayesr_bench.record import error_of_mean
 
 FIGURES = {"Dice": 1, "F1 at 0.5": 1, "F1, mean": 1, "count error": -1, "Brier": -1, "ECE": -1}
@@ -73,21 +72,22 @@ def comparisons(found: Found, seed: int) -> list[Row]:
     return [{k: rounded(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
+_PEAK = """
+import numpy as np, PIL.Image, bayesr
+tile = np.asarray(PIL.Image.open(given["tile"]))
+side, times = given["side"], -(-given["side"] // min(tile.shape))
+image = np.tile(tile, (times, times))[:side, :side]
+begun = time.perf_counter()
+bayesr.segment(image, given["segmenter"], model=given["model"], n=given["n"], store="s.zarr", progress=True)
+print(json.dumps((peak(), time.perf_counter() - begun)))
+"""
+
+
 def peak(side: int, model: str, segmenter: str, n: int) -> tuple[float, float]:
     """Return peak MiB and seconds of a process that samples and segments an image of side x side pixels."""
-    code = f"""
-import resource, time, numpy as np, PIL.Image, bayesr
-tile = np.asarray(PIL.Image.open({str(Path(bayesr.__file__).parent / "examples" / "nuclei-x4.png")!r}))
-times = -(-{side} // min(tile.shape))
-image = np.tile(tile, (times, times))[:{side}, :{side}]
-begun = time.perf_counter()
-bayesr.segment(image, {segmenter!r}, model={model!r}, n={n}, store="s.zarr", progress=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_counter() - begun)
-"""
+    tile = str(Path(bayesr.__file__).parent / "examples" / "nuclei-x4.png")
     with tempfile.TemporaryDirectory() as folder:
-        run = [sys.executable, "-W", "ignore", "-c", code]
-        printed = subprocess.run(run, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
-    size, taken = map(float, printed.split())
+        size, taken = run_code(_PEAK, Path(folder), tile=tile, side=side, model=model, segmenter=segmenter, n=n)
     return size, taken
 
 

@@ -138,16 +138,14 @@ def chosen(pictures: dict[str, Picture], prefix: str) -> list[tuple[str, Picture
 
 
 @click.command()
-@click.option("--model", default="natural-x4", show_default=True)
+@click.option("--model", default="natural-x4", show_default=True, help="Model that is drawn, by name or file.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of the sets.")
 @click.option("--set", "name", type=click.Choice(list(SET_FOLDERS)), help="Set to take crops from.")
 @click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder to take crops from.",
+    "--images", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder to take crops from."
 )
 @click.option("-n", default=32, show_default=True, help="Members for the mean and the standard deviation.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Seed of the members.")
 @click.option("--out", type=click.Path(path_type=Path), help="PNG to write; docs/MODEL.png by default.")
 def command(
     model: str, data: Path | None, name: str | None, images: Path | None, n: int, seed: int, out: Path | None

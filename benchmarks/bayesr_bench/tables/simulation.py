@@ -164,19 +164,8 @@ def grouping(seconds: float, number: int) -> Group:
     return lambda left: max(1, min(most, left // (4 * number)))
 
 
-def single(left: int) -> int:
-    """Return 1: one tile per task."""
-    return 1
-
-
 def rows_of(
-    costs: Costs,
-    faults: Faults,
-    count: int,
-    numbers: tuple[int, ...],
-    serial: float,
-    first: float,
-    seed: int,
+    costs: Costs, faults: Faults, count: int, numbers: tuple[int, ...], serial: float, first: float, seed: int
 ) -> list[dict[str, Any]]:
     """Return one row per number of workers and way of assigning tiles to them.
 
@@ -198,7 +187,7 @@ def rows_of(
     for number in numbers:
         grouped = grouping(costs.tile, number)
         for name, group, start, release in (
-            ("one tile a task", single, serial + first, 0.0),
+            ("one tile a task", lambda left: 1, serial + first, 0.0),
             ("grouped", grouped, serial + first, 0.0),
             ("grouped, pass beside", grouped, serial, first / count),
         ):

@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -44,6 +45,7 @@ from bayesr.training.recipes import recipe
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.models import Measured, by_model, checksums, measured
 from bayesr_bench.options import Models
+from bayesr_bench.processes import run_code
 from bayesr_bench.timing import SRResNet, example, multiply_adds, products_per_second, ratio, waiting, without_tf32
 
 
@@ -67,53 +69,48 @@ def first_call(model: bayesr.Model, img: np.ndarray, device: str) -> float:
     return taken[1] - taken[2]
 
 
-def peak_memory(model: str) -> float:
-    """Return the MiB that sampling 256x256 pixels adds to the resident size of a process with a loaded model."""
-    code = f"""
-import resource, threading, time, numpy as np, psutil, bayesr
-model = bayesr.load({model!r})
+_SCENE = """
+import numpy as np, bayesr
+y, x = np.mgrid[0 : given["side"], 0 : given["side"]] / given["side"]
+scene = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
+"""
+_MEMORY = """
+import threading, psutil
+model = bayesr.load(given["model"])
 model.sample(np.zeros((8, 8, 3), np.uint8), 4)
-y, x = np.mgrid[0:256, 0:256] / 256
-img = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
-me, peak, done = psutil.Process(), 0, False
+me, most, done = psutil.Process(), 0, False
 def watch():
-    global peak
+    global most
     while not done:
-        peak = max(peak, me.memory_info().rss); time.sleep(0.002)
+        most = max(most, me.memory_info().rss); time.sleep(0.002)
 before = me.memory_info().rss
 thread = threading.Thread(target=watch); thread.start()
-model.sample(img, 32, keep_samples=False)
+model.sample(scene, 32, keep_samples=False)
 done = True; thread.join()
-print((peak - before) / 2**20)
+print(json.dumps((most - before) / 2**20))
 """
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+_DRAW = """
+low = scene.reshape(given["side"] // 4, 4, given["side"] // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+bayesr.sample(low, 32, model=given["model"], store="s.zarr", keep_samples=True)
+"""
+_SCORE = """
+begun = time.perf_counter()
+bayesr.score("s.zarr", scene)
+print(json.dumps((peak(), time.perf_counter() - begun)))
+"""
+
+
+def peak_memory(model: str) -> float:
+    """Return the MiB that sampling 256x256 pixels adds to the resident size of a process with a loaded model."""
+    return float(run_code(_SCENE + _MEMORY, model=model, side=256))
 
 
 def scoring(model: str, side: int = 1024) -> tuple[float, float]:
     """Return peak MiB and seconds of a process that scores 32 members of side x side x 3 from a Zarr store."""
-    scene = f"""
-import numpy as np
-side = {side}
-y, x = np.mgrid[0:side, 0:side] / side
-truth = (np.stack([x, y, 0.5 + 0.4 * np.sin(40 * x * y)], -1) * 255).astype(np.uint8)
-"""
-    draw = f"""{scene}
-import bayesr
-low = truth.reshape(side // 4, 4, side // 4, 4, 3).mean((1, 3)).astype(np.uint8)
-bayesr.sample(low, 32, model={model!r}, store="s.zarr", keep_samples=True)
-"""
-    score = f"""{scene}
-import resource, time, bayesr
-begun = time.perf_counter()
-bayesr.score("s.zarr", truth)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, time.perf_counter() - begun)
-"""
     with tempfile.TemporaryDirectory() as folder:
-        run = [sys.executable, "-W", "ignore", "-c"]
-        subprocess.run([*run, draw], cwd=folder, check=True)
-        printed = subprocess.run([*run, score], cwd=folder, capture_output=True, text=True, check=True).stdout
-    peak, taken = map(float, printed.split())
-    return peak, taken
+        run_code(_SCENE + _DRAW, Path(folder), model=model, side=side)
+        size, taken = run_code(_SCENE + _SCORE, Path(folder), side=side)
+    return size, taken
 
 
 def seconds(*command: str) -> float:
@@ -144,8 +141,7 @@ def command(
     ] = "float32",
     steps: Annotated[int, option(type=click.IntRange(min=0), help="Training steps of each stage that are timed.")] = 5,
     scored: Annotated[
-        int,
-        option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed; a multiple of 4."),
+        int, option(type=click.IntRange(min=32), help="Side of the image whose scoring is timed; a multiple of 4.")
     ] = 1024,
 ) -> Result:
     """Return one row per case and engine."""
@@ -155,7 +151,10 @@ def command(
     notes: dict[str, str] = {}
 
     def rows(one: Measured) -> list[dict[str, Any]]:
-        own = measure(one.model, rounds, devices, sides, precision)
+        own = [
+            row(one.model, rounds, device, side, clipped, precision)
+            for side, clipped, device in itertools.product(sides, (False, True), devices)
+        ]
         facts = once(one, devices, scored)
         notes.update({f"{key}, {one.label}" if len(found) > 1 else key: fact for key, fact in facts.items()})
         return own
@@ -202,25 +201,17 @@ def training_steps(device: str, steps: int) -> str:
 
 def once(one: Measured, devices: Sequence[str], scored: int) -> dict[str, str]:
     """Measure once for a model: the first call, memory, and scoring; return the facts."""
-    first = [f"{first_call(one.model, example()[:64, :64], d):.1f} s" for d in devices if d == engine.NAME]
+    first = "not run"
+    if engine.NAME in devices:
+        first = f"{first_call(one.model, example()[:64, :64], engine.NAME):.1f} s"
     peak, taken = scoring(one.file, scored)
     return {
         "model": checksums([one]),
-        "the first call in OpenVINO takes longer by": first[0] if first else "not run",
+        "the first call in OpenVINO takes longer by": first,
         "memory": f"{peak_memory(one.file):.0f} MiB above the loaded model for 256x256, n = 32, keep_samples=False",
         f"scoring 32 members of {scored}x{scored}x3 from zarr": f"{peak:.0f} MiB at the peak, whole process; "
         f"{taken:.0f} s",
     }
-
-
-def measure(
-    network: bayesr.Model, rounds: int, devices: Sequence[str], sides: Sequence[int], precision: str
-) -> list[dict[str, Any]]:
-    """Return one row per case and engine of a model."""
-    return [
-        row(network, rounds, device, side, clipped, precision)
-        for side, clipped, device in itertools.product(sides, (False, True), devices)
-    ]
 
 
 def row(network: bayesr.Model, rounds: int, device: str, side: int, clipped: bool, precision: str) -> dict[str, Any]:

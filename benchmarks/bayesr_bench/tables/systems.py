@@ -56,16 +56,7 @@ from bayesr_bench.scores import (
     seconds_of,
 )
 from bayesr_bench.spectra import WHOLE
-from bayesr_bench.training import (
-    DOMAINS,
-    LEVEL,
-    SIDE,
-    Task,
-    check_terms,
-    pack,
-    prepared,
-    terms_of,
-)
+from bayesr_bench.training import DOMAINS, LEVEL, SIDE, Task, check_terms, pack, prepared, terms_of
 
 REFERENCE = "bayes-srgan"
 SMALL = ("bayes-srgan", "bayes-sr", "rcgan", "srresnet", "bicubic")
@@ -177,7 +168,9 @@ def command(
             archives = pack(*prepared(name, sources, held_out), sources, Path(scratch) / name)
             facts[f"images, {name}"] = archives.facts
             tasks += [
-                Task(one, name, archives, data, _file(keep, name, one), budget.seconds, n, seed, limit, whole)
+                Task(
+                    one, name, archives, data, keep / f"{name}-{one}.safetensors", budget.seconds, n, seed, limit, whole
+                )
                 for one in systems
             ]
         reused = _reused(tasks)
@@ -221,10 +214,6 @@ def _check(data: Path, folders: Mapping[str, Sequence[Path]], systems: Sequence[
         for one in DOMAINS[name].sets:
             if not DOMAINS[name].pictures(one, data, limit):
                 raise InvalidArgument(f"The set {one} in {data} has no images to measure on.")
-
-
-def _file(folder: Path, domain: str, name: str) -> Path:
-    return folder / f"{domain}-{name}.safetensors"
 
 
 def _reused(tasks: Sequence[Task]) -> list[str]:

@@ -10,7 +10,6 @@ that the U-Nets were trained at.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import bayesr
-from bayesr.errors import InvalidArgument, UnfamiliarInput
+from bayesr.errors import InvalidArgument
 from bayesr.model.model import Model
 from bayesr.resampling import resize
 from bayesr.segmentation.agreement import agreement
@@ -35,6 +34,7 @@ from bayesr_bench.nuclei import ALL
 from bayesr_bench.options import FOLDER, SRGAN, Data, Limit, Members, ModelName, Seed
 from bayesr_bench.paired import compare
 from bayesr_bench.retina import FACTOR, GREEN, colour_cases, downsampled, retina
+from bayesr_bench.sets import sample
 from bayesr_bench.tables.annotators import COLUMNS
 
 BRIER = "Brier"
@@ -64,11 +64,9 @@ def super_resolve(case: Case, model: Model, srgan: Model | None, n: int, seed: i
         "high resolution": high[GREEN][None].numpy(),
         "bicubic": resize(low.float(), "bicubic", s)[GREEN][None].numpy(),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarInput)  # retinas are not what the model was calibrated on
-        ds = model.sample(given, n, seed=seed, dims="yxb", progress=False)
-        if srgan is not None:
-            found["srgan"] = srgan.sample(given, 1, seed=seed, dims="yxb", progress=False)["mean"].to_numpy()[[GREEN]]
+    ds = sample(model, given, n, seed=seed)
+    if srgan is not None:
+        found["srgan"] = sample(srgan, given, 1, seed=seed)["mean"].to_numpy()[[GREEN]]
     members = ds["samples"].to_numpy()[:, GREEN]
     return found | {"mean": ds["mean"].to_numpy()[[GREEN]], "one member": members[:1], ALL: members}
 

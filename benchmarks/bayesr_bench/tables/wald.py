@@ -10,20 +10,18 @@ interval are then measured at the true scale, on the other half.
 
 from __future__ import annotations
 
-import warnings
 from typing import Annotated, Any
 
 import click
 import numpy as np
 
 import bayesr
-from bayesr.errors import UnfamiliarInput
 from bayesr.training.held_out import make_pair
 from bayesr_bench import measures
-from bayesr_bench.harness import Result, decimals, option, table
+from bayesr_bench.harness import Result, decimals, table
 from bayesr_bench.models import checksums, measured
-from bayesr_bench.options import Data, Limit, Members, Seed
-from bayesr_bench.sets import read_set
+from bayesr_bench.options import Data, Limit, Members, Seed, sets_of
+from bayesr_bench.sets import read_set, sample
 
 LEVEL = 0.9
 SETS = {"bsd100": "natural-x4", "nuclei": "fluorescence-x4", "aerial": "natural-x4"}
@@ -34,19 +32,17 @@ def evaluate(model: bayesr.Model, pairs: list[Any], n: int, seed: int) -> dict[s
     """Return coverage and width over images, with standard errors."""
     rows = []
     for low, high in pairs:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnfamiliarInput)
-            ds = model.sample(low, n, seed=seed, level=LEVEL, dims="yxb", keep_samples=False, progress=False)
+        ds = sample(model, low, n, seed=seed, level=LEVEL, keep_samples=False)
         lower, upper = ds["lower"].to_numpy(), ds["upper"].to_numpy()
-        inside = measures.inside(high.transpose(2, 0, 1), lower, upper)
-        rows.append({"covered": float(inside.mean()), "width": measures.width(lower, upper)})
+        covered = measures.coverage(high.transpose(2, 0, 1), lower, upper)
+        rows.append({"covered": covered, "width": measures.width(lower, upper)})
     return measures.averages(measures.gathered(rows))
 
 
 @table(rounding=decimals(4), estimators="coverage and width averaged over images, +- their standard errors")
 def command(
     data: Data,
-    sets: Annotated[tuple[str, ...], option(type=click.Choice(tuple(SETS)))] = tuple(SETS),
+    sets: Annotated[tuple[str, ...], sets_of(SETS)] = tuple(SETS),
     n: Members = 32,
     seed: Seed = 0,
     limit: Limit = None,
@@ -54,9 +50,9 @@ def command(
     """Return two rows per set: calibrated on pairs, and without a truth."""
     rows, used = [], {}
     for name in sets:
-        (one,) = measured((SETS[name],), bands=None, scale=4)
+        (one,) = measured((SETS[name],), scale=4)
         used[one.label] = one
-        pictures = list(read_set(data, name).values())[:limit]
+        pictures = read_set(data, name, limit=limit).values()
         pairs = [make_pair(picture.pixels, one.model.forward_operator) for picture in pictures]
         order = np.random.default_rng(seed).permutation(len(pairs))
         first, second = ([pairs[i] for i in part] for part in np.array_split(order, 2))
