@@ -29,7 +29,7 @@ from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper
-from bayesr.training.warmstart import TransferredWeights, transfer_discriminator, transfer_weights
+from bayesr.training.warmstart import StartingPoint, TransferredWeights, transfer_discriminator, transfer_weights
 
 _FACTS = ("seconds", "began", "seed", "start", "ended", "best_score", "best_step", "history")
 """Attributes that checkpoints hold."""
@@ -260,26 +260,19 @@ class Trainer(Stepper):
         else:  # another kind of device, with other random numbers
             self.on_device.manual_seed(self.seed + self.step)
 
-    def start_from(
-        self,
-        other: Generator,
-        facts: Mapping[str, Any] | None = None,
-        checkpoint: Path | None = None,
-        projected: bool | None = None,
-    ) -> TransferredWeights:
+    def start_from(self, other: StartingPoint) -> TransferredWeights:
         """Copy the weights of another network that fit, and of the discriminators in its checkpoint.
 
-        Discriminators are taken if they have the recipe's names and sizes. `facts` describe the origin of the weights
-        for the model card. `projected` says whether the other network's members were projected onto the null space,
-        if that is known. Where they were and this trainer's are not, the head starts anew: the part of its deviations
-        that the projection removes was never trained.
+        Discriminators are copied if they have the recipe's names and sizes. Where the other network's members were
+        projected onto the null space and this trainer's are not, the head keeps its initial weights: the part of its
+        deviations that the projection removes was never trained.
         """
-        head = not projected or is_projected(self.operator)
-        taken = transfer_weights(self.generator, other, head)
+        head = not other.projected or is_projected(self.operator)
+        taken = transfer_weights(self.generator, other.network, head)
         self.average.load_state_dict(self.generator.state_dict())
-        self.start = dict(facts or {}) | taken.describe()
-        if checkpoint is not None:
-            self._start_discriminators(checkpoint)
+        self.start = dict(other.origin) | taken.describe()
+        if other.checkpoint is not None:
+            self._start_discriminators(other.checkpoint)
         return taken
 
     def _start_discriminators(self, checkpoint: Path) -> None:

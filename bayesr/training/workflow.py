@@ -146,14 +146,14 @@ def train(
     recipe = adjusted(find_recipe(recipe), steps, duration, schedule)
     images = _load(data, bands, kept, recipe.patch, operator, degradation)
     validate = Validation(images.held_out, operator, degradation=degradation) if kept else None
-    origin = None if start is None or resume else read_start(start)
+    starting_point = None if start is None or resume else read_start(start)
     with process_group(_torch_device(device)) as processes, ExitStack() as stack:
         pairs = pair_source(recipe, images.training, operator, str(processes.device), degradation)
         trainer = Trainer(recipe, pairs, seed, processes=processes, precision=precision)
         if resume:
             trainer.load(files.checkpoint)
-        elif origin is not None:
-            trainer.start_from(*origin)
+        elif starting_point is not None:
+            trainer.start_from(starting_point)
         reporter = _reporter(stack, files, trainer, progress, report)
         done = trainer.run(
             files.checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=reporter

@@ -30,6 +30,7 @@ from bayesr.training.pairs import Pairs
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.recipes import recipe
 from bayesr.training.validation import Validation
+from bayesr.training.warmstart import StartingPoint
 from bayesr_bench.harness import Result, option, table
 from bayesr_bench.options import ModelName, Seed
 from bayesr_bench.timing import SRResNet, ratio
@@ -81,7 +82,7 @@ def trained(
     network = dict(SCORES.network) | backbone | dict(variant.network)
     own = Recipe(variant.name, network, (stage,), SCORES.patch, discriminators={})
     trainer = Trainer(own, Pairs(images, start.observation, own.patch), seed)
-    trainer.start_from(start.generator)
+    trainer.start_from(StartingPoint(start.generator))
     begun = time.process_time()
     for _ in range(steps):
         trainer.advance()
