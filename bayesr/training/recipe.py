@@ -176,3 +176,9 @@ class Recipe:
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     feature_network: str | None = None
     unpaired: bool = False
+
+
+def interpolation_recipe(method: str, consistent: bool = False) -> Recipe:
+    """Return the recipe of an interpolation method, which needs no training."""
+    stage = Stage("nothing", steps=0, rate=0.0, members=0)
+    return Recipe(method, dict(interpolation=method), (stage,), consistent=consistent, discriminators={})

@@ -62,11 +62,11 @@ class Validation:
     def __call__(self, trainer: Trainer) -> Record:
         """Return the scores of a trainer's averaged network, and leave its random state unchanged."""
         stage, _ = trainer.position()
-        state = trainer.on_device.get_state()
-        trainer.on_device.manual_seed(0)
+        state = trainer.device_random.get_state()
+        trainer.device_random.manual_seed(0)
         low, high = self.low.to(trainer.device), self.high.to(trainer.device)
         drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
-        trainer.on_device.set_state(state)
+        trainer.device_random.set_state(state)
         x = torch.cat(drawn)
         mean = x.mean(1)
         error = (mean - high).pow(2).mean((1, 2, 3))

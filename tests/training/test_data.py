@@ -44,7 +44,7 @@ def test_unusable_lists_of_held_out_images(folder, tmp_path):
     images, path = load_images([folder]), tmp_path / "kept.txt"
     with pytest.raises(TrainingFailed, match=r"2 of 3 names .* 6 images: 1\.jpg, 9\.png\. Correct"):
         images.split(("9.png", "1.jpg", "1.png"))
-    with pytest.raises(TrainingFailed, match="6 images to be held out of 6"):
+    with pytest.raises(TrainingFailed, match="6 of 6 images are to be held out"):
         images.split([f"{i}.png" for i in range(6)])
     for given in (path, str(path), tmp_path, "120"):
         with pytest.raises(TrainingFailed, match=r"no list of held-out images .*a number of images, or a text file"):
