@@ -59,5 +59,5 @@ def run(
         return
     from bayesr.workers import clusters, dispatch  # start-up time: distributed takes a second to import
 
-    with clusters.connected(cluster) as (client, tend):
-        dispatch.run(client, work, tiles, total, advance, tend)
+    with clusters.connected(cluster) as (client, replace_dead_workers):
+        dispatch.run(client, work, tiles, total, advance, replace_dead_workers)

@@ -156,7 +156,7 @@ def test_a_cluster_may_get_its_workers_late_and_they_have_the_work(path):
 
 
 def test_a_cluster_without_workers_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.3)
+    monkeypatch.setattr(dispatch, "NO_WORKER_TIMEOUT", 0.3)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
         pytest.raises(WorkersFailed, match="no worker"),
