@@ -1,6 +1,6 @@
 """One pass over an image: its value range, missing pixels and checksum, and the check of its pixels.
 
-`foreseen` tells what is known before this pass.
+`provisional` returns what is known of an image before this pass.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def survey(
     )
 
 
-def foreseen(
+def provisional(
     array: xr.DataArray, *, nodata: float | None = None, value_range: ValueRange = None, per_band: bool = False
 ) -> Image | None:
     """Return the image that `survey` returns, as far as it is known before pixels are read; None where they decide all.

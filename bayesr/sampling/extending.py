@@ -54,9 +54,9 @@ class Extending:
             advance(self.cost)
             return None
         plan = self.job.plan
-        names = (*MOMENT_VARIABLES, *((MASK_MEANS,) if plan.masks > 1 else ()))
-        known = moments_of(self.store.read(tile, names), plan.first, plan.masks, self.job.image.value_range)
-        return self.job.draw(tile, advance, known)
+        names = (*MOMENT_VARIABLES, MASK_MEANS) if plan.masks > 1 else MOMENT_VARIABLES
+        earlier = moments_of(self.store.read(tile, names), plan.first, plan.masks, self.job.image.value_range)
+        return self.job.draw(tile, advance, earlier)
 
     def write(self, tile: Tile, drawn: Arrays | None) -> None:
         """Replace a tile."""
@@ -125,7 +125,7 @@ def extend(
     recover(place)
     target.require()
     with writing(place):
-        if _extended(target, n):
+        if _is_extended(target, n):
             return target.finish()
         structure.require(target)
         masks = _check(target, n)
@@ -144,7 +144,7 @@ def extend(
         return target.finish()
 
 
-def _extended(target: Store, n: int) -> bool:
+def _is_extended(target: Store, n: int) -> bool:
     """Whether an earlier call, which may have been killed at its end, extended the store to `n` members."""
     known = target.provenance
     last = known.history.rpartition("\n")[2]
@@ -161,8 +161,8 @@ def _check(target: Store, n: int) -> int:
         raise InvalidArgument(f"{place} has {present} members: n must be more, and is {n}.")
     if n % masks:
         raise InvalidArgument(f"n={n} must be a multiple of the {masks} masks of the store.")
-    lacking = {*MAPS, *((MASK_MEANS,) if masks > 1 else ())} - set(target.variables)
-    if lacking:
+    needed = {*MAPS, MASK_MEANS} if masks > 1 else {*MAPS}
+    if lacking := needed - set(target.variables):
         raise InvalidProduct(
             f"{place} was written without {', '.join(sorted(lacking))}, which more members cannot be added to: "
             "sample again, without variables=."

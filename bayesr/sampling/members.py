@@ -115,7 +115,7 @@ def draw(
     """
     groups = range(0, y.shape[0], model.bands)
     size = tuple(part.stop - part.start for part in tile.crop(model.scale))
-    kept = np.empty((plan.drawn, y.shape[0], *size), np.float32) if samples else None
+    kept = np.empty((plan.new_members, y.shape[0], *size), np.float32) if samples else None
     parts = []
     for band in groups:
         bands = slice(band, band + model.bands)

@@ -34,7 +34,7 @@ def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
     return found
 
 
-def resumed(place: str, model: str | Path | Model) -> Model:
+def model_to_resume(place: str, model: str | Path | Model) -> Model:
     """Load the model that finishes a store.
 
     Where `model` is the name that the store records, it is the recorded model (see `model_of`): the name may have other
@@ -51,6 +51,6 @@ def resumed(place: str, model: str | Path | Model) -> Model:
         recover(place)
         store = Store(target(place, overwrite=False))
         known = store.provenance if store.declared else None
-    except BayesrError:  # of a store that is damaged or lacking, which resuming says after its other checks
+    except BayesrError:  # the store is damaged or missing: later checks report this
         known = None
     return load(model) if known is None or known.model != str(model) else model_of(known, None)

@@ -40,7 +40,7 @@ class Plan:
         return self.operators[mask % len(self.operators)] if self.operators else None
 
     @property
-    def drawn(self) -> int:
+    def new_members(self) -> int:
         """Number of members to draw."""
         return self.n - self.first
 

@@ -21,7 +21,7 @@ class RunningMoments:
     def __init__(self, plan: Plan, before: Moments | None, mask_means: bool) -> None:
         self._plan, self._before = plan, before
         self._means: list[Tensor] | None = [] if mask_means else None
-        self._latents = plan.drawn // plan.masks
+        self._latents = plan.new_members // plan.masks
         self._seen = self._mask = 0
         self._origin: Tensor
 
