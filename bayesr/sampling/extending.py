@@ -50,7 +50,7 @@ class Extending:
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays | None:
         """Return the variables of all members; None where an interrupted replacement is pending."""
-        if Journal(self.store).pending(self.store.at(tile), self.job.plan.n):
+        if Journal(self.store).pending(self.store.tile_index(tile), self.job.plan.n):
             advance(self.cost)
             return None
         plan = self.job.plan
@@ -134,7 +134,7 @@ def extend(
         job = job_of(target, model, device, n, first=int(done.min()))
         journal = Journal(target)
         journal.open(n, masks)
-        tiles = [tile for tile in job.tiles() if done[target.at(tile)] < n]
+        tiles = [tile for tile in job.tiles() if done[target.tile_index(tile)] < n]
         _log.info("adding members %d to %d to %d of %d tiles", job.plan.first, n - 1, len(tiles), done.size)
         with show_progress("extending", job.cost * done.size, progress) as advance:
             advance(job.cost * (done.size - len(tiles)))

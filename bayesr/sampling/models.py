@@ -9,7 +9,7 @@ from bayesr.model.catalogue import recorded
 from bayesr.model.model import Model, load
 from bayesr.product import Provenance
 from bayesr.store.layout import Store
-from bayesr.store.replacing import recover, target
+from bayesr.store.replacing import recover, write_place
 
 
 def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
@@ -49,7 +49,7 @@ def model_to_resume(place: str, model: str | Path | Model) -> Model:
         return load(model)
     try:
         recover(place)
-        store = Store(target(place, overwrite=False))
+        store = Store(write_place(place, overwrite=False))
         known = store.provenance if store.declared else None
     except BayesrError:  # the store is damaged or missing: later checks report this
         known = None

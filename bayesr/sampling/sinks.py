@@ -169,14 +169,14 @@ class StoreSink(Sink):
         StoreExists, StoreFailed
             See `bayesr.store.places.check`.
         """
-        if self.overwrite and places.same(array.encoding.get("source"), self.place):
+        if self.overwrite and places.is_same_or_inside(array.encoding.get("source"), self.place):
             raise InvalidArgument(f"{self.place} is the image itself: write the product to another store.")
         places.check(self.place, needed, overwrite=self.overwrite, resume=self.resume)
 
     def __enter__(self) -> Sink:
         self._exit.enter_context(replacing.writing(self.place))
         try:
-            self._store = Store(replacing.target(self.place, overwrite=self.overwrite))
+            self._store = Store(replacing.write_place(self.place, overwrite=self.overwrite))
             self._resuming = self.resume and self._store.declared
         except BaseException:
             self._exit.close()
@@ -188,7 +188,7 @@ class StoreSink(Sink):
     ) -> None:
         with self._exit:
             if error is not None and self._discard_on_error:
-                replacing.drop(self._store.place)
+                replacing.discard(self._store.place)
 
     @property
     def target(self) -> Target:
@@ -240,7 +240,7 @@ class StoreSink(Sink):
         """Read the image and copy it to the store, which its pixels are then read from."""
 
         def keep(where: tuple[int | slice, ...], block: NDArray[Any]) -> None:
-            self._store.keep(where, block)
+            self._store.write_input(where, block)
             if block_stored is not None:
                 block_stored(where)
 
@@ -285,7 +285,7 @@ class StoreSink(Sink):
 
     def missing(self, job: Job) -> list[Tile]:
         done = self._store.finished()
-        return [tile for tile in job.tiles() if not done[self._store.at(tile)]]
+        return [tile for tile in job.tiles() if not done[self._store.tile_index(tile)]]
 
     def finish(self) -> xr.Dataset:
         self._store.consolidate()

@@ -1,4 +1,4 @@
-"""Create a store: room for the image, then the template of the product and of the group beside it."""
+"""Create a store: an array for the image, then the templates of the product and of its progress group."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IDENTITY = (
 
 
 def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
-    """Replace what is there by an empty store with room for an image, ``(band, y, x)``, or a stack of images.
+    """Replace what is there by an empty store with an array for an image, ``(band, y, x)``, or a stack of images.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
     Parameters
     ----------
     store : Store
-        With room for the image, see `begin`.
+        With an array for the image, see `begin`.
     template : Dataset
         The product, backed by dask arrays, which are never computed.
     metadata : mapping
@@ -153,27 +153,28 @@ def compare(
     variables: list[str],
     shards: bool | None = None,
 ) -> None:
-    """Check that a store was begun with the same model, image and settings, so that it can be resumed.
+    """Check that a store was started with the same model, image and settings, so that it can be resumed.
 
-    `shards` is None where either kind of file goes on.
+    `shards` is None where the store may have either kind of files.
 
     Raises
     ------
     StoreFailed
-        When it was begun with others; the message names the first difference.
+        When it was started with others; the message names the first difference.
     InvalidProduct
         When the store is damaged.
     """
     structure.require(store)
-    known = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
-    asked = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
-    asked |= {} if shards is None else {"shards": shards}
-    if NEXT in known:
-        raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
-    for name, new in asked.items():
-        if known.get(name) != new:
+    recorded = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
+    expected = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    if shards is not None:
+        expected["shards"] = shards
+    if NEXT in recorded:
+        raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {recorded[NEXT]}).")
+    for name, value in expected.items():
+        if recorded.get(name) != value:
             raise StoreFailed(
-                f"{store.place} was begun with another {name}: {known.get(name)!r}, not {new!r}. "
+                f"{store.place} was started with another {name}: {recorded.get(name)!r}, not {value!r}. "
                 "Use overwrite=True, or another store."
             )
     repair = f"bayesr.check({store.place!r}, repair=True)"

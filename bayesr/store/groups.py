@@ -16,25 +16,24 @@ from bayesr.store.access import StoredArray, check_members, reading
 from bayesr.store.places import PROGRESS, files
 
 NEXT = "next"
-"""In the group beside the product: the attribute with the number of members in the end, and the array of tiles that
+"""In the progress group, while members are added: the attribute with their final number, and the array of tiles that
 replace others."""
 
-NEXT_SUMS = "next_checksum"
-"""In that group: the checksums of these tiles, and their number of members."""
+NEXT_CHECKSUMS = "next_checksum"
+"""In the progress group: the checksums of these tiles, and their number of members."""
 
-_BESIDE = (MASK_MEANS, "input", "done", "checksum", NEXT, NEXT_SUMS)
-
+_PROGRESS_ARRAYS = (MASK_MEANS, "input", "done", "checksum", NEXT, NEXT_CHECKSUMS)
 
 READING = "reading"
-"""In that group: the attribute of a store whose tiles are drawn while the first pass over its image goes on. Nothing of
-such a store is known to be valid yet, so that it is begun anew if the pass is interrupted."""
+"""In the progress group: the attribute of a store whose tiles are drawn during the first pass over its image. The image
+is not known to be valid yet, so that such a store is not resumed, but written again from the beginning."""
 
 IDENTITY = "identity"
-"""In that group of a segmentation: the attribute with what was segmented, and how."""
+"""In the progress group of a segmentation: the attribute that records what was segmented, and how."""
 
 
 class Groups:
-    """The group of a product, and the group beside it.
+    """The group of a product, and its progress group.
 
     It is pickled as its place, a path or a URL, and opens itself where it is unpickled.
     """
@@ -66,9 +65,9 @@ class Groups:
             return found
 
     def array(self, name: str) -> StoredArray:
-        """Return a variable, or an array of the group beside the product."""
+        """Return a variable, or an array of the progress group."""
         if name not in self._arrays:
-            group = self.progress if name in _BESIDE else self.root
+            group = self.progress if name in _PROGRESS_ARRAYS else self.root
             with reading(self.place, name):
                 found = group.get(name)
             if not isinstance(found, zarr.Array):
@@ -76,7 +75,7 @@ class Groups:
             self._arrays[name] = StoredArray(self.place, found)
         return self._arrays[name]
 
-    def forget(self, *names: str) -> None:
+    def reload(self, *names: str) -> None:
         """Read the metadata of arrays again where they are next used."""
         for name in names:
             self._arrays.pop(name, None)
@@ -93,7 +92,7 @@ class Groups:
             When there is one, and it is damaged.
         """
         try:
-            known = places.ours(self.place)
+            known = places.is_bayesr_store(self.place)
         except OSError as error:
             raise StoreFailed(f"There is no store {self.place}: check the path.") from error
         if not known:
@@ -104,7 +103,7 @@ class Groups:
             raise StoreFailed(f"{self.place} holds a segmentation, and no product: give the store of bayesr.sample.")
         if "tile" in metadata:
             return READING not in metadata
-        # A kill cannot leave finished tiles without the metadata, which are not to be taken for no store.
+        # A killed process cannot leave finished tiles without the metadata, so these are damaged.
         if system.find(f"{path}/{PROGRESS}/done/c"):
             raise InvalidProduct(
                 f"{self.place} is damaged: it lacks the metadata of its finished tiles. Restore "
@@ -136,12 +135,12 @@ class Groups:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Attributes of the group beside the product: ``tile``, ``nodata``, ``keepbits``, as they are stored."""
+        """Attributes of the progress group: ``tile``, ``nodata``, ``keepbits``, as they are stored."""
         return self.progress.attrs.asdict()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The same, checked, as plain values; with ``next`` while members are added.
+        """The same attributes, checked, as plain values; with ``next`` while members are added.
 
         Raises
         ------

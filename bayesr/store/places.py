@@ -15,9 +15,9 @@ import fsspec
 from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 
 PROGRESS = "progress"
-"""The group beside a product, which holds everything else."""
+"""The progress group beside a product, which holds everything else."""
 
-BEGUN, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
+INCOMPLETE, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
 """Folders inside a store, while another product replaces it; see `bayesr.store.replacing`."""
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
@@ -30,11 +30,12 @@ def place_of(store: Any) -> str:
     return text if "://" in text else str(Path(text).expanduser())
 
 
-def same(one: Any, other: str) -> bool:
-    """Whether two places are the same, or `one` lies inside `other`."""
-    if one is None or "://" in other or "://" in str(one):
-        return str(one) == other
-    return Path(other).resolve() in (Path(one).resolve(), *Path(one).resolve().parents)
+def is_same_or_inside(inner: Any, outer: str) -> bool:
+    """Whether `inner` is the place `outer`, or lies inside it."""
+    if inner is None or "://" in outer or "://" in str(inner):
+        return str(inner) == outer
+    resolved = Path(inner).resolve()
+    return Path(outer).resolve() in (resolved, *resolved.parents)
 
 
 def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
@@ -60,7 +61,7 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     try:
         refuse_links(place)
         present = system.exists(path)
-        known = present and system.isdir(path) and ours(place)
+        known = present and system.isdir(path) and is_bayesr_store(place)
     except OSError as error:
         if isinstance(error, StoreFailed):
             raise
@@ -85,20 +86,20 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
         )
 
 
-def ours(place: str) -> bool:
+def is_bayesr_store(place: str) -> bool:
     """Whether a folder holds nothing but what bayesr wrote: a store, the beginning of one, or scores.
 
-    A killed process may have written any part of a store. One that removes a store leaves ``progress`` to the end.
+    A killed process may have written any part of a store. A process that removes a store removes ``progress`` last.
     """
     system, path = files(place)
-    found = names(place)
-    if not found:
+    present = names(place)
+    if not present:
         return True
-    beside = names(f"{place}/{PROGRESS}") if PROGRESS in found else set()
-    if {BEGUN, COMPLETE, MOVING, OLD} & found or {"input", "done"} & beside:
+    in_progress_group = names(f"{place}/{PROGRESS}") if PROGRESS in present else set()
+    if {INCOMPLETE, COMPLETE, MOVING, OLD} & present or {"input", "done"} & in_progress_group:
         return True
-    attributes = _attributes(system, f"{path}/zarr.json") if "zarr.json" in found else {}
-    if found <= {"zarr.json", PROGRESS} and beside <= {"zarr.json"}:  # a store that was just begun
+    attributes = _attributes(system, f"{path}/zarr.json") if "zarr.json" in present else {}
+    if present <= {"zarr.json", PROGRESS} and in_progress_group <= {"zarr.json"}:  # a store that was just begun
         return attributes == {}
     return attributes is not None and {"bayesr_version", "reference_sha256"} <= attributes.keys()
 
@@ -146,7 +147,7 @@ def _links(folder: str) -> Iterator[str]:
                 yield from _links(entry.path)
 
 
-def tidy(place: str) -> None:
+def remove_partial_files(place: str) -> None:
     """Remove the files that a killed process was writing."""
     if "://" not in place:
         for partial in Path(place).rglob("*.partial"):
@@ -166,14 +167,14 @@ def remove(place: str) -> None:
 def clear(place: str) -> None:
     """Empty the folder of a store; the folder itself stays, because it may be locked.
 
-    At every moment the rest is known as what is left of a store (`ours`), and is no whole one.
+    If the process is killed, the rest is recognised as a part of a store (`is_bayesr_store`), but not as a whole one.
     """
     system, path = files(place)
     if not system.exists(path):
         return
     first = [f"{PROGRESS}/zarr.json", f"{PROGRESS}/done"]
     inside = sorted(names(f"{place}/{PROGRESS}") - {"input"}) if PROGRESS in names(place) else []
-    tidy(place)
+    remove_partial_files(place)
     for name in [*first, *sorted(names(place) - {PROGRESS}), *(f"{PROGRESS}/{name}" for name in inside)]:
         remove(f"{place}/{name}")
     remove(f"{place}/{PROGRESS}")

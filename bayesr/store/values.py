@@ -9,7 +9,7 @@ BITS = {4: 23, 8: 52}
 """Explicit bits of a significand, by the bytes of a number."""
 
 
-def plain(values: NDArray[np.floating], bits: int | None = None) -> NDArray[np.floating]:
+def stored_form(values: NDArray[np.floating], bits: int | None = None) -> NDArray[np.floating]:
     """Return values contiguous, little-endian and rounded, with one kind of NaN; not copied if nothing changes.
 
     `bits` of the significand are kept, by default all. Rounding is to nearest, ties to even.

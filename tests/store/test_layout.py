@@ -171,7 +171,7 @@ def test_tiles_write_whole_files(model, photo, tmp_path):
     model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
     store = Store(str(tmp_path / "a.zarr"))
     (odd,) = tiles(8, 8, 8, 0)
-    assert store.done().shape == (2, 2) and store.at(odd) == (0, 0)
+    assert store.done().shape == (2, 2) and store.tile_index(odd) == (0, 0)
     shifted = type(odd)((8, 16, 0, 8), odd.window)
     with pytest.raises(AssertionError, match="whole files"):
         store.write(shifted, {}, 2)
