@@ -13,7 +13,7 @@ import xarray as xr
 
 from bayesr.errors import NotAnImage
 from bayesr.images import lazy, limits, microscopy, photometry, rasters, tiff_limits
-from bayesr.images.axes import renamed
+from bayesr.images.axes import rename_axes
 from bayesr.images.readers import Reader
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def _described(
         if int(series.keyframe.photometric) in (0, 3):
             raise NotAnImage(f"{path} has unnamed axes and inverted grey or a palette: save one plane, or RGB.")
         return array
-    array = photometry.applied(path, series.keyframe, renamed(array, names))
-    return microscopy.sized(file, series, array)
+    array = photometry.with_photometry(path, series.keyframe, rename_axes(array, names))
+    return microscopy.with_pixel_sizes(file, series, array)
 
 
 def _is_tiff(img: Any) -> bool:

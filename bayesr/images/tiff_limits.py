@@ -1,4 +1,4 @@
-"""What is checked in a TIFF file before its pages are read: that there are finitely many, and that metadata fit them.
+"""Checks of a TIFF file before its pages are read: their number must be finite, and metadata must fit them.
 
 tifffile follows all references from page to page, and believes the sizes that metadata state.
 """

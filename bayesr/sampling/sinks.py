@@ -245,7 +245,7 @@ class StoreSink(Sink):
                 block_stored(where)
 
         found = images.survey(array, **options, keep=keep, advance=advance)
-        return replace(found, data=lazy.through(found.data, self._store.array("input")))
+        return replace(found, data=lazy.with_reader(found.data, self._store.array("input")))
 
     def begin(self, job: Job) -> Job:
         """Write the product's template, or compare it with the existing one.

@@ -146,7 +146,7 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
             place, engine="zarr", consolidated=consolidated, cache=False, chunks=None, drop_variables=leave_out
         )
         guarded = {
-            name: lazy.through(array, _Guarded(place, str(name), array.variable)).chunk(
+            name: lazy.with_reader(array, _Guarded(place, str(name), array.variable)).chunk(
                 array.encoding.get("preferred_chunks", {})
             )
             for name, array in ds.data_vars.items()
