@@ -98,7 +98,11 @@ class _Colours:
 
 
 def upright(array: xr.DataArray, orientation: int) -> xr.DataArray:
-    """Return an image ``(y, x)``, with ``band`` or not, upright, given the orientation of TIFF and EXIF, 1 to 8."""
+    """Return an image ``(y, x)``, with ``band`` or not, and its mask, upright.
+
+    `orientation` is that of TIFF and EXIF, 1 to 8.
+    """
+    mask = array.encoding.get("mask")
     if orientation in (5, 6, 7, 8):
         chunks = array.encoding.get("preferred_chunks")
         array = array.rename({"y": "x", "x": "y"})
@@ -106,4 +110,8 @@ def upright(array: xr.DataArray, orientation: int) -> xr.DataArray:
             array.encoding["preferred_chunks"] = {{"y": "x", "x": "y"}.get(dim, dim): n for dim, n in chunks.items()}
     back = slice(None, None, -1)
     flips = {2: "x", 3: "yx", 4: "y", 6: "x", 7: "yx", 8: "y"}.get(orientation, "")
-    return array.isel(dict.fromkeys(flips, back))
+    array = array.isel(dict.fromkeys(flips, back))
+    if mask is not None:
+        upright_mask = upright(xr.DataArray(mask, dims=("y", "x")), orientation)
+        array.encoding = {**array.encoding, "mask": upright_mask.transpose("y", "x").to_numpy()}
+    return array

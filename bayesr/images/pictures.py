@@ -126,18 +126,8 @@ def _split(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 def _picture_array(pixels: NDArray[Any], absent: NDArray[np.bool_]) -> xr.DataArray:
     array = xr.DataArray(pixels, dims=("y", "x") if pixels.ndim == 2 else ("y", "x", "band"))
     if absent.any():
-        array.encoding["mask"] = _MaskInMemory(~absent)
+        array.encoding["mask"] = ~absent
     return array
-
-
-class _MaskInMemory:
-    """A mask in memory."""
-
-    def __init__(self, valid: NDArray[np.bool_]) -> None:
-        self.valid, self.shape, self.dtype = valid, valid.shape, valid.dtype
-
-    def __getitem__(self, key: Any, /) -> Any:
-        return self.valid[key]
 
 
 def _orientation(picture: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -71,17 +72,6 @@ class _Mask:
         (top, bottom, _), (left, right, _) = (k.indices(n) for k, n in zip(key, self.shape, strict=True))
         with _small_cache(), rasterio.open(self.path) as file:
             return file.read_masks(1, window=((top, bottom), (left, right)))
-
-
-class _IndexMask:
-    """Where an image of palette indices does not have the index of missing pixels."""
-
-    def __init__(self, indices: xr.Variable, nodata: float) -> None:
-        self.indices, self.nodata = indices, nodata
-        self.shape, self.dtype = indices.shape, np.dtype(bool)
-
-    def __getitem__(self, key: Any, /) -> Any:
-        return self.indices[key].to_numpy() != self.nodata
 
 
 def sidecars(path: Path) -> list[Path]:
@@ -217,7 +207,7 @@ def _with_photometry(path: Path, array: xr.DataArray, metadata: dict[str, Any]) 
         indices, nodata = array.isel(band=0), metadata["nodatavals"][0]
         opaque = metadata["palette"][:, 3] == 255
         if nodata is not None:
-            encoding["mask"] = _IndexMask(indices.variable, nodata)
+            encoding["mask"] = lazy.elementwise(indices, partial(np.not_equal, nodata), np.dtype(bool))
         elif not opaque.all():
             raise NotAnImage(f"{path} has a palette with transparent colours: save it as RGBA.")
         array = photometry.with_palette(indices.drop_vars("band"), metadata["palette"][:, :3])
