@@ -252,8 +252,8 @@ def map_blocks(
 
     regions = _regions(array)
     first = next(regions)
-    held = array.dtype.itemsize * array[:, *first].size
-    threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // held))
+    region_bytes = array.dtype.itemsize * array[:, *first].size
+    threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // region_bytes))
     with ThreadPoolExecutor(threads, "bayesr-read") as pool:
         waiting = deque([pool.submit(apply, *first)])
         try:

@@ -36,16 +36,16 @@ def declared(array: xr.DataArray, bands: int) -> Markers:
     InvalidPixels
         When an attribute has no number.
     """
-    found: list[list[float]] = [[] for _ in range(bands)]
+    markers_by_band: list[list[float]] = [[] for _ in range(bands)]
     for name in NAMES:
-        for markers, number in zip(found, _number_per_band(name, array.attrs.get(name), bands), strict=True):
+        for markers, number in zip(markers_by_band, _number_per_band(name, array.attrs.get(name), bands), strict=True):
             if number is not None and not any(_is_equal(number, known) for known in markers):
                 markers.append(number)
     if array.dtype.kind == "f" and any(array.encoding.get(name) is not None for name in NAMES):
-        for markers in found:
+        for markers in markers_by_band:
             if not any(math.isnan(known) for known in markers):
                 markers.append(math.nan)
-    rows = tuple(tuple(sorted(markers, key=str)) for markers in found)
+    rows = tuple(tuple(sorted(markers, key=str)) for markers in markers_by_band)
     if not any(rows):
         return ()
     same = all(len(row) == len(rows[0]) and all(map(_is_equal, row, rows[0])) for row in rows)

@@ -79,11 +79,11 @@ def sidecars(path: Path) -> list[Path]:
     ending = path.suffix[1:]
     endings = {f".{ending[:1]}{ending[-1:]}w", f".{ending}w", ".wld"} if ending else {".wld"}
     folder = path.parent
-    found = [
+    files = [
         entry for entry in folder.glob(f"{_escaped(path.stem)}.*")
         if entry.suffix.lower() in {ending.lower() for ending in endings} | {".rpb"}
     ]  # fmt: skip
-    found += [
+    files += [
         folder / name
         for name in (f"{path.name}.msk", f"{path.stem}_RPC.TXT", f"{path.stem}_rpc.txt")
         if (folder / name).is_file()
@@ -92,8 +92,8 @@ def sidecars(path: Path) -> list[Path]:
     if notes.is_file() and notes.stat().st_size > _LARGEST_AUX_XML:
         raise NotAnImage(f"{notes} is too long for notes on an image: move it away.")
     if notes.is_file() and any(tag in notes.read_text(encoding="utf-8", errors="replace") for tag in _STATEMENTS):
-        found.append(notes)
-    return sorted(found)
+        files.append(notes)
+    return sorted(files)
 
 
 def _escaped(name: str) -> str:

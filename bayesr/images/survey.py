@@ -105,10 +105,10 @@ def provisional(
     chosen = ranges.checked(value_range)
     array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
-    known = ranges.stated(chosen, kind)
-    if known is None:
+    stated = ranges.stated(chosen, kind)
+    if stated is None:
         return None
-    network_range, range_source = known
+    network_range, range_source = stated
     try:
         dtype = ranges.result_type(network_range, *network_range)
     except InvalidPixels:  # `survey` raises this error, with the values of the image

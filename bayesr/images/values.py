@@ -178,8 +178,8 @@ def _with_mask(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | Non
         raise NotAnImage("The only band of the image is an alpha channel: there is nothing to sample.")
     function = partial(_mask_window, tuple(bands), alpha, mask, markers, marker, wide)
     result = lazy.computed(array, function, len(bands), wide)
-    kept = {name: coord.isel(band=bands) for name, coord in array.coords.items() if coord.dims == ("band",)}
-    result = result.assign_coords(kept).assign_attrs(_FillValue=marker)
+    coords = {name: coord.isel(band=bands) for name, coord in array.coords.items() if coord.dims == ("band",)}
+    result = result.assign_coords(coords).assign_attrs(_FillValue=marker)
     if kind.kind != "f":
         result.encoding[PIXEL_TYPE] = str(kind)
     return result

@@ -101,11 +101,11 @@ def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None
     InvalidArgument
         When the calibration does not reach the level.
     """
-    taken = [dim for dim in array.dims[: -len(DIMS)] if dim in RESERVED]
-    if taken:
+    reserved = [dim for dim in array.dims[: -len(DIMS)] if dim in RESERVED]
+    if reserved:
         raise AmbiguousDimensions(
-            f"An axis of the image has the name {taken[0]!r}, which a product uses: give it another one, as in "
-            f"img.rename({taken[0]}='scene')."
+            f"An axis of the image has the name {reserved[0]!r}, which a product uses: give it another one, as in "
+            f"img.rename({reserved[0]}='scene')."
         )
     bands = array.sizes["band"]
     if model.bands not in (1, bands):

@@ -193,7 +193,7 @@ def compiled(network: Generator) -> Compiled:
     openvino()
     if isinstance(network, Compiled):
         return network
-    kept = _COMPILED.get(network)
-    if kept is None or kept.versions != _versions(network):
-        kept = _COMPILED[network] = Compiled(network)
-    return kept
+    cached = _COMPILED.get(network)
+    if cached is None or cached.versions != _versions(network):
+        cached = _COMPILED[network] = Compiled(network)
+    return cached

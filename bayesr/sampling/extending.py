@@ -117,8 +117,8 @@ def extend(
     T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
     variances", 1979, Stanford STAN-CS-79-773.
     """
-    given = {"store": store, "n": n, "model": model, "device": device, "cluster": cluster, "progress": progress}
-    checked = arguments.check(given, optional=("model", "device"))
+    options = {"store": store, "n": n, "model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(options, optional=("model", "device"))
     n, device, cluster, progress = (checked[name] for name in ("n", "device", "cluster", "progress"))
     place = place_of(arguments.place("store", store))
     target = Store(place)
@@ -146,29 +146,31 @@ def extend(
 
 def _is_extended(target: Store, n: int) -> bool:
     """Whether an earlier call, which may have been killed at its end, extended the store to `n` members."""
-    known = target.provenance
-    last = known.history.rpartition("\n")[2]
-    return Journal(target).members is None and known.n == n and last.endswith(f": extend(n={n})")
+    provenance = target.provenance
+    last = provenance.history.rpartition("\n")[2]
+    return Journal(target).members is None and provenance.n == n and last.endswith(f": extend(n={n})")
 
 
 def _check(target: Store, n: int) -> int:
     """Check that a store can have `n` members in the end; return its number of dropout masks."""
     place, masks, present = target.place, target.provenance.masks, target.provenance.n
-    begun = Journal(target).members
-    if begun not in (None, n):
-        raise InvalidArgument(f"{place} is being extended to {begun} members: finish that first, with n={begun}.")
-    if begun is None and n <= present:
+    interrupted = Journal(target).members
+    if interrupted not in (None, n):
+        raise InvalidArgument(
+            f"{place} is being extended to {interrupted} members: finish that first, with n={interrupted}."
+        )
+    if interrupted is None and n <= present:
         raise InvalidArgument(f"{place} has {present} members: n must be more, and is {n}.")
     if n % masks:
         raise InvalidArgument(f"n={n} must be a multiple of the {masks} masks of the store.")
     needed = {*MAPS, MASK_MEANS} if masks > 1 else {*MAPS}
-    if lacking := needed - set(target.variables):
+    if missing := needed - set(target.variables):
         raise InvalidProduct(
-            f"{place} was written without {', '.join(sorted(lacking))}, which more members cannot be added to: "
+            f"{place} was written without {', '.join(sorted(missing))}, which more members cannot be added to: "
             "sample again, without variables=."
         )
     unfinished = int((~target.finished()).sum())
     if unfinished:
-        finish = "sample(..., resume=True)" if begun is None else "check(store, repair=True)"
+        finish = "sample(..., resume=True)" if interrupted is None else "check(store, repair=True)"
         raise StoreFailed(f"{place} lacks {unfinished} tiles: finish it first, with {finish}.")
     return masks

@@ -23,15 +23,15 @@ def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
         When it is another model; the message has both checksums.
     """
     name, checksum = provenance.model, provenance.model_sha256
-    found = load(model or recorded(name, checksum, provenance.calibration_source) or name)
-    if found.sha256 != checksum:
+    loaded = load(model or recorded(name, checksum, provenance.calibration_source) or name)
+    if loaded.sha256 != checksum:
         where = "" if model else ", and no bundled model has the recorded one"
         raise InvalidProduct(
             f"The product was drawn from another version of {name}: the checksum of its weights is {checksum[:12]}, "
-            f"that of {found.name} is {found.sha256[:12]}{where}. Give the model file that the product was drawn from "
-            "as model=, or sample the image again."
+            f"that of {loaded.name} is {loaded.sha256[:12]}{where}. Give the model file that the product was drawn "
+            "from as model=, or sample the image again."
         )
-    return found
+    return loaded
 
 
 def model_to_resume(place: str, model: str | Path | Model) -> Model:
@@ -50,7 +50,7 @@ def model_to_resume(place: str, model: str | Path | Model) -> Model:
     try:
         recover(place)
         store = Store(write_place(place, overwrite=False))
-        known = store.provenance if store.declared else None
+        provenance = store.provenance if store.declared else None
     except BayesrError:  # the store is damaged or missing: later checks report this
-        known = None
-    return load(model) if known is None or known.model != str(model) else model_of(known, None)
+        provenance = None
+    return load(model) if provenance is None or provenance.model != str(model) else model_of(provenance, None)

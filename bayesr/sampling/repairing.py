@@ -70,8 +70,8 @@ def check(
     StoreFailed
         When there is no such store, its creation was interrupted, or, for repairs, another process writes to it.
     """
-    given = {"model": model, "device": device, "cluster": cluster, "progress": progress}
-    checked = arguments.check(given, optional=("model", "device"))
+    options = {"model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(options, optional=("model", "device"))
     device, cluster, progress = (checked[name] for name in ("device", "cluster", "progress"))
     repair = arguments.flag("repair", repair)
     place = place_of(arguments.place("store", store))
@@ -110,10 +110,10 @@ def _inspect(target: Store, progress: bool | None) -> IntegrityReport:
     return inspect(target, progress)
 
 
-def _restore_image(target: Store, found: str, img: Any) -> None:
+def _restore_image(target: Store, damage: str, img: Any) -> None:
     """Write the store's copy of the image again."""
     if img is None:
-        raise InvalidProduct(f"The store's copy of the image {found}: give the image as img=.")
+        raise InvalidProduct(f"The store's copy of the image {damage}: give the image as img=.")
     original = image_of(target.provenance, img)
     target.remove_input()
     images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.write_input)

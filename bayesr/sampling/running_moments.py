@@ -50,10 +50,10 @@ class RunningMoments:
         if self._before is not None:
             # The means of a mask's earlier and new members differ, which adds to the sum of squares.
             old, new = self._before.count // self._plan.masks, self._latents
-            known = torch.from_numpy(self._before.means[self._mask]).to(mean.device) - self._origin
-            gap = mean - known
+            earlier = torch.from_numpy(self._before.means[self._mask]).to(mean.device) - self._origin
+            gap = mean - earlier
             self._within.addcmul_(gap, gap, value=old * new / (old + new))
-            mean = known.add_(gap, alpha=new / (old + new))
+            mean = earlier.add_(gap, alpha=new / (old + new))
         self._between.add_(mean)
         self._between_squares.addcmul_(mean, mean)
         if self._means is not None:

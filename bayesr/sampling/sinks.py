@@ -244,8 +244,8 @@ class StoreSink(Sink):
             if block_stored is not None:
                 block_stored(where)
 
-        found = images.survey(array, **options, keep=keep, advance=advance)
-        return replace(found, data=lazy.with_reader(found.data, self._store.array("input")))
+        image = images.survey(array, **options, keep=keep, advance=advance)
+        return replace(image, data=lazy.with_reader(image.data, self._store.array("input")))
 
     def begin(self, job: Job) -> Job:
         """Write the product's template, or compare it with the existing one.

@@ -59,20 +59,20 @@ class Groups:
     @property
     def progress(self) -> zarr.Group:
         with reading(self.place, f"The group {PROGRESS!r}"):
-            found = self.root[PROGRESS]
-            if not isinstance(found, zarr.Group):
+            group = self.root[PROGRESS]
+            if not isinstance(group, zarr.Group):
                 raise TypeError("it is an array")
-            return found
+            return group
 
     def array(self, name: str) -> StoredArray:
         """Return a variable, or an array of the progress group."""
         if name not in self._arrays:
             group = self.progress if name in _PROGRESS_ARRAYS else self.root
             with reading(self.place, name):
-                found = group.get(name)
-            if not isinstance(found, zarr.Array):
+                array = group.get(name)
+            if not isinstance(array, zarr.Array):
                 raise InvalidProduct(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
-            self._arrays[name] = StoredArray(self.place, found)
+            self._arrays[name] = StoredArray(self.place, array)
         return self._arrays[name]
 
     def reload(self, *names: str) -> None:
@@ -92,10 +92,10 @@ class Groups:
             When there is one, and it is damaged.
         """
         try:
-            known = places.is_bayesr_store(self.place)
+            is_store = places.is_bayesr_store(self.place)
         except OSError as error:
             raise StoreFailed(f"There is no store {self.place}: check the path.") from error
-        if not known:
+        if not is_store:
             raise StoreFailed(f"{self.place} is no store of bayesr that can be continued.")
         system, path = files(self.place)
         metadata = self.metadata if system.exists(f"{path}/{PROGRESS}/zarr.json") else {}
@@ -147,11 +147,11 @@ class Groups:
         InvalidProduct
             When one is missing or damaged.
         """
-        found = schema.checked(self.metadata, self.place)
-        lacking = {"tile", "nodata", "keepbits"} - found.keys()
+        settings = schema.checked(self.metadata, self.place)
+        lacking = {"tile", "nodata", "keepbits"} - settings.keys()
         if lacking:
             raise InvalidProduct(f"{self.place} is no whole store of bayesr: it lacks {', '.join(sorted(lacking))}.")
-        return found
+        return settings
 
     def failed(self, error: OSError) -> StoreFailed:
         """Return the error for a tile that cannot be written."""

@@ -82,11 +82,11 @@ def inspect(store: Store, progress: bool | None) -> IntegrityReport:
     finished = store.finished()
     tiles = [tuple(map(int, index)) for index in np.argwhere(finished)]
     damaged = {}
-    look = partial(damage, store, counts=Counts.of(store))
+    inspect_tile = partial(damage, store, counts=Counts.of(store))
     with show_progress("checking", len(tiles), progress) as advance, ThreadPoolExecutor() as threads:
-        for tile, found in zip(tiles, threads.map(look, tiles), strict=True):
-            if found:
-                damaged[tile] = found
+        for tile, reasons in zip(tiles, threads.map(inspect_tile, tiles), strict=True):
+            if reasons:
+                damaged[tile] = reasons
             advance(1)
     return IntegrityReport(store.place, finished.size, int((~finished).sum()), damaged, image_damage(store))
 
@@ -123,7 +123,7 @@ class Counts:
 
 def damage(store: Store, index: tuple[int, ...], counts: Counts) -> dict[str, str]:
     """Return the damaged variables of a finished tile, and what is wrong with each."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     try:
         members = store.members(index)
         if members not in (counts.n, counts.more):
@@ -136,12 +136,12 @@ def damage(store: Store, index: tuple[int, ...], counts: Counts) -> dict[str, st
     for name, checksum in checksums.items():
         try:
             if store.checksum_of(name, index, members) != checksum:
-                found[name] = "does not have its recorded checksum"
+                reasons[name] = "does not have its recorded checksum"
             elif store.has_wrong_size(name, index):
-                found[name] = "has another size than its header states"
+                reasons[name] = "has another size than its header states"
         except InvalidProduct as error:
-            found[name] = f"cannot be read ({error})"
-    return found
+            reasons[name] = f"cannot be read ({error})"
+    return reasons
 
 
 def image_damage(store: Store) -> str:

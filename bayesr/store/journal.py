@@ -102,12 +102,12 @@ class Journal:
     def damage(self, index: tuple[int, ...], n: int) -> dict[str, str]:
         """Return the damaged variables of a tile whose replacement is pending, and what is wrong with each."""
         store, sums = self.store, self._recorded_checksums(index)
-        found = store.checksums_to_record(self._stored(store.array(NEXT)[(*index[:-2], ..., *store.window(index))]), 0)
+        actual = store.checksums_to_record(self._stored(store.array(NEXT)[(*index[:-2], ..., *store.window(index))]), 0)
         if SAMPLES in store.variables:
-            found[store.variables.index(SAMPLES)] = store.checksum_of(SAMPLES, index, n)
+            actual[store.variables.index(SAMPLES)] = store.checksum_of(SAMPLES, index, n)
         return {
             name: "does not have its recorded checksum, and was being replaced"
-            for name, crc, recorded in zip(store.variables, found, sums, strict=True)
+            for name, crc, recorded in zip(store.variables, actual, sums, strict=True)
             if crc != recorded
         }
 
@@ -125,9 +125,9 @@ class Journal:
         """Record that all tiles describe all members. What an interrupted call left undone is done again."""
         store = self.store
         try:
-            known = store.attributes
-            if known["n"] != n:
-                history = product.extended_history(known, f"extend(n={n})")
+            attributes = store.attributes
+            if attributes["n"] != n:
+                history = product.extended_history(attributes, f"extend(n={n})")
                 store.root.update_attributes({"n": n, "history": history})  # one write, unlike `attrs.update`
             for name in (NEXT, NEXT_CHECKSUMS):
                 places.remove(f"{store.place}/{PROGRESS}/{name}")

@@ -67,8 +67,8 @@ class Store(Groups):
 
     def input(self) -> xr.DataArray:
         """Return the copy of the image, read lazily."""
-        found = self.array("input")
-        return lazy.windowed(found, [*found.dims[: -len(DIMS)], *DIMS], found.chunks, self.place)
+        array = self.array("input")
+        return lazy.windowed(array, [*array.dims[: -len(DIMS)], *DIMS], array.chunks, self.place)
 
     def slices(self) -> list[str]:
         """Return the checksum of each slice of a stack, the last leading axis first; empty for an image."""
@@ -157,14 +157,11 @@ class Store(Groups):
         """Write `arrays`, all variables of a tile with `n` members, then its checksums, and then mark it done."""
         self.region(tile)
         try:
-            self.finish_tile(tile, arrays, n, self.put_members(tile, arrays, 0, 0))
+            crc = self.put_members(tile, arrays, 0, 0)
+            stored = self.stored_maps(arrays)
+            self.put_maps(tile, stored, n, self.checksums_to_record(stored, crc))
         except OSError as error:
             raise self.failed(error) from error
-
-    def finish_tile(self, tile: Tile, maps: Arrays, n: int, crc: int) -> None:
-        """Write a tile's maps, then the checksums (`crc` for the members), and then mark it done."""
-        stored = self.stored_maps(maps)
-        self.put_maps(tile, stored, n, self.checksums_to_record(stored, crc))
 
     def stored_maps(self, maps: Arrays) -> dict[str, NDArray[np.floating]]:
         """Return the maps of a tile as they are stored, in the order of `variables`."""

@@ -61,14 +61,14 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     try:
         refuse_links(place)
         present = system.exists(path)
-        known = present and system.isdir(path) and is_bayesr_store(place)
+        is_store = present and system.isdir(path) and is_bayesr_store(place)
     except OSError as error:
         if isinstance(error, StoreFailed):
             raise
         raise StoreFailed(f"{place} cannot be reached: {error}.") from error
     if present and not (overwrite or resume):
         raise StoreExists(f"{place} is already there: choose another store, overwrite=True, or resume=True.")
-    if present and not known:
+    if present and not is_store:
         raise StoreFailed(f"{place} is no store of bayesr, so bayesr does not touch it: choose another name.")
     if resume and not present:
         raise StoreFailed(f"There is no store {place} to resume: leave resume out.")
@@ -107,15 +107,15 @@ def is_bayesr_store(place: str) -> bool:
 def names(place: str) -> set[str]:
     """Return what is in a folder, but for files that a killed process was writing."""
     system, path = files(place)
-    found = {str(name).rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False)}
-    return {name for name in found if not _PARTIAL.search(name)}
+    entries = {str(name).rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False)}
+    return {name for name in entries if not _PARTIAL.search(name)}
 
 
 def _attributes(system: Any, path: str) -> dict[str, Any] | None:
     """Return the attributes of a group, or None for anything else."""
     try:
-        found = json.loads(system.cat_file(path))
-        return dict(found.get("attributes", {})) if found["node_type"] == "group" else None
+        metadata = json.loads(system.cat_file(path))
+        return dict(metadata.get("attributes", {})) if metadata["node_type"] == "group" else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

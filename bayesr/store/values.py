@@ -15,14 +15,14 @@ def stored_form(values: NDArray[np.floating], bits: int | None = None) -> NDArra
     `bits` of the significand are kept, by default all. Rounding is to nearest, ties to even.
     """
     size = values.dtype.itemsize
-    found: NDArray[np.floating] = np.ascontiguousarray(values, f"<f{size}")
+    stored: NDArray[np.floating] = np.ascontiguousarray(values, f"<f{size}")
     rounding = bits is not None and bits < BITS[size]
-    if rounding or np.isnan(found.min()):
-        found = np.array(found)
+    if rounding or np.isnan(stored.min()):
+        stored = np.array(stored)
         if bits is not None and rounding:
             whole, drop = np.dtype(f"<u{size}").type, BITS[size] - bits
-            raw = found.view(f"<u{size}")
+            raw = stored.view(f"<u{size}")
             raw += whole((1 << (drop - 1)) - 1) + ((raw >> whole(drop)) & whole(1))
             raw &= ~whole((1 << drop) - 1)
-        found[np.isnan(found)] = np.nan
-    return found
+        stored[np.isnan(stored)] = np.nan
+    return stored

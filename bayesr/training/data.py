@@ -51,10 +51,10 @@ class ImageSet:
         files = [Path(name).name for name in self.names]
         if isinstance(held_out, int):
             order = sorted(range(len(files)), key=lambda i: hashlib.sha256(files[i].encode()).digest())
-            kept, number = {*order[:held_out]}, held_out
+            held_out_indices, number = {*order[:held_out]}, held_out
         else:
-            kept = {i for i, name in enumerate(files) if name in {*held_out}}
-            number = len(kept)
+            held_out_indices = {i for i, name in enumerate(files) if name in {*held_out}}
+            number = len(held_out_indices)
             if unknown := sorted({*held_out} - {*files}):
                 raise TrainingFailed(
                     f"{len(unknown)} of {len({*held_out})} names of held-out images are not among the {len(files)} "
@@ -66,7 +66,7 @@ class ImageSet:
                 f"{number} of {len(files)} images are to be held out, which leaves none for training: give more "
                 "images, or hold out fewer."
             )
-        return self._take(sorted({*range(len(files))} - kept)), self._take(sorted(kept))
+        return self._take(sorted({*range(len(files))} - held_out_indices)), self._take(sorted(held_out_indices))
 
     def as_large_as(self, side: int) -> ImageSet:
         """Return the images with at least `side` pixels along both axes, and warn about the others.

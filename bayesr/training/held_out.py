@@ -145,10 +145,10 @@ def gather(
         if held_out is not None:
             raise InvalidArgument("held_out applies only to low-resolution images that are made here: leave out low.")
         return match_files(data, low)[:limit]
-    kept = None if held_out is None else held_out_images(held_out)
+    held_out_names = None if held_out is None else held_out_images(held_out)
     images = load_images(data, model.bands)
-    if kept is not None:
-        images = images.split(kept)[1]
+    if held_out_names is not None:
+        images = images.split(held_out_names)[1]
     if limit is not None and limit < len(images.names):
         images = images.split(limit)[1]
     return make_pairs(images, model.observation)
@@ -162,13 +162,13 @@ def files_of(data: Sequence[Path]) -> list[Path]:
     InvalidArgument
         If there is no such file or folder.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in data:
         if not path.exists():
             raise InvalidArgument(f"There is no file or folder {path}.")
         inside = path.rglob("*") if path.is_dir() else [path]
-        found += sorted(p for p in inside if not path.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES)
-    return found
+        files += sorted(p for p in inside if not path.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES)
+    return files
 
 
 def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:

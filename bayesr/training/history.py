@@ -158,11 +158,11 @@ def table(title: str, show: bool | None) -> Iterator[Report]:
         def update(record: Record) -> None:
             latest[:] = [*latest, record][-_ROWS:]
             columns = list(dict.fromkeys(name for row in reversed(latest) for name in row))
-            shown = Table(*columns, title=title)
+            grid = Table(*columns, title=title)
             for row in latest:
                 cells = (row.get(name, "") for name in columns)
-                shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
-            live.update(shown, refresh=True)
+                grid.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
+            live.update(grid, refresh=True)
 
         yield update
 

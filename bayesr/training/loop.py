@@ -267,12 +267,12 @@ class Trainer(Stepper):
         deviations that the projection removes was never trained.
         """
         head = not other.projected or is_projected(self.operator)
-        taken = transfer_weights(self.generator, other.network, head)
+        transferred = transfer_weights(self.generator, other.network, head)
         self.average.load_state_dict(self.generator.state_dict())
-        self.start = dict(other.origin) | taken.describe()
+        self.start = dict(other.origin) | transferred.describe()
         if other.checkpoint is not None:
             self._start_discriminators(other.checkpoint)
-        return taken
+        return transferred
 
     def _start_discriminators(self, checkpoint: Path) -> None:
         arrays, _ = checkpoints.read(checkpoint)

@@ -65,9 +65,9 @@ class Validation:
         state = trainer.device_random.get_state()
         trainer.device_random.manual_seed(0)
         low, high = self.low.to(trainer.device), self.high.to(trainer.device)
-        drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
+        members = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
         trainer.device_random.set_state(state)
-        x = torch.cat(drawn)
+        x = torch.cat(members)
         mean = x.mean(1)
         error = (mean - high).pow(2).mean((1, 2, 3))
         record = {"psnr": float(-10 * error.log10().mean())}
@@ -75,6 +75,6 @@ class Validation:
             record["fair_crps"] = float(losses.fair_crps(x, high))
             record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
             if self.judge is not None:
-                shown, truths = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
-                record["lpips"] = float(np.mean([*map(self.judge.distances, shown, truths)]))
+                images, references = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
+                record["lpips"] = float(np.mean([*map(self.judge.distances, images, references)]))
         return record

@@ -97,44 +97,44 @@ def transfer_weights(network: Generator, source: Generator, head: bool = True) -
     TrainingFailed
         If the backbones differ in more than bands; the network is not changed then.
     """
-    given, state = source.state_dict(), network.state_dict()
+    source_state, state = source.state_dict(), network.state_dict()
 
     def backbone(values: Mapping[str, Tensor]) -> dict[str, Any]:
         names = [name for name in values if name.startswith("backbone.") and not name.startswith(_FIRST_LAYER)]
         return {name: tuple(values[name].shape) for name in names}
 
-    if backbone(given) != backbone(state):
+    if backbone(source_state) != backbone(state):
         raise TrainingFailed(
             f"The network to start from, {source.architecture}, is not the recipe's, {network.architecture}: "
             "its backbone has another width or other blocks, so nothing fits. Start from another model, or from none."
         )
-    taken = TransferredWeights()
+    transferred = TransferredWeights()
     bands = int(source.architecture["bands"]), int(network.architecture["bands"])
     ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
     for name, value in state.items():
         layer = name.rpartition(".")[0]
         comparable = _comparable(name, network, source) and (head or not name.startswith(_HEAD))
-        new = given.get(name) if comparable else None
-        if new is not None and layer in ours & theirs:
-            new = _adapt_outputs(new, *bands) if source.scale == network.scale else None
+        weight = source_state.get(name) if comparable else None
+        if weight is not None and layer in ours & theirs:
+            weight = _adapt_outputs(weight, *bands) if source.scale == network.scale else None
         elif layer in ours ^ theirs:
-            new = None
-        elif new is not None and name.startswith(_FIRST_LAYER) and new.dim() == 4 and new.shape[1] == bands[0]:
-            new = _adapt_inputs(new, bands[1])
-        if new is None or new.shape != value.shape:
-            taken.fresh.append(name)
+            weight = None
+        elif weight is not None and name.startswith(_FIRST_LAYER) and weight.dim() == 4 and weight.shape[1] == bands[0]:
+            weight = _adapt_inputs(weight, bands[1])
+        if weight is None or weight.shape != value.shape:
+            transferred.fresh.append(name)
             continue
-        state[name] = new
-        (taken.whole if given[name].shape == value.shape else taken.adapted).append(name)
-    optional = set(taken.fresh) - _in_head(network.head.mask_parameters)
+        state[name] = weight
+        (transferred.whole if source_state[name].shape == value.shape else transferred.adapted).append(name)
+    optional = set(transferred.fresh) - _in_head(network.head.mask_parameters)
     neutral = _in_head(network.head.zero_is_neutral)
     if head and optional and optional == neutral:  # the source's deviations need no such path
         for name in sorted(optional):
             state[name] = torch.zeros_like(state[name])
-            taken.fresh.remove(name)
-            taken.zero.append(name)
+            transferred.fresh.remove(name)
+            transferred.zero.append(name)
     network.load_state_dict(state)
-    return taken
+    return transferred
 
 
 def transfer_discriminator(network: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

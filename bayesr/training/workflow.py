@@ -254,10 +254,10 @@ def _load(
 ) -> _Images:
     """Read and split the images, and leave out those that are too small."""
     sources = [data] if isinstance(data, str | Path) else list(data)
-    training, kept = load_images(sources, bands).split(held_out)
+    training, held_out_set = load_images(sources, bands).split(held_out)
     training = training.as_large_as(patch * operator.scale)
-    kept = kept.as_large_as(operator.scale) if held_out else kept
-    return _Images(training, kept, operator, degradation)
+    held_out_set = held_out_set.as_large_as(operator.scale) if held_out else held_out_set
+    return _Images(training, held_out_set, operator, degradation)
 
 
 def _torch_device(device: str) -> str:

@@ -99,7 +99,7 @@ def test_a_write_that_fails_says_how_to_continue(model, photo, tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "finish_tile", full)
+        patch.setattr(Store, "put_maps", full)
         with pytest.raises(StoreFailed, match="resume=True"):
             model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr")
     ds = model.sample(photo, 2, tile=16, store=tmp_path / "a.zarr", resume=True)
