@@ -129,18 +129,18 @@ def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np
     values = np.pad(np.where(absent, np.float32(0), pixels), ((0, 0), (1, 1), (1, 1))).reshape(bands, -1)
     steps = [dy * (width + 2) + dx for dy, dx in _NEIGHBOURS]
     inside = np.pad(absent, 1).ravel()
-    front = np.flatnonzero(inside & _next_to_known(known.reshape(height + 2, -1)).ravel())
+    boundary = np.flatnonzero(inside & _next_to_known(known.reshape(height + 2, -1)).ravel())
     for _ in range(REACH):
-        if not front.size:
+        if not boundary.size:
             break
-        total, count = np.zeros((bands, front.size), np.float32), np.zeros(front.size, np.float32)
+        total, count = np.zeros((bands, boundary.size), np.float32), np.zeros(boundary.size, np.float32)
         for step in steps:
-            total += values[:, front + step]
-            count += known[front + step]
-        values[:, front] = total / count
-        known[front] = True
-        around = np.unique(np.concatenate([front + step for step in steps]))
-        front = around[inside[around] & ~known[around]]
+            total += values[:, boundary + step]
+            count += known[boundary + step]
+        values[:, boundary] = total / count
+        known[boundary] = True
+        around = np.unique(np.concatenate([boundary + step for step in steps]))
+        boundary = around[inside[around] & ~known[around]]
     values[:, ~known] = _FAR
     return values.reshape(bands, height + 2, width + 2)[:, 1:-1, 1:-1]
 

@@ -14,8 +14,8 @@ from bayesr.sampling.plan import Plan
 class RunningMoments:
     """Accumulate the moments of members that arrive mask by mask, including those drawn `before`, if any.
 
-    Deviations are from the first member, or from the mean of earlier members: as small as the spread, so that no digits
-    cancel.
+    Deviations are taken from the first member, or from the mean of earlier members. They are as small as the spread,
+    which avoids cancellation.
     """
 
     def __init__(self, plan: Plan, before: Moments | None, mask_means: bool) -> None:

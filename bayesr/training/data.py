@@ -92,10 +92,6 @@ class ImageSet:
             )
         return self._take(fit)
 
-    def middles(self, side: int) -> ImageSet:
-        """Return the middles of the images, of at most `side` pixels along each axis."""
-        return ImageSet(self.names, tuple(middle(image, side) for image in self.images))
-
     def _take(self, indices: Sequence[int]) -> ImageSet:
         return ImageSet(tuple(self.names[i] for i in indices), tuple(self.images[i] for i in indices))
 

@@ -22,7 +22,7 @@ Range = tuple[float, float]
 
 STEPS = ("blur", "defocus", "operator", "noise", "rounding", "jpeg")
 """The steps of a degradation, in their usual order."""
-_OF_STEPS: Mapping[str, tuple[str, ...]] = {
+_RANGES_OF_STEPS: Mapping[str, tuple[str, ...]] = {
     "blur": ("blur", "anisotropy"),
     "defocus": ("defocus",),
     "noise": ("noise", "photon"),
@@ -30,7 +30,7 @@ _OF_STEPS: Mapping[str, tuple[str, ...]] = {
     "jpeg": ("jpeg",),
 }
 """The ranges that each step draws from."""
-RANGES = tuple(name for names in _OF_STEPS.values() for name in names)
+RANGES = tuple(name for names in _RANGES_OF_STEPS.values() for name in names)
 """Names of all ranges."""
 RECORDED = ("blur", "noise", "photon")
 """Ranges whose largest values the forward operator of a model records."""
@@ -109,8 +109,10 @@ class Degradation:
         if self.chroma not in CHROMA:
             raise InvalidObservation(f"chroma must be one of {', '.join(map(repr, CHROMA))}, not {self.chroma!r}.")
         for name, share in self.shares.items():
-            if name not in _OF_STEPS or not 0 <= share <= 1:
-                raise InvalidObservation(f"shares are probabilities of {', '.join(_OF_STEPS)}, not {name!r}: {share}.")
+            if name not in _RANGES_OF_STEPS or not 0 <= share <= 1:
+                raise InvalidObservation(
+                    f"shares are probabilities of {', '.join(_RANGES_OF_STEPS)}, not {name!r}: {share}."
+                )
         if sorted(self.order) != sorted(STEPS):
             raise InvalidObservation(f"order must name each of {', '.join(STEPS)} once, not {self.order}.")
 
@@ -133,7 +135,7 @@ class Degradation:
         """Whether a step may change images."""
         if step == "rounding":
             return self.rounded
-        return any(getattr(self, name)[1] for name in _OF_STEPS[step] if name != "anisotropy")
+        return any(getattr(self, name)[1] for name in _RANGES_OF_STEPS[step] if name != "anisotropy")
 
     def observe(
         self, operator: ForwardOperator, high: Tensor, random: torch.Generator
@@ -222,7 +224,7 @@ class Degradation:
         applied = None
         if share < 1:
             applied = torch.rand(count, generator=random, device=random.device) < share
-        for name in _OF_STEPS[step]:
+        for name in _RANGES_OF_STEPS[step]:
             least, most = getattr(self, name)
             values = torch.full((count,), float(least), device=random.device)
             if least < most:

@@ -108,7 +108,7 @@ def line(record: Record) -> str:
 
 
 class Means:
-    """Means of losses over steps, summed on their device, which spares a wait for it at every step."""
+    """Means of losses over steps, summed on their device, so that the host does not wait for every step."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}

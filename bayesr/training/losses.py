@@ -45,10 +45,7 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def fair_scores(
-    members: Tensor,
-    truth: Tensor,
-    patches: Mapping[int, float],
-    bands: Mapping[int, float],
+    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
 ) -> dict[str, Tensor]:
     """Compute `fair_crps`, and weighted fair scores of patches and of block cosine coefficients.
 

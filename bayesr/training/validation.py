@@ -55,7 +55,7 @@ class Validation:
         fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
         crops = [middle(image, size) for image in fit]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-        self.judge = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
+        self.lpips = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
         self.low, _ = degradation.observe(operator, self.high, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
@@ -74,7 +74,7 @@ class Validation:
         if stage.members:
             record["fair_crps"] = float(losses.fair_crps(x, high))
             record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
-            if self.judge is not None:
+            if self.lpips is not None:
                 images, references = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
-                record["lpips"] = float(np.mean([*map(self.judge.distances, images, references)]))
+                record["lpips"] = float(np.mean([*map(self.lpips.distances, images, references)]))
         return record

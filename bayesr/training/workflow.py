@@ -21,7 +21,7 @@ from bayesr.product import arguments
 from bayesr.training.adjusting import adjusted, length_of
 from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
-from bayesr.training.data import ImageSet, held_out_images, load_images
+from bayesr.training.data import ImageSet, held_out_images, load_images, middle
 from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.history import History, Record, Report, table, tensorboard, to_all
 from bayesr.training.loop import PRECISIONS, Trainer
@@ -35,7 +35,7 @@ from bayesr.training.validation import Validation
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Interval levels of a new model, as far as held-out images suffice."""
 _SIDE = 64
-"""Largest side of low-resolution images for calibration, which draws hundreds of members of each."""
+"""Largest side in pixels of low-resolution images for calibration, which draws hundreds of members of each."""
 
 
 @isolated
@@ -205,8 +205,8 @@ class _Images:
 
     def held_out_pairs(self) -> list[tuple[Any, Any]]:
         """Return pairs of the middles of held-out images."""
-        middles, random = self.held_out.middles(_SIDE * self.operator.scale), torch.Generator().manual_seed(0)
-        return [self.degradation.pair(image, self.operator, random) for image in middles.images]
+        side, random = _SIDE * self.operator.scale, torch.Generator().manual_seed(0)
+        return [self.degradation.pair(middle(image, side), self.operator, random) for image in self.held_out.images]
 
 
 def _check_settings(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any, precision: Any) -> None:
