@@ -39,7 +39,7 @@ def with_standard_axes(array: xr.DataArray, dims: Sequence[str] | None = None, *
         if not complete or (further and not stack):
             raise AmbiguousDimensions(
                 f"dims={dims!r} does not name the {array.ndim} axes of an image of shape {array.shape}: "
-                'each of "y" and "x" once, and "band" where there is one'
+                'give each of "y" and "x" once, and "band" where there is one'
                 f"{', and a name for each other axis' if stack else ''}."
             )
         array = rename_axes(array, given)

@@ -52,11 +52,13 @@ def choose_masks(model: Model, n: int, masks: int | None, kernels: int = 1) -> i
     """
     network = model.generator
     if n > 1 and not network.stochastic:
-        raise NotStochastic(f"{model.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
+        raise NotStochastic(f"{model.name} is a point estimator, which has a single member: use n=1, or another model.")
     if masks is None:
         masks = _usual_masks(network, n, kernels)
     if network.max_masks and masks > network.max_masks:
-        raise InvalidArgument(f"{model.name} has {network.max_masks} masks, its networks, not {masks}: ask for fewer.")
+        raise InvalidArgument(
+            f"{model.name} has {network.max_masks} masks, one for each network, not {masks}: ask for fewer."
+        )
     if masks == 1 < min(n, kernels):
         raise InvalidArgument(
             f"All {n} members would have one mask, so one kernel of the posterior of the forward operator, whose "

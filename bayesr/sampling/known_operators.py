@@ -44,7 +44,7 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
         scale = next((operator.scale for operator in known if operator.scale != model.scale), model.scale)
     if scale != model.scale:
         raise InvalidObservation(
-            f"The forward operator has the scale factor {scale}, and {model.name} {model.scale}: fit it for "
+            f"The forward operator has the scale factor {scale}, and {model.name} has {model.scale}: fit it for "
             f"scale={model.scale}, or use a model of its scale factor."
         )
     _check_widths(model, known)

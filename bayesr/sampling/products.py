@@ -84,7 +84,9 @@ def product_of(
         sample_options |= options if model is None else options | {"model": model}
         return sample(ds_or_img, **sample_options)
     if options:
-        raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
+        raise InvalidArgument(
+            f"The product is drawn already: leave out {', '.join(options)}, which are options of sample."
+        )
     return ds
 
 

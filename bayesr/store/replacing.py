@@ -95,7 +95,7 @@ def finish_replacement(place: str) -> None:
             (folder / MOVING).rmdir()
         places.remove(str(folder / OLD))
     except OSError as error:
-        raise StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then use resume=True.") from error
+        raise _not_replaced(place, error) from error
 
 
 def commit(place: str) -> None:
@@ -110,8 +110,12 @@ def commit(place: str) -> None:
         try:
             (Path(place) / INCOMPLETE).rename(Path(place) / COMPLETE)
         except OSError as error:
-            raise StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then resume=True.") from error
+            raise _not_replaced(place, error) from error
         finish_replacement(place)
+
+
+def _not_replaced(place: str, error: OSError) -> StoreFailed:
+    return StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then use resume=True.")
 
 
 def _metadata_last(folder: Path) -> list[Path]:

@@ -180,7 +180,9 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
             continue
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if source.is_dir() else []
         if not files:
-            raise TrainingFailed(f"No images in {source}: give a folder with images, or a packed .npz archive.")
+            raise TrainingFailed(
+                f"There are no images in {source}: give a folder with images, or a packed .npz archive."
+            )
         for file in files:
             name, pixels = f"{source.name}/{file.relative_to(source)}", _read_image(file)
             if bands == 3 and pixels.shape[2] == 1:

@@ -49,7 +49,7 @@ def labels_of(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> tuple[
     neural networks", 2016, arXiv:1406.6909.
     """
     if not names or len(names) != len(shapes):
-        raise TrainingFailed(f"{len(names)} names and {len(shapes)} sizes: give equally many, and one at least.")
+        raise TrainingFailed(f"There are {len(names)} names and {len(shapes)} sizes: give equal numbers, at least one.")
     folders = [PurePath(name).parent.as_posix() for name in names]
     sizes = [f"{min(shape)}x{max(shape)}" for shape in shapes]
     repeated = {size for size, count in Counter(sizes).items() if count > 1}

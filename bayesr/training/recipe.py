@@ -108,11 +108,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise TrainingFailed(f"Stage {self.name}: no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}.")
+            raise TrainingFailed(
+                f"The stage {self.name} has no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}."
+            )
         if self.trained not in TRAINED:
-            raise TrainingFailed(f"Stage {self.name}: cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
+            raise TrainingFailed(f"The stage {self.name} cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
         if self.balanced and not self.members:
-            raise TrainingFailed(f"Stage {self.name}: balanced gradients are those of members: draw 2 or more.")
+            raise TrainingFailed(f"The stage {self.name} balances the gradients of members: draw 2 or more.")
 
 
 @dataclass(frozen=True)

@@ -227,10 +227,10 @@ class _Distribution:
         for tile in group:
             self._attempts[tile] += 1
             if self._attempts[tile] == _TRIES:
-                top, bottom, tile_count, right = tile.core
+                top, bottom, left, right = tile.core
                 of_slice = f" of the slice {', '.join(map(str, tile.lead))}" if tile.lead else ""
                 raise WorkersFailed(
-                    f"Workers failed {_TRIES} times on the tile of rows {top} to {bottom} and columns {tile_count} to "
+                    f"Workers failed {_TRIES} times on the tile of rows {top} to {bottom} and columns {left} to "
                     f"{right}{of_slice}, at last with {type(error).__name__}: {error} {RESUME}"
                 ) from error
         self._retry.extend(group)

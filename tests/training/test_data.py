@@ -59,7 +59,7 @@ def test_unusable_lists_of_held_out_images(folder, tmp_path):
 def test_unusable_data(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "missing", tmp_path / "missing.npz"):
-        with pytest.raises(TrainingFailed, match="No images"):
+        with pytest.raises(TrainingFailed, match="no images"):
             load_images([nothing])
     with pytest.raises(TrainingFailed, match="held out"):
         load_images([folder]).split(6)
