@@ -13,7 +13,7 @@ import xarray as xr
 from bayesr.errors import AmbiguousDimensions, BandMismatch, InvalidArgument, NotStochastic, VarianceNotSplit, warn
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
-from bayesr.product import DIMS
+from bayesr.product import DIMS, MASK_MEANS
 from bayesr.product.arguments import check
 from bayesr.product.stacks import RESERVED
 from bayesr.sampling.plan import default_masks
@@ -89,6 +89,11 @@ def _usual_masks(network: Generator, n: int, kernels: int) -> int:
         return 1
     # Members that differ by masks alone have one each.
     return default_masks(n, network.max_masks) if network.latent_channels else n
+
+
+def with_mask_means(variables: tuple[str, ...], masks: int, *, extendable: bool) -> tuple[str, ...]:
+    """Return the variables to compute, with the means of several masks if `bayesr.extend` is to add members later."""
+    return (*variables, MASK_MEANS) if extendable and masks > 1 else variables
 
 
 def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None:

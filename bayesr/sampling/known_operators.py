@@ -110,9 +110,7 @@ def number_of_kernels(known: Known) -> int:
     return posteriors.number_of_draws(known) if isinstance(known, xr.Dataset) else 1
 
 
-def operators_of_masks(
-    model: Model, known: Known, plan: Plan, value_range: tuple[float, float]
-) -> tuple[ForwardOperator, ...]:
+def by_mask(model: Model, known: Known, plan: Plan, value_range: tuple[float, float]) -> tuple[ForwardOperator, ...]:
     """Return the operators of all masks, or a single one of all: for a posterior a function of seed and mask number."""
     if not isinstance(known, xr.Dataset):
         return known

@@ -42,7 +42,7 @@ def _random_words(seed: int, stream: int, counter: tuple[int, int, int], words: 
     bits = np.random.Philox(
         key=np.array([seed, stream], np.uint64), counter=np.array([0, row, column, kind], np.uint64)
     )
-    raw: NDArray[np.uint64] = bits.random_random_words(words)
+    raw: NDArray[np.uint64] = bits.random_raw(words)
     return raw
 
 

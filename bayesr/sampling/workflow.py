@@ -15,7 +15,7 @@ from bayesr import images, workers
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
-from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
+from bayesr.product import bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
 from bayesr.sampling import arguments, first_pass, known_operators
 from bayesr.sampling import device as devices
@@ -207,15 +207,13 @@ def sample(
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
     sink = _sink(None if store is None else place_of(store), plan.tile, checked)
-    if store is not None and masks > 1 and variables is None:
-        chosen = (*chosen, MASK_MEANS)  # which `extend` needs
+    chosen = arguments.with_mask_means(chosen, masks, extendable=store is not None and variables is None)
     _log.info("device %s, %s; tiles of %d pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
     options = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
 
     def job_of(image: images.Image) -> Job:
-        operators = known_operators.operators_of_masks(loaded, known, plan, image.value_range)
-        whole_plan = replace(plan, operators=operators)
+        whole_plan = replace(plan, operators=known_operators.by_mask(loaded, known, plan, image.value_range))
         return Job(loaded, image, whole_plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
 
     with sink:

@@ -1,7 +1,4 @@
-"""One step of training: a batch, its members, and the steps of both optimisers.
-
-`bayesr.training.objective` defines the losses.
-"""
+"""One step of training: a batch, its members, and the steps of both optimisers. `objective` defines the losses."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
     operator = observe.gaussian(4, sigma=2.1, regularisation=0.01)
     recorded = known_operators.check(blind[0], operator)
     assert recorded == (operator.unconstrained(noise=0.05),) == known_operators.check(blind[0], recorded)
-    beads = known_operators.operators_of_masks(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
+    beads = known_operators.by_mask(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
     assert beads == recorded * 4
     clean = replace(blind[0], observation=observe.bicubic(4).unconstrained(blur=3.0))
     exact = known_operators.check(clean, observe.gaussian(4, sigma=2.1))
@@ -79,14 +79,12 @@ def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
 def test_kernels_are_functions_of_seed_and_mask(blind, low):
     known = posterior(2.4, 0.4)
     plan = Plan(32, 8, 5, 16)
-    chosen = known_operators.operators_of_masks(blind[0], known, plan, (0.0, 255.0))
-    assert chosen == known_operators.operators_of_masks(blind[0], known, plan, (0.0, 255.0))
-    assert chosen[:4] == known_operators.operators_of_masks(blind[0], known, replace(plan, masks=4, n=8), (0.0, 255.0))
-    assert chosen != known_operators.operators_of_masks(blind[0], known, replace(plan, seed=6), (0.0, 255.0))
+    chosen = known_operators.by_mask(blind[0], known, plan, (0.0, 255.0))
+    assert chosen == known_operators.by_mask(blind[0], known, plan, (0.0, 255.0))
+    assert chosen[:4] == known_operators.by_mask(blind[0], known, replace(plan, masks=4, n=8), (0.0, 255.0))
+    assert chosen != known_operators.by_mask(blind[0], known, replace(plan, seed=6), (0.0, 255.0))
     least, most = 1.52, 3.37  # draws beyond the range of the model are passed over
-    edge = known_operators.operators_of_masks(
-        blind[0], posterior(3.25, 0.05), replace(plan, masks=64, n=64), (0.0, 255.0)
-    )
+    edge = known_operators.by_mask(blind[0], posterior(3.25, 0.05), replace(plan, masks=64, n=64), (0.0, 255.0))
     assert all(least < operator.of.sigma < most for operator in edge)
 
 
