@@ -21,7 +21,9 @@ from bayesr.store import places
 from bayesr.store.access import StoredArray, opened, reading
 from bayesr.store.groups import NEXT, NEXT_CHECKSUMS, Groups
 from bayesr.store.places import PROGRESS, files
-from bayesr.store.values import stored_form
+
+SIGNIFICAND_BITS = {4: 23, 8: 52}
+"""Explicit bits of a significand, by the bytes of a number."""
 
 _MASK_MEANS_BITS = 15
 """Bits of the significand, of 23. They resolve 1e-5 of a small deviation, and take a third less space."""
@@ -40,6 +42,25 @@ def codecs(dtype: np.dtype[Any], *, shards: bool) -> tuple[BloscCodec] | tuple[B
 def _stated_size(header: bytes) -> int:
     """Return the size of a chunk in bytes, as the header of Blosc states it."""
     return int.from_bytes(header[12:16], "little")
+
+
+def stored_form(values: NDArray[np.floating], bits: int | None = None) -> NDArray[np.floating]:
+    """Return values contiguous, little-endian and rounded, with one kind of NaN; not copied if nothing changes.
+
+    `bits` of the significand are kept, by default all. Rounding is to nearest, ties to even.
+    """
+    size = values.dtype.itemsize
+    stored: NDArray[np.floating] = np.ascontiguousarray(values, f"<f{size}")
+    rounding = bits is not None and bits < SIGNIFICAND_BITS[size]
+    if rounding or np.isnan(stored.min()):
+        stored = np.array(stored)
+        if bits is not None and rounding:
+            whole, drop = np.dtype(f"<u{size}").type, SIGNIFICAND_BITS[size] - bits
+            raw = stored.view(f"<u{size}")
+            raw += whole((1 << (drop - 1)) - 1) + ((raw >> whole(drop)) & whole(1))
+            raw &= ~whole((1 << drop) - 1)
+        stored[np.isnan(stored)] = np.nan
+    return stored
 
 
 class Store(Groups):

@@ -16,7 +16,7 @@ from bayesr.errors import BayesrError, WorkersFailed
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers import tasks
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import Work
 
 _TRIES = 3
 """Attempts on a tile. A task whose worker died counts once, after dask has given it up."""

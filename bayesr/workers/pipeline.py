@@ -1,23 +1,39 @@
-"""Work in one process: a second thread writes a tile while the next one is drawn."""
+"""The interface of work on tiles, and its run in one process: a thread writes a tile while the next one is drawn."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import Any
+from typing import Any, Protocol
 
 from bayesr.grid import Tile
 from bayesr.progress import Advance
-from bayesr.workers.work import Work
 
 TILES_IN_MEMORY = 2
 """Tiles in memory at once: one is drawn or waits to be written, the other is written."""
 
 _TILES_PER_RELEASE = 16
 """Tiles between releases of memory: few enough to bound memory, and so many that the cost is negligible."""
+
+
+class Work(Protocol):
+    """Work on each tile of an image. It can be pickled, and one object does many tiles."""
+
+    @property
+    def cost(self) -> float:
+        """The sum of what one tile passes to `advance`."""
+
+    def is_done(self, tile: Tile) -> bool:
+        """Whether the tile is written; only clusters ask, where a task may run a second time."""
+
+    def draw(self, tile: Tile, advance: Callable[[float], None]) -> Any:
+        """Compute a tile, one at a time in a process. Exceptions raised by `advance` must propagate."""
+
+    def write(self, tile: Tile, drawn: Any) -> None:
+        """Write a drawn tile and mark it done; another thread may draw meanwhile."""
 
 
 class Stopped(BaseException):

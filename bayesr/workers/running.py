@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers import pipeline
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import Work
 
 if TYPE_CHECKING:
     from distributed import Client

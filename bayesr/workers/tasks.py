@@ -17,8 +17,7 @@ from distributed.protocol import pickle
 from bayesr.errors import WorkersFailed
 from bayesr.grid import Tile
 from bayesr.version import __version__
-from bayesr.workers.pipeline import TILES_IN_MEMORY, MemoryReleaser, Stopped
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import TILES_IN_MEMORY, MemoryReleaser, Stopped, Work
 
 _DRAWING = Lock()
 """Allows one drawing at a time in a process, over all its runs and workers."""
