@@ -86,7 +86,7 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
 
 
 def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """Record what the first pass found in a store that was declared, with the attribute `READING`, before its end.
+    """Record the result of the first pass in a store that was declared before, with the attribute `READING`.
 
     Parameters
     ----------

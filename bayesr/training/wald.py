@@ -78,7 +78,9 @@ def _degradation_of(model: Model) -> tuple[ForwardOperator, Degradation]:
     """Return the forward operator without its noise, and the degradation that the model was trained for."""
     operator = getattr(model.observation, "of", model.observation)
     ranges = model.card.get("degradation") or {}
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in ranges.items()}
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in ranges.items()
+    }
     return operator, Degradation(**settings)
 
 

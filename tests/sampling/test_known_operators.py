@@ -159,8 +159,8 @@ def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low)
     [
         (posterior(5.0, 0.1), "4.8 to 5.2 high-resolution pixels wide.*over widths of 1.52 to 3.36"),
         (posterior(1.1), "1.1 high-resolution"),
-        (posterior(2.0, scale=2), "scale factor 2, and blind 4"),
-        (observe.gaussian(2, sigma=1.0), "scale factor 2, and blind 4"),
+        (posterior(2.0, scale=2), "scale factor 2, and blind has 4"),
+        (observe.gaussian(2, sigma=1.0), "scale factor 2, and blind has 4"),
         (observe.gaussian(4, sigma=2.0).unconstrained(blur=1.0), "no range of blur"),
         (observe.Blind(observe.gaussian(4, sigma=2.0)), "no range of blur"),
         (observe.gaussian(4, sigma=4.0, regularisation=0.1), "4 high-resolution pixels wide"),
