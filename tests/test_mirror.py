@@ -21,7 +21,6 @@ WHOLE = {"test_bayesr.py", "test_mirror.py", "test_rooms.py", "test_style.py"}
 UNTESTED = {
     "segmentation/protocol.py": "an interface, and a cast for the type checker",
     "workers/__main__.py": "a process of its own; tests/workers/test_clusters.py starts it",
-    "workers/work.py": "an interface",
 }
 """Modules without a file of tests, with the reason."""
 

@@ -177,15 +177,15 @@ def check_options(options: Mapping[str, Any], *, stores: bool) -> Any:
     """
     from bayesr import load  # slow to import
     from bayesr.product import choose_variables  # slow to import
-    from bayesr.sampling import arguments, device, instruments  # slow to import
+    from bayesr.sampling import arguments, device, known_operators  # slow to import
 
     checked = arguments.check_options(**options, store=f"any{_STORE}" if stores else None)
     choose_variables(checked["variables"], checked["keep_samples"] or None, in_memory=not stores)
     device.check_precision(device.resolve(checked["device"]), checked["precision"])
     model = load(options["model"])
-    known = instruments.check(model, checked["forward_operator"])
-    masks = instruments.choose_masks(known, checked["n"], checked["masks"])
-    arguments.choose_masks(model, checked["n"], masks, instruments.kernels(known))
+    known = known_operators.check(model, checked["forward_operator"])
+    masks = known_operators.choose_masks(known, checked["n"], checked["masks"])
+    arguments.choose_masks(model, checked["n"], masks, known_operators.number_of_kernels(known))
     return model
 
 

@@ -6,7 +6,7 @@ from bayesr.images.limits import existing
 from bayesr.images.ranges import ValueRange
 from bayesr.images.sources import looks_like_image, source
 from bayesr.images.stacks import leading, places, slice_at
-from bayesr.images.survey import bounds_of, foreseen, loaded, read, survey
+from bayesr.images.survey import bounds_of, loaded, provisional, read, survey
 from bayesr.images.values import quantisation_step
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "ValueRange",
     "bounds_of",
     "existing",
-    "foreseen",
+    "provisional",
     "leading",
     "loaded",
     "looks_like_image",

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesr.errors import ImageNotFound, NotAnImage
 from bayesr.images import lazy, limits, microscopy
-from bayesr.images.georeference import placed
+from bayesr.images.georeference import with_reference_system
 from bayesr.images.readers import Reader, by_suffix, by_type
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def from_dataset(dataset: xr.Dataset, where: str = "The Dataset") -> xr.DataArra
             f"{where} contains {len(images)} image variables ({', '.join(map(str, images)) or 'none'}): "
             "open it with xarray and give one of them, ds['name']."
         )
-    image = placed(dataset[images[0]].copy(deep=False), {name: dataset[name] for name in dataset.variables})
+    image = with_reference_system(
+        dataset[images[0]].copy(deep=False), {name: dataset[name] for name in dataset.variables}
+    )
     if "source" in dataset.encoding:  # for messages; the Zarr engine sets it on the Dataset only
         image.encoding = {**image.encoding, "source": dataset.encoding["source"]}
     return image
@@ -116,7 +118,7 @@ def _from_zarr(place: str) -> xr.DataArray:
         level = node.get(microscopy.level_path(images[0], place))
         if not isinstance(level, zarr.Array):
             raise NotAnImage(f"{place} lacks the full resolution that its metadata name: check that it is whole.")
-        return microscopy.scaled(images[0], from_zarr_array(level, place))
+        return microscopy.with_multiscale_axes(images[0], from_zarr_array(level, place))
     series = [
         name
         for name, member in members.items()

@@ -1,4 +1,4 @@
-"""Where an image lies: its coordinate reference system, whatever the variable that holds it is called."""
+"""The coordinate reference system of an image, whatever the name of the variable that holds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFERENCE = "spatial_ref"
 _MARKS = ("crs_wkt", "spatial_ref", "grid_mapping_name", "GeoTransform", "gcps")
 
 
-def placed(array: xr.DataArray, variables: Mapping[Any, xr.DataArray] | None = None) -> xr.DataArray:
+def with_reference_system(array: xr.DataArray, variables: Mapping[Any, xr.DataArray] | None = None) -> xr.DataArray:
     """Return an image whose grid mapping is the coordinate `REFERENCE`.
 
     The grid mapping is the variable that the attribute ``grid_mapping`` names, as CF defines it; without this
@@ -32,15 +32,15 @@ def placed(array: xr.DataArray, variables: Mapping[Any, xr.DataArray] | None = N
     NotUsed
         When the named variable is missing.
     """
-    held: dict[Any, xr.DataArray] = dict(variables or {}) | dict(array.coords.items())
+    known: dict[Any, xr.DataArray] = dict(variables or {}) | dict(array.coords.items())
     stated = array.attrs.get("grid_mapping", array.encoding.get("grid_mapping"))
     result = array.copy(deep=False)
     result.attrs = {key: value for key, value in array.attrs.items() if key != "grid_mapping"}
     result.encoding = {key: value for key, value in array.encoding.items() if key != "grid_mapping"}
     if isinstance(stated, str) and stated.split():
         name = stated.split()[0].rstrip(":")  # CF also allows "name: coordinate coordinate"
-        if name not in held:
-            if REFERENCE not in held:
+        if name not in known:
+            if REFERENCE not in known:
                 warn(
                     f"The image names the grid mapping {name!r}, which it does not hold, so the product has no "
                     "reference system: open the file with decode_coords='all', or give its path.",
@@ -48,11 +48,11 @@ def placed(array: xr.DataArray, variables: Mapping[Any, xr.DataArray] | None = N
                 )
             return result
     else:
-        found = [name for name, held_one in held.items() if not held_one.dims and set(_MARKS) & set(held_one.attrs)]
-        if REFERENCE in held or not found:
+        candidates = [name for name, held in known.items() if not held.dims and set(_MARKS) & set(held.attrs)]
+        if REFERENCE in known or not candidates:
             return result
-        name = found[0]
-    mapping = xr.DataArray(0, attrs=dict(held[name].attrs))
+        name = candidates[0]
+    mapping = xr.DataArray(0, attrs=dict(known[name].attrs))
     return result.drop_vars([name, REFERENCE], errors="ignore").assign_coords({REFERENCE: mapping})
 
 

@@ -81,8 +81,8 @@ class Image:
         """Return the image, or the slice of the stack, with a checksum; None if there is none."""
         if self.sha256 == sha256:
             return self
-        for place, one in zip(stacks.places(self.data), self.slices, strict=False):
-            if one.sha256 == sha256:
+        for place, part in zip(stacks.places(self.data), self.slices, strict=False):
+            if part.sha256 == sha256:
                 return self.at(place)
         return None
 
@@ -126,15 +126,15 @@ class Image:
             Missing pixels, `band x y x x`; None if there are none.
         """
         rows, columns = self.around(top, bottom, left, right)
-        around = lazy.pixels(self.data, rows, columns)
+        pixels = lazy.pixels(self.data, rows, columns)
         if self.nodata is None:
-            return self._scaled(around), None
-        absent = is_missing(around, self.nodata, self.per_band)
+            return self._scaled(pixels), None
+        absent = is_missing(pixels, self.nodata, self.per_band)
         inside = (..., slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
         missing = absent[inside]
         if not missing.any():
-            return self._scaled(around[inside]), None
-        return filled(self._scaled(around, absent), absent)[inside], missing
+            return self._scaled(pixels[inside]), None
+        return filled(self._scaled(pixels, absent), absent)[inside], missing
 
     def around(self, top: int, bottom: int, left: int, right: int) -> tuple[slice, slice]:
         """Return the rows and columns that `window` reads: with those that missing pixels may be filled from."""

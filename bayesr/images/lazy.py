@@ -84,7 +84,7 @@ def windowed(
     return lazy
 
 
-def through(array: xr.DataArray, reader: Readable) -> xr.DataArray:
+def with_reader(array: xr.DataArray, reader: Readable) -> xr.DataArray:
     """Return `array` with its pixels read from `reader`."""
     return array.copy(data=_lazily(reader))
 
@@ -103,7 +103,7 @@ class _Elementwise:
 
 def elementwise(array: xr.DataArray, function: Callable[..., Any], dtype: np.dtype[Any]) -> xr.DataArray:
     """Apply a function to every pixel; lazy arrays stay lazy. The function can be pickled, and returns `dtype`."""
-    return through(array, _Elementwise(array.variable, function, dtype))
+    return with_reader(array, _Elementwise(array.variable, function, dtype))
 
 
 class _Computed:
@@ -187,7 +187,7 @@ class _DaskParts:
         return self.array[key].compute(scheduler=self.scheduler)
 
 
-def ordered(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
+def with_axis_order(array: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
     """Return `array` with these axes in this order; lacking ones are added with one pixel."""
     encoding, chunks = dict(array.encoding), array.encoding.get("preferred_chunks", {})
     reader: Readable
@@ -232,7 +232,7 @@ def unreadable(source: object, error: Exception) -> NotAnImage:
     )
 
 
-def mapped(
+def map_blocks(
     function: Callable[[slice, slice, NDArray[Any]], Result], array: xr.DataArray
 ) -> Generator[Result, None, None]:
     """Apply a function to (rows, columns, pixels) of every block of an array ``(band, y, x)``, and yield the results.
@@ -252,8 +252,8 @@ def mapped(
 
     regions = _regions(array)
     first = next(regions)
-    held = array.dtype.itemsize * array[:, *first].size
-    threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // held))
+    region_bytes = array.dtype.itemsize * array[:, *first].size
+    threads = max(1, min(_THREADS, os.cpu_count() or 1, 2 * _REGION // region_bytes))
     with ThreadPoolExecutor(threads, "bayesr-read") as pool:
         waiting = deque([pool.submit(apply, *first)])
         try:

@@ -1,4 +1,4 @@
-"""What is checked before bytes of an image are read: that it is a regular file, and that it fits into memory."""
+"""Checks before the bytes of an image are read: it must be a regular file, and fit into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from bayesr.errors import ImageNotFound, NotAnImage, TooLarge
 
 LARGEST = 2**29
-"""Bytes; a part of a file that can only be decoded as a whole, such as a chunk or a PNG, has no more."""
+"""Most bytes of a part of a file that can only be decoded as a whole, such as a chunk or a PNG."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",

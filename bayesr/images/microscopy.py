@@ -22,11 +22,12 @@ _UNITS = {
     "meter": "meter", "km": "kilometer", "kilometer": "kilometer", "inch": "inch", "in": "inch", "pm": "picometer",
     "picometer": "picometer", "å": "angstrom", "Å": "angstrom", "angstrom": "angstrom", "ft": "foot", "foot": "foot",
 }  # fmt: skip
-"""Names of UDUNITS."""
-_PIXELS = ("", "pixel", "pixels", "reference frame")
+"""Names of units in UDUNITS, by the names in files."""
+_NOT_PHYSICAL = ("", "pixel", "pixels", "reference frame")
+"""Units that state no physical size."""
 
 
-def sized(file: Any, series: Any, array: xr.DataArray) -> xr.DataArray:
+def with_pixel_sizes(file: Any, series: Any, array: xr.DataArray) -> xr.DataArray:
     """Return the image of a TIFF series with the physical coordinates that OME or ImageJ metadata state.
 
     The centre of pixel i lies at (i + 1/2) pixel sizes, so that the image begins at 0.
@@ -39,9 +40,10 @@ def sized(file: Any, series: Any, array: xr.DataArray) -> xr.DataArray:
         With the dimensions ``y`` and ``x``.
     """
     if file.is_ome:
-        sizes = _of_ome(file.ome_metadata, [one is series for one in file.series].index(True))
+        number = next(i for i, other in enumerate(file.series) if other is series)
+        sizes = _ome_sizes(file.ome_metadata, number)
     elif file.is_imagej:
-        sizes = _of_imagej(file.imagej_metadata or {}, series.keyframe.tags)
+        sizes = _imagej_sizes(file.imagej_metadata or {}, series.keyframe.tags)
     else:
         return array
     if sizes.keys() != {"y", "x"}:
@@ -63,22 +65,22 @@ def udunits(unit: str) -> str:
     return _UNITS.get(unit, _UNITS.get(unit.lower(), unit))
 
 
-def _of_ome(text: str, number: int) -> Sizes:
+def _ome_sizes(text: str, number: int) -> Sizes:
     """Return the pixel sizes of one image of OME-XML; the unit is micrometres where it states none."""
     pixels = [element for element in ElementTree.fromstring(text).iter() if element.tag.rpartition("}")[2] == "Pixels"]
     stated = pixels[min(number, len(pixels) - 1)].attrib if pixels else {}
     sizes = {}
     for dim, axis in (("y", "Y"), ("x", "X")):
         size, unit = stated.get(f"PhysicalSize{axis}"), stated.get(f"PhysicalSize{axis}Unit", "µm")
-        if size is not None and _usable(size) and unit not in _PIXELS:
+        if size is not None and _is_usable(size) and unit not in _NOT_PHYSICAL:
             sizes[dim] = float(size), udunits(unit)
     return sizes
 
 
-def _of_imagej(metadata: Mapping[str, Any], tags: Any) -> Sizes:
+def _imagej_sizes(metadata: Mapping[str, Any], tags: Any) -> Sizes:
     """Return the pixel sizes of ImageJ: the resolution is in pixels per unit."""
     unit = udunits(str(metadata.get("unit", "")))
-    if unit in _PIXELS:
+    if unit in _NOT_PHYSICAL:
         return {}
     sizes = {}
     for dim, tag in (("y", "YResolution"), ("x", "XResolution")):
@@ -88,7 +90,7 @@ def _of_imagej(metadata: Mapping[str, Any], tags: Any) -> Sizes:
     return sizes
 
 
-def _usable(size: Any) -> bool:
+def _is_usable(size: Any) -> bool:
     try:
         return math.isfinite(float(size)) and float(size) > 0
     except (TypeError, ValueError):
@@ -118,7 +120,7 @@ def level_path(image: Mapping[str, Any], name: str) -> str:
         ) from error
 
 
-def scaled(image: Mapping[str, Any], array: xr.DataArray) -> xr.DataArray:
+def with_multiscale_axes(image: Mapping[str, Any], array: xr.DataArray) -> xr.DataArray:
     """Name the axes of a multiscale image's full resolution, and add its physical coordinates.
 
     The centre of pixel i lies at ``scale i + translation``.

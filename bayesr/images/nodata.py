@@ -36,23 +36,23 @@ def declared(array: xr.DataArray, bands: int) -> Markers:
     InvalidPixels
         When an attribute has no number.
     """
-    found: list[list[float]] = [[] for _ in range(bands)]
+    markers_by_band: list[list[float]] = [[] for _ in range(bands)]
     for name in NAMES:
-        for markers, number in zip(found, _numbers(name, array.attrs.get(name), bands), strict=True):
-            if number is not None and not any(_same(number, known) for known in markers):
+        for markers, number in zip(markers_by_band, _number_per_band(name, array.attrs.get(name), bands), strict=True):
+            if number is not None and not any(_is_equal(number, known) for known in markers):
                 markers.append(number)
     if array.dtype.kind == "f" and any(array.encoding.get(name) is not None for name in NAMES):
-        for markers in found:
+        for markers in markers_by_band:
             if not any(math.isnan(known) for known in markers):
                 markers.append(math.nan)
-    rows = tuple(tuple(sorted(markers, key=str)) for markers in found)
+    rows = tuple(tuple(sorted(markers, key=str)) for markers in markers_by_band)
     if not any(rows):
         return ()
-    same = all(len(row) == len(rows[0]) and all(map(_same, row, rows[0])) for row in rows)
+    same = all(len(row) == len(rows[0]) and all(map(_is_equal, row, rows[0])) for row in rows)
     return rows[:1] if same else rows
 
 
-def _numbers(name: str, given: Any, bands: int) -> list[float | None]:
+def _number_per_band(name: str, given: Any, bands: int) -> list[float | None]:
     """Return an attribute's number for every band."""
     try:
         numbers = [None if value is None else float(value) for value in np.ravel(np.asarray(given, object))]
@@ -69,7 +69,7 @@ def _numbers(name: str, given: Any, bands: int) -> list[float | None]:
     return numbers if len(numbers) == bands else numbers * bands
 
 
-def _same(a: float, b: float) -> bool:
+def _is_equal(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
@@ -129,23 +129,23 @@ def filled(pixels: NDArray[np.float32], absent: NDArray[np.bool_]) -> NDArray[np
     values = np.pad(np.where(absent, np.float32(0), pixels), ((0, 0), (1, 1), (1, 1))).reshape(bands, -1)
     steps = [dy * (width + 2) + dx for dy, dx in _NEIGHBOURS]
     inside = np.pad(absent, 1).ravel()
-    front = np.flatnonzero(inside & _beside(known.reshape(height + 2, -1)).ravel())
+    boundary = np.flatnonzero(inside & _next_to_known(known.reshape(height + 2, -1)).ravel())
     for _ in range(REACH):
-        if not front.size:
+        if not boundary.size:
             break
-        total, count = np.zeros((bands, front.size), np.float32), np.zeros(front.size, np.float32)
+        total, count = np.zeros((bands, boundary.size), np.float32), np.zeros(boundary.size, np.float32)
         for step in steps:
-            total += values[:, front + step]
-            count += known[front + step]
-        values[:, front] = total / count
-        known[front] = True
-        around = np.unique(np.concatenate([front + step for step in steps]))
-        front = around[inside[around] & ~known[around]]
+            total += values[:, boundary + step]
+            count += known[boundary + step]
+        values[:, boundary] = total / count
+        known[boundary] = True
+        around = np.unique(np.concatenate([boundary + step for step in steps]))
+        boundary = around[inside[around] & ~known[around]]
     values[:, ~known] = _FAR
     return values.reshape(bands, height + 2, width + 2)[:, 1:-1, 1:-1]
 
 
-def _beside(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _next_to_known(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where a pixel or a neighbour is known; the frame of `known` is unknown."""
     rows = known.copy()
     rows[1:] |= known[:-1]

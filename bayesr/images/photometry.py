@@ -1,4 +1,4 @@
-"""What numbers show: inverted grey, palettes, alpha channels, and the orientation of the stored rows and columns."""
+"""Photometry and orientation: inverted grey, palettes, alpha channels, and the order of stored rows and columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _JPEG = (6, 7, 34892, 33003, 33004, 33005, 34712)
 _ALPHA, _ORIENTATION = (1, 2), 274
 
 
-def applied(path: Any, page: Any, array: xr.DataArray) -> xr.DataArray:
+def with_photometry(path: Any, page: Any, array: xr.DataArray) -> xr.DataArray:
     """Return the image of a TIFF page, ``(y, x)`` or with ``band``, as it is to be seen.
 
     Parameters
@@ -40,19 +40,19 @@ def applied(path: Any, page: Any, array: xr.DataArray) -> xr.DataArray:
     if kind == _PALETTE:
         if array.ndim != 2:
             raise NotAnImage(f"{path} has a palette and {array.ndim} axes: save each plane as RGB.")
-        array = coloured(array, np.asarray(page.colormap).T)
+        array = with_palette(array, np.asarray(page.colormap).T)
     elif kind == _WHITE_IS_ZERO:
-        array = inverted(array, path, bits=int(np.max(page.bitspersample)))
+        array = invert_grey(array, path, bits=int(np.max(page.bitspersample)))
     elif kind not in (_BLACK_IS_ZERO, _RGB, *_LINEAR) and not (kind == _YCBCR and int(page.compression) in _JPEG):
         raise NotAnImage(f"{path} stores {_COLOURS.get(kind, f'photometric interpretation {kind}')}: save it as RGB.")
     extra = [int(sample) for sample in page.extrasamples]
     if any(sample in _ALPHA for sample in extra) and array.sizes.get("band") == page.samplesperpixel:
         first = next(place for place, sample in enumerate(extra) if sample in _ALPHA)
         array.encoding["alpha_band"] = page.samplesperpixel - len(extra) + first
-    return turned(array, int(page.tags.valueof(_ORIENTATION, 1)))
+    return upright(array, int(page.tags.valueof(_ORIENTATION, 1)))
 
 
-def inverted(array: xr.DataArray, name: Any, bits: int | None = None) -> xr.DataArray:
+def invert_grey(array: xr.DataArray, name: Any, bits: int | None = None) -> xr.DataArray:
     """Return grey values for which 0 is white, as values for which 0 is black: the largest value minus them.
 
     Raises
@@ -66,7 +66,7 @@ def inverted(array: xr.DataArray, name: Any, bits: int | None = None) -> xr.Data
     return lazy.elementwise(array, partial(np.subtract, array.dtype.type(largest)), array.dtype)
 
 
-def coloured(array: xr.DataArray, table: NDArray[Any]) -> xr.DataArray:
+def with_palette(array: xr.DataArray, table: NDArray[Any]) -> xr.DataArray:
     """Return the colours of an image of indices ``(y, x)``: ``(y, x, band)``, or ``(y, x)`` if all are grey.
 
     Parameters
@@ -97,8 +97,12 @@ class _Colours:
         return self.table[self.indices[key[:-1]].to_numpy()][..., key[-1]]
 
 
-def turned(array: xr.DataArray, orientation: int) -> xr.DataArray:
-    """Return an image ``(y, x)``, with ``band`` or not, upright, given the orientation of TIFF and EXIF, 1 to 8."""
+def upright(array: xr.DataArray, orientation: int) -> xr.DataArray:
+    """Return an image ``(y, x)``, with ``band`` or not, and its mask, upright.
+
+    `orientation` is that of TIFF and EXIF, 1 to 8.
+    """
+    mask = array.encoding.get("mask")
     if orientation in (5, 6, 7, 8):
         chunks = array.encoding.get("preferred_chunks")
         array = array.rename({"y": "x", "x": "y"})
@@ -106,4 +110,8 @@ def turned(array: xr.DataArray, orientation: int) -> xr.DataArray:
             array.encoding["preferred_chunks"] = {{"y": "x", "x": "y"}.get(dim, dim): n for dim, n in chunks.items()}
     back = slice(None, None, -1)
     flips = {2: "x", 3: "yx", 4: "y", 6: "x", 7: "yx", 8: "y"}.get(orientation, "")
-    return array.isel(dict.fromkeys(flips, back))
+    array = array.isel(dict.fromkeys(flips, back))
+    if mask is not None:
+        upright_mask = upright(xr.DataArray(mask, dims=("y", "x")), orientation)
+        array.encoding = {**array.encoding, "mask": upright_mask.transpose("y", "x").to_numpy()}
+    return array

@@ -42,8 +42,8 @@ def from_picture(path: Path) -> xr.DataArray:
             if _orientation(picture) != 1:
                 raise NotAnImage(f"{path} has an EXIF orientation and a file that places it: save it upright.")
             return rasters.from_raster(path)
-        if (deep := _deep(path, picture)) is not None:
-            return photometry.turned(deep, _orientation(picture))
+        if (deep := _read_all_bits(path, picture)) is not None:
+            return photometry.upright(deep, _orientation(picture))
         picture.load()
         return from_pillow(picture)
 
@@ -109,7 +109,7 @@ def from_pillow(picture: Any) -> xr.DataArray:
         absent = (pixels == np.asarray(clear)) if pixels.ndim == 2 else (pixels == np.asarray(clear)).all(-1)
     else:
         absent = np.zeros(pixels.shape[:2], bool)
-    return photometry.turned(_array(pixels, absent), turn)
+    return photometry.upright(_picture_array(pixels, absent), turn)
 
 
 def _split(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -123,21 +123,11 @@ def _split(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     return colours[..., 0] if colours.shape[-1] == 1 else colours, alpha == 0
 
 
-def _array(pixels: NDArray[Any], absent: NDArray[np.bool_]) -> xr.DataArray:
+def _picture_array(pixels: NDArray[Any], absent: NDArray[np.bool_]) -> xr.DataArray:
     array = xr.DataArray(pixels, dims=("y", "x") if pixels.ndim == 2 else ("y", "x", "band"))
     if absent.any():
-        array.encoding["mask"] = _Valid(~absent)
+        array.encoding["mask"] = ~absent
     return array
-
-
-class _Valid:
-    """A mask in memory."""
-
-    def __init__(self, valid: NDArray[np.bool_]) -> None:
-        self.valid, self.shape, self.dtype = valid, valid.shape, valid.dtype
-
-    def __getitem__(self, key: Any, /) -> Any:
-        return self.valid[key]
 
 
 def _orientation(picture: Any) -> int:
@@ -162,7 +152,7 @@ def _bits(picture: Any) -> int:
     return 8
 
 
-def _deep(path: Path, picture: Any) -> xr.DataArray | None:
+def _read_all_bits(path: Path, picture: Any) -> xr.DataArray | None:
     """Return all bits of a picture of which Pillow keeps 8; None where it keeps all.
 
     Raises
@@ -205,9 +195,9 @@ def _png(path: Path, mode: str) -> xr.DataArray:
     with PIL.Image.open(path) as picture:
         clear = picture.info.get("transparency")
     if mode != "RGB":
-        return _array(*_split(pixels))
+        return _picture_array(*_split(pixels))
     absent = np.zeros(pixels.shape[:2], bool) if clear is None else (pixels == np.asarray(clear)).all(-1)
-    return _array(pixels, absent)
+    return _picture_array(pixels, absent)
 
 
 def _netpbm(path: Path, picture: Any, largest: int) -> xr.DataArray | None:
@@ -225,7 +215,7 @@ def _netpbm(path: Path, picture: Any, largest: int) -> xr.DataArray | None:
         raise NotAnImage(f"{path} is cut off: check that the file is whole.")
     shape = (height, width) if bands == 1 else (height, width, bands)
     native = pixels.astype(dtype.newbyteorder("="))
-    return _array(native.reshape(shape), np.zeros((height, width), bool))
+    return _picture_array(native.reshape(shape), np.zeros((height, width), bool))
 
 
 PIL_IMAGE = Reader("PIL image", by_type("PIL."), from_pillow)

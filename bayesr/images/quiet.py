@@ -1,4 +1,4 @@
-"""Decoders warn about damaged and unusual files, in words that name no remedy: their warnings are not shown."""
+"""Hide the warnings of decoders, which warn about damaged and unusual files without naming a remedy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Quiet:
             self._filters = cast("list[Any]", warnings.filters)
             self._filters.insert(0, _IGNORED)
             for name in _LOGGERS:
-                logging.getLogger(name).addFilter(_nothing)
+                logging.getLogger(name).addFilter(_hide_record)
 
     def leave(self) -> None:
         with self._lock:
@@ -60,10 +60,10 @@ class _Quiet:
                     filters.remove(_IGNORED)
             self._filters = []
             for name in _LOGGERS:
-                logging.getLogger(name).removeFilter(_nothing)
+                logging.getLogger(name).removeFilter(_hide_record)
 
 
-def _nothing(record: logging.LogRecord) -> bool:
+def _hide_record(record: logging.LogRecord) -> bool:
     return False
 
 

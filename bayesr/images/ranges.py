@@ -82,9 +82,9 @@ def choose(
         Values of the image, for percentiles.
     """
     own = (least, most) if least < most else (least, least + 1.0)  # a constant image needs a range of any width
-    known = stated(chosen, kind)
-    if known is not None:
-        return known
+    from_argument = stated(chosen, kind)
+    if from_argument is not None:
+        return from_argument
     if chosen == "percentiles":
         low, high = map(float, np.percentile(np.concatenate(sample), PERCENTILES))
         return ((low, high) if low < high else own), "percentiles"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,7 +17,7 @@ from bayesr.images import lazy, limits, photometry
 from bayesr.images.readers import Reader, by_suffix
 
 _GDAL_CACHE = 2**24
-"""Bytes; GDAL decodes every tile and strip of a window once even without a cache."""
+"""Bytes of GDAL's cache. GDAL decodes every tile and strip of a window once even without a cache."""
 
 _GDAL = Lock()
 """Held while GDAL's configuration, global to the process, differs from the user's."""
@@ -24,9 +25,8 @@ _GDAL = Lock()
 _STATEMENTS = ("<SRS", "<GeoTransform", "<GCPList", "<NoDataValue", "<Scale>", "<Offset>", "<UnitType")
 """What an ``.aux.xml`` file may state beside statistics, which every program that shows an image writes."""
 
-
-_LONGEST_NOTES = 2**26
-"""Bytes of an ``.aux.xml`` file."""
+_LARGEST_AUX_XML = 2**26
+"""Most bytes of an ``.aux.xml`` file."""
 
 _JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 """The first bytes of a JPEG 2000 file, and of a stream without a container."""
@@ -74,37 +74,26 @@ class _Mask:
             return file.read_masks(1, window=((top, bottom), (left, right)))
 
 
-class _Elsewhere:
-    """Where an image of palette indices does not have the index of missing pixels."""
-
-    def __init__(self, indices: xr.Variable, nodata: float) -> None:
-        self.indices, self.nodata = indices, nodata
-        self.shape, self.dtype = indices.shape, np.dtype(bool)
-
-    def __getitem__(self, key: Any, /) -> Any:
-        return self.indices[key].to_numpy() != self.nodata
-
-
 def sidecars(path: Path) -> list[Path]:
     """Return the files beside an image that place it on Earth, or say which of its pixels are missing."""
     ending = path.suffix[1:]
     endings = {f".{ending[:1]}{ending[-1:]}w", f".{ending}w", ".wld"} if ending else {".wld"}
     folder = path.parent
-    found = [
+    files = [
         entry for entry in folder.glob(f"{_escaped(path.stem)}.*")
         if entry.suffix.lower() in {ending.lower() for ending in endings} | {".rpb"}
     ]  # fmt: skip
-    found += [
+    files += [
         folder / name
         for name in (f"{path.name}.msk", f"{path.stem}_RPC.TXT", f"{path.stem}_rpc.txt")
         if (folder / name).is_file()
     ]
     notes = folder / f"{path.name}.aux.xml"
-    if notes.is_file() and notes.stat().st_size > _LONGEST_NOTES:
+    if notes.is_file() and notes.stat().st_size > _LARGEST_AUX_XML:
         raise NotAnImage(f"{notes} is too long for notes on an image: move it away.")
-    if notes.is_file() and any(one in notes.read_text(encoding="utf-8", errors="replace") for one in _STATEMENTS):
-        found.append(notes)
-    return sorted(found)
+    if notes.is_file() and any(tag in notes.read_text(encoding="utf-8", errors="replace") for tag in _STATEMENTS):
+        files.append(notes)
+    return sorted(files)
 
 
 def _escaped(name: str) -> str:
@@ -131,22 +120,22 @@ def from_raster(path: Path) -> xr.DataArray:
     with rasterio.Env():  # otherwise GDAL prints messages of this thread
         with rasterio.open(path) as file:
             _check(path, file)
-            facts = _facts(file)
+            metadata = _metadata(file)
         array = rioxarray.open_rasterio(path, cache=False)
     if not isinstance(array, xr.DataArray):
         raise NotAnImage(f"{path} contains several images: open it with rioxarray and give the one you mean.")
-    array = lazy.through(array, _Raster(array.variable))
+    array = lazy.with_reader(array, _Raster(array.variable))
     array = array.drop_vars([name for name, coord in array.coords.items() if set(coord.dims) == {"y", "x"}])
     array.attrs = {key: value for key, value in array.attrs.items() if key not in ("_FillValue", "long_name")}
     for name in ("scale_factor", "add_offset", "units", "nodatavals"):
-        array.attrs[name] = [value for band, value in enumerate(facts[name]) if band != facts["alpha"]]
-    if facts["bare"]:  # rioxarray numbers the pixels then
+        array.attrs[name] = [value for band, value in enumerate(metadata[name]) if band != metadata["alpha"]]
+    if metadata["bare"]:  # rioxarray numbers the pixels then
         array = array.drop_vars(["y", "x", "spatial_ref"], errors="ignore")
         array.attrs.pop("grid_mapping", None)
         array.encoding.pop("grid_mapping", None)
-    if facts["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
+    if metadata["bare"] and any(found.suffix.lower().endswith("w") for found in sidecars(path)):
         warn(f"{path} has a world file that GDAL does not read, so the product is not georeferenced.", NotUsed)
-    return _shown(path, array, facts)
+    return _with_photometry(path, array, metadata)
 
 
 def _check_neighbours(path: Path) -> None:
@@ -185,7 +174,7 @@ def _check(path: Path, file: Any) -> None:
         )
 
 
-def _facts(file: Any) -> dict[str, Any]:
+def _metadata(file: Any) -> dict[str, Any]:
     """Return what rioxarray leaves out, or states for the first band only."""
     from rasterio.enums import ColorInterp, MaskFlags  # optional
 
@@ -207,27 +196,27 @@ def _facts(file: Any) -> dict[str, Any]:
     }
 
 
-def _shown(path: Path, array: xr.DataArray, facts: dict[str, Any]) -> xr.DataArray:
+def _with_photometry(path: Path, array: xr.DataArray, metadata: dict[str, Any]) -> xr.DataArray:
     """Apply photometry, and pass on the mask."""
     encoding = dict(array.encoding)
-    if facts["white"]:
+    if metadata["white"]:
         largest = 2 ** (8 * array.dtype.itemsize) - 1
-        array = photometry.inverted(array, path)
-        array.attrs["nodatavals"] = [None if value is None else largest - value for value in facts["nodatavals"]]
-    if facts["palette"] is not None:
-        indices, nodata = array.isel(band=0), facts["nodatavals"][0]
-        opaque = facts["palette"][:, 3] == 255
+        array = photometry.invert_grey(array, path)
+        array.attrs["nodatavals"] = [None if value is None else largest - value for value in metadata["nodatavals"]]
+    if metadata["palette"] is not None:
+        indices, nodata = array.isel(band=0), metadata["nodatavals"][0]
+        opaque = metadata["palette"][:, 3] == 255
         if nodata is not None:
-            encoding["mask"] = _Elsewhere(indices.variable, nodata)
+            encoding["mask"] = lazy.elementwise(indices, partial(np.not_equal, nodata), np.dtype(bool))
         elif not opaque.all():
             raise NotAnImage(f"{path} has a palette with transparent colours: save it as RGBA.")
-        array = photometry.coloured(indices.drop_vars("band"), facts["palette"][:, :3])
+        array = photometry.with_palette(indices.drop_vars("band"), metadata["palette"][:, :3])
         array.attrs = {key: value for key, value in array.attrs.items() if key != "nodatavals"}
         encoding["preferred_chunks"] = {**encoding.get("preferred_chunks", {}), "band": array.sizes.get("band", 1)}
-    if facts["mask"]:
+    if metadata["mask"]:
         encoding["mask"] = _Mask(path, (array.sizes["y"], array.sizes["x"]))
-    elif facts["alpha"] is not None:
-        encoding["alpha_band"] = facts["alpha"]
+    elif metadata["alpha"] is not None:
+        encoding["alpha_band"] = metadata["alpha"]
     array.encoding = encoding
     return array
 

@@ -63,8 +63,8 @@ def registered() -> tuple[Reader, ...]:
 
 def _reader_of(img: Any) -> Reader | None:
     """Return the reader of an image: a registered one, one of another distribution, or a fallback."""
-    asked = sorted(registered(), key=lambda reader: reader.fallback)
-    reader = next((reader for reader in asked if reader.recognises(img)), None)
+    candidates = sorted(registered(), key=lambda reader: reader.fallback)
+    reader = next((reader for reader in candidates if reader.recognises(img)), None)
     if isinstance(img, Path) and reader is not None and reader.fallback:
         return _installed(img.suffix.lower()) or reader
     return reader

@@ -62,11 +62,11 @@ def source(img: Any, dims: Sequence[str] | None = None, *, stack: bool = False) 
     NotUsed
         When the source states a place that the product cannot hold.
     """
-    given = georeference.placed(opened(img))
-    array = axes.named(given, dims, stack=stack)
+    given = georeference.with_reference_system(opened(img))
+    array = axes.with_standard_axes(given, dims, stack=stack)
     if array.size == 0:
         raise NotAnImage(f"The image is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
     if array.dtype.kind not in "uif":
         raise NotAnImage(f"Pixels of type {array.dtype} are not supported: convert them to an integer or a float type.")
     georeference.warn_of_unused(given, array)
-    return stacks.each(array, values.decoded)
+    return stacks.apply_to_slices(array, values.decoded)

@@ -43,7 +43,7 @@ def slice_at(array: xr.DataArray, place: Place) -> xr.DataArray:
     return chosen.drop_vars([name for name, coord in array.coords.items() if {*dims} & {*coord.dims}])
 
 
-def each(array: xr.DataArray, function: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+def apply_to_slices(array: xr.DataArray, function: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
     """Apply a function of images ``(band, y, x)`` to every slice; lazy arrays stay lazy.
 
     What it returns differs between slices in the pixels only.

@@ -1,6 +1,6 @@
-"""One pass over an image: its value range, missing pixels and checksum, and the check of its pixels.
+"""One pass over an image, which checks its pixels and computes value range, missing pixels and checksum.
 
-`foreseen` tells what is known before this pass.
+`provisional` returns what is known of an image before this pass.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -61,33 +61,33 @@ def survey(
     chosen = ranges.checked(value_range)
     array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
-    every = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
-    found, slices = _Found(), list[Slice]()
+    sample_step = max(1, array.size // ranges.LARGEST_SAMPLE) if chosen == "percentiles" else 0
+    scan = _Scan(nodata, per_band, sample_step, keep, advance)
+    whole, slices = _Statistics(), list[Slice]()
     for place in stacks.places(array):
-        one = _Found()
-        sha256 = _scan(stacks.slice_at(array, place), place, (nodata, per_band, every, keep), one, advance)
-        slices.append(Slice(sha256, one.least > one.most))
-        found.merge(one)
-    found.check(nodata, kind)
-    stated, name = ranges.choose(chosen, kind, found.least, found.most, found.sample)
+        sha256, statistics = scan.read(stacks.slice_at(array, place), place)
+        slices.append(Slice(sha256, statistics.empty))
+        whole.merge(statistics)
+    whole.check(nodata, kind)
+    network_range, range_source = ranges.choose(chosen, kind, *whole.values, whole.sample)
     return Image(
         data=array,
-        value_range=stated,
+        value_range=network_range,
         bounds=bounds_of(kind),
-        nodata=nodata if found.missing else None,
+        nodata=nodata if whole.missing else None,
         sha256=slices[0].sha256 if array.ndim == len(DIMS) else _digest(array, [s.sha256.encode() for s in slices]),
         per_band=per_band,
         quantisation_step=values.quantisation_step(array),
-        range_source=name,
-        dtype=ranges.result_type(stated, found.least, found.most),
+        range_source=range_source,
+        dtype=ranges.result_type(network_range, *whole.values),
         slices=tuple(slices) if array.ndim > len(DIMS) else (),
     )
 
 
-def foreseen(
+def provisional(
     array: xr.DataArray, *, nodata: float | None = None, value_range: ValueRange = None, per_band: bool = False
 ) -> Image | None:
-    """Return the image that `survey` returns, as far as it is known before pixels are read; None where they decide all.
+    """Return the image that `survey` returns, as far as it is known before pixels are read, or None.
 
     Windows have the values of the surveyed image. The checksum is empty, and `nodata` is the declared value, also where
     no pixel has it. `dtype` is the type that the value range needs, which pixels far outside of it can change. None is
@@ -105,42 +105,21 @@ def foreseen(
     chosen = ranges.checked(value_range)
     array, nodata = values.with_nodata(array, nodata)
     kind = values.pixel_type(array)
-    known = ranges.stated(chosen, kind)
-    if known is None:
+    stated = ranges.stated(chosen, kind)
+    if stated is None:
         return None
-    stated, name = known
+    network_range, range_source = stated
     try:
-        dtype = ranges.result_type(stated, *stated)
-    except InvalidPixels:  # which `survey` says with the values of the image
+        dtype = ranges.result_type(network_range, *network_range)
+    except InvalidPixels:  # `survey` raises this error, with the values of the image
         return None
-    return Image(
-        array, stated, bounds_of(kind), nodata, "", per_band, values.quantisation_step(array), name, dtype
-    )  # fmt: skip
+    step = values.quantisation_step(array)
+    return Image(array, network_range, bounds_of(kind), nodata, "", per_band, step, range_source, dtype)
 
 
 def _digest(array: xr.DataArray, parts: Sequence[bytes]) -> str:
     head = f"{array.dtype.newbyteorder('<').str} {array.shape}".encode()
     return hashlib.sha256(head + b"".join(parts)).hexdigest()
-
-
-def _scan(
-    array: xr.DataArray,
-    place: stacks.Place,
-    look: tuple[float | None, bool, int, Keep | None],
-    found: _Found,
-    advance: Callable[[float], None] | None,
-) -> str:
-    """Add what is in an image ``(band, y, x)``, at its place in a stack, to `found`; return its checksum."""
-    digests, left = {}, array[0].size
-    with closing(lazy.mapped(partial(_look, place, *look), array)) as blocks:
-        for block in blocks:
-            left -= block.size
-            block.check(left == 0, place)
-            found.add(block)
-            digests[block.at] = block.digest
-            if advance is not None:
-                advance(len(array) * block.size)
-    return _digest(array, [digests[at] for at in sorted(digests)])
 
 
 def bounds_of(kind: np.dtype[Any]) -> tuple[float, float] | None:
@@ -151,102 +130,123 @@ def bounds_of(kind: np.dtype[Any]) -> tuple[float, float] | None:
     return float(info.min), float(info.max)
 
 
-@dataclass(frozen=True)
-class _Block:
-    at: tuple[int, int]
-    size: int
-    digest: bytes
-    least: float
-    most: float
-    missing: bool
-    bad: int
-    nan: bool
-    partial: int
-    own: tuple[float, float]
-    sample: NDArray[Any] | None
-
-    def check(self, last: bool, place: stacks.Place) -> None:
-        """Refuse NaN and infinite values; `last` says whether all were counted, `place` is that in a stack."""
-        if self.bad:
-            where = f" in the slice {', '.join(map(str, place))}" if place else ""
-            raise InvalidPixels(
-                f"{'' if last else 'At least '}{self.bad} pixel value(s){where} are "
-                f"{'NaN' if self.nan else 'infinite'}. If "
-                "they mark missing data, give nodata=float('nan') (or the value that marks it); otherwise "
-                "repair the image first."
-            )
-
-
 @dataclass
-class _Found:
-    """What the blocks have in common.
+class _Statistics:
+    """Statistics of the pixels of a block, of a slice or of a whole stack.
 
-    `partial` counts pixels with the value of missing ones in some bands that are data nevertheless, and `own` is the
-    range of all other values.
+    Attributes
+    ----------
+    values : (float, float)
+        Range of the pixels that are not missing; (inf, -inf) if all are.
+    missing : bool
+        Whether pixels are missing.
+    ambiguous : int
+        Number of pixels that have the value of missing ones in some bands, but are data.
+    others : (float, float)
+        Range of all values but that of missing pixels.
+    sample : list of ndarray
+        Evenly spaced values, for percentiles.
     """
 
-    least: float = math.inf
-    most: float = -math.inf
+    values: tuple[float, float] = (math.inf, -math.inf)
     missing: bool = False
-    partial: int = 0
-    own: tuple[float, float] = (math.inf, -math.inf)
+    ambiguous: int = 0
+    others: tuple[float, float] = (math.inf, -math.inf)
     sample: list[NDArray[Any]] = field(default_factory=list)
 
-    def merge(self, other: _Found) -> None:
-        """Add what another slice of a stack has."""
-        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
-        self.missing, self.partial = self.missing or other.missing, self.partial + other.partial
-        self.own = min(self.own[0], other.own[0]), max(self.own[1], other.own[1])
+    @property
+    def empty(self) -> bool:
+        """Whether all pixels are missing."""
+        return self.values[0] > self.values[1]
+
+    def merge(self, other: _Statistics) -> None:
+        """Include the statistics of further pixels."""
+        self.values = min(self.values[0], other.values[0]), max(self.values[1], other.values[1])
+        self.missing, self.ambiguous = self.missing or other.missing, self.ambiguous + other.ambiguous
+        self.others = min(self.others[0], other.others[0]), max(self.others[1], other.others[1])
         self.sample += other.sample
 
-    def add(self, block: _Block) -> None:
-        self.least, self.most = min(self.least, block.least), max(self.most, block.most)
-        self.missing, self.partial = self.missing or block.missing, self.partial + block.partial
-        self.own = min(self.own[0], block.own[0]), max(self.own[1], block.own[1])
-        if block.sample is not None:
-            self.sample.append(block.sample)
-
     def check(self, nodata: float | None, kind: np.dtype[Any]) -> None:
-        if self.least > self.most:
+        """Refuse an image without data, and one where single bands have an unlikely value of missing pixels."""
+        if self.empty:
             raise InvalidPixels("Every pixel is nodata: there is nothing to sample. Check the value of nodata.")
-        low, high = self.own
-        if nodata is None or not self.partial or kind == np.uint8 or low > high:
+        low, high = self.others
+        if nodata is None or not self.ambiguous or kind == np.uint8 or low > high:
             return
         if not low - (high - low) <= nodata <= high + (high - low):
             raise InvalidPixels(
-                f"{self.partial} pixel(s) have the value {nodata:g} of missing pixels in some bands only, far from all "
-                f"other values ({low:g} to {high:g}). Make all bands missing there, or use a one-band model, for which "
-                "each band has missing pixels of its own."
+                f"{self.ambiguous} pixel(s) have the value {nodata:g} of missing pixels in some bands only, far from "
+                f"all other values ({low:g} to {high:g}). Make all bands missing there, or use a one-band model, for "
+                "which each band has missing pixels of its own."
             )
 
 
-def _look(
-    place: stacks.Place,
-    nodata: float | None,
-    per_band: bool,
-    every: int,
-    keep: Keep | None,
-    rows: slice,
-    columns: slice,
-    block: NDArray[Any],
-) -> _Block:
-    """Compute a block's statistics, and pass it to `keep` if its values are valid."""
-    absent = None if nodata is None else is_missing(block, nodata, per_band)
-    missing = absent is not None and bool(absent.any())
-    valid = block[~absent] if absent is not None and missing else block.reshape(-1)
-    wrong = valid[~np.isfinite(valid)] if block.dtype.kind == "f" else valid[:0]
-    if keep is not None and not wrong.size:
-        keep((*place, slice(None), rows, columns), block)
-    partial_pixels, others = 0, valid
-    if nodata is not None and absent is not None:
-        marked = equals(block, nodata)
-        partial_pixels = int((marked & ~absent).any(0).sum())
-        others = block[~absent & ~marked] if partial_pixels else valid
-    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-    return _Block(
-        (rows.start, columns.start), block[0].size, hashlib.sha256(little.data).digest(), *_range(valid), missing,
-        wrong.size, bool(np.isnan(wrong).any()), partial_pixels, _range(others), valid[::every] if every else None,
-    )  # fmt: skip
+class _Block(NamedTuple):
+    """The position, number of pixels, checksum and statistics of a block, and its number of invalid values."""
+
+    position: tuple[int, int]
+    size: int
+    digest: bytes
+    statistics: _Statistics
+    invalid: int
+    has_nan: bool
+
+    def check(self, last: bool, place: stacks.Place) -> None:
+        """Refuse NaN and infinite values of the slice at a place; `last` says whether this is its last block."""
+        if self.invalid:
+            where = f" in the slice {', '.join(map(str, place))}" if place else ""
+            raise InvalidPixels(
+                f"{'' if last else 'At least '}{self.invalid} pixel value(s){where} are "
+                f"{'NaN' if self.has_nan else 'infinite'}. If they mark missing data, give nodata=float('nan') (or the "
+                "value that marks it); otherwise repair the image first."
+            )
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A pass over the slices of an image or a stack, with the arguments of `survey`.
+
+    `sample_step` is the distance of the values in the sample for percentiles; 0 for no sample.
+    """
+
+    nodata: float | None
+    per_band: bool
+    sample_step: int
+    keep: Keep | None
+    advance: Callable[[float], None] | None
+
+    def read(self, array: xr.DataArray, place: stacks.Place) -> tuple[str, _Statistics]:
+        """Return the checksum and the statistics of the slice ``(band, y, x)`` at a place."""
+        statistics, digests, remaining = _Statistics(), {}, array[0].size
+        with closing(lazy.map_blocks(partial(self._measure, place), array)) as blocks:
+            for block in blocks:
+                remaining -= block.size
+                block.check(remaining == 0, place)
+                statistics.merge(block.statistics)
+                digests[block.position] = block.digest
+                if self.advance is not None:
+                    self.advance(len(array) * block.size)
+        return _digest(array, [digests[position] for position in sorted(digests)]), statistics
+
+    def _measure(self, place: stacks.Place, rows: slice, columns: slice, pixels: NDArray[Any]) -> _Block:
+        """Measure a block, and pass it to `keep` if its values are valid."""
+        absent = None if self.nodata is None else is_missing(pixels, self.nodata, self.per_band)
+        missing = absent is not None and bool(absent.any())
+        data = pixels[~absent] if absent is not None and missing else pixels.reshape(-1)
+        invalid = data[~np.isfinite(data)] if pixels.dtype.kind == "f" else data[:0]
+        if self.keep is not None and not invalid.size:
+            self.keep((*place, slice(None), rows, columns), pixels)
+        ambiguous, others = 0, data
+        if self.nodata is not None and absent is not None:
+            marked = equals(pixels, self.nodata)
+            ambiguous = int((marked & ~absent).any(0).sum())
+            others = pixels[~absent & ~marked] if ambiguous else data
+        sample = [data[:: self.sample_step]] if self.sample_step else []
+        statistics = _Statistics(_range(data), missing, ambiguous, _range(others), sample)
+        little_endian = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
+        digest = hashlib.sha256(little_endian.data).digest()
+        has_nan = bool(np.isnan(invalid).any())
+        return _Block((rows.start, columns.start), pixels[0].size, digest, statistics, invalid.size, has_nan)
 
 
 def _range(values: NDArray[Any]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from bayesr.errors import NotAnImage
 from bayesr.images import lazy, limits, microscopy, photometry, rasters, tiff_limits
-from bayesr.images.axes import renamed
+from bayesr.images.axes import rename_axes
 from bayesr.images.readers import Reader
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _needs_gdal(file: tifffile.TiffFile) -> bool:
 
 def _full_resolution(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     """Return the only series that is neither a reduced copy nor a mask."""
-    found = [
+    candidates = [
         (number, series)
         for number, series in enumerate(file.series)
         if not (
@@ -116,14 +116,14 @@ def _full_resolution(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSe
             or (series.kind in _SLIDES and series.name.lower() in _SLIDE_EXTRAS)
         )
     ]
-    if len(found) == 1:
-        return found[0][1]
+    if len(candidates) == 1:
+        return candidates[0][1]
     listed = "; ".join(
         f"{number}: {series.name or 'unnamed'}, {series.axes} {' x '.join(map(str, series.shape))}"
-        for number, series in found or enumerate(file.series)
+        for number, series in candidates or enumerate(file.series)
     )
     raise NotAnImage(
-        f"{path} contains {len(found)} full-resolution images ({listed}): give the one you mean, as in "
+        f"{path} contains {len(candidates)} full-resolution images ({listed}): give the one you mean, as in "
         "tifffile.imread(path, series=0)."
     )
 
@@ -161,8 +161,8 @@ def _described(
         if int(series.keyframe.photometric) in (0, 3):
             raise NotAnImage(f"{path} has unnamed axes and inverted grey or a palette: save one plane, or RGB.")
         return array
-    array = photometry.applied(path, series.keyframe, renamed(array, names))
-    return microscopy.sized(file, series, array)
+    array = photometry.with_photometry(path, series.keyframe, rename_axes(array, names))
+    return microscopy.with_pixel_sizes(file, series, array)
 
 
 def _is_tiff(img: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What is checked in a TIFF file before its pages are read: that there are finitely many, and that metadata fit them.
+"""Checks of a TIFF file before its pages are read: their number must be finite, and metadata must fit them.
 
 tifffile follows all references from page to page, and believes the sizes that metadata state.
 """
@@ -84,8 +84,8 @@ def _sub_pages(file: tifffile.TiffFile, tag: np.void, at: int) -> list[int]:
     inline = count * kind.itemsize <= threshold
     file.filehandle.seek(at + file.tiff.tagsize - threshold if inline else int(tag["value"]))
     data = file.filehandle.read(count * kind.itemsize)
-    found = np.frombuffer(data, kind, len(data) // kind.itemsize)
-    return [int(offset) for offset in found if 8 <= offset < file.filehandle.size]
+    offsets = np.frombuffer(data, kind, len(data) // kind.itemsize)
+    return [int(offset) for offset in offsets if 8 <= offset < file.filehandle.size]
 
 
 def check_metadata(path: Path, file: tifffile.TiffFile) -> None:
@@ -160,9 +160,9 @@ def check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
     parts, stated = len(series.keyframe.dataoffsets), math.prod(series.keyframe.chunked)
     if parts < stated:
         raise NotAnImage(f"{path} is damaged: it states {stated} strips or tiles, and lists {parts}. Save it again.")
-    held = sum(0 if page is None else math.prod(series.keyframe.shape) for page in series.pages)
-    if held != math.prod(series.shape):
+    present = sum(0 if page is None else math.prod(series.keyframe.shape) for page in series.pages)
+    if present != math.prod(series.shape):
         raise NotAnImage(
             f"{path} is damaged, or a part of an image: it states {' x '.join(map(str, series.shape))} pixels "
-            f"({series.axes}) and holds {held}. Save it again, or copy all its files."
+            f"({series.axes}) and holds {present}. Save it again, or copy all its files."
         )

@@ -1,6 +1,6 @@
-"""What stored numbers mean: scale and offset, units, alpha bands, masks, and markers of missing pixels.
+"""The meaning of stored numbers: scale and offset, units, alpha bands, masks, and markers of missing pixels.
 
-Readers say what a file states, in the attributes ``scale_factor``, ``add_offset``, ``units`` and those of
+Readers pass on what a file states, in the attributes ``scale_factor``, ``add_offset``, ``units`` and those of
 `bayesr.images.nodata.NAMES`, and in the encoding: ``alpha_band`` is the number of a band that is an alpha channel, and
 ``mask`` is an array ``(y, x)`` that is 0 where pixels are missing. `decoded` applies all of them.
 """
@@ -50,19 +50,19 @@ def decoded(array: xr.DataArray) -> xr.DataArray:
     result = array.copy(deep=False)
     result.encoding = encoding
     if alpha is not None or mask is not None or len(markers) > 1 or any(len(of_band) > 1 for of_band in markers):
-        result = _masked(result, alpha, mask, () if mask is not None else markers)
+        result = _with_mask(result, alpha, mask, () if mask is not None else markers)
         markers = ((result.attrs["_FillValue"],),)
-    factor, offset = _numbers(result, "scale_factor", 1.0), _numbers(result, "add_offset", 0.0)
+    factor, offset = _number_per_band(result, "scale_factor", 1.0), _number_per_band(result, "add_offset", 0.0)
     attrs = {key: value for key, value in result.attrs.items() if key not in ("scale_factor", "add_offset", *NAMES)}
     if markers and markers[0]:
         attrs["_FillValue"] = markers[0][0]
     result.attrs = attrs
     if (factor == 1).all() and (offset == 0).all():
         return result
-    return _scaled(result, factor, offset)
+    return _with_scale(result, factor, offset)
 
 
-def and_missing(array: xr.DataArray, nodata: float) -> xr.DataArray:
+def with_further_nodata(array: xr.DataArray, nodata: float) -> xr.DataArray:
     """Return an image from `decoded` in which pixels that are stored as `nodata` are missing, too.
 
     Only images that `decoded` has changed need this; the others have no other marker.
@@ -70,8 +70,8 @@ def and_missing(array: xr.DataArray, nodata: float) -> xr.DataArray:
     marker = array.attrs.get("_FillValue", np.nan)
     if "scale_factor" in array.encoding:
         factor, offset = array.encoding["scale_factor"], array.encoding["add_offset"]
-        nodata = float(_product(np.asarray([[[nodata]]]), factor[:1], offset[:1], array.dtype).item())
-    result = lazy.computed(array, partial(_also, nodata, marker), array.sizes["band"], array.dtype)
+        nodata = float(_scale_and_offset(np.asarray([[[nodata]]]), factor[:1], offset[:1], array.dtype).item())
+    result = lazy.computed(array, partial(_mark_nodata, nodata, marker), array.sizes["band"], array.dtype)
     return result.assign_attrs(_FillValue=marker)
 
 
@@ -80,13 +80,13 @@ def with_nodata(array: xr.DataArray, nodata: float | None) -> tuple[xr.DataArray
 
     Without `nodata`, this is the value that the source declares.
     """
-    if nodata is not None and changed(array):
-        array, nodata = stacks.each(array, partial(and_missing, nodata=float(nodata))), None
+    if nodata is not None and is_decoded(array):
+        array, nodata = stacks.apply_to_slices(array, partial(with_further_nodata, nodata=float(nodata))), None
     nodata = array.attrs.get("_FillValue") if nodata is None else nodata
     return array, None if nodata is None else float(nodata)
 
 
-def changed(array: xr.DataArray) -> bool:
+def is_decoded(array: xr.DataArray) -> bool:
     """Whether `decoded` has changed the type of pixels or their values."""
     return PIXEL_TYPE in array.encoding
 
@@ -122,7 +122,7 @@ def _with_units(array: xr.DataArray, bands: int) -> xr.DataArray:
     return result
 
 
-def _numbers(array: xr.DataArray, name: str, default: float) -> NDArray[np.float64]:
+def _number_per_band(array: xr.DataArray, name: str, default: float) -> NDArray[np.float64]:
     """Return an attribute's number for every band, `band x 1 x 1`."""
     given = np.ravel(np.asarray(array.attrs.get(name, default)))
     try:
@@ -170,7 +170,7 @@ def from_masked(masked: np.ma.MaskedArray[Any, Any]) -> xr.DataArray:
     return array
 
 
-def _masked(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | None, markers: Markers) -> xr.DataArray:
+def _with_mask(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | None, markers: Markers) -> xr.DataArray:
     kind = array.dtype.newbyteorder("=")
     wide, marker = _with_marker(kind)
     bands = [band for band in range(array.sizes["band"]) if band != alpha]
@@ -178,8 +178,8 @@ def _masked(array: xr.DataArray, alpha: int | None, mask: lazy.Readable | None, 
         raise NotAnImage("The only band of the image is an alpha channel: there is nothing to sample.")
     function = partial(_mask_window, tuple(bands), alpha, mask, markers, marker, wide)
     result = lazy.computed(array, function, len(bands), wide)
-    kept = {name: coord.isel(band=bands) for name, coord in array.coords.items() if coord.dims == ("band",)}
-    result = result.assign_coords(kept).assign_attrs(_FillValue=marker)
+    coords = {name: coord.isel(band=bands) for name, coord in array.coords.items() if coord.dims == ("band",)}
+    result = result.assign_coords(coords).assign_attrs(_FillValue=marker)
     if kind.kind != "f":
         result.encoding[PIXEL_TYPE] = str(kind)
     return result
@@ -200,8 +200,8 @@ def _mask_window(
     absent = np.zeros(values.shape, bool)
     if markers:
         for place, band in enumerate(bands):
-            for one in markers[place if len(markers) > 1 else 0]:
-                absent[place] |= equals(pixels[band], one)
+            for value in markers[place if len(markers) > 1 else 0]:
+                absent[place] |= equals(pixels[band], value)
     if alpha is not None:
         absent |= _transparent(pixels[alpha])
     if mask is not None:
@@ -234,7 +234,7 @@ def _transparent(alpha: NDArray[Any]) -> NDArray[np.bool_]:
     return absent
 
 
-def _scaled(array: xr.DataArray, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> xr.DataArray:
+def _with_scale(array: xr.DataArray, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> xr.DataArray:
     kind, marker = array.dtype, array.attrs.get("_FillValue")
     source = pixel_type(array)
     exact = source.itemsize <= 2 or (source.kind == "f" and source.itemsize <= 4)
@@ -256,20 +256,20 @@ def _scale_window(
     rows: slice,
     columns: slice,
 ) -> NDArray[Any]:
-    values = _product(pixels, factor, offset, dtype)
+    values = _scale_and_offset(pixels, factor, offset, dtype)
     if marker is not None:
         values[equals(pixels, marker)] = np.nan
     return values
 
 
-def _product(
+def _scale_and_offset(
     pixels: NDArray[Any], factor: NDArray[np.float64], offset: NDArray[np.float64], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
     values: NDArray[Any] = pixels.astype(dtype) * factor.astype(dtype) + offset.astype(dtype)
     return values
 
 
-def _also(nodata: float, marker: float, pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
+def _mark_nodata(nodata: float, marker: float, pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
     values = pixels.copy()
     values[equals(pixels, nodata)] = marker
     return values

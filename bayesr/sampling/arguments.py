@@ -13,7 +13,7 @@ import xarray as xr
 from bayesr.errors import AmbiguousDimensions, BandMismatch, InvalidArgument, NotStochastic, VarianceNotSplit, warn
 from bayesr.model.model import Model
 from bayesr.networks.generator import Generator
-from bayesr.product import DIMS
+from bayesr.product import DIMS, MASK_MEANS
 from bayesr.product.arguments import check
 from bayesr.product.stacks import RESERVED
 from bayesr.sampling.plan import default_masks
@@ -52,11 +52,13 @@ def choose_masks(model: Model, n: int, masks: int | None, kernels: int = 1) -> i
     """
     network = model.generator
     if n > 1 and not network.stochastic:
-        raise NotStochastic(f"{model.name} is a point estimator: n=1 is all it has. Use n=1 or another model.")
+        raise NotStochastic(f"{model.name} is a point estimator, which has a single member: use n=1, or another model.")
     if masks is None:
         masks = _usual_masks(network, n, kernels)
     if network.max_masks and masks > network.max_masks:
-        raise InvalidArgument(f"{model.name} has {network.max_masks} masks, its networks, not {masks}: ask for fewer.")
+        raise InvalidArgument(
+            f"{model.name} has {network.max_masks} masks, one for each network, not {masks}: ask for fewer."
+        )
     if masks == 1 < min(n, kernels):
         raise InvalidArgument(
             f"All {n} members would have one mask, so one kernel of the posterior of the forward operator, whose "
@@ -89,6 +91,11 @@ def _usual_masks(network: Generator, n: int, kernels: int) -> int:
     return default_masks(n, network.max_masks) if network.latent_channels else n
 
 
+def with_mask_means(variables: tuple[str, ...], masks: int, *, extendable: bool) -> tuple[str, ...]:
+    """Return the variables to compute, with the means of several masks if `bayesr.extend` is to add members later."""
+    return (*variables, MASK_MEANS) if extendable and masks > 1 else variables
+
+
 def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None:
     """Check that a model takes an image, and reaches the level of the interval.
 
@@ -101,11 +108,11 @@ def check_image(model: Model, array: xr.DataArray, n: int, level: float) -> None
     InvalidArgument
         When the calibration does not reach the level.
     """
-    taken = [dim for dim in array.dims[: -len(DIMS)] if dim in RESERVED]
-    if taken:
+    reserved = [dim for dim in array.dims[: -len(DIMS)] if dim in RESERVED]
+    if reserved:
         raise AmbiguousDimensions(
-            f"An axis of the image has the name {taken[0]!r}, which a product uses: give it another one, as in "
-            f"img.rename({taken[0]}='scene')."
+            f"An axis of the image has the name {reserved[0]!r}, which a product uses: give it another one, as in "
+            f"img.rename({reserved[0]}='scene')."
         )
     bands = array.sizes["band"]
     if model.bands not in (1, bands):

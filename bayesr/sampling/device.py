@@ -91,8 +91,8 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     # Not public, but the only way to ask; older versions of torch have one of them.
-    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked)
+    queries = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in queries)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

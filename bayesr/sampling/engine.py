@@ -24,7 +24,7 @@ from bayesr.networks.heads.base import BackboneFeatures
 NAME = "openvino"
 
 _KEPT = 8
-"""Shapes that a network stays compiled for: windows in a row of tiles have three."""
+"""Number of input shapes that a network stays compiled for; windows in a row of tiles have three."""
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +36,7 @@ def openvino() -> Any:
     EngineUnavailable
         When it is not installed.
     """
-    # OpenVINO reports its import through this package, unless it is missing.
+    # OpenVINO reports its import through this package, unless the package is missing.
     telemetry = "openvino_telemetry"
     present = telemetry in sys.modules
     if not present:
@@ -76,11 +76,10 @@ class Graph:
             if self._model is None:
                 self._model = self._convert(given)
             compiled, request = self._request(tuple(part.shape for part in given), torch.get_num_threads())
-            results = (
-                [torch.empty(list(port.shape), dtype=torch.float32) for port in compiled.outputs]
-                if out is None
-                else [out]
-            )
+            if out is None:
+                results = [torch.empty(list(port.shape), dtype=torch.float32) for port in compiled.outputs]
+            else:
+                results = [out]
             for place, part in enumerate(given):
                 request.set_input_tensor(place, _view(part))
             for place, part in enumerate(results):
@@ -193,7 +192,7 @@ def compiled(network: Generator) -> Compiled:
     openvino()
     if isinstance(network, Compiled):
         return network
-    kept = _COMPILED.get(network)
-    if kept is None or kept.versions != _versions(network):
-        kept = _COMPILED[network] = Compiled(network)
-    return kept
+    cached = _COMPILED.get(network)
+    if cached is None or cached.versions != _versions(network):
+        cached = _COMPILED[network] = Compiled(network)
+    return cached

@@ -50,13 +50,13 @@ class Extending:
 
     def draw(self, tile: Tile, advance: Advance) -> Arrays | None:
         """Return the variables of all members; None where an interrupted replacement is pending."""
-        if Journal(self.store).pending(self.store.at(tile), self.job.plan.n):
+        if Journal(self.store).pending(self.store.tile_index(tile), self.job.plan.n):
             advance(self.cost)
             return None
         plan = self.job.plan
-        names = (*MOMENT_VARIABLES, *((MASK_MEANS,) if plan.masks > 1 else ()))
-        known = moments_of(self.store.read(tile, names), plan.first, plan.masks, self.job.image.value_range)
-        return self.job.draw(tile, advance, known)
+        names = (*MOMENT_VARIABLES, MASK_MEANS) if plan.masks > 1 else MOMENT_VARIABLES
+        earlier = moments_of(self.store.read(tile, names), plan.first, plan.masks, self.job.image.value_range)
+        return self.job.draw(tile, advance, earlier)
 
     def write(self, tile: Tile, drawn: Arrays | None) -> None:
         """Replace a tile."""
@@ -117,15 +117,15 @@ def extend(
     T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
     variances", 1979, Stanford STAN-CS-79-773.
     """
-    given = {"store": store, "n": n, "model": model, "device": device, "cluster": cluster, "progress": progress}
-    checked = arguments.check(given, optional=("model", "device"))
+    options = {"store": store, "n": n, "model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(options, optional=("model", "device"))
     n, device, cluster, progress = (checked[name] for name in ("n", "device", "cluster", "progress"))
     place = place_of(arguments.place("store", store))
     target = Store(place)
     recover(place)
     target.require()
     with writing(place):
-        if _extended(target, n):
+        if _is_extended(target, n):
             return target.finish()
         structure.require(target)
         masks = _check(target, n)
@@ -134,7 +134,7 @@ def extend(
         job = job_of(target, model, device, n, first=int(done.min()))
         journal = Journal(target)
         journal.open(n, masks)
-        tiles = [tile for tile in job.tiles() if done[target.at(tile)] < n]
+        tiles = [tile for tile in job.tiles() if done[target.tile_index(tile)] < n]
         _log.info("adding members %d to %d to %d of %d tiles", job.plan.first, n - 1, len(tiles), done.size)
         with show_progress("extending", job.cost * done.size, progress) as advance:
             advance(job.cost * (done.size - len(tiles)))
@@ -144,31 +144,33 @@ def extend(
         return target.finish()
 
 
-def _extended(target: Store, n: int) -> bool:
+def _is_extended(target: Store, n: int) -> bool:
     """Whether an earlier call, which may have been killed at its end, extended the store to `n` members."""
-    known = target.provenance
-    last = known.history.rpartition("\n")[2]
-    return Journal(target).members is None and known.n == n and last.endswith(f": extend(n={n})")
+    provenance = target.provenance
+    last = provenance.history.rpartition("\n")[2]
+    return Journal(target).members is None and provenance.n == n and last.endswith(f": extend(n={n})")
 
 
 def _check(target: Store, n: int) -> int:
     """Check that a store can have `n` members in the end; return its number of dropout masks."""
     place, masks, present = target.place, target.provenance.masks, target.provenance.n
-    begun = Journal(target).members
-    if begun not in (None, n):
-        raise InvalidArgument(f"{place} is being extended to {begun} members: finish that first, with n={begun}.")
-    if begun is None and n <= present:
+    interrupted = Journal(target).members
+    if interrupted not in (None, n):
+        raise InvalidArgument(
+            f"{place} is being extended to {interrupted} members: finish that first, with n={interrupted}."
+        )
+    if interrupted is None and n <= present:
         raise InvalidArgument(f"{place} has {present} members: n must be more, and is {n}.")
     if n % masks:
         raise InvalidArgument(f"n={n} must be a multiple of the {masks} masks of the store.")
-    lacking = {*MAPS, *((MASK_MEANS,) if masks > 1 else ())} - set(target.variables)
-    if lacking:
+    needed = {*MAPS, MASK_MEANS} if masks > 1 else {*MAPS}
+    if missing := needed - set(target.variables):
         raise InvalidProduct(
-            f"{place} was written without {', '.join(sorted(lacking))}, which more members cannot be added to: "
+            f"{place} was written without {', '.join(sorted(missing))}, which more members cannot be added to: "
             "sample again, without variables=."
         )
     unfinished = int((~target.finished()).sum())
     if unfinished:
-        finish = "sample(..., resume=True)" if begun is None else "check(store, repair=True)"
+        finish = "sample(..., resume=True)" if interrupted is None else "check(store, repair=True)"
         raise StoreFailed(f"{place} lacks {unfinished} tiles: finish it first, with {finish}.")
     return masks

@@ -56,7 +56,7 @@ class Job:
     nodata: float | None = None
 
     @classmethod
-    def again(
+    def from_provenance(
         cls,
         provenance: Provenance,
         model: Model,
@@ -99,10 +99,10 @@ class Job:
     @cached_property
     def input_checks(self) -> list[InputCheck]:
         """Whether each slice of the image is in the distribution of the calibration images; empty slices are not."""
-        empty = [one.empty for one in self.image.slices] or [False]
+        empty = [one_slice.empty for one_slice in self.image.slices] or [False]
         return [
-            InputCheck({}, "it has no data") if nothing else self.model.check(self.image.at(place).overview())
-            for nothing, place in zip(empty, images.places(self.image.data), strict=True)
+            InputCheck({}, "it has no data") if is_empty else self.model.check(self.image.at(place).overview())
+            for is_empty, place in zip(empty, images.places(self.image.data), strict=True)
         ]
 
     @cached_property
@@ -158,7 +158,7 @@ class Job:
     def dataset(self, arrays: Arrays) -> xr.Dataset:
         """Return the product of arrays on the whole grid."""
         ds = product.dataset(self.frame, arrays, self.provenance.attrs(), self.plan.n, self.plan.masks)
-        sha256 = [one.sha256 for one in self.image.slices]
+        sha256 = [one_slice.sha256 for one_slice in self.image.slices]
         return product.stacks.described(ds, sha256, [str(check) for check in self.input_checks] if sha256 else [])
 
     def template(self) -> xr.Dataset:
@@ -178,7 +178,7 @@ class Job:
     @property
     def cost(self) -> float:
         """The members to draw for a tile: the sum of what `draw` reports."""
-        return self.plan.drawn
+        return self.plan.new_members
 
     def tiles(self) -> Iterator[Tile]:
         """Yield all tiles, row by row; those of a stack slice by slice."""
@@ -215,7 +215,7 @@ class Job:
         nodata = None if missing is None else missing[(..., *tile.crop(1))]
         if nodata is not None and nodata.all():
             advance(self.cost)
-            return self._nodata(tile)
+            return self._missing_tile(tile)
         drawn = draw(
             model, torch.from_numpy(pixels).to(device), self._bounds, tile, self.plan, advance,
             samples=SAMPLES in self.variables, mask_means=MASK_MEANS in self.variables, before=before,
@@ -273,12 +273,12 @@ class Job:
                 member[...] = image.to_units(member)
         return {name: values for name, values in arrays.items() if name in self.variables}
 
-    def _nodata(self, tile: Tile) -> Arrays:
+    def _missing_tile(self, tile: Tile) -> Arrays:
         """Return NaN for all variables, in hardly any memory."""
         rows, columns = tile.high(self.model.scale)
         shape = (self.image.data.sizes["band"], rows.stop - rows.start, columns.stop - columns.start)
         nan = self.image.dtype.type(np.nan)
         return {
-            name: np.broadcast_to(nan, (*product.leading_shape(name, self.plan.drawn, self.plan.masks), *shape))
+            name: np.broadcast_to(nan, (*product.leading_shape(name, self.plan.new_members, self.plan.masks), *shape))
             for name in self.variables
         }

@@ -49,14 +49,14 @@ def members_of(
     network, operator = model.generator, model.forward_operator
     with autocast(y.device, plan.precision):
         shared = network.prepare(y[None].contiguous(memory_format=torch.channels_last))
-    if network.backbone_reach:  # members are many, and need less of a halo than the features that they share
+    if network.backbone_reach:  # members need a smaller halo than the features that they share
         nearer = tile.within(model.halo + plan.reach - network.backbone_reach)
         rows, columns = nearer.part_of(tile)
         shared, y, tile = shared.window(rows, columns), y[..., rows, columns].contiguous(), nearer
     pixels = y.shape[-2] * y.shape[-1]
     batches = list(plan.batches(pixels, capacity(y.device)))
     largest = max(sum(len(members) for _, members in batch) for batch in batches)
-    # Every batch uses this memory: where pages are dear, fresh ones cost more than arithmetic.
+    # All batches share this memory, because allocating new pages can cost more than the arithmetic.
     buffer = torch.empty(
         (largest, model.bands, *(network.scale * size for size in y.shape[-2:])), dtype=y.dtype, device=y.device
     )
@@ -73,7 +73,7 @@ def members_of(
             with autocast(y.device, plan.precision):
                 if network.latent_channels:
                     network.draw(shared, z[part], masks, buffer[part])
-                else:  # members of one mask are one image
+                else:  # without latents, all members of a mask are equal
                     buffer[part] = network.draw(shared, z[part][:1] if network.stochastic else None, masks)
             parts.append((part, plan.operator(mask)))
             done = part.stop
@@ -115,7 +115,7 @@ def draw(
     """
     groups = range(0, y.shape[0], model.bands)
     size = tuple(part.stop - part.start for part in tile.crop(model.scale))
-    kept = np.empty((plan.drawn, y.shape[0], *size), np.float32) if samples else None
+    kept = np.empty((plan.new_members, y.shape[0], *size), np.float32) if samples else None
     parts = []
     for band in groups:
         bands = slice(band, band + model.bands)

@@ -9,7 +9,7 @@ from bayesr.model.catalogue import recorded
 from bayesr.model.model import Model, load
 from bayesr.product import Provenance
 from bayesr.store.layout import Store
-from bayesr.store.replacing import recover, target
+from bayesr.store.replacing import recover, write_place
 
 
 def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
@@ -23,18 +23,18 @@ def model_of(provenance: Provenance, model: str | Path | Model | None) -> Model:
         When it is another model; the message has both checksums.
     """
     name, checksum = provenance.model, provenance.model_sha256
-    found = load(model or recorded(name, checksum, provenance.calibration_source) or name)
-    if found.sha256 != checksum:
+    loaded = load(model or recorded(name, checksum, provenance.calibration_source) or name)
+    if loaded.sha256 != checksum:
         where = "" if model else ", and no bundled model has the recorded one"
         raise InvalidProduct(
             f"The product was drawn from another version of {name}: the checksum of its weights is {checksum[:12]}, "
-            f"that of {found.name} is {found.sha256[:12]}{where}. Give the model file that the product was drawn from "
-            "as model=, or sample the image again."
+            f"that of {loaded.name} is {loaded.sha256[:12]}{where}. Give the model file that the product was drawn "
+            "from as model=, or sample the image again."
         )
-    return found
+    return loaded
 
 
-def resumed(place: str, model: str | Path | Model) -> Model:
+def model_to_resume(place: str, model: str | Path | Model) -> Model:
     """Load the model that finishes a store.
 
     Where `model` is the name that the store records, it is the recorded model (see `model_of`): the name may have other
@@ -49,8 +49,8 @@ def resumed(place: str, model: str | Path | Model) -> Model:
         return load(model)
     try:
         recover(place)
-        store = Store(target(place, overwrite=False))
-        known = store.provenance if store.declared else None
-    except BayesrError:  # of a store that is damaged or lacking, which resuming says after its other checks
-        known = None
-    return load(model) if known is None or known.model != str(model) else model_of(known, None)
+        store = Store(write_place(place, overwrite=False))
+        provenance = store.provenance if store.declared else None
+    except BayesrError:  # the store is damaged or missing: later checks report this
+        provenance = None
+    return load(model) if provenance is None or provenance.model != str(model) else model_of(provenance, None)

@@ -37,7 +37,7 @@ def _quantiles_on(device: torch.device) -> Tensor:
     return torch.from_numpy(_quantiles()).to(device)
 
 
-def _raw(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> NDArray[np.uint64]:
+def _random_words(seed: int, stream: int, counter: tuple[int, int, int], words: int) -> NDArray[np.uint64]:
     row, column, kind = counter
     bits = np.random.Philox(
         key=np.array([seed, stream], np.uint64), counter=np.array([0, row, column, kind], np.uint64)
@@ -60,7 +60,7 @@ def latents(seed: int, members: Sequence[int], window: tuple[int, int, int, int]
     channels : int
         Latent channels.
     out : Tensor
-        Memory for at least as many members, float32, which decides on the device.
+        Memory for at least as many members, float32. Values are computed on its device.
 
     Notes
     -----
@@ -104,47 +104,39 @@ def _fill(seed: int, member: int, window: tuple[int, int, int, int], channels: i
     words = -(-_BLOCK * _BLOCK * channels // 4)
     for row in range(top // _BLOCK, -(-bottom // _BLOCK)):
         for column in range(left // _BLOCK, -(-right // _BLOCK)):
-            bits = _raw(seed, member, (row, column, _LATENT), words).astype("<u8", copy=False).view("<u2")
+            bits = _random_words(seed, member, (row, column, _LATENT), words).astype("<u8", copy=False).view("<u2")
             block = bits[: _BLOCK * _BLOCK * channels].reshape(_BLOCK, _BLOCK, channels)
             y0, y1 = max(top, row * _BLOCK), min(bottom, (row + 1) * _BLOCK)
             x0, x1 = max(left, column * _BLOCK), min(right, (column + 1) * _BLOCK)
             part = block[y0 - row * _BLOCK : y1 - row * _BLOCK, x0 - column * _BLOCK : x1 - column * _BLOCK]
             place = out[y0 - top : y1 - top, x0 - left : x1 - left]
-            np.take(_quantiles(), part, out=place, mode="clip")  # "raise" would go through a buffer
-
-
-def dropout(seed: int, mask: int, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
-    """Return channel masks, `layer x channel`: 0 with the layer's dropout rate p, else ``1 / (1 - p)``."""
-    uniform = (_raw(seed, mask, (0, 0, _MASK), rates.size * width) >> np.uint64(11)) * 2.0**-53
-    rate = np.asarray(rates, np.float64)[:, None]
-    return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
-
-
-def normal_mask(seed: int, mask: int, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-    """Return the standard normal values of a Gaussian dropout mask, one array per layer."""
-    bits = _raw(seed, mask, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4)).astype("<u8", copy=False).view("<u2")
-    return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])
+            np.take(_quantiles(), part, out=place, mode="clip")  # with "raise", NumPy would allocate a buffer
 
 
 def kernel_draws(seed: int, mask: int, draws: int, count: int) -> list[int]:
-    """Return `count` numbers of draws of a posterior of kernels, of which a mask takes the first that is usable.
+    """Return the numbers of `count` random draws of a posterior of kernels; a mask takes the first that is usable.
 
     Each of the `draws` has the same probability.
     """
-    return [int(word) * draws >> 64 for word in _raw(seed, mask, (0, 0, _KERNEL), count)]
+    return [int(word) * draws >> 64 for word in _random_words(seed, mask, (0, 0, _KERNEL), count)]
 
 
 @dataclass(frozen=True)
 class MaskNoise:
-    """One mask's random values; see `bayesr.networks.heads.base.MaskNoise`."""
+    """The random values of one dropout mask; see `bayesr.networks.heads.base.MaskNoise`."""
 
     seed: int
     number: int
 
     def dropout(self, rates: NDArray[np.floating], width: int) -> NDArray[np.float32]:
-        """Return `dropout` of this mask."""
-        return dropout(self.seed, self.number, rates, width)
+        """Return channel masks, `layer x channel`: 0 with the layer's dropout rate p, else ``1 / (1 - p)``."""
+        words = _random_words(self.seed, self.number, (0, 0, _MASK), rates.size * width)
+        uniform = (words >> np.uint64(11)) * 2.0**-53
+        rate = np.asarray(rates, np.float64)[:, None]
+        return np.where(uniform.reshape(rates.size, width) >= rate, 1 / (1 - rate), 0).astype(np.float32)
 
     def normal(self, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
-        """Return `normal_mask` of this mask."""
-        return normal_mask(self.seed, self.number, sizes)
+        """Return the standard normal values of a Gaussian dropout mask, one array per layer."""
+        words = _random_words(self.seed, self.number, (0, 0, _NORMAL_MASK), -(-sum(sizes) // 4))
+        bits = words.astype("<u8", copy=False).view("<u2")
+        return np.split(_quantiles()[bits[: sum(sizes)]], np.cumsum(sizes)[:-1])

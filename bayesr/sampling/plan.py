@@ -10,12 +10,13 @@ from bayesr.observe.agreement import reach_of
 
 _BATCH_PIXELS = 4 * 128 * 128
 """Low-resolution pixels in a batch of members, which fit into a CPU's caches."""
-_BATCH = 4
+_BATCH_MEMBERS = 4
+"""Most members in a batch on a CPU."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides the values of members, but for the image and the model. See `bayesr.sample`.
+    """Everything but the image and the model that decides the values of members. See `bayesr.sample`.
 
     Members are drawn from number `first` on, a multiple of `masks`. Earlier ones are known. `precision` is that of the
     networks; the projection onto the data, clipping and moments have float32. `operators` are those of the masks, or a
@@ -40,7 +41,7 @@ class Plan:
         return self.operators[mask % len(self.operators)] if self.operators else None
 
     @property
-    def drawn(self) -> int:
+    def new_members(self) -> int:
         """Number of members to draw."""
         return self.n - self.first
 
@@ -55,7 +56,7 @@ class Plan:
             Low-resolution pixels of all members together, where they may have different masks. By default they have
             one mask, and are few enough for a CPU's caches.
         """
-        size = max(1, min(_BATCH, _BATCH_PIXELS // pixels) if capacity is None else capacity // pixels)
+        size = max(1, min(_BATCH_MEMBERS, _BATCH_PIXELS // pixels) if capacity is None else capacity // pixels)
         batch: list[tuple[int, list[int]]] = []
         for mask in range(self.masks):
             members = list(range(self.first + mask, self.n, self.masks))

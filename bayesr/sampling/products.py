@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bayesr.model.model import Model
 
 
-def open_product(given: Any, *, stack: bool = False) -> xr.Dataset | None:
+def open_product(value: Any, *, stack: bool = False) -> xr.Dataset | None:
     """Return a product in its form (see `bayesr.product.canonical`), from memory or from its store; None for others.
 
     The product of a stack is refused without `stack`.
@@ -32,25 +32,25 @@ def open_product(given: Any, *, stack: bool = False) -> xr.Dataset | None:
     InvalidProduct
         When it is a Dataset of a product that lost its form, a single variable of one, or a damaged store.
     """
-    if isinstance(given, str | os.PathLike):
-        place = place_of(given)
+    if isinstance(value, str | os.PathLike):
+        place = place_of(value)
         system, path = files(place)
         if "://" not in place:
             recover(place)
         if not system.exists(f"{path}/zarr.json"):
             return None
         try:
-            given = opened(place, consolidated=False)
+            value = opened(place, consolidated=False)
         except BayesrError:
             if system.exists(f"{path}/{PROGRESS}"):
                 raise
             return None  # it may be an image
-    known = isinstance(given, xr.Dataset) and (
-        "model_sha256" in given.attrs
-        or not {SAMPLES, "std"}.isdisjoint(given.variables)
-        or len({*MAPS} & {*given.variables}) > 1
+    is_product = isinstance(value, xr.Dataset) and (
+        "model_sha256" in value.attrs
+        or not {SAMPLES, "std"}.isdisjoint(value.variables)
+        or len({*MAPS} & {*value.variables}) > 1
     )
-    return product.canonical(given, stack=stack) if known or product.part_of_product(given) else None
+    return product.canonical(value, stack=stack) if is_product or product.part_of_product(value) else None
 
 
 def require_image(img: Any, options: dict[str, Any]) -> None:
@@ -80,11 +80,13 @@ def product_of(
         require_image(ds_or_img, options)
         # What the callers do not describe is not computed, nor warned of.
         needed = [name for name in (*MAPS, SAMPLES) if name not in ("aleatoric", "epistemic")]
-        given: dict[str, Any] = {"variables": needed, "store": folder / "product.zarr", "progress": progress}
-        given |= options if model is None else options | {"model": model}
-        return sample(ds_or_img, **given)
+        sample_options: dict[str, Any] = {"variables": needed, "store": folder / "product.zarr", "progress": progress}
+        sample_options |= options if model is None else options | {"model": model}
+        return sample(ds_or_img, **sample_options)
     if options:
-        raise InvalidArgument(f"{', '.join(options)}: options of sample, and the product is drawn already.")
+        raise InvalidArgument(
+            f"The product is drawn already: leave out {', '.join(options)}, which are options of sample."
+        )
     return ds
 
 

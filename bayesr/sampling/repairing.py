@@ -40,7 +40,7 @@ def check(
     cluster: int | str | Client | Cluster | None = None,
     progress: bool | None = None,
 ) -> IntegrityReport:
-    """Compare every tile of a store with its checksums, and draw damaged and lacking tiles again on request.
+    """Compare every tile of a store with its checksums, and draw damaged and missing tiles again on request.
 
     A store may be checked and repaired at any time, also while members are added or after an interrupt.
 
@@ -70,8 +70,8 @@ def check(
     StoreFailed
         When there is no such store, its creation was interrupted, or, for repairs, another process writes to it.
     """
-    given = {"model": model, "device": device, "cluster": cluster, "progress": progress}
-    checked = arguments.check(given, optional=("model", "device"))
+    options = {"model": model, "device": device, "cluster": cluster, "progress": progress}
+    checked = arguments.check(options, optional=("model", "device"))
     device, cluster, progress = (checked[name] for name in ("device", "cluster", "progress"))
     repair = arguments.flag("repair", repair)
     place = place_of(arguments.place("store", store))
@@ -88,15 +88,16 @@ def check(
             _restore_image(target, report.image, img)
         # While members are added, as few as before: `extend` then adds the others, as to all tiles.
         job = job_of(target, model, device, target.provenance.n)
-        lacking = ~target.finished()
-        tiles = [tile for tile in job.tiles() if target.at(tile) in report.damaged or lacking[target.at(tile)]]
-        _log.info("drawing %d of %d damaged or lacking tiles again", len(tiles), report.tiles)
-        for tile in tiles:  # an interrupted repair leaves tiles to draw, not damage to find again
-            _log.debug("tile %s: %s", target.at(tile), report.damaged.get(target.at(tile), "lacks"))
-            target.undo(tile)
+        missing = ~target.finished()
+        indices = ((tile, target.tile_index(tile)) for tile in job.tiles())
+        tiles = [tile for tile, index in indices if index in report.damaged or missing[index]]
+        _log.info("drawing %d of %d damaged or missing tiles again", len(tiles), report.tiles)
+        for tile in tiles:  # after an interruption, these tiles are missing and need not be checked again
+            _log.debug("tile %s: %s", target.tile_index(tile), report.damaged.get(target.tile_index(tile), "missing"))
+            target.remove_tile(tile)
         with show_progress("repairing", job.cost * len(tiles), progress) as advance:
             workers.run(Drawing(job, target), tiles, job.cost * len(tiles), advance, cluster)
-        if not (Journal(target).members or target.consolidated):  # tiles were lacking
+        if not (Journal(target).members or target.consolidated):  # tiles were missing
             target.consolidate()
     return replace(report, repaired=len(tiles))
 
@@ -109,12 +110,12 @@ def _inspect(target: Store, progress: bool | None) -> IntegrityReport:
     return inspect(target, progress)
 
 
-def _restore_image(target: Store, found: str, img: Any) -> None:
+def _restore_image(target: Store, damage: str, img: Any) -> None:
     """Write the store's copy of the image again."""
     if img is None:
-        raise InvalidProduct(f"The store's copy of the image {found}: give the image as img=.")
+        raise InvalidProduct(f"The store's copy of the image {damage}: give the image as img=.")
     original = image_of(target.provenance, img)
-    target.undo_input()
-    images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.keep)
+    target.remove_input()
+    images.survey(original.data, nodata=original.nodata, value_range=original.value_range, keep=target.write_input)
     if still := image_damage(target):
         raise InvalidProduct(f"The store's copy of the image {still}, and cannot be restored: use overwrite=True.")

@@ -60,11 +60,11 @@ def replay(ds: xr.Dataset, i: int, img: Any = None, *, model: str | Path | Model
     provenance = Provenance.from_dataset(product.canonical(ds))
     last = provenance.n - 1
     i = arguments.whole("i", i, f"the number of a member of the product, 0 to {last}", 0, last)
-    found = model_of(provenance, model)
-    job = Job.again(provenance, found, image_of(provenance, img, ds))
+    loaded = model_of(provenance, model)
+    job = Job.from_provenance(provenance, loaded, image_of(provenance, img, ds))
     out = np.empty(job.frame.shape, job.image.dtype)
     for tile in job.tiles():
-        out[(slice(None), *tile.high(found.scale))] = job.member(i, tile)
+        out[(slice(None), *tile.high(loaded.scale))] = job.member(i, tile)
     coords = _coordinates(job, img, ds)
     return xr.DataArray(out, dims=product.DIMS, coords=coords, name=SAMPLES).assign_coords(realization=i)
 
@@ -133,8 +133,8 @@ def job_of(store: Store, model: str | Path | Model | None, device: str | None, n
         When the model is another one.
     """
     provenance = store.provenance
-    found, image = model_of(provenance, model), stored_image(store)
-    return Job.again(provenance, found, image, tuple(store.variables), n=n, first=first, device=device)
+    loaded, image = model_of(provenance, model), stored_image(store)
+    return Job.from_provenance(provenance, loaded, image, tuple(store.variables), n=n, first=first, device=device)
 
 
 def stored_image(store: Store) -> images.Image:
@@ -160,7 +160,7 @@ def draw_again(
     """
     provenance = Provenance.from_dataset(ds)
     image = image_of(provenance, img, ds)
-    job = Job.again(provenance, model_of(provenance, model), image, (SAMPLES,), device="auto")
+    job = Job.from_provenance(provenance, model_of(provenance, model), image, (SAMPLES,), device="auto")
     reading = {"nodata": image.nodata, "value_range": image.value_range, "per_band": image.per_band}
     sink = StoreSink(
         str(folder / "members.zarr"), overwrite=False, resume=False, keepbits=None, shards=None, tile=job.plan.tile,

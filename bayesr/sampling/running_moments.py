@@ -14,14 +14,14 @@ from bayesr.sampling.plan import Plan
 class RunningMoments:
     """Accumulate the moments of members that arrive mask by mask, including those drawn `before`, if any.
 
-    Deviations are from the first member, or from the mean of earlier members: as small as the spread, so that no digits
-    cancel.
+    Deviations are taken from the first member, or from the mean of earlier members. They are as small as the spread,
+    which avoids cancellation.
     """
 
     def __init__(self, plan: Plan, before: Moments | None, mask_means: bool) -> None:
         self._plan, self._before = plan, before
         self._means: list[Tensor] | None = [] if mask_means else None
-        self._latents = plan.drawn // plan.masks
+        self._latents = plan.new_members // plan.masks
         self._seen = self._mask = 0
         self._origin: Tensor
 
@@ -50,10 +50,10 @@ class RunningMoments:
         if self._before is not None:
             # The means of a mask's earlier and new members differ, which adds to the sum of squares.
             old, new = self._before.count // self._plan.masks, self._latents
-            known = torch.from_numpy(self._before.means[self._mask]).to(mean.device) - self._origin
-            gap = mean - known
+            earlier = torch.from_numpy(self._before.means[self._mask]).to(mean.device) - self._origin
+            gap = mean - earlier
             self._within.addcmul_(gap, gap, value=old * new / (old + new))
-            mean = known.add_(gap, alpha=new / (old + new))
+            mean = earlier.add_(gap, alpha=new / (old + new))
         self._between.add_(mean)
         self._between_squares.addcmul_(mean, mean)
         if self._means is not None:

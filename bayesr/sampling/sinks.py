@@ -4,8 +4,8 @@
 `Sink.target`, and calls `Sink.finish`. A sink is a context manager: a store stays locked inside, and is cleared when
 it could not be begun. A product that is overwritten stays in its place until the new one is complete.
 
-Where `StoreSink.foreseen` returns an image, a store can be begun with it, before its pixels are read by
-`StoreSink.survey`; `StoreSink.settle` then records what was found.
+Where `StoreSink.provisional_image` returns an image, a store can be begun with it before `StoreSink.survey` reads the
+pixels; `StoreSink.complete` then records what the survey found.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from bayesr.store import creation, places, replacing
 from bayesr.store.groups import READING
 from bayesr.store.layout import Store
 
-Kept = Callable[[tuple[int | slice, ...]], None]
+BlockStored = Callable[[tuple[int | slice, ...]], None]
 """Called, from several threads, with the index of a block of the image that was just copied into a store."""
 
-Reading = Mapping[str, Any]
+SurveyOptions = Mapping[str, Any]
 """The arguments ``nodata``, ``value_range`` and ``per_band`` of `bayesr.images.survey`."""
 
 
@@ -65,7 +65,7 @@ class Sink(ABC):
         """Where tiles are written."""
 
     @abstractmethod
-    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
+    def read(self, array: xr.DataArray, options: SurveyOptions) -> images.Image:
         """Read an image once, and keep its pixels for drawing tiles."""
 
     @abstractmethod
@@ -105,8 +105,8 @@ class MemorySink(Sink):
     def target(self) -> Target:
         return self
 
-    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
-        return images.survey(images.loaded(array), **reading)
+    def read(self, array: xr.DataArray, options: SurveyOptions) -> images.Image:
+        return images.survey(images.loaded(array), **options)
 
     def begin(self, job: Job) -> Job:
         """Check that double precision, which few images need, fits into memory, too."""
@@ -155,7 +155,9 @@ class StoreSink(Sink):
         self.overwrite, self.resume = overwrite, resume
         self._store = Store(place)
         self._exit = ExitStack()
-        self._goes_on = self._begun = self._sharded = False
+        self._resuming = False
+        self._discard_on_error = False
+        self._sharded = False
 
     def check(self, array: xr.DataArray, needed: int) -> None:
         """Check that a product of `needed` bytes can be written.
@@ -167,15 +169,15 @@ class StoreSink(Sink):
         StoreExists, StoreFailed
             See `bayesr.store.places.check`.
         """
-        if self.overwrite and places.same(array.encoding.get("source"), self.place):
+        if self.overwrite and places.is_same_or_inside(array.encoding.get("source"), self.place):
             raise InvalidArgument(f"{self.place} is the image itself: write the product to another store.")
         places.check(self.place, needed, overwrite=self.overwrite, resume=self.resume)
 
     def __enter__(self) -> Sink:
         self._exit.enter_context(replacing.writing(self.place))
         try:
-            self._store = Store(replacing.target(self.place, overwrite=self.overwrite))
-            self._goes_on = self.resume and self._store.declared
+            self._store = Store(replacing.write_place(self.place, overwrite=self.overwrite))
+            self._resuming = self.resume and self._store.declared
         except BaseException:
             self._exit.close()
             raise
@@ -185,65 +187,70 @@ class StoreSink(Sink):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._exit:
-            if error is not None and self._begun:
-                replacing.drop(self._store.place)
+            if error is not None and self._discard_on_error:
+                replacing.discard(self._store.place)
 
     @property
     def target(self) -> Target:
         return self._store
 
-    def read(self, array: xr.DataArray, reading: Reading) -> images.Image:
+    def read(self, array: xr.DataArray, options: SurveyOptions) -> images.Image:
         """Read the image, and copy it to a new store, which its pixels are then read from."""
-        replaces = not self._goes_on and self._replaces
-        with show_progress("reading", array.size * (1 + replaces), self.progress) as advance:
-            if self._goes_on:
-                return images.survey(array, **reading, advance=advance)
-            if replaces:
-                images.survey(array, **reading, advance=advance)
+        replaces_in_place = not self._resuming and self._replaces_in_place
+        with show_progress("reading", array.size * (1 + replaces_in_place), self.progress) as advance:
+            if self._resuming:
+                return images.survey(array, **options, advance=advance)
+            if replaces_in_place:
+                images.survey(array, **options, advance=advance)
             self._create(array)
-            return self.survey(array, reading, advance=advance)
+            return self.survey(array, options, advance=advance)
 
     @property
-    def _replaces(self) -> bool:
-        """Whether another product is in the place of the new one, and stays until the image is known to be one.
+    def _replaces_in_place(self) -> bool:
+        """Whether the new product is written to the place of an older one, which is removed first.
 
-        Object stores cannot hold two.
+        Object stores cannot hold both. The older one is removed only once the image is known to be valid.
         """
         return self.overwrite and self._store.place == self.place and bool(places.names(self.place))
 
     def _create(self, array: xr.DataArray) -> None:
-        self._begun = True
+        self._discard_on_error = True
         self._sharded = choose_shards(array, self.tile, self.shards)
         creation.begin(self._store, array, shards=self._sharded)
 
-    def foreseen(self, array: xr.DataArray, reading: Reading) -> images.Image | None:
-        """Return the image as far as it is known before it is read; None where it has to be read first.
+    def provisional_image(self, array: xr.DataArray, options: SurveyOptions) -> images.Image | None:
+        """Return the image as far as it is known before its pixels are read; None where they must be read first.
 
         A store that is resumed must not change before the image is known to be the same, and a product that cannot
         stay beside the new one must not be removed before the image is known to be one.
         """
-        if self._goes_on or self._replaces or images.leading(array):
+        if self._resuming or self._replaces_in_place or images.leading(array):
             # The template of a stack has the checksum of every slice along its leading axes, which the pass finds.
             return None
-        return images.foreseen(array, **reading)
+        return images.provisional(array, **options)
 
     def survey(
-        self, array: xr.DataArray, reading: Reading, *, kept: Kept | None = None, advance: Advance | None = None
+        self,
+        array: xr.DataArray,
+        options: SurveyOptions,
+        *,
+        block_stored: BlockStored | None = None,
+        advance: Advance | None = None,
     ) -> images.Image:
         """Read the image and copy it to the store, which its pixels are then read from."""
 
         def keep(where: tuple[int | slice, ...], block: NDArray[Any]) -> None:
-            self._store.keep(where, block)
-            if kept is not None:
-                kept(where)
+            self._store.write_input(where, block)
+            if block_stored is not None:
+                block_stored(where)
 
-        found = images.survey(array, **reading, keep=keep, advance=advance)
-        return replace(found, data=lazy.through(found.data, self._store.array("input")))
+        image = images.survey(array, **options, keep=keep, advance=advance)
+        return replace(image, data=lazy.with_reader(image.data, self._store.array("input")))
 
     def begin(self, job: Job) -> Job:
         """Write the product's template, or compare it with the existing one.
 
-        A store that is begun before its image was surveyed can be resumed when it is settled.
+        A store that is begun before its image was surveyed can be resumed only after `complete`.
 
         Raises
         ------
@@ -251,7 +258,7 @@ class StoreSink(Sink):
             When the store cannot be written, or is resumed with another job.
         """
         metadata = self._metadata(job)
-        if self._goes_on:
+        if self._resuming:
             creation.compare(self._store, job.provenance.attrs(), metadata, list(job.variables), self.shards)
         else:
             if not job.image.surveyed:
@@ -259,10 +266,10 @@ class StoreSink(Sink):
                 metadata[READING] = True
             mask_means = job.plan.masks - 1 if MASK_MEANS in job.variables else 0
             creation.declare(self._store, job.template(), metadata, mask_means, shards=self._sharded)
-        self._begun = not job.image.surveyed  # else the store can be resumed from now on
+        self._discard_on_error = not job.image.surveyed  # a store with a surveyed image can be resumed from now on
         return replace(job, image=replace(job.image, data=self._store.input()))
 
-    def settle(self, job: Job) -> None:
+    def complete(self, job: Job) -> None:
         """Record what the survey of the image found; from now on the store can be resumed.
 
         Raises
@@ -271,14 +278,14 @@ class StoreSink(Sink):
             When the store cannot be written.
         """
         creation.complete(self._store, job.provenance.attrs(), self._metadata(job))
-        self._begun = False
+        self._discard_on_error = False
 
     def _metadata(self, job: Job) -> dict[str, Any]:
         return {"tile": job.plan.tile, "nodata": json.dumps(job.image.nodata), "keepbits": self.keepbits}
 
     def missing(self, job: Job) -> list[Tile]:
         done = self._store.finished()
-        return [tile for tile in job.tiles() if not done[self._store.at(tile)]]
+        return [tile for tile in job.tiles() if not done[self._store.tile_index(tile)]]
 
     def finish(self) -> xr.Dataset:
         self._store.consolidate()

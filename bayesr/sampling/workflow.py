@@ -15,15 +15,15 @@ from bayesr import images, workers
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
-from bayesr.product import MASK_MEANS, bytes_per_pixel, choose_variables
+from bayesr.product import bytes_per_pixel, choose_variables
 from bayesr.progress import progress as show_progress
-from bayesr.sampling import arguments, first_pass, instruments
+from bayesr.sampling import arguments, first_pass, known_operators
 from bayesr.sampling import device as devices
 from bayesr.sampling.drawing import Drawing
 from bayesr.sampling.job import Job
-from bayesr.sampling.models import resumed
+from bayesr.sampling.models import model_to_resume
 from bayesr.sampling.plan import Plan
-from bayesr.sampling.sinks import MemorySink, Reading, Sink, StoreSink
+from bayesr.sampling.sinks import MemorySink, Sink, StoreSink, SurveyOptions
 from bayesr.store.places import place_of
 
 if TYPE_CHECKING:
@@ -195,32 +195,32 @@ def sample(
     n, seed, masks, level, variables = (checked[k] for k in ("n", "seed", "masks", "level", "variables"))
     dims, nodata, tile, progress, cluster = (checked[k] for k in ("dims", "nodata", "tile", "progress", "cluster"))
     chosen = choose_variables(variables, checked["keep_samples"], in_memory=store is None)
-    finishes = checked["resume"] and not checked["overwrite"] and store is not None
-    loaded = resumed(place_of(store), model) if finishes else load(model)
+    resumes = checked["resume"] and not checked["overwrite"] and store is not None
+    loaded = model_to_resume(place_of(store), model) if resumes else load(model)
     device = devices.resolve(checked["device"])
     devices.check_precision(device, checked["precision"])
-    known = instruments.check(loaded, checked["forward_operator"])
-    masks = instruments.choose_masks(known, n, masks)
+    known = known_operators.check(loaded, checked["forward_operator"])
+    masks = known_operators.choose_masks(known, n, masks)
     arguments.warn_unsplit(loaded, n, masks, chosen)
-    masks = arguments.choose_masks(loaded, n, masks, instruments.kernels(known))
+    masks = arguments.choose_masks(loaded, n, masks, known_operators.number_of_kernels(known))
     array = images.source(img, dims, stack=True)
     arguments.check_image(loaded, array, n, level)
     plan = Plan(n, masks, seed, arguments.choose_tile(array, tile), precision=checked["precision"])
     sink = _sink(None if store is None else place_of(store), plan.tile, checked)
-    chosen += (MASK_MEANS,) * (store is not None and masks > 1 and variables is None)
+    chosen = arguments.with_mask_means(chosen, masks, extendable=store is not None and variables is None)
     _log.info("device %s, %s; tiles of %d pixels; %d members, %d masks", device, plan.precision, plan.tile, n, masks)
     sink.check(array, int(array.size) * loaded.scale**2 * bytes_per_pixel(chosen, plan.n, masks))
-    reading = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
+    options = {"nodata": nodata, "value_range": checked["value_range"], "per_band": loaded.bands == 1}
 
     def job_of(image: images.Image) -> Job:
-        with_operators = replace(plan, operators=instruments.operators(loaded, known, plan, image.value_range))
-        return Job(loaded, image, with_operators, device, level, chosen, None if dims is None else tuple(dims), nodata)
+        whole_plan = replace(plan, operators=known_operators.by_mask(loaded, known, plan, image.value_range))
+        return Job(loaded, image, whole_plan, device, level, chosen, None if dims is None else tuple(dims), nodata)
 
     with sink:
-        product = _drawn_beside(job_of, sink, array, reading, cluster, progress)
+        product = _sample_while_reading(job_of, sink, array, options, cluster, progress)
         if product is not None:
             return product
-        job = job_of(sink.read(array, reading))
+        job = job_of(sink.read(array, options))
         job.warn()
         return run(sink.begin(job), sink, cluster, progress)
 
@@ -235,25 +235,25 @@ def _sink(place: str | None, tile: int, checked: Mapping[str, Any]) -> Sink:
     )  # fmt: skip
 
 
-def _drawn_beside(
+def _sample_while_reading(
     job_of: Callable[[images.Image], Job],
     sink: Sink,
     array: xr.DataArray,
-    reading: Reading,
+    options: SurveyOptions,
     cluster: int | str | Client | Cluster | None,
     progress: bool | None,
 ) -> xr.Dataset | None:
-    """Draw the tiles beside the first pass over the image, if that pays and its pixels decide nothing else."""
-    # One process gains nothing: reading takes time from drawing then, and both take their memory at once.
+    """Draw the tiles during the first pass over the image, where that is faster and possible; else return None."""
+    # A single process gains nothing: reading would take time from drawing, and both would use memory at once.
     if cluster is None or not isinstance(sink, StoreSink):
         return None
-    image = sink.foreseen(array, reading)
+    image = sink.provisional_image(array, options)
     if image is None:
         return None
     try:
-        return first_pass.run(job_of(image), sink, array, reading, cluster, progress)
-    except first_pass.Unforeseen:
-        return None  # a rare image, which is read and drawn again
+        return first_pass.run(job_of(image), sink, array, options, cluster, progress)
+    except first_pass.ResultTypeChanged:
+        return None  # the image is read first, and all tiles are drawn again; this is rare
 
 
 def run(job: Job, sink: Sink, cluster: int | str | Client | Cluster | None, progress: bool | None) -> xr.Dataset:

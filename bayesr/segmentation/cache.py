@@ -73,7 +73,7 @@ class SegmentationCache:
         """
         self._exit.enter_context(replacing.writing(self.place))
         try:
-            self._groups = Groups(replacing.target(self.place, overwrite=self._overwrite))
+            self._groups = Groups(replacing.write_place(self.place, overwrite=self._overwrite))
             if self._resume:
                 self.begun = self._compare()
         except BaseException:
@@ -116,7 +116,7 @@ class SegmentationCache:
             # Last, since it marks the store as one that can be resumed.
             progress.update_attributes({IDENTITY: json.dumps(self._identity)})
         except OSError as error:
-            replacing.drop(groups.place)
+            replacing.discard(groups.place)
             raise StoreFailed(f"{self.place} could not be created ({error}); nothing is left behind.") from error
         self.begun = True
 

@@ -166,7 +166,7 @@ def segment(
         _check_bands(name, bands, ds_or_img, options)
     if store is not None:
         places.check(place_of(store), 0, overwrite=overwrite, resume=resume)
-        if isinstance(ds_or_img, str | os.PathLike) and places.same(ds_or_img, place_of(store)):
+        if isinstance(ds_or_img, str | os.PathLike) and places.is_same_or_inside(ds_or_img, place_of(store)):
             raise InvalidArgument(f"{store} is the product to segment: write the result to another store.")
     settings: dict[str, Any] = dict(level=level, threshold=threshold, overlap=overlap, smallest=smallest, logits=logits)
     settings["inputs"] = list(inputs)

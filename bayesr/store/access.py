@@ -150,7 +150,7 @@ def opened(place: str, *, consolidated: bool | None = None, leave_out: Sequence[
         )
         ds.encoding["source"] = place if "://" in place else str(Path(place).absolute())
         guarded = {
-            name: lazy.through(array, _Guarded(place, str(name), array.variable)).chunk(
+            name: lazy.with_reader(array, _Guarded(place, str(name), array.variable)).chunk(
                 array.encoding.get("preferred_chunks", {})
             )
             for name, array in ds.data_vars.items()

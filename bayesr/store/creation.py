@@ -1,4 +1,4 @@
-"""Create a store: room for the image, then the template of the product and of the group beside it."""
+"""Create a store: an array for the image, then the templates of the product and of its progress group."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERSIONS = ("torch", "openvino")
 
 
 def begin(store: Store, image: xr.DataArray, *, shards: bool) -> None:
-    """Replace what is there by an empty store with room for an image, ``(band, y, x)``, or a stack of images.
+    """Replace what is there by an empty store with an array for an image, ``(band, y, x)``, or a stack of images.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
     Parameters
     ----------
     store : Store
-        With room for the image, see `begin`.
+        With an array for the image, see `begin`.
     template : Dataset
         The product, backed by dask arrays, which are never computed.
     metadata : mapping
@@ -90,7 +90,7 @@ def declare(store: Store, template: xr.Dataset, metadata: Mapping[str, Any], mas
 
 
 def complete(store: Store, attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """Record what the first pass found in a store that was declared, with the attribute `READING`, before its end.
+    """Record the result of the first pass in a store that was declared before, with the attribute `READING`.
 
     Parameters
     ----------
@@ -157,27 +157,28 @@ def compare(
     variables: list[str],
     shards: bool | None = None,
 ) -> None:
-    """Check that a store was begun with the same model, image and settings, so that it can be resumed.
+    """Check that a store was started with the same model, image and settings, so that it can be resumed.
 
-    `shards` is None where either kind of file goes on.
+    `shards` is None where the store may have either kind of files.
 
     Raises
     ------
     StoreFailed
-        When it was begun with others; the message names the first difference.
+        When it was started with others; the message names the first difference.
     InvalidProduct
         When the store is damaged.
     """
     structure.require(store)
-    known = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
-    asked = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
-    asked |= {} if shards is None else {"shards": shards}
-    if NEXT in known:
-        raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {known[NEXT]}).")
-    for name, new in asked.items():
-        if _comparable(name, known.get(name)) != _comparable(name, new):
+    recorded = store.attributes | {"variables": sorted(store.variables), "shards": store.sharded} | store.metadata
+    expected = {name: attributes.get(name) for name in _IDENTITY} | dict(metadata) | {"variables": sorted(variables)}
+    if shards is not None:
+        expected["shards"] = shards
+    if NEXT in recorded:
+        raise StoreFailed(f"{store.place} is being extended: finish that with bayesr.extend(store, {recorded[NEXT]}).")
+    for name, value in expected.items():
+        if _comparable(name, recorded.get(name)) != _comparable(name, value):
             raise StoreFailed(
-                f"{store.place} was begun with another {name}: {known.get(name)!r}, not {new!r}. "
+                f"{store.place} was started with another {name}: {recorded.get(name)!r}, not {value!r}. "
                 "Use overwrite=True, or another store."
             )
     repair = f"bayesr.check({store.place!r}, repair=True)"

@@ -17,25 +17,24 @@ from bayesr.store.access import StoredArray, check_members, reading
 from bayesr.store.places import PROGRESS, files
 
 NEXT = "next"
-"""In the group beside the product: the attribute with the number of members in the end, and the array of tiles that
+"""In the progress group, while members are added: the attribute with their final number, and the array of tiles that
 replace others."""
 
-NEXT_SUMS = "next_checksum"
-"""In that group: the checksums of these tiles, and their number of members."""
+NEXT_CHECKSUMS = "next_checksum"
+"""In the progress group: the checksums of these tiles, and their number of members."""
 
-_BESIDE = (MASK_MEANS, "input", "done", "checksum", NEXT, NEXT_SUMS)
-
+_PROGRESS_ARRAYS = (MASK_MEANS, "input", "done", "checksum", NEXT, NEXT_CHECKSUMS)
 
 READING = "reading"
-"""In that group: the attribute of a store whose tiles are drawn while the first pass over its image goes on. Nothing of
-such a store is known to be valid yet, so that it is begun anew if the pass is interrupted."""
+"""In the progress group: the attribute of a store whose tiles are drawn during the first pass over its image. The image
+is not known to be valid yet, so that such a store is not resumed, but written again from the beginning."""
 
 IDENTITY = "identity"
-"""In that group of a segmentation: the attribute with what was segmented, and how."""
+"""In the progress group of a segmentation: the attribute that records what was segmented, and how."""
 
 
 class Groups:
-    """The group of a product, and the group beside it.
+    """The group of a product, and its progress group.
 
     It is pickled as its place, a path or a URL, and opens itself where it is unpickled.
     """
@@ -61,23 +60,23 @@ class Groups:
     @property
     def progress(self) -> zarr.Group:
         with reading(self.place, f"The group {PROGRESS!r}"):
-            found = self.root[PROGRESS]
-            if not isinstance(found, zarr.Group):
+            group = self.root[PROGRESS]
+            if not isinstance(group, zarr.Group):
                 raise TypeError("it is an array")
-            return found
+            return group
 
     def array(self, name: str) -> StoredArray:
-        """Return a variable, or an array of the group beside the product."""
+        """Return a variable, or an array of the progress group."""
         if name not in self._arrays:
-            group = self.progress if name in _BESIDE else self.root
+            group = self.progress if name in _PROGRESS_ARRAYS else self.root
             with reading(self.place, name):
-                found = group.get(name)
-            if not isinstance(found, zarr.Array):
+                array = group.get(name)
+            if not isinstance(array, zarr.Array):
                 raise InvalidProduct(f"{self.place} is no whole store of bayesr: it lacks {name!r}.")
-            self._arrays[name] = StoredArray(self.place, found)
+            self._arrays[name] = StoredArray(self.place, array)
         return self._arrays[name]
 
-    def forget(self, *names: str) -> None:
+    def reload(self, *names: str) -> None:
         """Read the metadata of arrays again where they are next used."""
         for name in names:
             self._arrays.pop(name, None)
@@ -94,10 +93,10 @@ class Groups:
             When there is one, and it is damaged.
         """
         try:
-            known = places.ours(self.place)
+            is_store = places.is_bayesr_store(self.place)
         except OSError as error:
             raise StoreFailed(f"There is no store {self.place}: check the path.") from error
-        if not known:
+        if not is_store:
             raise StoreFailed(f"{self.place} is no store of bayesr that can be continued.")
         system, path = files(self.place)
         metadata = self.metadata if system.exists(f"{path}/{PROGRESS}/zarr.json") else {}
@@ -105,7 +104,7 @@ class Groups:
             raise StoreFailed(f"{self.place} holds a segmentation, and no product: give the store of bayesr.sample.")
         if "tile" in metadata:
             return READING not in metadata
-        # A kill cannot leave finished tiles without the metadata, which are not to be taken for no store.
+        # A killed process cannot leave finished tiles without the metadata, so these are damaged.
         if system.find(f"{path}/{PROGRESS}/done/c"):
             raise InvalidProduct(
                 f"{self.place} is damaged: it lacks the metadata of its finished tiles. Restore "
@@ -137,23 +136,23 @@ class Groups:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Attributes of the group beside the product: ``tile``, ``nodata``, ``keepbits``, as they are stored."""
+        """Attributes of the progress group: ``tile``, ``nodata``, ``keepbits``, as they are stored."""
         return self.progress.attrs.asdict()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The same, checked, as plain values; with ``next`` while members are added.
+        """The same attributes, checked, as plain values; with ``next`` while members are added.
 
         Raises
         ------
         InvalidProduct
             When one is missing or damaged.
         """
-        found = schema.checked(self.metadata, self.place)
-        lacking = {"tile", "nodata", "keepbits"} - found.keys()
+        settings = schema.checked(self.metadata, self.place)
+        lacking = {"tile", "nodata", "keepbits"} - settings.keys()
         if lacking:
             raise InvalidProduct(f"{self.place} is no whole store of bayesr: it lacks {', '.join(sorted(lacking))}.")
-        return found
+        return settings
 
     def failed(self, error: OSError) -> StoreFailed:
         """Return the error for a tile that cannot be written."""

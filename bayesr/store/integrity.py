@@ -55,8 +55,8 @@ class IntegrityReport:
     def __str__(self) -> str:
         lines = [f"{self.place}: {self.tiles} tiles, {len(self.damaged)} damaged, {self.unfinished} not drawn yet"]
         lines += [
-            f"tile {', '.join(map(str, at))}: {name} (file {_file(name, at)}) {reason}"
-            for at, variables in self.damaged.items()
+            f"tile {', '.join(map(str, index))}: {name} (file {_file(name, index)}) {reason}"
+            for index, variables in self.damaged.items()
             for name, reason in variables.items()
         ]
         lines += [f"the copy of the image: {self.image}"] if self.image else []
@@ -65,8 +65,8 @@ class IntegrityReport:
         return "\n".join(lines)
 
 
-def _file(name: str, at: tuple[int, ...]) -> str:
-    return "/".join([name, "c", *map(str, at[:-2]), "...", *map(str, at[-2:])])
+def _file(name: str, index: tuple[int, ...]) -> str:
+    return "/".join([name, "c", *map(str, index[:-2]), "...", *map(str, index[-2:])])
 
 
 def inspect(store: Store, progress: bool | None) -> IntegrityReport:
@@ -80,13 +80,13 @@ def inspect(store: Store, progress: bool | None) -> IntegrityReport:
     if broken := structure.damage(store):
         return IntegrityReport(store.place, 0, 0, metadata=broken)
     finished = store.finished()
-    tiles = [tuple(map(int, at)) for at in np.argwhere(finished)]
+    tiles = [tuple(map(int, index)) for index in np.argwhere(finished)]
     damaged = {}
-    look = partial(damage, store, counts=Counts.of(store))
+    inspect_tile = partial(damage, store, counts=Counts.of(store))
     with show_progress("checking", len(tiles), progress) as advance, ThreadPoolExecutor() as threads:
-        for tile, found in zip(tiles, threads.map(look, tiles), strict=True):
-            if found:
-                damaged[tile] = found
+        for tile, reasons in zip(tiles, threads.map(inspect_tile, tiles), strict=True):
+            if reasons:
+                damaged[tile] = reasons
             advance(1)
     return IntegrityReport(store.place, finished.size, int((~finished).sum()), damaged, image_damage(store))
 
@@ -121,27 +121,27 @@ class Counts:
         return cls(store.provenance.n, store.settings.get(NEXT))
 
 
-def damage(store: Store, at: tuple[int, ...], counts: Counts) -> dict[str, str]:
+def damage(store: Store, index: tuple[int, ...], counts: Counts) -> dict[str, str]:
     """Return the damaged variables of a finished tile, and what is wrong with each."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     try:
-        members = store.members(at)
+        members = store.members(index)
         if members not in (counts.n, counts.more):
             return {"done": f"holds {members} members, where the product has {counts.more or counts.n}"}
-        if counts.more and members != counts.more and Journal(store).pending(at, counts.more):
-            return Journal(store).damage(at, counts.more)
-        checksums = store.checksums(at)
+        if counts.more and members != counts.more and Journal(store).pending(index, counts.more):
+            return Journal(store).damage(index, counts.more)
+        checksums = store.checksums(index)
     except InvalidProduct as error:
         return {"done": f"cannot be read ({error})"}
     for name, checksum in checksums.items():
         try:
-            if store.checksum_of(name, at, members) != checksum:
-                found[name] = "does not have its recorded checksum"
-            elif store.is_cut(name, at):
-                found[name] = "has another size than its header states"
+            if store.checksum_of(name, index, members) != checksum:
+                reasons[name] = "does not have its recorded checksum"
+            elif store.has_wrong_size(name, index):
+                reasons[name] = "has another size than its header states"
         except InvalidProduct as error:
-            found[name] = f"cannot be read ({error})"
-    return found
+            reasons[name] = f"cannot be read ({error})"
+    return reasons
 
 
 def image_damage(store: Store) -> str:

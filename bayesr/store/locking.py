@@ -26,7 +26,9 @@ if sys.platform != "win32":
 LEASE = ".writer.json"
 """Suffix of the object that names the writer, beside a store that the kernel cannot lock."""
 
-_RENEWED = 10.0
+_RENEWAL_INTERVAL = 10.0
+"""Seconds between renewals of a lease."""
+
 _VALID = 60.0
 """Seconds after which an unrenewed lease is taken over."""
 
@@ -144,13 +146,14 @@ class _Lease:
         self._place = place
         self._files, path = files(place)
         self._path = path.rstrip("/") + LEASE
-        self._me = {
+        self._own = {
             "id": uuid.uuid4().hex,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
         }
-        self._over, self._lost = Event(), ""
+        self._released = Event()
+        self._new_holder = ""
 
     def __enter__(self) -> _Lease:
         try:
@@ -164,75 +167,71 @@ class _Lease:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._over.set()
+        self._released.set()
         self._renewing.join()
-        if not self._lost:
-            with suppress(OSError):  # it runs out by itself
+        if not self._new_holder:
+            with suppress(OSError):  # the lease expires by itself
                 self._files.rm_file(self._path)
         elif kind is None:
             raise StoreBusy(
-                f"{self._lost} took {self._place} over while this process was halted: check the store, and let one of "
-                "them write at a time."
+                f"{self._new_holder} took {self._place} over while this process was halted: check the store, and let "
+                "one of them write at a time."
             )
 
     def _claim(self) -> None:
-        current = self._refuse()
+        current = self._require_free()
         if current is None:
             try:
                 self._write(mode="create")  # of several writers at once, one succeeds
                 return
-            except FileExistsError:
-                pass
-            except (OSError, NotImplementedError, TypeError, ValueError):  # some file systems have no such mode
-                pass
-            self._refuse()
+            except (OSError, NotImplementedError, TypeError, ValueError):
+                pass  # another writer was first, or the file system has no such mode
+            self._require_free()
         self._write()
         time.sleep(_SETTLE)
-        self._refuse()
+        self._require_free()
 
-    def _refuse(self) -> dict[str, Any] | None:
+    def _require_free(self) -> dict[str, Any] | None:
         """Return the current lease, if any; raise if another writer holds it."""
         current = self._read()
-        if current is not None and current["id"] != self._me["id"] and (advice := self._held(current)) is not None:
-            raise _busy(self._place, f"process {current['pid']} on {current['host']}", advice)
+        if current is not None and current["id"] != self._own["id"]:
+            advice = self._advice_if_valid(current)
+            if advice is not None:
+                raise _busy(self._place, f"process {current['pid']} on {current['host']}", advice)
         return current
 
-    def _held(self, lease: dict[str, Any]) -> str | None:
-        """Return None where a lease holds no longer, and else what to do where that cannot be told for certain."""
-        here = lease["host"] == socket.gethostname()
-        alive = _alive(lease["pid"], lease["started"]) if here else None
-        if alive is not None and not alive:
-            return None
+    def _advice_if_valid(self, lease: dict[str, Any]) -> str | None:
+        """Return None if a lease is no longer valid, and otherwise advice for leases that may be leftovers."""
+        local = lease["host"] == socket.gethostname()
+        alive = _alive(lease["pid"], lease["started"]) if local else None
         age = time.time() - lease["time"] if _is_number(lease["time"]) else math.nan
-        if age > _VALID:
+        if alive is False or age > _VALID:
             return None
-        if alive and age >= -_VALID:
+        if age >= -_VALID and (alive or not local):
             return ""
-        if age >= -_VALID and not here:
-            return ""
-        # A clock is wrong, or the object was damaged: it would never run out.
+        # A clock is wrong, or the lease is damaged, so that it would never expire.
         return f" If none is, the lease {self._path} is a leftover: remove it."
 
     def _renew(self) -> None:
-        while not self._over.wait(_RENEWED):
+        while not self._released.wait(_RENEWAL_INTERVAL):
             with suppress(Exception):  # clients raise many kinds of errors when a connection is lost
                 current = self._read()
-                if current is not None and current["id"] != self._me["id"]:
-                    self._lost = f"Process {current['pid']} on {current['host']}"
+                if current is not None and current["id"] != self._own["id"]:
+                    self._new_holder = f"Process {current['pid']} on {current['host']}"
                     return
                 self._write()
 
     def _read(self) -> dict[str, Any] | None:
         try:
             current = json.loads(self._files.cat_file(self._path))
-            return current if isinstance(current, dict) and current.keys() >= {*self._me, "time"} else None
+            return current if isinstance(current, dict) and current.keys() >= {*self._own, "time"} else None
         except (FileNotFoundError, ValueError, RecursionError):  # a full disk cut the object short
             return None
 
     def _write(self, **how: str) -> None:
         if "file" in self._files.protocol:  # object stores have no directories, and no bucket is to be created
             self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
-        self._files.pipe_file(self._path, json.dumps(self._me | {"time": time.time()}).encode(), **how)
+        self._files.pipe_file(self._path, json.dumps(self._own | {"time": time.time()}).encode(), **how)
 
 
 def _alive(number: Any, started: Any) -> bool | None:

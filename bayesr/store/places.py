@@ -17,9 +17,9 @@ import fsspec
 from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 
 PROGRESS = "progress"
-"""The group beside a product, which holds everything else."""
+"""The progress group beside a product, which holds everything else."""
 
-BEGUN, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
+INCOMPLETE, COMPLETE, MOVING, OLD = ".bayesr-new", ".bayesr-complete", ".bayesr-moving", ".bayesr-old"
 """Folders inside a store, while another product replaces it; see `bayesr.store.replacing`."""
 
 _ATTEMPTS, _PAUSE = 20, 0.05
@@ -37,11 +37,12 @@ def place_of(store: Any) -> str:
     return text if "://" in text else str(Path(text).expanduser())
 
 
-def same(one: Any, other: str) -> bool:
-    """Whether two places are the same, or `one` lies inside `other`."""
-    if one is None or "://" in other or "://" in str(one):
-        return str(one) == other
-    return Path(other).resolve() in (Path(one).resolve(), *Path(one).resolve().parents)
+def is_same_or_inside(inner: Any, outer: str) -> bool:
+    """Whether `inner` is the place `outer`, or lies inside it."""
+    if inner is None or "://" in outer or "://" in str(inner):
+        return str(inner) == outer
+    resolved = Path(inner).resolve()
+    return Path(outer).resolve() in (resolved, *resolved.parents)
 
 
 def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
@@ -67,14 +68,14 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
     try:
         refuse_links(place)
         present = system.exists(path)
-        known = present and system.isdir(path) and ours(place)
+        is_store = present and system.isdir(path) and is_bayesr_store(place)
     except OSError as error:
         if isinstance(error, StoreFailed):
             raise
         raise StoreFailed(f"{place} cannot be reached: {error}.") from error
     if present and not (overwrite or resume):
         raise StoreExists(f"{place} is already there: choose another store, overwrite=True, or resume=True.")
-    if present and not known:
+    if present and not is_store:
         raise StoreFailed(f"{place} is no store of bayesr, so bayesr does not touch it: choose another name.")
     if resume and not present:
         raise StoreFailed(f"There is no store {place} to resume: leave resume out.")
@@ -92,20 +93,20 @@ def check(place: str, needed: int, *, overwrite: bool, resume: bool) -> None:
         )
 
 
-def ours(place: str) -> bool:
+def is_bayesr_store(place: str) -> bool:
     """Whether a folder holds nothing but what bayesr wrote: a store, the beginning of one, or scores.
 
-    A killed process may have written any part of a store. One that removes a store leaves ``progress`` to the end.
+    A killed process may have written any part of a store. A process that removes a store removes ``progress`` last.
     """
     system, path = files(place)
-    found = names(place)
-    if not found:
+    present = names(place)
+    if not present:
         return True
-    beside = names(f"{place}/{PROGRESS}") if PROGRESS in found else set()
-    if {BEGUN, COMPLETE, MOVING, OLD} & found or {"input", "done"} & beside:
+    in_progress_group = names(f"{place}/{PROGRESS}") if PROGRESS in present else set()
+    if {INCOMPLETE, COMPLETE, MOVING, OLD} & present or {"input", "done"} & in_progress_group:
         return True
-    attributes = _attributes(system, f"{path}/zarr.json") if "zarr.json" in found else {}
-    if found <= {"zarr.json", PROGRESS} and beside <= {"zarr.json"}:  # a store that was just begun
+    attributes = _attributes(system, f"{path}/zarr.json") if "zarr.json" in present else {}
+    if present <= {"zarr.json", PROGRESS} and in_progress_group <= {"zarr.json"}:  # a store that was just begun
         return attributes == {}
     return attributes is not None and {"bayesr_version", "reference_sha256"} <= attributes.keys()
 
@@ -113,15 +114,15 @@ def ours(place: str) -> bool:
 def names(place: str) -> set[str]:
     """Return what is in a folder, but for files that a killed process was writing."""
     system, path = files(place)
-    found = {str(name).rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False)}
-    return {name for name in found if not _PARTIAL.search(name)}
+    entries = {str(name).rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False)}
+    return {name for name in entries if not _PARTIAL.search(name)}
 
 
 def _attributes(system: Any, path: str) -> dict[str, Any] | None:
     """Return the attributes of a group, or None for anything else."""
     try:
-        found = json.loads(system.cat_file(path))
-        return dict(found.get("attributes", {})) if found["node_type"] == "group" else None
+        metadata = json.loads(system.cat_file(path))
+        return dict(metadata.get("attributes", {})) if metadata["node_type"] == "group" else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
@@ -153,7 +154,7 @@ def _links(folder: str) -> Iterator[str]:
                 yield from _links(entry.path)
 
 
-def tidy(place: str) -> None:
+def remove_partial_files(place: str) -> None:
     """Remove the files that a killed process was writing."""
     if "://" not in place:
         for partial in Path(place).rglob("*.partial"):
@@ -183,14 +184,14 @@ def remove(place: str) -> None:
 def clear(place: str) -> None:
     """Empty the folder of a store; the folder itself stays, because it may be locked.
 
-    At every moment the rest is known as what is left of a store (`ours`), and is no whole one.
+    If the process is killed, the rest is recognised as a part of a store (`is_bayesr_store`), but not as a whole one.
     """
     system, path = files(place)
     if not system.exists(path):
         return
     first = [f"{PROGRESS}/zarr.json", f"{PROGRESS}/done"]
     inside = sorted(names(f"{place}/{PROGRESS}") - {"input"}) if PROGRESS in names(place) else []
-    tidy(place)
+    remove_partial_files(place)
     for name in [*first, *sorted(names(place) - {PROGRESS}), *(f"{PROGRESS}/{name}" for name in inside)]:
         remove(f"{place}/{name}")
     remove(f"{place}/{PROGRESS}")

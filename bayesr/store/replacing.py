@@ -1,52 +1,52 @@
 """How one product replaces another: it is written inside the older one's folder, and takes its place when complete.
 
-At every moment one of both is whole. The name of the folder tells how far the replacement is:
+One of the two products is complete at every moment. The name of the folder tells how far the replacement is:
 
 - ``.bayesr-new``: the new product is being written, and the old one is in its place;
-- ``.bayesr-complete``: the new product is whole, and what is beside the folder, the old one, moves to ``.bayesr-old``;
-- ``.bayesr-moving``: the old product is gone from its place, and the new one moves there.
+- ``.bayesr-complete``: the new product is complete, and the old one, beside the folder, moves to ``.bayesr-old``;
+- ``.bayesr-moving``: the old product has left its place, and the new one moves there.
 
 A product on an object store, which cannot move folders, is removed before the new one is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bayesr.errors import StoreFailed
 from bayesr.store import places
 from bayesr.store.locking import lock
-from bayesr.store.places import BEGUN, COMPLETE, MOVING, OLD
+from bayesr.store.places import COMPLETE, INCOMPLETE, MOVING, OLD
 
 
-def beside(place: str) -> str:
-    """Return the place of the new product; an object store has none."""
-    return place if "://" in place else str(Path(place) / BEGUN)
+def new_place(place: str) -> str:
+    """Return the folder of the new product inside `place`; on an object store, `place` itself."""
+    return place if "://" in place else str(Path(place) / INCOMPLETE)
 
 
-def target(place: str, *, overwrite: bool) -> str:
-    """Return where a product is written: beside an older one, which stays until it is whole, or in its place."""
-    return beside(place) if begun(place) or (overwrite and places.names(place)) else place
+def write_place(place: str, *, overwrite: bool) -> str:
+    """Return where a product is written: inside the folder of an older one until it is complete, or at `place`."""
+    return new_place(place) if is_being_replaced(place) or (overwrite and places.names(place)) else place
 
 
-def drop(place: str) -> None:
-    """Remove what was begun at a place: the folder beside an older product, or all that is in its own."""
-    if Path(place).name == BEGUN:
+def discard(place: str) -> None:
+    """Remove an incomplete product: its folder inside that of an older product, or the content of its own folder."""
+    if Path(place).name == INCOMPLETE:
         places.remove(place)
     else:
         places.clear(place)
 
 
-def begun(place: str) -> bool:
-    """Whether a new product was begun, and the older one is in its place."""
-    return "://" not in place and (Path(place) / BEGUN).exists()
+def is_being_replaced(place: str) -> bool:
+    """Whether a new product is being written while the older one is in its place."""
+    return "://" not in place and (Path(place) / INCOMPLETE).exists()
 
 
 @contextmanager
 def writing(place: str) -> Iterator[None]:
-    """Lock a store for writing, and clear up what killed processes left; a new product that is not whole is left.
+    """Lock a store for writing, and remove what killed processes left, except for an incomplete new product.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def writing(place: str) -> Iterator[None]:
     """
     with lock(place):
         places.refuse_links(place)
-        settle(place)
-        places.tidy(place)
+        finish_replacement(place)
+        places.remove_partial_files(place)
         yield
 
 
@@ -73,7 +73,7 @@ def recover(place: str) -> None:
             return
 
 
-def settle(place: str) -> None:
+def finish_replacement(place: str) -> None:
     """Finish a replacement whose process ended, with the store locked.
 
     Raises
@@ -87,14 +87,15 @@ def settle(place: str) -> None:
     try:
         if (folder / COMPLETE).exists():
             (folder / OLD).mkdir(exist_ok=True)
-            _move(folder, folder / OLD, {COMPLETE, OLD})
+            entries = [entry for entry in _metadata_last(folder) if entry.name not in (COMPLETE, OLD)]
+            _move(reversed(entries), folder / OLD)  # without its metadata, the old product is no store
             (folder / COMPLETE).rename(folder / MOVING)
         if (folder / MOVING).exists():
-            _move(folder / MOVING, folder, set())
+            _move(_metadata_last(folder / MOVING), folder)
             (folder / MOVING).rmdir()
         places.remove(str(folder / OLD))
     except OSError as error:
-        raise StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then use resume=True.") from error
+        raise _not_replaced(place, error) from error
 
 
 def commit(place: str) -> None:
@@ -105,16 +106,23 @@ def commit(place: str) -> None:
     StoreFailed
         When the files cannot be moved.
     """
-    if begun(place):
+    if is_being_replaced(place):
         try:
-            (Path(place) / BEGUN).rename(Path(place) / COMPLETE)
+            (Path(place) / INCOMPLETE).rename(Path(place) / COMPLETE)
         except OSError as error:
-            raise StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then resume=True.") from error
-        settle(place)
+            raise _not_replaced(place, error) from error
+        finish_replacement(place)
 
 
-def _move(folder: Path, target: Path, kept: set[str]) -> None:
-    """Move all entries of a folder. The metadata go first from the old product and come last to the new one."""
-    entries = sorted((p for p in folder.iterdir() if p.name not in kept), key=lambda p: p.name == "zarr.json")
-    for entry in reversed(entries) if kept else entries:
+def _not_replaced(place: str, error: OSError) -> StoreFailed:
+    return StoreFailed(f"{place} could not be replaced ({error}): mend the cause, then use resume=True.")
+
+
+def _metadata_last(folder: Path) -> list[Path]:
+    """Return the entries of a folder, with the metadata of the product at the end."""
+    return sorted(folder.iterdir(), key=lambda path: path.name == "zarr.json")
+
+
+def _move(entries: Iterable[Path], target: Path) -> None:
+    for entry in entries:
         entry.rename(target / entry.name)

@@ -21,7 +21,7 @@ def write(ds: xr.Dataset, place: str, *, overwrite: bool = False) -> None:
     """
     places.check(place, ds.nbytes, overwrite=overwrite, resume=False)
     with replacing.writing(place):
-        inside = replacing.beside(place)
+        inside = replacing.new_place(place)
         places.clear(inside)
         try:
             with warnings.catch_warnings():

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from bayesr.errors import BayesrError
-from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.observe import Separable
 from bayesr.training.adjusting import with_duration, with_schedule, with_steps
 from bayesr.training.data import held_out_images, load_images
@@ -26,6 +25,7 @@ from bayesr.training.processes import process_group
 from bayesr.training.recipes import recipe
 from bayesr.training.schedules import SCHEDULES
 from bayesr.training.validation import Validation
+from bayesr.training.warmstart import StartingPoint
 
 
 def main() -> None:
@@ -81,8 +81,7 @@ def _train(args: argparse.Namespace) -> None:
         if args.resume:
             trainer.load(args.checkpoint)
         elif args.start:
-            network, facts = network_of(args.start)
-            trainer.start_from(network, origin_of(args.start, facts), args.start, facts.get("projected"))
+            trainer.start_from(StartingPoint.from_checkpoint(args.start))
         history = History(args.checkpoint.with_suffix(".jsonl"), trainer.history) if processes.first else None
 
         def report(record: Record) -> None:

@@ -24,13 +24,14 @@ def adjusted(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, sch
     TrainingFailed
         If there is no such stage or schedule, or steps and durations contradict each other.
     """
-    named = duration if isinstance(duration, Mapping) else {}
-    for seconds in named.values() if named else [duration]:
+    by_stage = duration if isinstance(duration, Mapping) else {}
+    durations = list(by_stage.values()) if by_stage else [duration]
+    for seconds in durations:
         if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
-            raise InvalidArgument(f"duration is a number of seconds, 0 or more, not {seconds!r}.")
-    if both := sorted(set(steps or {}) & set(named)):
+            raise InvalidArgument(f"duration must be a number of seconds, 0 or more, not {seconds!r}.")
+    if both := sorted(set(steps or {}) & set(by_stage)):
         raise TrainingFailed(f"The stage {both[0]} has steps and a duration: give one of them.")
-    if steps and duration is not None and not named:
+    if steps and duration is not None and not by_stage:
         raise TrainingFailed("A duration of all stages leaves no room for steps: give seconds by stage, or no steps.")
     recipe = with_steps(recipe, steps or {})
     if duration is not None:
@@ -40,7 +41,7 @@ def adjusted(recipe: Recipe, steps: Mapping[str, int] | None, duration: Any, sch
 
 def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
     """Return the recipe with other numbers of steps for the named stages, which then end by steps."""
-    return _changed(recipe, {name: {"steps": count, "seconds": None} for name, count in steps.items()})
+    return _replace_stages(recipe, {name: {"steps": count, "seconds": None} for name, count in steps.items()})
 
 
 def with_duration(recipe: Recipe, duration: float | Mapping[str, float]) -> Recipe:
@@ -56,19 +57,21 @@ def with_duration(recipe: Recipe, duration: float | Mapping[str, float]) -> Reci
     if not isinstance(duration, Mapping):
         cost = {stage.name: stage.steps * max(1, stage.members) for stage in recipe.stages}
         duration = {name: duration * part / max(1, sum(cost.values())) for name, part in cost.items()}
-    known = {name: {"steps": ENDLESS if part else 0, "seconds": part or None} for name, part in duration.items()}
-    return _changed(recipe, known)
+    changes = {
+        name: {"steps": ENDLESS if seconds else 0, "seconds": seconds or None} for name, seconds in duration.items()
+    }
+    return _replace_stages(recipe, changes)
 
 
 def with_schedule(recipe: Recipe, schedule: str) -> Recipe:
     """Return the recipe with another schedule of learning rates for all stages."""
-    return _changed(recipe, {stage.name: {"schedule": schedule} for stage in recipe.stages})
+    return _replace_stages(recipe, {stage.name: {"schedule": schedule} for stage in recipe.stages})
 
 
-def _changed(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
+def _replace_stages(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
     unknown = set(changes) - {stage.name for stage in recipe.stages}
     if unknown:
-        raise TrainingFailed(f"No stage {', '.join(sorted(unknown))} in {recipe.name}.")
+        raise TrainingFailed(f"The recipe {recipe.name} has no stage {', '.join(sorted(unknown))}.")
     return replace(recipe, stages=tuple(replace(stage, **changes.get(stage.name, {})) for stage in recipe.stages))
 
 

@@ -63,7 +63,7 @@ def discriminator_step_loss(
     """
     real, fake, context = real.detach(), fake.detach(), context.detach()
     on_real, on_fake = (by_resolution(discriminator(x, context[: len(x)])[0]) for x in (real, fake))
-    loss = _added(adversarial_loss.discriminator, on_real, on_fake)
+    loss = _sum_over_resolutions(adversarial_loss.discriminator, on_real, on_fake)
     if adversarial_loss.penalty is not None and step % adversarial_loss.every == 0:
         loss = loss + adversarial_loss.weight * adversarial_loss.penalty(discriminator, real, fake, context)
     if adversarial_loss.steer is not None:
@@ -86,10 +86,10 @@ def generator_step_loss(
     if adversarial_loss.relative:
         with torch.no_grad():
             on_real = by_resolution(discriminator(real, context[: len(real)])[0])
-    return _added(adversarial_loss.generator, on_real, on_fake)
+    return _sum_over_resolutions(adversarial_loss.generator, on_real, on_fake)
 
 
-def _added(loss: Loss, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+def _sum_over_resolutions(loss: Loss, real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Return the sum of a loss over resolutions."""
     return torch.stack([loss(r, f) for r, f in zip(real, fake, strict=True)]).sum()
 
@@ -139,21 +139,21 @@ def _least_squares_generator(real: Tensor, fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
-def _minus_fake(real: Tensor, fake: Tensor) -> Tensor:
+def _negative_fake_mean(real: Tensor, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-_STEERED = 0.7
+_TARGET_ACCURACY = 0.7
 """Share of places at which the discriminator of `PAIRED` is to be right."""
-_WEIGHTS = (1e-4, 5.0)
-"""Bounds of its penalty's weight: above, members get worse."""
+_WEIGHT_BOUNDS = (1e-4, 5.0)
+"""Bounds of the weight of its penalty; with larger weights, members get worse."""
 
 
-def _steer(discriminator: Network, real: list[Tensor], fake: list[Tensor]) -> None:
+def _steer_penalty_weight(discriminator: Network, real: list[Tensor], fake: list[Tensor]) -> None:
     """Raise the weight of the penalty while the discriminator is right too often, and lower it otherwise."""
-    right = torch.stack([(_margin(r, f) > 0).float().mean() for r, f in zip(real, fake, strict=True)]).mean()
+    accuracy = torch.stack([(_margin(r, f) > 0).float().mean() for r, f in zip(real, fake, strict=True)]).mean()
     weight: Tensor = discriminator.penalty_weight  # type: ignore[attr-defined]
-    weight.mul_(torch.exp(0.02 * (right - _STEERED))).clamp_(*_WEIGHTS)
+    weight.mul_(torch.exp(0.02 * (accuracy - _TARGET_ACCURACY))).clamp_(*_WEIGHT_BOUNDS)
 
 
 PLAIN = AdversarialLoss(_logistic_discriminator, _logistic_generator)
@@ -185,7 +185,13 @@ arXiv:1807.00734. X. Wang et al., "ESRGAN", 2018, arXiv:1809.00219.
 """
 
 PAIRED = AdversarialLoss(
-    _paired_discriminator, _paired_generator, penalty=paired_penalty, weight=0.04, every=4, relative=True, steer=_steer
+    _paired_discriminator,
+    _paired_generator,
+    penalty=paired_penalty,
+    weight=0.04,
+    every=4,
+    relative=True,
+    steer=_steer_penalty_weight,
 )
 """The paired relativistic loss, with the penalties R1 and R2 at every fourth step.
 
@@ -198,7 +204,7 @@ References
 Y. Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, arXiv:2501.05441.
 """
 
-HINGE = AdversarialLoss(_hinge_discriminator, _minus_fake)
+HINGE = AdversarialLoss(_hinge_discriminator, _negative_fake_mean)
 """The hinge loss of SAGAN.
 
 Discriminator: ``max(0, 1 - r) + max(0, 1 + f)``. Generator: ``-f``. Images beyond the margin give the discriminator no
@@ -209,7 +215,7 @@ References
 J. H. Lim, J. C. Ye, "Geometric GAN", 2017, arXiv:1705.02894. H. Zhang et al., "SAGAN", 2019, arXiv:1805.08318.
 """
 
-WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _minus_fake, penalty=gradient_penalty, weight=10.0)
+WASSERSTEIN = AdversarialLoss(_wasserstein_discriminator, _negative_fake_mean, penalty=gradient_penalty, weight=10.0)
 """The Wasserstein loss with gradient penalty, as in rcGAN.
 
 Discriminator: ``mean f - mean r``, and the gradient penalty at every step. Generator: ``-mean f``. The penalty takes

@@ -22,8 +22,8 @@ from bayesr.model.model import Model, load
 from bayesr.product import arguments
 from bayesr.progress import Advance
 from bayesr.progress import progress as show_progress
-from bayesr.training.held_out import HeldOut, checksum, read_pairs
-from bayesr.training.reducing import ASSUMPTION, reduced_pairs
+from bayesr.training.held_out import HeldOutPair, checksum, read_pairs
+from bayesr.training.wald import ASSUMPTION, wald_pairs
 from bayesr.version import __version__
 
 MEMBER_COUNTS = (2, 4, 8, 16, 32, 128)
@@ -97,13 +97,13 @@ def calibrate(
     )
     levels, seed, dims, value_range = (checked[name] for name in ("levels", "seed", "dims", "value_range"))
     model = load(model)
-    _check(model)
+    _check_model(model)
     if (pairs is None) == (images is None):
         raise InvalidArgument("Give pairs of images, or images= without a truth, and not both.")
     given: list[Any] = list(images if pairs is None else pairs)  # type: ignore[arg-type]
     _check_number(len(given), levels, "images" if pairs is None else "pairs")
     if pairs is None:
-        held_out = reduced_pairs(model, given, seed, dims, value_range)
+        held_out = wald_pairs(model, given, seed, dims, value_range)
         source = f"{source or f'{len(given)} images'}, reduced once more, {ASSUMPTION}"
     else:
         held_out = read_pairs(model, given, dims, value_range)
@@ -141,7 +141,7 @@ def calibrate(
     return replace(model, calibration=calibration, inputs=inputs)
 
 
-def _check(model: Model) -> None:
+def _check_model(model: Model) -> None:
     """Refuse point estimators."""
     if not model.generator.stochastic:
         raise NotStochastic(
@@ -161,7 +161,7 @@ def _check_number(count: int, levels: Sequence[float], what: str) -> None:
 
 
 def _fit_factor(
-    model: Model, pairs: Sequence[HeldOut], seed: int, advance: Advance
+    model: Model, pairs: Sequence[HeldOutPair], seed: int, advance: Advance
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Fit the factor on the standard deviation; return raw standard deviations and the factor at each."""
     fit = FactorFit()
@@ -173,7 +173,7 @@ def _fit_factor(
 
 
 def _measure_intervals(
-    model: Model, pairs: Sequence[HeldOut], seed: int, advance: Advance
+    model: Model, pairs: Sequence[HeldOutPair], seed: int, advance: Advance
 ) -> tuple[dict[int, NDArray[np.floating]], CoverageRecord]:
     """Measure the fraction of missed pixels at `LAMBDAS` for every ensemble size, and the coverage."""
     record = CoverageRecord(_REFERENCE_COUNT, model.scale)

@@ -77,15 +77,15 @@ def draw(runs: Mapping[str, Sequence[Record]], path: str | Path) -> Path:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    kind, known = path.suffix.removeprefix(".").lower() or "png", figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(known))}.")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=120, format=kind)
-    write_atomically(path, drawn.getvalue())
+    file_format, supported = path.suffix.removeprefix(".").lower() or "png", figure.canvas.get_supported_filetypes()
+    if file_format not in supported:
+        raise InvalidArgument(f"Curves cannot be drawn as {path.name}: choose one of {', '.join(sorted(supported))}.")
+    encoded = io.BytesIO()
+    figure.savefig(encoded, dpi=120, format=file_format)
+    write_atomically(path, encoded.getvalue())
     return path
 
 
 def _series(records: Sequence[Record], name: str) -> tuple[list[int], list[float]]:
-    known = [record for record in records if name in record]
-    return [record["step"] for record in known], [record[name] for record in known]
+    with_value = [record for record in records if name in record]
+    return [record["step"] for record in with_value], [record[name] for record in with_value]

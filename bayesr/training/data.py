@@ -51,21 +51,22 @@ class ImageSet:
         files = [Path(name).name for name in self.names]
         if isinstance(held_out, int):
             order = sorted(range(len(files)), key=lambda i: hashlib.sha256(files[i].encode()).digest())
-            kept, number = {*order[:held_out]}, held_out
+            held_out_indices, number = {*order[:held_out]}, held_out
         else:
-            kept = {i for i, name in enumerate(files) if name in {*held_out}}
-            number = len(kept)
+            held_out_indices = {i for i, name in enumerate(files) if name in {*held_out}}
+            number = len(held_out_indices)
             if unknown := sorted({*held_out} - {*files}):
                 raise TrainingFailed(
                     f"{len(unknown)} of {len({*held_out})} names of held-out images are not among the {len(files)} "
-                    f"images: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Correct the names, or "
-                    "give the folder that holds these images, too."
+                    f"images: {abbreviated(unknown)}. Correct the names, or give the folder that holds these images, "
+                    "too."
                 )
         if number >= len(files):
             raise TrainingFailed(
-                f"{number} images to be held out of {len(files)}: give more images, or hold out fewer."
+                f"{number} of {len(files)} images are to be held out, which leaves none for training: give more "
+                "images, or hold out fewer."
             )
-        return self.take(sorted({*range(len(files))} - kept)), self.take(sorted(kept))
+        return self.take(sorted({*range(len(files))} - held_out_indices)), self.take(sorted(held_out_indices))
 
     def as_large_as(self, side: int) -> ImageSet:
         """Return the images with at least `side` pixels along both axes, and warn about the others.
@@ -83,12 +84,10 @@ class ImageSet:
                 "or larger images."
             )
         if small:
-            named = ", ".join(
-                f"{self.names[i]} ({self.images[i].shape[0]}x{self.images[i].shape[1]})" for i in small[:5]
-            )
+            sizes = [f"{self.names[i]} ({self.images[i].shape[0]}x{self.images[i].shape[1]})" for i in small]
             warnings.warn(
                 f"{len(small)} of {len(self.names)} images are smaller than a {side}x{side} patch and left out: "
-                f"{named}{', ...' if len(small) > 5 else ''}.",
+                f"{abbreviated(sizes)}.",
                 stacklevel=2,
             )
         return self.take(fit)
@@ -109,6 +108,11 @@ class ImageSet:
         path = Path(path)  # as np.savez names it
         with packed.getbuffer() as view:  # released even if a traceback holds it
             write_atomically(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz"), view)
+
+
+def abbreviated(names: Sequence[str]) -> str:
+    """Return the first five names as text, for error messages."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -132,16 +136,17 @@ def held_out_images(given: int | str | Path) -> int | tuple[str, ...]:
     """
     if not isinstance(given, str | Path):
         return int(given)
-    path, what = Path(given), "Give a number of images, or a text file with the file name of one image a line."
+    path = Path(given)
+    advice = "Give a number of images, or a text file with the file name of one image a line."
     if not path.is_file():
-        raise TrainingFailed(f"There is no list of held-out images {path}. {what}")
+        raise TrainingFailed(f"There is no list of held-out images {path}. {advice}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise TrainingFailed(f"The list of held-out images {path} cannot be read ({error}). {what}") from error
+        raise TrainingFailed(f"The list of held-out images {path} cannot be read ({error}). {advice}") from error
     names = tuple(dict.fromkeys(filter(None, map(str.strip, lines))))
     if not names:
-        raise TrainingFailed(f"The list of held-out images {path} is empty. {what}")
+        raise TrainingFailed(f"The list of held-out images {path} is empty. {advice}")
     if wrong := next((name for name in names if Path(name).name != name), None):
         raise TrainingFailed(f"{path} names {wrong!r}, which is no file name: leave folders out.")
     return names
@@ -174,15 +179,17 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     grey: list[str] = []
     for source in map(Path, sources):
         if source.suffix == ".npz" and source.is_file():
-            packed = _packed(source)
+            packed = _read_archive(source)
             names += packed.names
             images += packed.images
             continue
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if source.is_dir() else []
         if not files:
-            raise TrainingFailed(f"No images in {source}: give a folder with images, or a packed .npz archive.")
+            raise TrainingFailed(
+                f"There are no images in {source}: give a folder with images, or a packed .npz archive."
+            )
         for file in files:
-            name, pixels = f"{source.name}/{file.relative_to(source)}", _decoded(file)
+            name, pixels = f"{source.name}/{file.relative_to(source)}", _read_image(file)
             if bands == 3 and pixels.shape[2] == 1:
                 grey.append(name)
                 pixels = pixels.repeat(3, 2)
@@ -191,19 +198,19 @@ def load_images(sources: Sequence[str | Path], bands: int = 3) -> ImageSet:
     grey += [name for name, image in zip(names, images, strict=True) if image.shape[2] != bands]
     if grey:
         raise TrainingFailed(
-            f"{len(grey)} of {len(names)} images do not have {bands} band(s): {', '.join(grey[:5])}"
-            f"{', ...' if len(grey) > 5 else ''}. Take them out or convert them; for grey images train with bands=1."
+            f"{len(grey)} of {len(names)} images do not have {bands} band(s): {abbreviated(grey)}. Take them out or "
+            "convert them; for grey images train with bands=1."
         )
     return ImageSet(tuple(names), tuple(images))
 
 
-def _decoded(file: Path) -> NDArray[np.uint8]:
+def _read_image(file: Path) -> NDArray[np.uint8]:
     """Read an image of 8 bits as `y x x x band`.
 
     Raises
     ------
     TrainingFailed
-        If it is none.
+        If the file cannot be decoded, has other than 8 bits, or has missing pixels.
     """
     from bayesr import images  # slow to import, and packed images need no reader
 
@@ -227,7 +234,8 @@ def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((pixels @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
-def _packed(path: Path) -> ImageSet:
+def _read_archive(path: Path) -> ImageSet:
+    """Read an archive that `ImageSet.pack` wrote."""
     archive = checkpoint.arrays_of(path, "was not written by ImageSet.pack")
     names = tuple(map(str, np.ravel(archive.get("names", np.array([])))))
     lacking = [f"image{i}" for i in range(len(names)) if f"image{i}" not in archive]
@@ -235,7 +243,7 @@ def _packed(path: Path) -> ImageSet:
         raise TrainingFailed(f"{path} was not written by ImageSet.pack, or is damaged: it lacks {lacking[0]}.")
     images = tuple(archive[f"image{i}"] for i in range(len(names)))
     if not images:
-        raise TrainingFailed(f"No images in {path}: pack at least one.")
+        raise TrainingFailed(f"There are no images in {path}: pack at least one.")
     if any(image.ndim != 3 or image.dtype != np.uint8 or not image.size for image in images):
         raise TrainingFailed(f"{path} holds images that are not 8-bit arrays (y, x, band): pack them again.")
     return ImageSet(names, images)

@@ -22,7 +22,7 @@ Range = tuple[float, float]
 
 STEPS = ("blur", "defocus", "operator", "noise", "rounding", "jpeg")
 """The steps of a degradation, in their usual order."""
-_OF_STEPS: Mapping[str, tuple[str, ...]] = {
+_RANGES_OF_STEPS: Mapping[str, tuple[str, ...]] = {
     "blur": ("blur", "anisotropy"),
     "defocus": ("defocus",),
     "noise": ("noise", "photon"),
@@ -30,7 +30,7 @@ _OF_STEPS: Mapping[str, tuple[str, ...]] = {
     "jpeg": ("jpeg",),
 }
 """The ranges that each step draws from."""
-RANGES = tuple(name for names in _OF_STEPS.values() for name in names)
+RANGES = tuple(name for names in _RANGES_OF_STEPS.values() for name in names)
 """Names of all ranges."""
 RECORDED = ("blur", "noise", "photon")
 """Ranges whose largest values the forward operator of a model records."""
@@ -109,8 +109,10 @@ class Degradation:
         if self.chroma not in CHROMA:
             raise InvalidObservation(f"chroma must be one of {', '.join(map(repr, CHROMA))}, not {self.chroma!r}.")
         for name, share in self.shares.items():
-            if name not in _OF_STEPS or not 0 <= share <= 1:
-                raise InvalidObservation(f"shares are probabilities of {', '.join(_OF_STEPS)}, not {name!r}: {share}.")
+            if name not in _RANGES_OF_STEPS or not 0 <= share <= 1:
+                raise InvalidObservation(
+                    f"shares are probabilities of {', '.join(_RANGES_OF_STEPS)}, not {name!r}: {share}."
+                )
         if sorted(self.order) != sorted(STEPS):
             raise InvalidObservation(f"order must name each of {', '.join(STEPS)} once, not {self.order}.")
 
@@ -133,7 +135,7 @@ class Degradation:
         """Whether a step may change images."""
         if step == "rounding":
             return self.rounded
-        return any(getattr(self, name)[1] for name in _OF_STEPS[step] if name != "anisotropy")
+        return any(getattr(self, name)[1] for name in _RANGES_OF_STEPS[step] if name != "anisotropy")
 
     def observe(
         self, operator: ForwardOperator, high: Tensor, random: torch.Generator
@@ -153,45 +155,45 @@ class Degradation:
         -------
         low : Tensor
             Images y, `n x band x h x w`.
-        drawn : dict of str to Tensor
+        parameters : dict of str to Tensor
             The parameters of every image, by the names of `RANGES`; 0 where a step was left out.
         """
-        drawn = {name: values for step in STEPS for name, values in self._draw(step, len(high), random)}
+        parameters = {name: values for step in STEPS for name, values in self._draw(step, len(high), random)}
         image, pixel = high, 1.0
         for step in self.order:
             if step == "operator":
                 image, pixel = operator.observe(image), 1.0 / operator.scale
             elif self._used(step):
-                image = getattr(self, f"_{step}")(image, drawn, pixel, random)
-        return image, drawn
+                image = getattr(self, f"_{step}")(image, parameters, pixel, random)
+        return image, parameters
 
-    def _blur(self, x: Tensor, drawn: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
+    def _blur(self, x: Tensor, parameters: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
         if self.anisotropy[1] == 1:
-            return blurred(x, drawn["blur"] * pixel, self.blur[1] * pixel)
-        narrow, wide = drawn["blur"] * pixel, drawn["blur"] * drawn["anisotropy"] * pixel
+            return blurred(x, parameters["blur"] * pixel, self.blur[1] * pixel)
+        narrow, wide = parameters["blur"] * pixel, parameters["blur"] * parameters["anisotropy"] * pixel
         turned = math.pi * torch.rand(len(x), generator=random, device=random.device)
         return filtered(x, _gaussians(narrow, wide, turned, self.blur[1] * self.anisotropy[1] * pixel))
 
-    def _defocus(self, x: Tensor, drawn: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
-        return filtered(x, _discs(drawn["defocus"] * pixel, self.defocus[1] * pixel))
+    def _defocus(self, x: Tensor, parameters: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
+        return filtered(x, _discs(parameters["defocus"] * pixel, self.defocus[1] * pixel))
 
-    def _noise(self, x: Tensor, drawn: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
-        sigma, k = (drawn[name].to(x).view(-1, 1, 1, 1) for name in ("noise", "photon"))
+    def _noise(self, x: Tensor, parameters: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
+        sigma, k = (parameters[name].to(x).view(-1, 1, 1, 1) for name in ("noise", "photon"))
         unit = torch.randn(x.shape, generator=random, device=random.device)
         return x + (sigma.square() + k * x.clamp(min=0)).sqrt() * unit
 
-    def _rounding(self, x: Tensor, drawn: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
+    def _rounding(self, x: Tensor, parameters: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
         if self.bits[0] == self.bits[1] == 8:
             return (x.clamp(0, 1) * 255).round() / 255
-        largest = (2 ** drawn["bits"].floor() - 1).to(x).view(-1, 1, 1, 1)
+        largest = (2 ** parameters["bits"].floor() - 1).to(x).view(-1, 1, 1, 1)
         return torch.where(largest > 0, (x.clamp(0, 1) * largest).round() / largest.clamp(min=1), x)
 
-    def _jpeg(self, x: Tensor, drawn: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
+    def _jpeg(self, x: Tensor, parameters: Mapping[str, Tensor], pixel: float, random: torch.Generator) -> Tensor:
         if self.chroma == "either":
             halved = torch.rand(len(x), generator=random, device=random.device) < 0.5
         else:
             halved = torch.full((len(x),), self.chroma == "half", device=random.device)
-        quality = drawn["jpeg"]
+        quality = parameters["jpeg"]
         return torch.where((quality > 0)[:, None, None, None], compressed(x, quality, halved), x)
 
     def pair(
@@ -222,21 +224,21 @@ class Degradation:
         applied = None
         if share < 1:
             applied = torch.rand(count, generator=random, device=random.device) < share
-        for name in _OF_STEPS[step]:
+        for name in _RANGES_OF_STEPS[step]:
             least, most = getattr(self, name)
-            drawn = torch.full((count,), float(least), device=random.device)
+            values = torch.full((count,), float(least), device=random.device)
             if least < most:
-                drawn = least + (most - least) * torch.rand(count, generator=random, device=random.device)
-            yield name, drawn if applied is None else torch.where(applied, drawn, 0.0)
+                values = least + (most - least) * torch.rand(count, generator=random, device=random.device)
+            yield name, values if applied is None else torch.where(applied, values, 0.0)
 
     def describe(self) -> dict[str, Any]:
         """Return what is not as by default, as plain values."""
-        plain: dict[str, Any] = {name: list(getattr(self, name)) for name in (*RANGES, "order")}
-        plain |= {"rounded": self.rounded, "chroma": self.chroma, "shares": dict(self.shares)}
-        usual: dict[str, Any] = {name: [0, 0] for name in RANGES} | {"anisotropy": [1, 1], "bits": [8, 8]}
-        usual |= {"order": list(STEPS), "rounded": True, "shares": {}}
-        usual["chroma"] = "either" if self.jpeg[1] else self.chroma
-        return {name: value for name, value in plain.items() if value != usual[name]}
+        settings: dict[str, Any] = {name: list(getattr(self, name)) for name in (*RANGES, "order")}
+        settings |= {"rounded": self.rounded, "chroma": self.chroma, "shares": dict(self.shares)}
+        defaults: dict[str, Any] = {name: [0, 0] for name in RANGES} | {"anisotropy": [1, 1], "bits": [8, 8]}
+        defaults |= {"order": list(STEPS), "rounded": True, "shares": {}}
+        defaults["chroma"] = "either" if self.jpeg[1] else self.chroma
+        return {name: value for name, value in settings.items() if value != defaults[name]}
 
 
 def blurred(x: Tensor, sigma: Tensor, widest: float) -> Tensor:
@@ -262,8 +264,8 @@ def filtered(x: Tensor, kernels: Tensor) -> Tensor:
         index = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
         x = x.index_select(axis, torch.where(index < size, index, 2 * size - 1 - index)) if radius else x
     weights = kernels.to(x).repeat_interleave(x.shape[1], 0)[:, None]
-    found: Tensor = F.conv2d(x.flatten(0, 1)[None], weights, groups=len(weights))[0].unflatten(0, x.shape[:2])
-    return found
+    convolved: Tensor = F.conv2d(x.flatten(0, 1)[None], weights, groups=len(weights))[0].unflatten(0, x.shape[:2])
+    return convolved
 
 
 def _grid(radius: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,12 @@ from bayesr.files import IMAGE_SUFFIXES
 from bayesr.images import Image, read
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator
-from bayesr.training.data import ImageSet, held_out_images, load_images
+from bayesr.training.data import ImageSet, abbreviated, held_out_images, load_images
 from bayesr.training.degradation import Degradation
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutPair:
     """A low-resolution image and its high-resolution truth.
 
     Attributes
@@ -56,12 +56,12 @@ class HeldOut:
 
 
 @contextmanager
-def numbered(what: str) -> Iterator[None]:
-    """Say in errors which of several images they are about."""
+def errors_about(name: str) -> Iterator[None]:
+    """Begin the messages of errors with the name of the image that they are about."""
     try:
         yield
     except BayesrError as error:
-        raise type(error)(f"{what}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
 
 
 def read_pairs(
@@ -69,7 +69,7 @@ def read_pairs(
     pairs: Iterable[tuple[Any, Any]],
     dims: Sequence[str] | None = None,
     value_range: tuple[float, float] | None = None,
-) -> list[HeldOut]:
+) -> list[HeldOutPair]:
     """Read (low, high) pairs of images, and check that they fit the model.
 
     Parameters
@@ -82,7 +82,7 @@ def read_pairs(
 
     Returns
     -------
-    list of HeldOut
+    list of HeldOutPair
 
     Raises
     ------
@@ -93,8 +93,8 @@ def read_pairs(
     """
     held_out = []
     for i, (low, high) in enumerate(pairs):
-        with numbered(f"Pair {i}"):
-            pair = HeldOut(*(read(image, dims=dims, value_range=value_range) for image in (low, high)))
+        with errors_about(f"Pair {i}"):
+            pair = HeldOutPair(*(read(image, dims=dims, value_range=value_range) for image in (low, high)))
         (bands, height, width), shape = pair.low.data.shape, pair.high.data.shape
         if shape[1:] != (height * model.scale, width * model.scale):
             raise InvalidArgument(
@@ -144,11 +144,11 @@ def gather(
     if low is not None:
         if held_out is not None:
             raise InvalidArgument("held_out applies only to low-resolution images that are made here: leave out low.")
-        return matched(data, low)[:limit]
-    kept = None if held_out is None else held_out_images(held_out)
+        return match_files(data, low)[:limit]
+    held_out_names = None if held_out is None else held_out_images(held_out)
     images = load_images(data, model.bands)
-    if kept is not None:
-        images = images.split(kept)[1]
+    if held_out_names is not None:
+        images = images.split(held_out_names)[1]
     if limit is not None and limit < len(images.names):
         images = images.split(limit)[1]
     return make_pairs(images, model.forward_operator)
@@ -162,13 +162,13 @@ def files_of(data: Sequence[Path]) -> list[Path]:
     InvalidArgument
         If there is no such file or folder.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in data:
         if not path.exists():
             raise InvalidArgument(f"There is no file or folder {path}.")
         inside = path.rglob("*") if path.is_dir() else [path]
-        found += sorted(p for p in inside if not path.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES)
-    return found
+        files += sorted(p for p in inside if not path.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES)
+    return files
 
 
 def make_pairs(images: ImageSet, operator: ForwardOperator) -> list[tuple[Any, Any]]:
@@ -182,7 +182,7 @@ def make_pair(image: NDArray[np.uint8], operator: ForwardOperator) -> tuple[NDAr
     return Degradation().pair(image, operator, torch.Generator(), np.float64)
 
 
-def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Path]]:
+def match_files(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Path]]:
     """Return the (low, high) files of folders whose names are equal up to the suffix, sorted by name.
 
     Raises
@@ -209,13 +209,13 @@ def matched(high: Sequence[str | Path], low: str | Path) -> list[tuple[Path, Pat
     unmatched = sorted(lows.keys() ^ highs.keys())
     if unmatched or not lows:
         raise InvalidArgument(
-            f"{len(lows)} low- and {len(highs)} high-resolution images; without a counterpart of the same name: "
-            f"{', '.join(unmatched[:5]) or 'none'}{' ...' if len(unmatched) > 5 else ''}. Every image needs one."
+            f"Every image needs a counterpart of the same name. There are {len(lows)} low- and {len(highs)} "
+            f"high-resolution images, and these names occur on one side only: {abbreviated(unmatched) or 'none'}."
         )
     return [(lows[name], highs[name]) for name in sorted(lows)]
 
 
-def checksum(pairs: Sequence[HeldOut]) -> str:
+def checksum(pairs: Sequence[HeldOutPair]) -> str:
     """Return the SHA-256 of types, shapes and pixels of all pairs, in order."""
     digest = hashlib.sha256()
     for pair in pairs:

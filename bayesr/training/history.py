@@ -108,7 +108,7 @@ def line(record: Record) -> str:
 
 
 class Means:
-    """Means of losses over steps, summed on their device, which spares a wait for it at every step."""
+    """Means of losses over steps, summed on their device, so that the host does not wait for every step."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
@@ -158,11 +158,11 @@ def table(title: str, show: bool | None) -> Iterator[Report]:
         def update(record: Record) -> None:
             latest[:] = [*latest, record][-_ROWS:]
             columns = list(dict.fromkeys(name for row in reversed(latest) for name in row))
-            shown = Table(*columns, title=title)
+            grid = Table(*columns, title=title)
             for row in latest:
                 cells = (row.get(name, "") for name in columns)
-                shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
-            live.update(shown, refresh=True)
+                grid.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
+            live.update(grid, refresh=True)
 
         yield update
 

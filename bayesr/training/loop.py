@@ -29,14 +29,14 @@ from bayesr.training.pairs import PairSource
 from bayesr.training.processes import Processes
 from bayesr.training.recipe import Recipe, Stage
 from bayesr.training.step import Stepper
-from bayesr.training.warmstart import TransferredWeights, transfer_discriminator, transfer_weights
+from bayesr.training.warmstart import StartingPoint, TransferredWeights, transfer_discriminator, transfer_weights
 
 _FACTS = ("seconds", "began", "seed", "start", "ended", "best_score", "best_step", "history")
 """Attributes that checkpoints hold."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 """Precisions of a trainer."""
-_UNWATCHED = 20
-"""Steps of CUDA graphs after which the host waits for the device."""
+_STEPS_BETWEEN_CHECKS = 20
+"""Steps after which the host waits for CUDA graphs, and checks that their losses are finite."""
 
 
 class Trainer(Stepper):
@@ -100,12 +100,11 @@ class Trainer(Stepper):
         factors = 1.05 ** torch.arange(-14, 15, dtype=torch.float64)
         scores = torch.zeros(len(factors), dtype=torch.float64)
         for _ in range(batches):
-            batch = self._batch(self.recipe.stages[-1])
-            low, high = batch.low, batch.truth
-            _, centre = self.members(low, 0, self.average)
-            _, x = self.members(low, 8, self.average)
+            batch = self._batch(last)
+            _, centre = self.members(batch.low, 0, self.average)
+            _, x = self.members(batch.low, 8, self.average)
             for i, factor in enumerate(factors.tolist()):
-                scores[i] += float(losses.fair_crps((centre + factor * (x - centre)).clamp(0, 1), high))
+                scores[i] += float(losses.fair_crps((centre + factor * (x - centre)).clamp(0, 1), batch.truth))
         best = float(factors[scores.argmin()])
         self.average.head.widen_(best)
         return best
@@ -157,17 +156,17 @@ class Trainer(Stepper):
         losses_since = Means()
         started = time.monotonic()
         while self.step < self.steps:
-            begun = time.monotonic()
+            step_started = time.monotonic()
             stage, done = self.position()
             losses_since.add(*self.take_step())
-            if self.graphs is None or self.step % _UNWATCHED == 0:
-                self.check_finite()  # the host must not run ahead of the device for long: it keeps the time
-            self.seconds += time.monotonic() - begun
-            late = self.processes.agree(time.monotonic() - started > time_limit)
+            if self.graphs is None or self.step % _STEPS_BETWEEN_CHECKS == 0:
+                self.check_finite()  # the host measures the time, so it must not run far ahead of the device
+            self.seconds += time.monotonic() - step_started
+            out_of_time = self.processes.agree(time.monotonic() - started > time_limit)
             timed_out = stage.seconds is not None and self.processes.agree(self._progress(stage, done) >= 1)
             last = done + 1 == stage.steps or timed_out
-            ends = last and (patience is not None or timed_out)
-            if self.step % every == 0 or late or self.step == self.steps or ends:
+            ends_stage = last and (patience is not None or timed_out)
+            if self.step % every == 0 or out_of_time or self.step == self.steps or ends_stage:
                 self.check_finite()
                 record: Record = {"step": self.step, "stage": stage.name, "seconds": round(self.seconds, 1)}
                 means = losses_since.take()
@@ -176,17 +175,17 @@ class Trainer(Stepper):
                     record |= validate(self)
                 self.history.append(record)
                 if patience is not None:
-                    self._note_best(stage, done, record, sum(means.values()))
-                if ends or (patience is not None and self.step - self.best_step >= patience):
+                    self._update_best(stage, done, record, sum(means.values()))
+                if ends_stage or (patience is not None and self.step - self.best_step >= patience):
                     self._end_stage(stage, done + 1)
                 if self.processes.first:
                     self.save(checkpoint)
                     report(record)
-            if late:
+            if out_of_time:
                 return self.step == self.steps
         return True
 
-    def _note_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
+    def _update_best(self, stage: Stage, done: int, record: Record, loss: float) -> None:
         """Keep the averaged network if its score is the best of the stage."""
         score = record.get("fair_crps", -record.get("psnr", -math.inf))
         if stage.discriminator and "lpips" in record:  # CRPS alone cannot tell grain from texture
@@ -218,8 +217,8 @@ class Trainer(Stepper):
             arrays |= checkpoints.of_module(prefix, module)
         for prefix, optimiser in self._optimisers().items():
             arrays |= checkpoints.of_optimiser(prefix, optimiser)
-        arrays["random/host"] = self.on_host.get_state().numpy()
-        arrays["random/device"] = self.on_device.get_state().cpu().numpy()
+        arrays["random/host"] = self.host_random.get_state().numpy()
+        arrays["random/device"] = self.device_random.get_state().cpu().numpy()
         facts = {
             "recipe": self.recipe.name,
             "network": stored_architecture(self.generator.architecture),
@@ -253,34 +252,27 @@ class Trainer(Stepper):
         self._start_stage()
         for prefix, optimiser in self._optimisers().items():
             checkpoints.restore_optimiser(optimiser, checkpoints.part(prefix, arrays))
-        self.on_host.set_state(torch.from_numpy(arrays["random/host"]))
+        self.host_random.set_state(torch.from_numpy(arrays["random/host"]))
         on_device = torch.from_numpy(arrays["random/device"])
-        if on_device.shape == self.on_device.get_state().shape:
-            self.on_device.set_state(on_device)
+        if on_device.shape == self.device_random.get_state().shape:
+            self.device_random.set_state(on_device)
         else:  # another kind of device, with other random numbers
-            self.on_device.manual_seed(self.seed + self.step)
+            self.device_random.manual_seed(self.seed + self.step)
 
-    def start_from(
-        self,
-        other: Generator,
-        facts: Mapping[str, Any] | None = None,
-        checkpoint: Path | None = None,
-        projected: bool | None = None,
-    ) -> TransferredWeights:
+    def start_from(self, other: StartingPoint) -> TransferredWeights:
         """Copy the weights of another network that fit, and of the discriminators in its checkpoint.
 
-        Discriminators are taken if they have the recipe's names and sizes. `facts` describe the origin of the weights
-        for the model card. `projected` says whether the other network's members were projected onto the null space,
-        if that is known. Where they were and this trainer's are not, the head starts anew: the part of its deviations
-        that the projection removes was never trained.
+        Discriminators are copied if they have the recipe's names and sizes. Where the other network's members were
+        projected onto the null space and this trainer's are not, the head keeps its initial weights: the part of its
+        deviations that the projection removes was never trained.
         """
-        head = not projected or is_projected(self.operator)
-        taken = transfer_weights(self.generator, other, head)
+        head = not other.projected or is_projected(self.operator)
+        transferred = transfer_weights(self.generator, other.network, head)
         self.average.load_state_dict(self.generator.state_dict())
-        self.start = dict(facts or {}) | taken.describe()
-        if checkpoint is not None:
-            self._start_discriminators(checkpoint)
-        return taken
+        self.start = dict(other.origin) | transferred.describe()
+        if other.checkpoint is not None:
+            self._start_discriminators(other.checkpoint)
+        return transferred
 
     def _start_discriminators(self, checkpoint: Path) -> None:
         arrays, _ = checkpoints.read(checkpoint)

@@ -45,10 +45,7 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def fair_scores(
-    members: Tensor,
-    truth: Tensor,
-    patches: Mapping[int, float],
-    bands: Mapping[int, float],
+    members: Tensor, truth: Tensor, patches: Mapping[int, float], bands: Mapping[int, float]
 ) -> dict[str, Tensor]:
     """Compute `fair_crps`, and weighted fair scores of patches and of block cosine coefficients.
 
@@ -57,8 +54,8 @@ def fair_scores(
     principal components of a block: a proper score of each fits its variance, and thus the correlation of pixels and
     bands, to which the energy score is insensitive.
 
-    All are means of norms of differences between members, and between members and truth, and the transforms are linear.
-    So each difference is made once, and transformed once.
+    All scores are means of norms of differences between members, and between members and truth, and the transforms are
+    linear. So each difference is computed and transformed once.
 
     Parameters
     ----------
@@ -169,14 +166,14 @@ def feature_energy(
     depths = [f.float() for f in features_of(torch.cat([truth, members.transpose(0, 1).flatten(0, 1)]))]
     total = torch.zeros((), device=truth.device)
     for features in depths:
-        real, *drawn = features.split(batch)
+        real, *fake = features.split(batch)
         real = real.detach()
         unit = mean(real.pow(2).sum(1).mean()).sqrt() + 1e-6
 
         def distance(a: Tensor, b: Tensor, unit: Tensor = unit) -> Tensor:
             return ((a - b).pow(2).sum(1) + 1e-8).sqrt().mean() / unit
 
-        total = total + fair_score(drawn, real, distance)
+        total = total + fair_score(fake, real, distance)
     return total / len(depths)
 
 

@@ -36,16 +36,16 @@ class Objective:
     device: torch.device
     optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
-    half: bool
+    use_bfloat16: bool
     graphs: StepGraphs | None
-    _joining: Tensor
-    _must_be_finite: Callable[[list[Tensor], str], None]
+    _adversarial_ramp: Tensor
+    _require_finite: Callable[[list[Tensor], str], None]
 
     def autocast(self, enabled: bool = True) -> torch.autocast:
         """Return the context in which networks run: with bfloat16 if the training uses it."""
         # The cache of converted weights would outlive the graph that made it.
         return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.half and enabled, cache_enabled=self.graphs is None
+            self.device.type, torch.bfloat16, enabled=self.use_bfloat16 and enabled, cache_enabled=self.graphs is None
         )
 
     def _feature_network(self) -> Any:
@@ -63,46 +63,55 @@ class Objective:
         with self.autocast():
             members = batch.x if stage.balanced else None
             if members is not None:
-                batch.x = members.detach().requires_grad_()  # gradients are combined where all losses meet
-            record: Record = dict(self._losses(stage, batch))
+                batch.x = members.detach().requires_grad_()  # the gradients of all losses are combined here
+            scores: Record = dict(self._losses(stage, batch))
             if stage.discriminator and self.recipe.discriminators:  # features of a feature network need none
                 self._step_discriminators(done, batch)
-            joined: Record = dict(self._adversarial_losses(stage, done, batch))
+            network_losses: Record = dict(self._network_losses(stage, done, batch))
         self.optimiser.zero_grad(set_to_none=True)
         if members is not None:
-            return record | joined | self._balanced_backward(stage, members, batch.x, record, joined)
-        loss = self._sum(record | joined)
-        cost = self._dropout_loss(stage, loss)
-        (loss + self._sum(cost)).backward()
-        return record | joined | cost
+            dropout_loss = self._balanced_backward(stage, members, batch.x, scores, network_losses)
+        else:
+            loss = self._sum(scores | network_losses)
+            dropout_loss = self._dropout_loss(stage, loss)
+            (loss + self._sum(dropout_loss)).backward()
+        return scores | network_losses | dropout_loss
 
-    def _balanced_backward(self, stage: Stage, members: Tensor, x: Tensor, scores: Record, joined: Record) -> Record:
+    def _balanced_backward(
+        self, stage: Stage, members: Tensor, x: Tensor, scores: Record, network_losses: Record
+    ) -> Record:
         """Compute the gradients of weights from the combined gradient of members; return the cost of masks by name.
 
         Dropout rates follow the scores and the cost of masks alone, as in a stage without a discriminator: an
         adversarial loss would reward wide masks.
+
+        Parameters
+        ----------
+        members, x : Tensor
+            The members as the generator returned them, and the detached copy that the losses were computed from.
         """
         loss = self._sum(scores)
         (gradient,) = torch.autograd.grad(loss, x)
         dropout = {id(rate) for rate in self.generator.head.dropout_parameters()}
         rates = [p for p in self._trained() if id(p) in dropout]
         weights = [p for p in self._trained() if id(p) not in dropout]
-        cost = self._dropout_loss(stage, loss)
-        if rates and cost:
-            torch.autograd.backward([members, *cost.values()], [gradient, None], retain_graph=True, inputs=rates)
-        members.backward(self._combined(x, gradient, joined), inputs=weights)
-        return cost
+        dropout_loss = self._dropout_loss(stage, loss)
+        if rates and dropout_loss:
+            outputs = [members, *dropout_loss.values()]
+            torch.autograd.backward(outputs, [gradient, None], retain_graph=True, inputs=rates)
+        members.backward(self._combined_gradient(x, gradient, network_losses), inputs=weights)
+        return dropout_loss
 
-    def _combined(self, x: Tensor, gradient: Tensor, joined: Record) -> Tensor:
+    def _combined_gradient(self, x: Tensor, gradient: Tensor, network_losses: Record) -> Tensor:
         """Return the gradient of members, ``g + sum_i w_i |g| g_i / |g_i|``, with g that of the scores.
 
         The weights w_i are those of the stage, which multiply the other losses; that of the adversarial one rises
         linearly after the warm-up. Norms are over the batches of all processes.
         """
         total, unit = gradient, self._norm(gradient)
-        for name, loss in joined.items():
+        for name, loss in network_losses.items():
             (other,) = torch.autograd.grad(loss, x)
-            weight = self._weight(name) * (self._joining if name == "adversarial" else 1.0)
+            weight = self._weight(name) * (self._adversarial_ramp if name == "adversarial" else 1.0)
             total = total + other * (weight * unit / (self._norm(other) + 1e-12))
         return total
 
@@ -128,7 +137,7 @@ class Objective:
         return [self.networks[name] for name in self.recipe.discriminators]
 
     def _losses(self, stage: Stage, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """Yield the losses by name that need no discriminator."""
+        """Yield the losses that no other network computes, by name."""
         if stage.loss in MARGINAL_LOSSES:
             parts = [self._marginal_loss(part, batch.low, batch.truth) for part in self.generator.parts]
             yield stage.loss, torch.stack(parts).mean()
@@ -153,7 +162,7 @@ class Objective:
         weights = [p for discriminator in self._discriminators() for p in discriminator.parameters()]
         self.processes.average_gradients(weights)
         norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        self._must_be_finite([norm], "The discriminator's loss")
+        self._require_finite([norm], "The discriminator's loss")
         self.discriminator_optimiser.step()
 
     def _constant_features(self, x: Tensor) -> list[Tensor]:
@@ -168,8 +177,8 @@ class Objective:
         discriminator, _ = self._adversaries()[0]
         return lambda x: discriminator(x, batch.base.repeat(len(x) // len(batch.base), 1, 1, 1))[1]
 
-    def _adversarial_losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
-        """Yield the generator's losses by name that depend on networks whose weights are constants here."""
+    def _network_losses(self, stage: Stage, done: int, batch: TrainingBatch) -> Iterator[tuple[str, Tensor]]:
+        """Yield the generator's losses that other networks compute, by name; weights of these are constants here."""
         adversaries = self._adversaries()
         for discriminator, _ in adversaries:
             discriminator.requires_grad_(False)

@@ -23,7 +23,7 @@ from bayesr.errors import TrainingFailed
 class Processes:
     """One process of a group that trains together.
 
-    By default it is alone, and exchanges do nothing.
+    By default there is a single process, and nothing is exchanged.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Processes:
             gradient.copy_(mean.view_as(gradient))
 
     def agree(self, decision: bool) -> bool:
-        """Return the decision of the first process."""
+        """Return the decision of the first process, in all processes."""
         if self.count == 1:
             return decision
         shared = torch.tensor([decision], dtype=torch.uint8, device=self.device)

@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.model.file import stored
 from bayesr.model.model import Model, load
-from bayesr.networks.generator import Generator
 from bayesr.observe.base import is_projected
 from bayesr.training.data import ImageSet
 from bayesr.training.loop import Trainer
+from bayesr.training.warmstart import StartingPoint
 
-_OF_START = ("recipe", "settings", "steps", "seconds", "hardware", "data", "licence", "attributions", "start")
-"""Entries of a card that go on in the cards of models that started from it."""
+_INHERITED = ("recipe", "settings", "steps", "seconds", "hardware", "data", "licence", "attributions", "start")
+"""Entries of a model card that are copied into the cards of models whose training starts from this model."""
 
 
-def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], Path | None, bool | None]:
-    """Return the arguments of `Trainer.start_from`: a network, its origin, its checkpoint, and whether it is projected.
+def read_start(source: str | Path | Model) -> StartingPoint:
+    """Read the network that a training starts from.
 
     Parameters
     ----------
@@ -28,12 +27,11 @@ def read_start(source: str | Path | Model) -> tuple[Generator, dict[str, Any], P
         A model, or a checkpoint (``.npz``).
     """
     if not isinstance(source, Model) and Path(source).suffix == ".npz":
-        network, facts = network_of(Path(source))
-        return network, origin_of(Path(source), facts), Path(source), facts.get("projected")
+        return StartingPoint.from_checkpoint(Path(source))
     model = load(source)
-    metadata = {name: model.card[name] for name in _OF_START if model.card.get(name)}
+    metadata = {name: model.card[name] for name in _INHERITED if model.card.get(name)}
     origin = {"model": model.name, "sha256": model.sha256} | metadata
-    return model.generator, origin, None, is_projected(model.forward_operator)
+    return StartingPoint(model.generator, origin, projected=is_projected(model.forward_operator))
 
 
 def publish(trainer: Trainer, name: str, images: ImageSet, card: Mapping[str, Any]) -> Model:

@@ -108,11 +108,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise TrainingFailed(f"Stage {self.name}: no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}.")
+            raise TrainingFailed(
+                f"The stage {self.name} has no schedule {self.schedule!r}: use {' or '.join(SCHEDULES)}."
+            )
         if self.trained not in TRAINED:
-            raise TrainingFailed(f"Stage {self.name}: cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
+            raise TrainingFailed(f"The stage {self.name} cannot train {self.trained!r}: use {' or '.join(TRAINED)}.")
         if self.balanced and not self.members:
-            raise TrainingFailed(f"Stage {self.name}: balanced gradients are those of members: draw 2 or more.")
+            raise TrainingFailed(f"The stage {self.name} balances the gradients of members: draw 2 or more.")
 
 
 @dataclass(frozen=True)
@@ -176,3 +178,9 @@ class Recipe:
     helpers: Mapping[str, Callable[[int, int, int], nn.Module]] = field(default_factory=_frozen)
     feature_network: str | None = None
     unpaired: bool = False
+
+
+def interpolation_recipe(method: str, consistent: bool = False) -> Recipe:
+    """Return the recipe of an interpolation method, which needs no training."""
+    stage = Stage("nothing", steps=0, rate=0.0, members=0)
+    return Recipe(method, dict(interpolation=method), (stage,), consistent=consistent, discriminators={})

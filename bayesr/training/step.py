@@ -1,4 +1,4 @@
-"""One step of training: a batch, its members, and the steps of both optimisers. Losses are those of `objective`."""
+"""One step of training: a batch, its members, and the steps of both optimisers. `objective` defines the losses."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class Stepper(Objective):
         self.generator = generator.to(**to)  # type: ignore[call-overload]
         self.networks = {name: network.to(**to) for name, network in networks.items()}  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        self.on_host = torch.Generator().manual_seed(seed)
-        self.on_device = torch.Generator(self.device).manual_seed(seed)
-        self.half = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
+        self.host_random = torch.Generator().manual_seed(seed)
+        self.device_random = torch.Generator(self.device).manual_seed(seed)
+        self.use_bfloat16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
         alone_on_cuda = self.device.type == "cuda" and self.pairs.device.type == "cuda" and self.processes.count == 1
-        self.graphs = StepGraphs(self.device, [self.on_device]) if graphs and alone_on_cuda else None
+        self.graphs = StepGraphs(self.device, [self.device_random]) if graphs and alone_on_cuda else None
         self._learnable = self._parameters()
-        # What graphs read at every step is in tensors.
-        self._joining, self._follow = torch.zeros(2, device=self.device).unbind()
-        self._now, self._failed = torch.tensor([0, -1], device=self.device).unbind()
+        # CUDA graphs read these tensors at every step.
+        self._adversarial_ramp, self._average_rate = torch.zeros(2, device=self.device).unbind()
+        self._step_tensor, self._failed_step = torch.tensor([0, -1], device=self.device).unbind()
         self.step, self.seconds, self.began = 0, 0.0, 0.0
         self._start_stage()
 
@@ -78,7 +78,7 @@ class Stepper(Objective):
         return architecture
 
     def _parameters(self) -> list[nn.Parameter]:
-        """Parameters that the generator's optimiser may change."""
+        """Return the parameters that the generator's optimiser may change."""
         helpers = (self.networks[name] for name in self.recipe.helpers)
         return [p for module in (self.generator, *helpers) for p in module.parameters() if p.requires_grad]
 
@@ -109,26 +109,29 @@ class Stepper(Objective):
             chosen |= rates
         for p in self._learnable:
             p.requires_grad_(id(p) in chosen)
-        weights, dropout = ([p for p in self._trained() if (id(p) in rates) is which] for which in (False, True))
+        weights = [p for p in self._trained() if id(p) not in rates]
+        dropout = [p for p in self._trained() if id(p) in rates]
         self.optimiser = self._adam([(weights, 1.0), (dropout, _DROPOUT_RATE)], stage.rate, 0.9)
         discriminators = [p for d in self._discriminators() for p in d.parameters()]
         self.discriminator_optimiser = self._adam([(discriminators, 1.0)], stage.rate, 0.5)
         if self.graphs is not None:
             self.graphs.forget()
-            self._suspect = torch.zeros(0, device=self.device)
+            self._failed_draws = torch.zeros(0, device=self.device)
 
     def _adam(self, groups: list[tuple[list[nn.Parameter], float]], rate: float, momentum: float) -> torch.optim.Adam:
         """Return an optimiser of groups of parameters, each with its learning rate over that of the stage."""
         graphs = self.graphs is not None and self.device.type == "cuda"
-        made = [
+        parameter_groups = [
             {"params": parameters, "share": share, "lr": torch.tensor(rate, device=self.device) if graphs else rate}
             for parameters, share in groups
             if parameters or share == 1
         ]
-        return torch.optim.Adam(made, betas=(momentum, 0.99), capturable=graphs, foreach=True if graphs else None)
+        return torch.optim.Adam(
+            parameter_groups, betas=(momentum, 0.99), capturable=graphs, foreach=True if graphs else None
+        )
 
     def _trained(self) -> list[nn.Parameter]:
-        """Parameters that the generator's optimiser changes."""
+        """Return the parameters that the generator's optimiser changes in this stage."""
         return [p for p in self._learnable if p.requires_grad]
 
     # -- one step --
@@ -152,12 +155,12 @@ class Stepper(Objective):
         if self.graphs is None or not stage.capturable:
             result = self._step(stage, done)
         else:
-            result = self.graphs.run(self._kind(stage, done), lambda: self._step(stage, done))
+            result = self.graphs.run(self._step_kind(stage, done), lambda: self._step(stage, done))
         self.step += 1
         return result
 
-    def _kind(self, stage: Stage, done: int) -> tuple[bool, ...]:
-        """Return what the work of a step depends on within a stage."""
+    def _step_kind(self, stage: Stage, done: int) -> tuple[bool, ...]:
+        """Return the kind of a step; the steps of a stage that are of one kind do the same work."""
         if not stage.discriminator:
             return ()
         every = [adversary.adversarial_loss.every for _, adversary in self._adversaries()]
@@ -169,27 +172,26 @@ class Stepper(Objective):
         self.processes.average_gradients(self._trained())
         norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
         values = self.processes.mean(torch.stack([value.detach().float() for value in record.values()]))
-        self._must_be_finite([*values, norm], "The loss")
+        self._require_finite([*values, norm], "The loss")
         self.optimiser.step()
         self.generator.head.constrain_()
         self._update_average()
         return list(record), values
 
     def _set_rates(self, stage: Stage, done: int) -> None:
-        """Set what changes from step to step: learning rates, the share of the adversarial loss, the average's rate."""
-        rising = warm_up(done, self._progress(stage, done + 1))
-        part = SCHEDULES[stage.schedule](self._progress(stage, done)) * rising
+        """Set the values of this step: learning rates, adversarial weight, and rate of the running average."""
+        factor = SCHEDULES[stage.schedule](self._progress(stage, done)) * warm_up(done, self._progress(stage, done + 1))
         discriminator_rate = stage.rate if stage.discriminator_rate is None else stage.discriminator_rate
         for optimiser, rate in ((self.optimiser, stage.rate), (self.discriminator_optimiser, discriminator_rate)):
             for group in optimiser.param_groups:
-                value = rate * part * group["share"]
+                value = rate * factor * group["share"]
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(value)
                 else:
                     group["lr"] = value
-        self._now.fill_(self.step)
-        self._joining.fill_(min(1.0, max(0, done - stage.warmup) / max(1, stage.warmup)))
-        self._follow.fill_(1 - min(_DECAY, (2 + self.step) / (11 + self.step)))
+        self._step_tensor.fill_(self.step)
+        self._adversarial_ramp.fill_(min(1.0, max(0, done - stage.warmup) / max(1, stage.warmup)))
+        self._average_rate.fill_(1 - min(_DECAY, (2 + self.step) / (11 + self.step)))
 
     def _progress(self, stage: Stage, done: int) -> float:
         """Return the fraction of a stage that is done, by steps or by the clock."""
@@ -198,24 +200,24 @@ class Stepper(Objective):
     def _batch(self, stage: Stage) -> TrainingBatch:
         """Draw this process's share of the next batch."""
         mine = self.processes.share(stage.batch)
-        random = self.on_host if self.pairs.device.type == "cpu" else self.on_device
+        random = self.host_random if self.pairs.device.type == "cpu" else self.device_random
         pairs = self.pairs.batch(stage.batch, random)
         low, high, labels = (part[mine].to(self.device) for part in (*pairs, self.pairs.labels()))
         return TrainingBatch(low, high, labels, self.operator, self.networks, stage.members, self._draw, self._normal)
 
-    def _must_be_finite(self, values: list[Tensor], name: str) -> None:
-        """Stop before weights change, so that checkpoints stay finite; with graphs, note the first such step."""
+    def _require_finite(self, values: list[Tensor], name: str) -> None:
+        """Raise an error before weights change, so that checkpoints stay finite; CUDA graphs only record the step."""
         finite = torch.stack([value.detach().float() for value in values]).isfinite().all()
         if self.graphs is None:
             if not finite:
                 raise self._not_finite(name, self.step, self.pairs.draws())
             return
         draws = self.pairs.draws()
-        if self._suspect.shape != draws.shape:
-            self._suspect = torch.zeros_like(draws)
-        first = ~finite & (self._failed < 0)
-        self._failed.copy_(torch.where(first, self._now, self._failed))
-        self._suspect.copy_(torch.where(first, draws, self._suspect))
+        if self._failed_draws.shape != draws.shape:
+            self._failed_draws = torch.zeros_like(draws)
+        first = ~finite & (self._failed_step < 0)
+        self._failed_step.copy_(torch.where(first, self._step_tensor, self._failed_step))
+        self._failed_draws.copy_(torch.where(first, draws, self._failed_draws))
 
     def check_finite(self) -> None:
         """Wait for the device, and stop if a loss was not finite since the last call.
@@ -225,8 +227,8 @@ class Stepper(Objective):
         TrainingFailed
             With the step and its batch.
         """
-        if self.graphs is not None and (failed := int(self._failed)) >= 0:
-            raise self._not_finite("The loss", failed, self._suspect)
+        if self.graphs is not None and (failed := int(self._failed_step)) >= 0:
+            raise self._not_finite("The loss", failed, self._failed_draws)
 
     def _not_finite(self, name: str, step: int, draws: Tensor) -> TrainingFailed:
         origin = self.pairs.origin(draws)
@@ -240,7 +242,7 @@ class Stepper(Objective):
     def _update_average(self) -> None:
         averages: list[Tensor] = list(self.average.parameters())
         changes = torch._foreach_sub(list(self.generator.parameters()), averages)
-        torch._foreach_mul_(changes, self._follow)
+        torch._foreach_mul_(changes, self._average_rate)
         torch._foreach_add_(averages, changes)
         for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             kept.copy_(buffer)
@@ -258,7 +260,8 @@ class Stepper(Objective):
         """
         network = network or self.generator
         if len(network.parts) > 1:
-            drawn = [self.members(low, min(count, 1), network.parts[i % len(network.parts)]) for i in range(count or 1)]
+            networks = [network.parts[i % len(network.parts)] for i in range(max(1, count))]
+            drawn = [self.members(low, min(count, 1), part) for part in networks]
             return drawn[0][0], torch.cat([x for _, x in drawn], 1)
         # Processes share batches of trained networks only; the average is used by one alone.
         processes = self.processes if network in self.generator.parts else Processes()
@@ -276,10 +279,10 @@ class Stepper(Objective):
             mine = processes.share(groups)
             if z is None:
                 size = (groups * count, network.latent_channels, *low.shape[-2:])
-                z = torch.randn(size, device=self.device, generator=self.on_device)
+                z = torch.randn(size, device=self.device, generator=self.device_random)
                 z = z[mine.start * count : mine.stop * count]
             z = z.contiguous(memory_format=torch.channels_last)
-            masks = network.head.training_masks(groups, self.on_device, count, mine)
+            masks = network.head.training_masks(groups, self.device_random, count, mine)
         with self.autocast():
             detail = network.draw(shared, z, masks)
         with torch.autocast(self.device.type, enabled=False):
@@ -292,4 +295,4 @@ class Stepper(Objective):
     def _normal(self, size: Sequence[int]) -> Tensor:
         """Draw standard normal values; the first axis of `size` is this process's share of a batch."""
         whole = (size[0] * self.processes.count, *size[1:])
-        return torch.randn(whole, device=self.device, generator=self.on_device)[self.processes.share(whole[0])]
+        return torch.randn(whole, device=self.device, generator=self.device_random)[self.processes.share(whole[0])]

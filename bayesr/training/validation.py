@@ -55,26 +55,26 @@ class Validation:
         fit = [image for image in images.images if min(image.shape[:2]) >= size][:count]
         crops = [middle(image, size) for image in fit]
         self.high = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-        self.judge = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
+        self.lpips = lpips.load() if lpips.folder() and size >= lpips.SMALLEST else None
         self.low, _ = degradation.observe(operator, self.high, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
     def __call__(self, trainer: Trainer) -> Record:
         """Return the scores of a trainer's averaged network, and leave its random state unchanged."""
         stage, _ = trainer.position()
-        state = trainer.on_device.get_state()
-        trainer.on_device.manual_seed(0)
+        state = trainer.device_random.get_state()
+        trainer.device_random.manual_seed(0)
         low, high = self.low.to(trainer.device), self.high.to(trainer.device)
-        drawn = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
-        trainer.on_device.set_state(state)
-        x = torch.cat(drawn)
+        members = [trainer.members(part, 8 if stage.members else 0, trainer.average)[1] for part in low.split(8)]
+        trainer.device_random.set_state(state)
+        x = torch.cat(members)
         mean = x.mean(1)
         error = (mean - high).pow(2).mean((1, 2, 3))
         record = {"psnr": float(-10 * error.log10().mean())}
         if stage.members:
             record["fair_crps"] = float(losses.fair_crps(x, high))
             record["spread_skill"] = float((x.var(1).mean() * 9 / 8 / error.mean()).sqrt())
-            if self.judge is not None:
-                shown, truths = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
-                record["lpips"] = float(np.mean([*map(self.judge.distances, shown, truths)]))
+            if self.lpips is not None:
+                images, references = ((255 * part).clamp(0, 255).cpu().numpy() for part in (x[:, :2], high))
+                record["lpips"] = float(np.mean([*map(self.lpips.distances, images, references)]))
         return record

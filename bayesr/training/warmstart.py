@@ -4,22 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bayesr.errors import TrainingFailed
+from bayesr.model.checkpoint import network_of, origin_of
 from bayesr.networks.generator import Generator
 from bayesr.networks.stored import stored_names
 
 _FIRST_LAYER = "backbone.head."
 """Prefix of the first layer of every backbone."""
-_FIRST_OF_DISCRIMINATOR = "first.weight"
-_FOLDED = 8
-"""Channels of a band of image and context, folded to half resolution."""
-_OF_HEAD = "head."
+_FIRST_DISCRIMINATOR_WEIGHT = "first.weight"
+_CHANNELS_PER_BAND = 8
+"""Channels of the first layer per band: image and context, each folded to half resolution."""
+_HEAD = "head."
 """Prefix of the head's parameters."""
+
+
+class StartingPoint(NamedTuple):
+    """A network whose weights are the initial weights of a training.
+
+    Attributes
+    ----------
+    network : Generator
+    origin : mapping
+        Description of the network for the model card.
+    checkpoint : Path, optional
+        The network's checkpoint, which may also hold discriminators.
+    projected : bool, optional
+        Whether the network's members were projected onto the null space; None if unknown.
+    """
+
+    network: Generator
+    origin: Mapping[str, Any] = MappingProxyType({})
+    checkpoint: Path | None = None
+    projected: bool | None = None
+
+    @classmethod
+    def from_checkpoint(cls, path: Path) -> StartingPoint:
+        """Read the network of another training's checkpoint."""
+        network, facts = network_of(path)
+        return cls(network, origin_of(path, facts), path, facts.get("projected"))
 
 
 @dataclass
@@ -68,44 +97,44 @@ def transfer_weights(network: Generator, source: Generator, head: bool = True) -
     TrainingFailed
         If the backbones differ in more than bands; the network is not changed then.
     """
-    given, state = source.state_dict(), network.state_dict()
+    source_state, state = source.state_dict(), network.state_dict()
 
     def backbone(values: Mapping[str, Tensor]) -> dict[str, Any]:
         names = [name for name in values if name.startswith("backbone.") and not name.startswith(_FIRST_LAYER)]
         return {name: tuple(values[name].shape) for name in names}
 
-    if backbone(given) != backbone(state):
+    if backbone(source_state) != backbone(state):
         raise TrainingFailed(
             f"The network to start from, {source.architecture}, is not the recipe's, {network.architecture}: "
             "its backbone has another width or other blocks, so nothing fits. Start from another model, or from none."
         )
-    taken = TransferredWeights()
+    transferred = TransferredWeights()
     bands = int(source.architecture["bands"]), int(network.architecture["bands"])
     ours, theirs = _sub_pixel_layers(network), _sub_pixel_layers(source)
     for name, value in state.items():
         layer = name.rpartition(".")[0]
-        comparable = _comparable(name, network, source) and (head or not name.startswith(_OF_HEAD))
-        new = given.get(name) if comparable else None
-        if new is not None and layer in ours & theirs:
-            new = _other_outputs(new, *bands) if source.scale == network.scale else None
+        comparable = _comparable(name, network, source) and (head or not name.startswith(_HEAD))
+        weight = source_state.get(name) if comparable else None
+        if weight is not None and layer in ours & theirs:
+            weight = _adapt_outputs(weight, *bands) if source.scale == network.scale else None
         elif layer in ours ^ theirs:
-            new = None
-        elif new is not None and name.startswith(_FIRST_LAYER) and new.dim() == 4 and new.shape[1] == bands[0]:
-            new = _other_inputs(new, bands[1])
-        if new is None or new.shape != value.shape:
-            taken.fresh.append(name)
+            weight = None
+        elif weight is not None and name.startswith(_FIRST_LAYER) and weight.dim() == 4 and weight.shape[1] == bands[0]:
+            weight = _adapt_inputs(weight, bands[1])
+        if weight is None or weight.shape != value.shape:
+            transferred.fresh.append(name)
             continue
-        state[name] = new
-        (taken.whole if given[name].shape == value.shape else taken.adapted).append(name)
-    optional = set(taken.fresh) - _of_head(network.head.mask_parameters)
-    neutral = _of_head(network.head.zero_is_neutral)
+        state[name] = weight
+        (transferred.whole if source_state[name].shape == value.shape else transferred.adapted).append(name)
+    optional = set(transferred.fresh) - _in_head(network.head.mask_parameters)
+    neutral = _in_head(network.head.zero_is_neutral)
     if head and optional and optional == neutral:  # the source's deviations need no such path
         for name in sorted(optional):
             state[name] = torch.zeros_like(state[name])
-            taken.fresh.remove(name)
-            taken.zero.append(name)
+            transferred.fresh.remove(name)
+            transferred.zero.append(name)
     network.load_state_dict(state)
-    return taken
+    return transferred
 
 
 def transfer_discriminator(network: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
@@ -123,45 +152,45 @@ def transfer_discriminator(network: nn.Module, given: Mapping[str, Tensor]) -> d
     """
     state = network.state_dict()
     weights = dict(given)
-    first = weights.get(_FIRST_OF_DISCRIMINATOR)
-    if first is not None and first.dim() == 4 and _FIRST_OF_DISCRIMINATOR in state:
-        inputs = state[_FIRST_OF_DISCRIMINATOR].shape[1]
-        if first.shape[1] != inputs and first.shape[1] % _FOLDED == inputs % _FOLDED == 0:
-            by_band = first.unflatten(1, (2, -1, _FOLDED // 2))
-            bands = inputs // _FOLDED
+    first = weights.get(_FIRST_DISCRIMINATOR_WEIGHT)
+    if first is not None and first.dim() == 4 and _FIRST_DISCRIMINATOR_WEIGHT in state:
+        inputs = state[_FIRST_DISCRIMINATOR_WEIGHT].shape[1]
+        if first.shape[1] != inputs and first.shape[1] % _CHANNELS_PER_BAND == inputs % _CHANNELS_PER_BAND == 0:
+            by_band = first.unflatten(1, (2, -1, _CHANNELS_PER_BAND // 2))
+            bands = inputs // _CHANNELS_PER_BAND
             mean = by_band.sum(2, keepdim=True) / bands
-            weights[_FIRST_OF_DISCRIMINATOR] = mean.expand(-1, -1, bands, -1, -1, -1).flatten(1, 3)
+            weights[_FIRST_DISCRIMINATOR_WEIGHT] = mean.expand(-1, -1, bands, -1, -1, -1).flatten(1, 3)
     same = {name: value.shape for name, value in weights.items()} == {k: v.shape for k, v in state.items()}
     return weights if same else None
 
 
 def _sub_pixel_layers(network: Generator) -> set[str]:
     """Return the layers whose channels are the sub-pixels of all bands, bands first."""
-    return {"up", *_of_head(network.head.sub_pixel_layers)}
+    return {"up", *_in_head(network.head.sub_pixel_layers)}
 
 
-def _of_head(names: Iterable[str]) -> set[str]:
+def _in_head(names: Iterable[str]) -> set[str]:
     """Return names in the head as names in a generator."""
-    return {f"{_OF_HEAD}{name}" for name in names}
+    return {f"{_HEAD}{name}" for name in names}
 
 
 def _comparable(name: str, network: Generator, source: Generator) -> bool:
     """Whether a parameter of this name means the same in both networks."""
-    if not name.startswith(_OF_HEAD):
+    if not name.startswith(_HEAD):
         return True
     same = source.architecture == network.architecture
-    return network.head.takes(name.removeprefix(_OF_HEAD), source.head, same)
+    return network.head.takes(name.removeprefix(_HEAD), source.head, same)
 
 
-def _other_inputs(weight: Tensor, bands: int) -> Tensor:
-    """Return weights of the first layer: the sum over bands divided by the new number."""
+def _adapt_inputs(weight: Tensor, bands: int) -> Tensor:
+    """Return weights of the first layer for another number of bands: their sum over bands, divided by `bands`."""
     if weight.shape[1] == bands:
         return weight
     return (weight.sum(1, keepdim=True) / bands).repeat(1, bands, 1, 1)
 
 
-def _other_outputs(value: Tensor, bands: int, wanted: int) -> Tensor:
-    """Return weights or biases of sub-pixels: the mean over bands for each new band."""
+def _adapt_outputs(value: Tensor, bands: int, wanted: int) -> Tensor:
+    """Return weights or biases of sub-pixels for another number of bands, each of which gets the mean."""
     if bands == wanted:
         return value
     mean = value.unflatten(0, (bands, -1)).mean(0, keepdim=True)

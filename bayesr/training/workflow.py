@@ -21,7 +21,7 @@ from bayesr.product import arguments
 from bayesr.training.adjusting import adjusted, length_of
 from bayesr.training.calibrating import calibrate
 from bayesr.training.curves import draw as draw_curves
-from bayesr.training.data import ImageSet, held_out_images, load_images
+from bayesr.training.data import ImageSet, held_out_images, load_images, middle
 from bayesr.training.degradation import Degradation, effective_operator
 from bayesr.training.history import History, Record, Report, table, tensorboard, to_all
 from bayesr.training.loop import PRECISIONS, Trainer
@@ -35,7 +35,7 @@ from bayesr.training.validation import Validation
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Interval levels of a new model, as far as held-out images suffice."""
 _SIDE = 64
-"""Largest side of low-resolution images for calibration, which draws hundreds of members of each."""
+"""Largest side in pixels of low-resolution images for calibration, which draws hundreds of members of each."""
 
 
 @isolated
@@ -146,14 +146,14 @@ def train(
     recipe = adjusted(find_recipe(recipe), steps, duration, schedule)
     images = _load(data, bands, kept, recipe.patch, operator, degradation)
     validate = Validation(images.held_out, operator, degradation=degradation) if kept else None
-    origin = None if start is None or resume else read_start(start)
+    starting_point = None if start is None or resume else read_start(start)
     with process_group(_torch_device(device)) as processes, ExitStack() as stack:
         pairs = pair_source(recipe, images.training, operator, str(processes.device), degradation)
         trainer = Trainer(recipe, pairs, seed, processes=processes, precision=precision)
         if resume:
             trainer.load(files.checkpoint)
-        elif origin is not None:
-            trainer.start_from(*origin)
+        elif starting_point is not None:
+            trainer.start_from(starting_point)
         reporter = _reporter(stack, files, trainer, progress, report)
         done = trainer.run(
             files.checkpoint, time_limit=time_limit, every=every, patience=patience, validate=validate, report=reporter
@@ -205,8 +205,8 @@ class _Images:
 
     def held_out_pairs(self) -> list[tuple[Any, Any]]:
         """Return pairs of the middles of held-out images."""
-        middles, random = self.held_out.middles(_SIDE * self.operator.scale), torch.Generator().manual_seed(0)
-        return [self.degradation.pair(image, self.operator, random) for image in middles.images]
+        side, random = _SIDE * self.operator.scale, torch.Generator().manual_seed(0)
+        return [self.degradation.pair(middle(image, side), self.operator, random) for image in self.held_out.images]
 
 
 def _check_settings(bands: Any, held_out: Any, every: Any, patience: Any, time_limit: Any, precision: Any) -> None:
@@ -254,10 +254,10 @@ def _load(
 ) -> _Images:
     """Read and split the images, and leave out those that are too small."""
     sources = [data] if isinstance(data, str | Path) else list(data)
-    training, kept = load_images(sources, bands).split(held_out)
+    training, held_out_set = load_images(sources, bands).split(held_out)
     training = training.as_large_as(patch * operator.scale)
-    kept = kept.as_large_as(operator.scale) if held_out else kept
-    return _Images(training, kept, operator, degradation)
+    held_out_set = held_out_set.as_large_as(operator.scale) if held_out else held_out_set
+    return _Images(training, held_out_set, operator, degradation)
 
 
 def _torch_device(device: str) -> str:

@@ -22,8 +22,8 @@ from distributed.utils import silence_logging_cmgr
 
 from bayesr.errors import InvalidArgument, WorkersFailed
 
-Tend = Callable[[int], None]
-"""Keeps workers alive; called with the number of tiles done so far."""
+ReplaceDeadWorkers = Callable[[int], None]
+"""Replaces worker processes that have died; called with the number of tiles done so far."""
 
 CONNECT_TIMEOUT = 30.0
 """Seconds within which a scheduler must answer."""
@@ -37,8 +37,8 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VE
 
 
 @contextmanager
-def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, Tend]]:
-    """Connect to a cluster: yield a client, and a function that keeps workers alive."""
+def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, ReplaceDeadWorkers]]:
+    """Connect to a cluster: yield a client, and a function that replaces dead workers."""
     if isinstance(cluster, Client):
         if cluster.asynchronous or cluster.status != "running":
             raise InvalidArgument("The client given as cluster= is closed or asynchronous: give distributed.Client().")
@@ -46,10 +46,10 @@ def connected(cluster: int | str | Client | Cluster) -> Iterator[tuple[Client, T
     elif isinstance(cluster, int) and not isinstance(cluster, bool):
         if cluster < 1:
             raise InvalidArgument(f"There must be at least 1 worker process, not {cluster}.")
-        with _Processes(cluster) as processes, _client(processes.scheduler) as client:
+        with _WorkerProcesses(cluster) as processes, _client(processes.scheduler) as client:
             # Other clusters may have workers in this process, where dask would forward a record to itself for ever.
             client.forward_logging(_LOGGER.name)
-            yield client, processes.tend
+            yield client, processes.replace_dead_workers
     elif isinstance(cluster, str | Cluster):
         with _client(cluster) as client:
             yield client, lambda done: None
@@ -68,7 +68,7 @@ def _client(cluster: str | Cluster) -> Iterator[Client]:
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error)
     if client is None:
-        gc.collect()  # where a client that failed is collected while another starts, distributed waits for ever
+        gc.collect()  # distributed waits for ever if a client that failed is collected while another starts
         raise InvalidArgument(
             f"No scheduler answers at {cluster} ({reason}): start one with `dask scheduler` and give its address, such "
             "as tcp://host:8786."
@@ -77,7 +77,7 @@ def _client(cluster: str | Cluster) -> Iterator[Client]:
         yield client
 
 
-class _Processes:
+class _WorkerProcesses:
     """A scheduler in this process, and worker processes with one thread each on this machine.
 
     A scheduler runs the code that its clients send. They are therefore admitted by a certificate, which is made for
@@ -90,10 +90,10 @@ class _Processes:
     scheduler: LocalCluster
 
     def __init__(self, count: int) -> None:
-        self._workers: list[_Process] = []
+        self._workers: list[_WorkerProcess] = []
         self._count, self._deaths, self._done = count, 0, 0
 
-    def __enter__(self) -> _Processes:
+    def __enter__(self) -> _WorkerProcesses:
         with ExitStack() as stack:
             self._folder = Path(tempfile.mkdtemp(prefix="bayesr-"))
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
@@ -132,7 +132,7 @@ class _Processes:
                 silence_logs=False,
             )
 
-    def tend(self, done: int) -> None:
+    def replace_dead_workers(self, done: int) -> None:
         """Replace dead worker processes, unless they die repeatedly without finishing a tile."""
         dead = [worker for worker in self._workers if worker.exit_code is not None]
         if done > self._done:
@@ -141,18 +141,20 @@ class _Processes:
         if self._deaths > MAX_DEATHS * self._count:
             raise WorkersFailed(
                 f"Worker processes die before they finish a tile, at last with exit code {dead[-1].exit_code} "
-                f"({dead[-1].last_words}). If memory is short, use fewer workers or a smaller tile. Finished tiles are "
-                "kept: call again with resume=True."
+                f"({dead[-1].last_error_line}). If memory is short, use fewer workers or a smaller tile. Finished "
+                "tiles are kept: call again with resume=True."
             )
         for worker in dead:
             worker.end()
             self._workers[self._workers.index(worker)] = self._start()
 
-    def _start(self) -> _Process:
-        return _Process(self.scheduler.scheduler_address, self._folder, self._security)
+    def _start(self) -> _WorkerProcess:
+        return _WorkerProcess(self.scheduler.scheduler_address, self._folder, self._security)
 
 
-class _Process:
+class _WorkerProcess:
+    """A local worker process, which ends when its standard input is closed."""
+
     def __init__(self, address: str, folder: Path, security: Security) -> None:
         search_path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
         environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": search_path}
@@ -182,7 +184,7 @@ class _Process:
         return self._process.poll()
 
     @property
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """The last line of the process's standard error."""
         lines = self._log.read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "no message")

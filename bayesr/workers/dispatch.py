@@ -16,31 +16,38 @@ from bayesr.errors import BayesrError, WorkersFailed
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers import tasks
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import Work
 
 _TRIES = 3
 """Attempts on a tile. A task whose worker died counts once, after dask has given it up."""
 
-PATIENCE = 600.0
+NO_WORKER_TIMEOUT = 600.0
 """Seconds without any worker before giving up: a queueing system may restart one."""
 
-LOOK_INTERVAL = 2.0
-"""Seconds between looks at the workers."""
+CHECK_INTERVAL = 2.0
+"""Seconds between checks of the number of workers."""
 
 _WAIT = 0.2
-"""Seconds to wait for a task before dead local worker processes are replaced."""
+"""Seconds to wait for a task before the workers are checked again."""
 
 TASK_SECONDS = 2.0
-"""Shortest useful seconds of a task, beside which distributing it takes negligible time."""
+"""Shortest duration of a task, beside which its distribution takes negligible time."""
 
 TASKS_PER_SECOND = 100.0
-"""A quarter of what driver and scheduler can handle; with more workers, tasks become longer."""
+"""A quarter of the rate that driver and scheduler can handle; with more workers, tasks become longer."""
 
 RESUME = "Finished tiles are kept: fix the cause and call again with resume=True."
 
 
-def tiles_a_task(seconds: float, workers: int) -> int:
-    """Return how many tiles of this many seconds a task needs so that driver and scheduler keep up with the workers."""
+def tiles_per_task(seconds: float, workers: int) -> int:
+    """Return how many tiles a task needs so that driver and scheduler keep up with the workers.
+
+    Parameters
+    ----------
+    seconds : float
+        Seconds that a worker takes for a tile.
+    workers : int
+    """
     return max(1, round(max(TASK_SECONDS, workers / TASKS_PER_SECOND) / seconds))
 
 
@@ -50,9 +57,12 @@ def run(
     tiles: Iterable[Tile | None],
     total: float,
     advance: Advance,
-    tend: Callable[[int], None],
+    replace_dead_workers: Callable[[int], None],
 ) -> None:
-    """Draw and write every tile on the workers of `client`; `tend` is called repeatedly with the tiles done so far."""
+    """Draw and write every tile on the workers of `client`.
+
+    `replace_dead_workers` is called repeatedly with the number of tiles done so far.
+    """
     name = tasks.SEPARATOR.join((tasks.PREFIX, client.id, uuid.uuid4().hex))
     with suppress(Exception):  # a cluster may not allow it
         for other in client.run_on_scheduler(tasks.orphaned_runs):
@@ -64,49 +74,58 @@ def run(
             f"A worker lacks a package ({error}): install the same version of bayesr, with the same dependencies, on "
             "scheduler and workers."
         ) from error
-    flow = _Flow(client, name, tiles, round(total / work.cost), tend)
+    distribution = _Distribution(client, name, tiles, round(total / work.cost), replace_dead_workers)
     try:
-        for finished in flow:
+        for finished in distribution:
             advance(work.cost * finished)
     except Exception as error:
         if client.status != "running" and not isinstance(error, BayesrError):
-            raise _lost() from error
+            raise _connection_lost() from error
         raise
     finally:
-        flow.end()
+        distribution.end()
 
 
-def _lost() -> WorkersFailed:
+def _connection_lost() -> WorkersFailed:
     return WorkersFailed(f"The connection to the scheduler was lost, or the tasks were cancelled. {RESUME}")
 
 
-class _Flow:
+class _Distribution:
     """The tiles and running tasks of a run; iteration yields the number of tiles just finished."""
 
     def __init__(
-        self, client: Client, name: str, tiles: Iterable[Tile | None], left: int, tend: Callable[[int], None]
+        self,
+        client: Client,
+        name: str,
+        tiles: Iterable[Tile | None],
+        tile_count: int,
+        replace_dead_workers: Callable[[int], None],
     ) -> None:
-        self._client, self._name, self._tend = client, name, tend
-        self._left, self._new, self._over = left, iter(tiles), False
+        self._client, self._name, self._replace_dead_workers = client, name, replace_dead_workers
+        self._tiles, self._unassigned = iter(tiles), tile_count
+        self._exhausted = False
         self._retry: deque[Tile] = deque()
         self._attempts: Counter[Tile] = Counter()
         self._running: dict[Future[None], list[Tile]] = {}
-        self._ended: SimpleQueue[Future[None]] = SimpleQueue()
-        self._numbers = count()
+        self._ended_futures: SimpleQueue[Future[None]] = SimpleQueue()
+        self._task_numbers = count()
         self._done = 0
-        self._group = 1
-        self._slots, self._workers = 0, 0
-        self._looked, self._done_then, self._seen = 0.0, 0, time.monotonic()
+        self._tiles_per_task = 1
+        self._worker_count = 0
+        self._most_tasks = 0
+        self._checked_at = 0.0
+        self._done_at_check = 0
+        self._last_worker_at = time.monotonic()
 
     def __iter__(self) -> Iterator[int]:
         while True:
-            self._tend(self._done)
-            self._look()
-            self._fill()
+            self._replace_dead_workers(self._done)
+            self._check_workers()
+            self._submit_tasks()
             if not self._running:
-                if self._over:
+                if self._exhausted:
                     return
-                continue  # all tiles that could be drawn are done; the iterator of tiles has waited for others
+                continue  # no tile is ready; the iterator has already waited for one
             for future in self._ended_tasks():
                 group = self._running.pop(future)
                 finished = self._finish_task(future, group)
@@ -125,55 +144,57 @@ class _Flow:
         with suppress(Exception):
             self._client.unregister_worker_plugin(self._name)
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         """Count the workers, and choose how many tiles a task has."""
         now = time.monotonic()
-        if now - self._looked < LOOK_INTERVAL:
+        if now - self._checked_at < CHECK_INTERVAL:
             return
         if self._client.status != "running":
-            raise _lost()
+            raise _connection_lost()
         threads = list(self._client.nthreads().values())
-        done = self._done - self._done_then
-        if done and self._done_then:  # the first tiles take longer, to load the model
-            seconds = max(1, self._workers) * (now - self._looked) / done
-            self._group = tiles_a_task(seconds, len(threads))
-        self._looked, self._done_then, self._workers = now, self._done, len(threads)
+        done = self._done - self._done_at_check
+        if done and self._done_at_check:  # the first tiles take longer, to load the model
+            seconds = max(1, self._worker_count) * (now - self._checked_at) / done
+            self._tiles_per_task = tiles_per_task(seconds, len(threads))
+        self._checked_at, self._done_at_check, self._worker_count = now, self._done, len(threads)
         # A task draws, one writes, one waits; a worker with one thread draws and writes in turn.
-        self._slots = sum(min(each, 2) + 1 for each in threads) or 2  # waiting tasks make adaptive clusters grow
+        self._most_tasks = sum(min(each, 2) + 1 for each in threads) or 2  # waiting tasks make adaptive clusters grow
         if threads:
-            self._seen = now
-        elif now - self._seen > PATIENCE:
-            raise WorkersFailed(f"The cluster has had no worker for {PATIENCE:.0f} seconds: start some. {RESUME}")
+            self._last_worker_at = now
+        elif now - self._last_worker_at > NO_WORKER_TIMEOUT:
+            raise WorkersFailed(
+                f"The cluster has had no worker for {NO_WORKER_TIMEOUT:.0f} seconds: start some. {RESUME}"
+            )
 
-    def _fill(self) -> None:
-        room = self._slots - len(self._running)
+    def _submit_tasks(self) -> None:
+        room = self._most_tasks - len(self._running)
         groups: list[list[Tile]] = []
         while len(groups) < room:
             if self._retry:
                 group = [self._retry.popleft()]  # alone, so that an error names one tile
             else:
-                # Tasks become shorter towards the end, so that nobody waits for a last long one.
-                most = max(1, self._left // (4 * max(1, self._workers)))
-                group = self._take(min(self._group, most))
-                self._left -= len(group)
+                # Tasks become shorter towards the end, so that the run does not wait for a last long one.
+                most = max(1, self._unassigned // (4 * max(1, self._worker_count)))
+                group = self._next_tiles(min(self._tiles_per_task, most))
+                self._unassigned -= len(group)
             if not group:
                 break
             groups.append(group)
         if groups:
-            keys = [f"{self._name}-{next(self._numbers)}" for _ in groups]
+            keys = [f"{self._name}-{next(self._task_numbers)}" for _ in groups]
             futures = self._client.map(tasks.do, [self._name] * len(groups), groups, key=keys, pure=False)
             for future, group in zip(futures, groups, strict=True):
                 self._running[future] = group
-                future.add_done_callback(self._ended.put)
+                future.add_done_callback(self._ended_futures.put)
 
-    def _take(self, count: int) -> list[Tile]:
-        """Return the next tiles: so many, or those that are left or can be drawn by now."""
+    def _next_tiles(self, count: int) -> list[Tile]:
+        """Return the next tiles: `count` of them, or fewer where no more remain or none is ready yet."""
         taken: list[Tile] = []
         while len(taken) < count:
             try:
-                tile = next(self._new)
+                tile = next(self._tiles)
             except StopIteration:
-                self._over = True
+                self._exhausted = True
                 break
             if tile is None:
                 break
@@ -183,10 +204,10 @@ class _Flow:
     def _ended_tasks(self) -> list[Future[None]]:
         """Return ended tasks, or none after a short wait."""
         try:
-            first = self._ended.get(timeout=_WAIT)
+            first = self._ended_futures.get(timeout=_WAIT)
         except Empty:
             return []
-        more = (self._ended.get() for _ in range(self._ended.qsize()))
+        more = (self._ended_futures.get() for _ in range(self._ended_futures.qsize()))
         return list(chain([first], more))
 
     def _finish_task(self, future: Future[None], group: list[Tile]) -> int:
@@ -202,7 +223,7 @@ class _Flow:
             self._retry.extend(group)
             return 0
         if error is None:
-            raise _lost()
+            raise _connection_lost()
         for tile in group:
             self._attempts[tile] += 1
             if self._attempts[tile] == _TRIES:

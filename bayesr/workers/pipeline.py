@@ -1,19 +1,39 @@
-"""Work in one process: a second thread writes a tile while the next one is drawn."""
+"""The interface of work on tiles, and its run in one process: a thread writes a tile while the next one is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import Any
+from typing import Any, Protocol
 
 from bayesr.grid import Tile
 from bayesr.progress import Advance
-from bayesr.workers.memory import MemoryReleaser
-from bayesr.workers.work import Work
 
-IN_HAND = 2
+TILES_IN_MEMORY = 2
 """Tiles in memory at once: one is drawn or waits to be written, the other is written."""
+
+_TILES_PER_RELEASE = 16
+"""Tiles between releases of memory: few enough to bound memory, and so many that the cost is negligible."""
+
+
+class Work(Protocol):
+    """Work on each tile of an image. It can be pickled, and one object does many tiles."""
+
+    @property
+    def cost(self) -> float:
+        """The sum of what one tile passes to `advance`."""
+
+    def is_done(self, tile: Tile) -> bool:
+        """Whether the tile is written; only clusters ask, where a task may run a second time."""
+
+    def draw(self, tile: Tile, advance: Callable[[float], None]) -> Any:
+        """Compute a tile, one at a time in a process. Exceptions raised by `advance` must propagate."""
+
+    def write(self, tile: Tile, drawn: Any) -> None:
+        """Write a drawn tile and mark it done; another thread may draw meanwhile."""
 
 
 class Stopped(BaseException):
@@ -24,12 +44,13 @@ class Stopped(BaseException):
 
 
 def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
-    """Draw tiles in this thread and write them in another one; None among them has waited for the next one already.
+    """Draw tiles in this thread and write them in another one.
 
-    An error in either thread ends both. Drawn tiles are still written, whatever ends the drawing.
+    None stands for a tile that is not ready yet, and is skipped. An error in either thread ends both. Drawn tiles are
+    still written, whatever ends the drawing.
     """
     waiting: SimpleQueue[tuple[Tile, Any] | None] = SimpleQueue()
-    room = Semaphore(IN_HAND)
+    room = Semaphore(TILES_IN_MEMORY)
     failed: list[BaseException] = []
     memory = MemoryReleaser()
 
@@ -65,3 +86,28 @@ def run(work: Work, tiles: Iterable[Tile | None], advance: Advance) -> None:
         writer.join()
     if failed:
         raise failed[0]
+
+
+class MemoryReleaser:
+    """Count tiles, and return free memory to the system after every sixteenth.
+
+    The C library of Linux retains memory freed by each thread, a little more with every tile.
+    """
+
+    def __init__(self) -> None:
+        self._tiles = 0
+
+    def tile_done(self) -> None:
+        self._tiles += 1
+        trim = _malloc_trim()
+        if trim is not None and self._tiles % _TILES_PER_RELEASE == 0:
+            trim(0)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Any:
+    """Return ``malloc_trim`` of the C library, if it has one."""
+    try:
+        return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except (OSError, TypeError):  # not on Windows
+        return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bayesr.grid import Tile
 from bayesr.progress import Advance
 from bayesr.workers import pipeline
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import Work
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -59,5 +59,5 @@ def run(
         return
     from bayesr.workers import clusters, dispatch  # start-up time: distributed takes a second to import
 
-    with clusters.connected(cluster) as (client, tend):
-        dispatch.run(client, work, tiles, total, advance, tend)
+    with clusters.connected(cluster) as (client, replace_dead_workers):
+        dispatch.run(client, work, tiles, total, advance, replace_dead_workers)

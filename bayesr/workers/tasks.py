@@ -17,15 +17,13 @@ from distributed.protocol import pickle
 from bayesr.errors import WorkersFailed
 from bayesr.grid import Tile
 from bayesr.version import __version__
-from bayesr.workers.memory import MemoryReleaser
-from bayesr.workers.pipeline import IN_HAND, Stopped
-from bayesr.workers.work import Work
+from bayesr.workers.pipeline import TILES_IN_MEMORY, MemoryReleaser, Stopped, Work
 
 _DRAWING = Lock()
 """Allows one drawing at a time in a process, over all its runs and workers."""
 
 _POLL_INTERVAL = 0.05
-"""Seconds between looks whether tasks have ended."""
+"""Seconds between checks whether tasks have ended."""
 
 PREFIX, SEPARATOR = "bayesr", ":"
 """A run is named ``bayesr:client:number``."""
@@ -44,7 +42,7 @@ class WorkHolder(WorkerPlugin):
         self._threads = int(worker.state.nthreads)
         self._work: Work | None = None
         self._lock = Lock()
-        self._room = Semaphore(IN_HAND)
+        self._room = Semaphore(TILES_IN_MEMORY)
         self._running, self._stopping = 0, False
         self._memory = MemoryReleaser()
 

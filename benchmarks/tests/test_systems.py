@@ -31,7 +31,7 @@ RECIPES = {
 def tiny(monkeypatch):
     def recipe(name):
         if name not in RECIPES:
-            raise bayesr.errors.TrainingFailed(f"Unknown recipe {name!r}")
+            raise bayesr.errors.TrainingFailed(f"There is no recipe {name!r}")
         return RECIPES[name]
 
     monkeypatch.setattr(systems, "names", lambda: list(RECIPES))
@@ -133,7 +133,7 @@ def test_a_recipe_that_fails_costs_its_row_alone(nuclei, tiny, tmp_path, monkeyp
     [
         ([], 1, "nothing to train on"),
         (["--fluorescence", "{images}", "--domain", "natural"], 1, "--train"),
-        (["--fluorescence", "{images}", "--recipes", "none"], 1, "Unknown recipe"),
+        (["--fluorescence", "{images}", "--recipes", "none"], 1, "There is no recipe"),
         (["--fluorescence", "{images}", "-n", "1"], 2, "-n"),
         (["--fluorescence", "{images}", "--budget", "0"], 1, "positive"),
         (["--fluorescence", "{images}", "--domain", "x-ray"], 2, "x-ray"),

@@ -42,7 +42,7 @@ def test_a_check_as_json(model, photo, tmp_path):
     assert damaged.exit_code == 0, damaged.output
     found = json.loads(damaged.stdout)
     assert found["repaired"] == 1 and list(found["damaged"][0]["variables"]) == ["std"] and not found["sound"]
-    assert "drawing 1 of 4 damaged or lacking tiles again" in damaged.stderr
+    assert "drawing 1 of 4 damaged or missing tiles again" in damaged.stderr
     assert json.loads(run("check", tmp_path / "a.zarr", "--json").stdout)["sound"]
 
 

@@ -19,7 +19,7 @@ import bayesr
 from bayesr import workers
 from bayesr.sampling import job
 from bayesr.store.layout import Store
-from bayesr.store.places import BEGUN, COMPLETE, MOVING
+from bayesr.store.places import COMPLETE, INCOMPLETE, MOVING
 from bayesr.workers import running
 from tests.conftest import make_model
 
@@ -111,7 +111,7 @@ def _replace_resumed(folder: Path) -> Any:
 
 def _replaced(folder: Path) -> set[str]:
     moving = any((folder / STORE / name).exists() for name in (COMPLETE, MOVING))
-    return _TILES if moving else _finished(folder / STORE / BEGUN, N)
+    return _TILES if moving else _finished(folder / STORE / INCOMPLETE, N)
 
 
 def _grown_and_damaged(folder: Path) -> None:
@@ -164,7 +164,7 @@ def _sound(folder: Path) -> set[str]:
 
 
 def _segmented(folder: Path) -> set[str]:
-    inside = folder / STORE / BEGUN if (folder / STORE / BEGUN).exists() else folder / STORE
+    inside = folder / STORE / INCOMPLETE if (folder / STORE / INCOMPLETE).exists() else folder / STORE
     done = (inside / "progress" / "done" / "c").glob("?")
     members = make_model(bands=1).sample(image(), N, seed=3)["samples"]
     return {f"{float(members[int(path.name)].mean()):.9g}" for path in done}

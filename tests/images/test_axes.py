@@ -84,8 +84,10 @@ def test_lazy_arrays_are_ordered_without_reading(dims):
     sizes = {"band": 3, "y": 40, "x": 50}
     pixels = np.random.default_rng(0).random([sizes[dim] for dim in dims])
     source = Counted(pixels)
-    whole = axes.named(xr.DataArray(pixels, dims=dims, coords={"x": np.arange(50.0)}))
-    lazily = axes.named(lazy.windowed(source, dims).assign_coords(x=np.arange(50.0)).assign_attrs(units="K"))
+    whole = axes.with_standard_axes(xr.DataArray(pixels, dims=dims, coords={"x": np.arange(50.0)}))
+    lazily = axes.with_standard_axes(
+        lazy.windowed(source, dims).assign_coords(x=np.arange(50.0)).assign_attrs(units="K")
+    )
     assert source.read == 0 and lazily.dims == axes.DIMS and lazily.shape == whole.shape
     assert lazily.attrs == {"units": "K"} and (lazily["x"] == whole["x"]).all()
     np.testing.assert_array_equal(lazy.pixels(lazily, slice(5, 9), slice(40, 50)), whole[:, 5:9, 40:])

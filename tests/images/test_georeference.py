@@ -4,7 +4,7 @@ import xarray as xr
 
 from bayesr import images
 from bayesr.errors import NotUsed
-from bayesr.images.georeference import placed
+from bayesr.images.georeference import with_reference_system
 
 MAPPING = {"grid_mapping_name": "transverse_mercator", "crs_wkt": "PROJCS[...]"}
 
@@ -18,11 +18,11 @@ def image(name=None, **coords):
 def test_the_named_grid_mapping_counts(name):
     variable = name.split()[0].rstrip(":")
     array = image(name, **{variable: xr.DataArray(3, attrs=MAPPING), "other": xr.DataArray(1, attrs={"crs_wkt": "no"})})
-    found = placed(array)
+    found = with_reference_system(array)
     assert found["spatial_ref"].attrs == MAPPING and "grid_mapping" not in found.attrs
     in_encoding = array.drop_attrs(deep=False)
     in_encoding.encoding["grid_mapping"] = name
-    assert placed(in_encoding)["spatial_ref"].attrs == MAPPING
+    assert with_reference_system(in_encoding)["spatial_ref"].attrs == MAPPING
 
 
 def test_a_variable_of_the_dataset_may_be_the_grid_mapping():
@@ -31,9 +31,9 @@ def test_a_variable_of_the_dataset_may_be_the_grid_mapping():
 
 
 def test_without_a_name_the_only_variable_with_a_system_counts():
-    found = placed(image(projection=xr.DataArray(0, attrs=MAPPING), time=xr.DataArray(3)))
+    found = with_reference_system(image(projection=xr.DataArray(0, attrs=MAPPING), time=xr.DataArray(3)))
     assert found["spatial_ref"].attrs == MAPPING and "time" in found.coords
-    assert "spatial_ref" not in placed(image(time=xr.DataArray(3))).coords
+    assert "spatial_ref" not in with_reference_system(image(time=xr.DataArray(3))).coords
 
 
 def test_a_grid_mapping_that_is_not_there_is_said():

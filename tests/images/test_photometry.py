@@ -23,7 +23,7 @@ def test_white_at_zero_is_turned_around(tmp_path, dtype, how):
 
 def test_white_at_zero_of_12_bits_has_the_largest_value_of_12_bits():
     array = xr.DataArray(np.array([[0, 4095]], np.uint16), dims=("y", "x"))
-    assert photometry.inverted(array, "a", bits=12).values.tolist() == [[4095, 0]]
+    assert photometry.invert_grey(array, "a", bits=12).values.tolist() == [[4095, 0]]
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
@@ -56,7 +56,7 @@ def test_palettes_of_grey_give_one_band(tmp_path):
 
 def test_lazy_indices_are_coloured_by_window():
     table = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
-    array = photometry.coloured(lazy.windowed(GREY, ("y", "x"), (3, 4)), table)
+    array = photometry.with_palette(lazy.windowed(GREY, ("y", "x"), (3, 4)), table)
     assert not array.variable._in_memory and array.dims == ("y", "x", "band")
     np.testing.assert_array_equal(array[2:5, 3, :2], table[GREY[2:5, 3]][:, :2])
     np.testing.assert_array_equal(lazy.pixels(images.source(array)), table[GREY].transpose(2, 0, 1))
@@ -80,9 +80,9 @@ def test_orientations_are_those_of_pillow(orientation, pixels):
     picture = PIL.Image.fromarray(pixels)
     picture.info["exif"] = exif.tobytes()
     upright = np.asarray(PIL.ImageOps.exif_transpose(picture))
-    found = photometry.turned(array, orientation)
+    found = photometry.upright(array, orientation)
     np.testing.assert_array_equal(found.transpose("y", "x", ...), upright)
-    by_window = photometry.turned(lazy.windowed(pixels, array.dims, pixels.shape), orientation)
+    by_window = photometry.upright(lazy.windowed(pixels, array.dims, pixels.shape), orientation)
     np.testing.assert_array_equal(lazy.pixels(images.source(by_window)), images.source(upright))
 
 

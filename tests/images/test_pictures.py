@@ -109,6 +109,19 @@ def test_exif_orientation(tmp_path, rgb, orientation, name):
     np.testing.assert_array_equal(images.read(turned).data, upright)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_transparent_pixels_are_turned_with_the_image(tmp_path, rgb, orientation):
+    opaque = np.full(rgb.shape[:2], 255, np.uint8)
+    opaque[:2, :5] = 0
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    PIL.Image.fromarray(np.dstack([rgb, opaque])).save(tmp_path / "a.png", exif=exif)
+    with PIL.Image.open(tmp_path / "a.png") as picture:
+        alpha = np.asarray(PIL.ImageOps.exif_transpose(picture))[..., 3]
+        for given in (picture, tmp_path / "a.png"):
+            np.testing.assert_array_equal(images.read(given).missing[0], alpha == 0)
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_transparent_values_of_png(tmp_path, bits):
     stored = np.random.default_rng(0).integers(0, 2**bits, (7, 9), dtype=np.uint8)

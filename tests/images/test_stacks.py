@@ -36,7 +36,7 @@ def test_a_slice_of_a_stack_is_read_as_the_slice_alone(attrs, lazy):
 def test_an_image_is_a_stack_of_one_slice():
     array = images.source(np.zeros((9, 8, 3), np.uint8), stack=True)
     assert list(stacks.places(array)) == [()] and stacks.leading(array) == () and stacks.slice_at(array, ()) is array
-    assert stacks.each(array, lambda one: one) is array
+    assert stacks.apply_to_slices(array, lambda one: one) is array
 
 
 @pytest.mark.parametrize("lazy", [False, True])

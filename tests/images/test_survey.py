@@ -154,9 +154,9 @@ def packed(pixels):
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
-def test_what_is_foreseen_is_what_the_survey_finds(make, given):
+def test_the_provisional_image_is_that_of_the_survey(make, given):
     array = images.source(make(np.random.default_rng(0).random((3, 20, 30))).chunk(y=8))
-    before, after = images.foreseen(array, **given), images.survey(array, **given)
+    before, after = images.provisional(array, **given), images.survey(array, **given)
     assert not before.surveyed and after.surveyed
     for name in ("value_range", "bounds", "per_band", "quantisation_step", "range_source", "dtype"):
         assert getattr(before, name) == getattr(after, name), name
@@ -165,10 +165,10 @@ def test_what_is_foreseen_is_what_the_survey_finds(make, given):
             np.testing.assert_array_equal(one, other)
 
 
-def test_what_the_pixels_decide_is_not_foreseen():
+def test_there_is_no_provisional_image_where_the_pixels_decide():
     floats = images.source(np.random.default_rng(0).random((5, 6)))
     for value_range in (None, "minmax", "percentiles"):
-        assert images.foreseen(floats, value_range=value_range) is None
-    assert images.foreseen(floats, value_range=(0, 1e-200)) is None, "the survey refuses it with the values"
+        assert images.provisional(floats, value_range=value_range) is None
+    assert images.provisional(floats, value_range=(0, 1e-200)) is None, "the survey refuses it with the values"
     with pytest.raises(InvalidArgument):
-        images.foreseen(floats, value_range=(1, 1))
+        images.provisional(floats, value_range=(1, 1))

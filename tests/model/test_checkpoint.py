@@ -19,6 +19,7 @@ from bayesr.observe import bicubic
 from bayesr.training.data import load_images
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
+from bayesr.training.warmstart import StartingPoint
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_a_checkpoint_starts_another_training(trainer, tmp_path):
     checkpoint.write(path, arrays, facts)
     older, _ = checkpoint.network_of(path)
     assert not older.stochastic and torch.equal(older.up.weight, network.up.weight)
-    taken = trainer.start_from(older)
+    taken = trainer.start_from(StartingPoint(older))
     assert "up.weight" in taken.whole and all(name.startswith("head.") for name in taken.fresh)
 
 

@@ -170,10 +170,10 @@ def test_a_process_killed_in_the_first_pass_begins_again(model, client, tmp_path
     if overwrite:
         old = model.sample(pixels[:, ::-1], dims=images.DIMS, store=path, **HOW).compute()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(replacing, "drop", lambda place: None)
-        patch.setattr(first_pass.FirstPass, "settle", killed)
+        patch.setattr(replacing, "discard", lambda place: None)
+        patch.setattr(first_pass.FirstPass, "complete", killed)
         model.sample(pixels, dims=images.DIMS, store=path, cluster=client, overwrite=overwrite, **HOW)
-    place = replacing.target(str(path), overwrite=False)
+    place = replacing.write_place(str(path), overwrite=False)
     assert Store(place).finished().any() and not Store(place).declared
     if overwrite:
         xr.testing.assert_identical(xr.open_zarr(path).compute(), old)
@@ -194,7 +194,7 @@ def killed(self):
         if self._sink.target.finished().any():
             break
         time.sleep(0.1)
-    self._settled = True
+    self._completed = True
     raise KeyboardInterrupt
 
 

@@ -39,29 +39,31 @@ def test_the_noise_of_products_on_disk_never_changes():
     """Stores of past versions are replayed from these values: a change here breaks every one of them."""
     expected = [0.375624, 1.157544, -0.265292, 0.10036]
     np.testing.assert_allclose(latent(7, 3, (64, 65, 0, 1), 4)[0, 0], expected, atol=2e-6)
-    np.testing.assert_array_equal(noise.dropout(7, 3, np.array([0.5]), 8)[0], [0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0])
+    np.testing.assert_array_equal(
+        noise.MaskNoise(7, 3).dropout(np.array([0.5]), 8)[0], [0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0]
+    )
 
 
 def test_dropout_keeps_the_expectation():
     rates = np.array([0.1, 0.5, 0.01])
-    masks = np.stack([noise.dropout(5, k, rates, 64) for k in range(2000)])
+    masks = np.stack([noise.MaskNoise(5, k).dropout(rates, 64) for k in range(2000)])
     assert masks.shape == (2000, 3, 64)
     np.testing.assert_allclose(masks.mean((0, 2)), 1, atol=0.02)
     np.testing.assert_allclose((masks == 0).mean((0, 2)), rates, atol=0.01)
-    np.testing.assert_array_equal(noise.dropout(5, 0, rates, 64), masks[0])
+    np.testing.assert_array_equal(noise.MaskNoise(5, 0).dropout(rates, 64), masks[0])
     assert (masks[0] != masks[1]).any()
 
 
 def test_masks_are_made_of_normal_values():
-    drawn = [noise.normal_mask(5, k, (48, 33)) for k in range(2000)]
+    drawn = [noise.MaskNoise(5, k).normal((48, 33)) for k in range(2000)]
     assert [e.shape for e in drawn[0]] == [(48,), (33,)]
     for layer in range(2):
         found = np.stack([e[layer] for e in drawn])
         assert abs(found.mean()) < 0.02 and abs(found.var() - 1) < 0.02
-    for one, again in zip(drawn[0], noise.normal_mask(5, 0, (48, 33)), strict=True):
+    for one, again in zip(drawn[0], noise.MaskNoise(5, 0).normal((48, 33)), strict=True):
         np.testing.assert_array_equal(one, again)
     expected = [-2.176417, 2.282246, 1.039387, -0.360562]
-    np.testing.assert_allclose(noise.normal_mask(7, 3, [4])[0], expected, atol=2e-6)
+    np.testing.assert_allclose(noise.MaskNoise(7, 3).normal([4])[0], expected, atol=2e-6)
 
 
 @given(

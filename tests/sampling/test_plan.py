@@ -18,7 +18,7 @@ def test_every_member_is_in_one_batch_under_its_mask(n, masks, first, pixels, ca
     assert sorted(i for _, members in groups for i in members) == list(range(first, n))
     assert all(members and i % masks == mask for mask, members in groups for i in members)
     assert [mask for mask, _ in groups] == sorted(mask for mask, _ in groups)
-    assert plan.drawn == n - first
+    assert plan.new_members == n - first
     sizes = [sum(len(members) for _, members in batch) for batch in batches]
     if capacity is None:
         assert all(len(batch) == 1 for batch in batches) and max(sizes) <= 4

@@ -32,7 +32,7 @@ def test_other_objects_than_products_are_none(photo, tmp_path):
 
 def test_options_are_for_images_alone(model, photo, ds, tmp_path):
     assert product_of(ds, tmp_path, None, False, {}) is ds
-    with pytest.raises(InvalidArgument, match="n, seed: options of sample"):
+    with pytest.raises(InvalidArgument, match="leave out n, seed, which are options of sample"):
         product_of(ds, tmp_path, None, False, {"n": 4, "seed": 1})
     drawn = product_of(photo[:8, :9], tmp_path, model, False, {"n": 3})
     assert drawn.sizes["realization"] == 3 and (tmp_path / "product.zarr").exists()

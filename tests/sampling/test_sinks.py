@@ -88,7 +88,7 @@ def test_a_store_that_could_not_be_begun_leaves_nothing(model, photo, tmp_path, 
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store if when == "read" else creation, "keep" if when == "read" else "declare", full)
+    monkeypatch.setattr(Store if when == "read" else creation, "write_input" if when == "read" else "declare", full)
     with pytest.raises(OSError, match="No space"):
         model.sample(photo, 2, store=tmp_path / "a.zarr")
     assert list((tmp_path / "a.zarr").iterdir()) == [] if (tmp_path / "a.zarr").exists() else True

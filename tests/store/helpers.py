@@ -60,7 +60,7 @@ def declared(place: Path, n: int = 4, *, shards: bool = True) -> Store:
     """Return a store with its image and its template."""
     store, low = Store(str(place)), image()
     creation.begin(store, low, shards=shards)
-    sha256 = images.survey(low, keep=store.keep).sha256
+    sha256 = images.survey(low, keep=store.write_input).sha256
     creation.declare(store, template(provenance(n, sha256).attrs(), n), METADATA, 1, shards=shards)
     return store
 

@@ -43,7 +43,7 @@ def test_an_interrupted_creation_begins_again(model, photo, tmp_path, monkeypatc
                 raise KeyboardInterrupt
 
             patch.setattr(xr.Dataset, "to_zarr", killed)
-            patch.setattr(replacing, "drop", lambda place: None)
+            patch.setattr(replacing, "discard", lambda place: None)
             with pytest.raises(KeyboardInterrupt):
                 model.sample(photo, 2, store=path, overwrite=True)
         assert (path / "progress" / "done").exists()

@@ -21,11 +21,11 @@ def path(tmp_path):
 def test_checksums_are_those_of_the_values(path):
     store, arrays = written(path), values(4)
     for tile in TILES:
-        recorded = store.checksums(store.at(tile))
-        assert set(recorded) == set(VARIABLES) and damage(store, store.at(tile), COUNTS) == {}
+        recorded = store.checksums(store.tile_index(tile))
+        assert set(recorded) == set(VARIABLES) and damage(store, store.tile_index(tile), COUNTS) == {}
         for name in (*MAPS, SAMPLES):
             expected = zlib.crc32(np.ascontiguousarray(part(arrays, tile)[name]).data)
-            assert recorded[name] == store.checksum_of(name, store.at(tile), 4) == expected
+            assert recorded[name] == store.checksum_of(name, store.tile_index(tile), 4) == expected
 
 
 @pytest.mark.parametrize("shards", [True, False])

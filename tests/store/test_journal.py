@@ -32,7 +32,7 @@ def test_tiles_are_replaced_and_members_are_added(path):
     assert journal.members == MORE and Store(str(path)).array(SAMPLES).shape[0] == MORE
     for tile in TILES:
         journal.replace(tile, later(tile), MORE, N)
-        assert not journal.pending(journal.store.at(tile), MORE)
+        assert not journal.pending(journal.store.tile_index(tile), MORE)
     journal.close(MORE)
     store = Store(str(path))
     assert journal.members is None and not (path / "progress" / NEXT).exists()
@@ -73,14 +73,14 @@ def test_an_interrupted_replacement_is_finished_or_begun_again(path, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             journal.replace(tile, later(tile), MORE, N)
     journal = Journal(Store(str(path)))
-    assert journal.pending(journal.store.at(tile), MORE) == (stop == "put_maps") and not journal.store.is_done(
+    assert journal.pending(journal.store.tile_index(tile), MORE) == (stop == "put_maps") and not journal.store.is_done(
         tile, MORE
     )
-    if journal.pending(journal.store.at(tile), MORE):
+    if journal.pending(journal.store.tile_index(tile), MORE):
         journal.resume(tile, MORE)
     else:
         journal.replace(tile, later(tile), MORE, N)
-    assert not journal.pending(journal.store.at(tile), MORE) and journal.store.is_done(tile, MORE)
+    assert not journal.pending(journal.store.tile_index(tile), MORE) and journal.store.is_done(tile, MORE)
     where = tile.high(SCALE)
     np.testing.assert_array_equal(Store(str(path)).array("std")[(..., *where)], later(tile)["std"])
-    assert damage(journal.store, journal.store.at(tile), Counts(N, MORE)) == {}
+    assert damage(journal.store, journal.store.tile_index(tile), Counts(N, MORE)) == {}

@@ -57,7 +57,7 @@ def url():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(locking, "_SETTLE", 0.1)
-    monkeypatch.setattr(locking, "_RENEWED", 0.05)
+    monkeypatch.setattr(locking, "_RENEWAL_INTERVAL", 0.05)
 
 
 def lease(url):

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayesr.errors import InvalidArgument, StoreExists, StoreFailed
 from bayesr.store import places
-from bayesr.store.places import check, files, place_of, same
+from bayesr.store.places import check, files, is_same_or_inside, place_of
 
 
 def test_an_existing_store_is_kept(model, photo, tmp_path):
@@ -62,9 +62,17 @@ def test_places_are_paths_and_urls():
 
 def test_a_part_of_a_store_lies_in_the_same_place(tmp_path):
     place = str(tmp_path / "a.zarr")
-    assert same(place, place) and same(f"{place}/mean", place) and same(f"{place}/../a.zarr", place)
-    assert not same(str(tmp_path), place) and not same(f"{place}2", place) and not same(None, place)
-    assert same("s3://a/b.zarr", "s3://a/b.zarr") and not same("s3://a/b.zarr", place)
+    assert (
+        is_same_or_inside(place, place)
+        and is_same_or_inside(f"{place}/mean", place)
+        and is_same_or_inside(f"{place}/../a.zarr", place)
+    )
+    assert (
+        not is_same_or_inside(str(tmp_path), place)
+        and not is_same_or_inside(f"{place}2", place)
+        and not is_same_or_inside(None, place)
+    )
+    assert is_same_or_inside("s3://a/b.zarr", "s3://a/b.zarr") and not is_same_or_inside("s3://a/b.zarr", place)
 
 
 def test_a_place_is_checked_before_any_work(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from bayesr.errors import StoreFailed
 from bayesr.store import replacing
-from bayesr.store.places import BEGUN, COMPLETE, MOVING, OLD
+from bayesr.store.places import COMPLETE, INCOMPLETE, MOVING, OLD
 
 
 def tree(folder, **files):
@@ -21,7 +21,7 @@ def content(folder):
 @pytest.fixture
 def place(tmp_path):
     tree(tmp_path / "a.zarr", zarr_json="old", mean__c="old", samples__c="old", progress__input="old")
-    tree(tmp_path / "a.zarr" / BEGUN, zarr_json="new", mean__c="new", progress__input="new")
+    tree(tmp_path / "a.zarr" / INCOMPLETE, zarr_json="new", mean__c="new", progress__input="new")
     return tmp_path / "a.zarr"
 
 
@@ -29,9 +29,9 @@ NEW = {"zarr.json": "new", "mean/c": "new", "progress/input": "new"}
 
 
 def test_the_new_product_takes_the_place_of_the_old_one(place):
-    assert replacing.begun(str(place)) and replacing.beside(str(place)) == str(place / BEGUN)
+    assert replacing.is_being_replaced(str(place)) and replacing.new_place(str(place)) == str(place / INCOMPLETE)
     replacing.commit(str(place))
-    assert content(place) == NEW and not replacing.begun(str(place))
+    assert content(place) == NEW and not replacing.is_being_replaced(str(place))
     replacing.commit(str(place))
     assert content(place) == NEW
 
@@ -39,7 +39,7 @@ def test_the_new_product_takes_the_place_of_the_old_one(place):
 @pytest.mark.parametrize("moved", [0, 1, 2, 3])
 @pytest.mark.parametrize("when", ["complete", "moving"])
 def test_a_replacement_that_was_cut_short_is_finished(place, when, moved):
-    old, new = [place / name for name in ("zarr.json", "samples", "progress", "mean")], place / BEGUN
+    old, new = [place / name for name in ("zarr.json", "samples", "progress", "mean")], place / INCOMPLETE
     (place / OLD).mkdir()
     for path in old if when == "moving" else old[:moved]:
         path.rename(place / OLD / path.name)
@@ -52,10 +52,10 @@ def test_a_replacement_that_was_cut_short_is_finished(place, when, moved):
 
 def test_what_is_not_whole_is_left_or_dropped(place):
     with replacing.writing(str(place)):
-        assert replacing.begun(str(place))
-    replacing.drop(str(place / BEGUN))
+        assert replacing.is_being_replaced(str(place))
+    replacing.discard(str(place / INCOMPLETE))
     assert set(content(place).values()) == {"old"}
-    replacing.drop(str(place))
+    replacing.discard(str(place))
     assert not list(place.iterdir())
 
 

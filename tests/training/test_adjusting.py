@@ -36,12 +36,12 @@ def test_what_a_caller_asks_for_is_applied_together():
 @pytest.mark.parametrize(
     ("steps", "duration", "schedule", "error", "message"),
     [
-        ({"scores": 3}, None, None, TrainingFailed, "No stage scores"),
-        (None, {"scores": 3.0}, None, TrainingFailed, "No stage scores"),
-        (None, -1, None, InvalidArgument, "duration is a number of seconds"),
-        (None, {"score": float("nan")}, None, InvalidArgument, "duration is a number of seconds"),
-        (None, "long", None, InvalidArgument, "duration is a number of seconds"),
-        (None, float("inf"), None, InvalidArgument, "duration is a number of seconds"),
+        ({"scores": 3}, None, None, TrainingFailed, "has no stage scores"),
+        (None, {"scores": 3.0}, None, TrainingFailed, "has no stage scores"),
+        (None, -1, None, InvalidArgument, "duration must be a number of seconds"),
+        (None, {"score": float("nan")}, None, InvalidArgument, "duration must be a number of seconds"),
+        (None, "long", None, InvalidArgument, "duration must be a number of seconds"),
+        (None, float("inf"), None, InvalidArgument, "duration must be a number of seconds"),
         ({"score": 3}, {"score": 5}, None, TrainingFailed, "has steps and a duration"),
         ({"score": 3}, 60, None, TrainingFailed, "leaves no room for steps"),
         (None, None, "linear", TrainingFailed, "no schedule 'linear'"),

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 import bayesr
 from bayesr.errors import BandMismatch, InvalidArgument
 from bayesr.observe import bicubic, gaussian
-from bayesr.training.held_out import HeldOut, checksum, gather, make_pair, matched, read_pairs
+from bayesr.training.held_out import HeldOutPair, checksum, gather, make_pair, match_files, read_pairs
 
 
 def scenes(count, bands=3, size=(24, 32)):
@@ -76,7 +76,7 @@ def test_pixels_without_truth_are_left_out(model):
     high = xr.DataArray(scenes(1)[0], dims=("y", "x", "band"), attrs={"_FillValue": 0})
     high[:5] = 0
     (pair,) = read_pairs(model, [(low_of(model, scenes(1)[0]), high)])
-    assert isinstance(pair, HeldOut)
+    assert isinstance(pair, HeldOutPair)
     error, std, _ = pair.errors(model, 2, 0)
     assert np.isnan(error[:, :5]).all() and np.isfinite(error[:, 5:]).any() and np.isfinite(std).all()
 
@@ -88,7 +88,7 @@ def test_too_few_pairs_for_a_level(model, level, needed):
 
 
 def test_pairs_that_do_not_fit_are_refused_before_any_work(model, monkeypatch):
-    monkeypatch.setattr(HeldOut, "errors", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(HeldOutPair, "errors", lambda *_: pytest.fail("work was done"))
     low, high = low_of(model, scenes(1)[0]), scenes(1)[0]
     for bad, error, match in (
         ((high, low), InvalidArgument, r"Pair 3: .* crop it to 96 x 128"),
@@ -114,7 +114,7 @@ def test_folders_become_pairs(model, tmp_path):
     assert len(made) == 5 and checksum(made) == checksum(found)
     assert len(gather(model, [tmp_path / "high"], limit=2)) == len(gather(model, [tmp_path / "high"], held_out=2)) == 2
     (tmp_path / "low" / "4.bmp").unlink()
-    with pytest.raises(InvalidArgument, match="same name: 4"):
-        matched([tmp_path / "high"], tmp_path / "low")
+    with pytest.raises(InvalidArgument, match="one side only: 4"):
+        match_files([tmp_path / "high"], tmp_path / "low")
     with pytest.raises(InvalidArgument, match="no folder"):
-        matched([tmp_path / "absent"], tmp_path / "low")
+        match_files([tmp_path / "absent"], tmp_path / "low")

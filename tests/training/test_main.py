@@ -45,7 +45,7 @@ __main__.main()
     for name in "cde":
         (tmp_path / f"{name}.npz").unlink(missing_ok=True)
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 1 and ran.stderr.splitlines()[-1].startswith("Error: No images in"), ran.stderr
+    assert ran.returncode == 1 and ran.stderr.splitlines()[-1].startswith("Error: There are no images in"), ran.stderr
     for name in "cde":
         with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))

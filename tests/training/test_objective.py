@@ -106,8 +106,8 @@ def test_dropout_rates_follow_the_scores_and_the_cost_of_masks_alone(trainer):
     other.generator.load_state_dict(trainer.generator.state_dict())
     gradients = []
     for one in (trainer, other):
-        one.on_host.manual_seed(4)
-        one.on_device.manual_seed(5)
+        one.host_random.manual_seed(4)
+        one.device_random.manual_seed(5)
         stage = one.recipe.stages[0]
         one._backward(stage, 30, one._batch(stage))
         gradients.append({name: p.grad for name, p in one.generator.named_parameters()})

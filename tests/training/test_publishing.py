@@ -50,8 +50,8 @@ def test_cards_record_the_start(folder, tmp_path, tiny):
 def test_what_a_model_started_from_keeps_its_data_and_licence(model):
     told = {"data": ["photos"], "licence": "CC BY 4.0", "attributions": "photos_free.csv", "hardware": "one GPU"}
     told |= {"recipe": "tiny", "settings": "bfloat16", "steps": {"score": 3}, "start": {"checkpoint": "c.npz"}}
-    _, start, checkpoint, _ = read_start(replace(model, card={**told, "domain": "noise", "scores": {}}))
-    assert start == {"model": "tiny", "sha256": model.sha256, **told} and checkpoint is None
+    start = read_start(replace(model, card={**told, "domain": "noise", "scores": {}}))
+    assert start.origin == {"model": "tiny", "sha256": model.sha256, **told} and start.checkpoint is None
 
 
 def test_early_stops_are_in_the_card(folder, tmp_path, tiny):

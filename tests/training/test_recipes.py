@@ -160,5 +160,5 @@ def test_recipes_are_found_by_name_file_and_themselves(tmp_path):
     (tmp_path / "mine.py").write_text("RECIPE = 3")
     with pytest.raises(TrainingFailed, match="RECIPE = Recipe"):
         recipe(str(tmp_path / "mine.py"))
-    with pytest.raises(TrainingFailed, match="No stage"):
+    with pytest.raises(TrainingFailed, match="has no stage"):
         with_steps(TINY, {"sleep": 3})

@@ -46,7 +46,7 @@ def test_members_are_judged_where_the_weights_of_a_judge_are_installed(folder, m
     monkeypatch.setattr(lpips, "load", lambda: judge)
     validate = Validation(images, bicubic(4), count=2, size=32)
     found = validate(trainer)["lpips"]
-    trainer.on_device.manual_seed(0)
+    trainer.device_random.manual_seed(0)
     _, x = trainer.members(validate.low, 8, trainer.average)
     expected = [
         judge.distances((255 * a[:2]).clamp(0, 255).numpy(), (255 * b).numpy())

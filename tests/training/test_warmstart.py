@@ -13,7 +13,7 @@ from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Pairs
 from bayesr.training.publishing import read_start
-from bayesr.training.warmstart import transfer_discriminator, transfer_weights
+from bayesr.training.warmstart import StartingPoint, transfer_discriminator, transfer_weights
 from tests.conftest import TINY
 
 SIZES = dict(width=8, blocks=2, head_width=6, head_blocks=2, latent=2)
@@ -110,7 +110,7 @@ def test_a_recipe_of_its_sizes_starts_from_a_bundled_model():
 
 def test_a_trainer_records_its_start(trainer, tmp_path):
     other = Trainer(dataclasses.replace(TINY, network=TINY.network | {"head_width": 12}), trainer.pairs)
-    other.start_from(trainer.generator, {"model": "an older one"})
+    other.start_from(StartingPoint(trainer.generator, {"model": "an older one"}))
     assert other.start["model"] == "an older one" and "tail.exit" in other.start["fresh"], "by stored names"
     for network in (other.generator, other.average):
         assert torch.equal(network.up.weight, trainer.generator.up.weight)
@@ -153,13 +153,13 @@ def test_a_trainer_starts_from_discriminators_of_the_same_name(trainer, tmp_path
         trainer.advance()
     trainer.save(tmp_path / "c.npz")
     other = Trainer(TINY, trainer.pairs, seed=5)
-    other.start_from(trainer.generator, {}, tmp_path / "c.npz")
+    other.start_from(StartingPoint(trainer.generator, checkpoint=tmp_path / "c.npz"))
     assert other.start["discriminators"] == ["critic"]
     for name, value in trainer.networks["critic"].state_dict().items():
         assert torch.equal(other.networks["critic"].state_dict()[name], value)
     renamed = dataclasses.replace(TINY, discriminators={"another": TINY.discriminators["critic"]})
     other = Trainer(renamed, trainer.pairs)
-    other.start_from(trainer.generator, {}, tmp_path / "c.npz")
+    other.start_from(StartingPoint(trainer.generator, checkpoint=tmp_path / "c.npz"))
     assert "discriminators" not in other.start
 
 
@@ -168,15 +168,15 @@ def test_a_head_of_projected_members_starts_anew_where_members_are_not(trainer, 
     noisy = Pairs(load_images([folder]), bicubic(4), TINY.patch, degradation=Degradation(noise=(0, 0.05)))
     other = Trainer(TINY, noisy, seed=5)
     before = {name: value.clone() for name, value in other.generator.state_dict().items()}
-    other.start_from(trainer.generator, projected=True)
+    other.start_from(StartingPoint(trainer.generator, projected=True))
     source = trainer.generator.state_dict()
     for name, value in other.generator.state_dict().items():
         assert torch.equal(value, (before if name.startswith("head.") else source)[name]), name
     assert "tail.exit" in other.start["fresh"]
     for kept in (None, False):  # unknown, as of older checkpoints, or not projected either
-        assert not Trainer(TINY, noisy).start_from(trainer.generator, projected=kept).fresh
-    assert not Trainer(TINY, trainer.pairs).start_from(trainer.generator, projected=True).fresh
+        assert not Trainer(TINY, noisy).start_from(StartingPoint(trainer.generator, projected=kept)).fresh
+    assert not Trainer(TINY, trainer.pairs).start_from(StartingPoint(trainer.generator, projected=True)).fresh
     trainer.save(tmp_path / "exact.npz")
     other.save(tmp_path / "noisy.npz")
-    assert [read_start(tmp_path / name)[-1] for name in ("exact.npz", "noisy.npz")] == [True, False]
-    assert read_start("natural-x4")[-1] and not read_start("microscopy-x4")[-1]
+    assert [read_start(tmp_path / name).projected for name in ("exact.npz", "noisy.npz")] == [True, False]
+    assert read_start("natural-x4").projected and not read_start("microscopy-x4").projected

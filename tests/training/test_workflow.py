@@ -98,9 +98,9 @@ def test_impossible_arguments_are_refused_before_training(folder, tmp_path, tiny
         (tiny, folder, dict(held_out=6), "held out"),
         (tiny, folder, dict(bands=2), "bands"),
         (tiny, small, {}, "32x32 patch"),
-        (tiny, tmp_path / "none", {}, "No images"),
+        (tiny, tmp_path / "none", {}, "no images"),
         (wider, folder, dict(start=first), "start from"),
-        ("none", folder, {}, "Unknown recipe"),
+        ("none", folder, {}, "There is no recipe"),
     ):
         with pytest.raises(TrainingFailed, match=message):
             bayesr.train(recipe, data, **dict(out=tmp_path / "n.safetensors", held_out=4) | bad)

@@ -11,4 +11,4 @@ def path(tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(dispatch, "LOOK_INTERVAL", 0.2)
+    monkeypatch.setattr(dispatch, "CHECK_INTERVAL", 0.2)

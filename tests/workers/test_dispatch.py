@@ -9,7 +9,7 @@ from bayesr import workers
 from bayesr.errors import StoreFailed, WorkersFailed
 from bayesr.grid import tiles
 from bayesr.workers import dispatch
-from bayesr.workers.pipeline import IN_HAND
+from bayesr.workers.pipeline import TILES_IN_MEMORY
 from tests.workers.work import TILES, TOTAL, Slow, Work, clean
 
 
@@ -33,7 +33,7 @@ class Threaded(Work):
         kind = type(self)
         kind.drawing += 1
         kind.in_hand += 1
-        assert kind.drawing == 1 and kind.in_hand <= IN_HAND
+        assert kind.drawing == 1 and kind.in_hand <= TILES_IN_MEMORY
         kind.threads.add(torch.get_num_threads())
         time.sleep(0.01)
         kind.drawing -= 1
@@ -156,7 +156,7 @@ def test_a_cluster_may_get_its_workers_late_and_they_have_the_work(path):
 
 
 def test_a_cluster_without_workers_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.3)
+    monkeypatch.setattr(dispatch, "NO_WORKER_TIMEOUT", 0.3)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
         pytest.raises(WorkersFailed, match="no worker"),

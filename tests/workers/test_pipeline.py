@@ -5,7 +5,8 @@ import pytest
 
 from bayesr import workers
 from bayesr.errors import StoreFailed
-from bayesr.workers.pipeline import IN_HAND
+from bayesr.workers import pipeline
+from bayesr.workers.pipeline import TILES_IN_MEMORY
 from tests.workers.work import TILES, TOTAL, Work
 
 
@@ -24,7 +25,7 @@ def test_a_tile_is_written_while_the_next_is_drawn_and_only_one_waits(path):
             if self.log:
                 self.drawing.set()
             in_hand = [kind for kind, _ in self.log].count("drawn") - [kind for kind, _ in self.log].count("written")
-            assert in_hand < IN_HAND
+            assert in_hand < TILES_IN_MEMORY
             self.log.append(("drawn", tile))
             return Work.draw(self, tile, advance)
 
@@ -86,3 +87,27 @@ def test_tiles_drawn_before_an_error_or_an_interrupt_are_written(path, kind):
 def test_tiles_that_are_not_ready_yet_are_waited_for(path):
     workers.run(Work(path), (given for tile in TILES for given in (None, tile, None)), TOTAL, lambda amount: None)
     Work(path).check()
+
+
+def test_memory_is_released_after_every_sixteenth_tile(monkeypatch):
+    calls = []
+    monkeypatch.setattr(pipeline, "_malloc_trim", lambda: calls.append)
+    one, other = pipeline.MemoryReleaser(), pipeline.MemoryReleaser()
+    for tile in range(1, 41):
+        one.tile_done()
+        assert len(calls) == tile // 16
+    other.tile_done()
+    assert calls == [0, 0], "every process and every run counts its own tiles"
+
+
+def test_systems_that_cannot_release_memory_are_left_alone(monkeypatch):
+    monkeypatch.setattr(pipeline, "_malloc_trim", lambda: None)
+    releaser = pipeline.MemoryReleaser()
+    for _ in range(40):
+        releaser.tile_done()
+
+
+def test_the_real_function_can_be_called():
+    releaser = pipeline.MemoryReleaser()
+    for _ in range(32):
+        releaser.tile_done()

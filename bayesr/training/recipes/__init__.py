@@ -49,7 +49,7 @@ def recipe(name: str | Path | Recipe) -> Recipe:
         defined = import_module(f"{__name__}.{str(name).replace('-', '_')}").RECIPE
     elif (defined := plugins.load(plugins.RECIPES, str(name))) is None:
         raise TrainingFailed(
-            f"Unknown recipe {str(name)!r}: use one of {', '.join(names())}, or a Python file that defines a RECIPE."
+            f"There is no recipe {str(name)!r}: use one of {', '.join(names())}, or a Python file that defines RECIPE."
         )
     if not isinstance(defined, Recipe):
         raise TrainingFailed(f"{name} defines no RECIPE: add RECIPE = Recipe(...) at its end.")

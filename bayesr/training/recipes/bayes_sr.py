@@ -11,14 +11,7 @@ RECIPE = Recipe(
     network={**bayes_srgan.RECIPE.network, "dropout": 0.1},
     stages=(
         bayes_srgan.RECIPE.stages[0],
-        Stage(
-            "score",
-            steps=8000,
-            rate=8e-4,
-            batch=16,
-            members=4,
-            **bayes_srgan.SCORES,
-        ),
+        Stage("score", steps=8000, rate=8e-4, batch=16, members=4, **bayes_srgan.SCORES),
     ),
     discriminators={},
 )

@@ -15,8 +15,8 @@ networks", 2017, arXiv:1703.10593.
 
 from bayesr.networks.backward import Backward
 from bayesr.training.adversarial import LEAST_SQUARES
-from bayesr.training.cycle import cycle, high_resolution_inputs, identity, low_resolution_inputs
 from bayesr.training.recipe import Adversary, Recipe, Stage, patch_discriminator
+from bayesr.training.terms import cycle, high_resolution_inputs, identity, low_resolution_inputs
 
 
 def backward(bands: int, scale: int, classes: int) -> Backward:

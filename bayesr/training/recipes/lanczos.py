@@ -1,11 +1,5 @@
 """Lanczos interpolation (a = 3), without training."""
 
-from bayesr.training.recipe import Recipe, Stage
+from bayesr.training.recipe import interpolation_recipe
 
-RECIPE = Recipe(
-    "lanczos",
-    network=dict(interpolation="lanczos"),
-    stages=(Stage("nothing", steps=0, rate=0.0, members=0),),
-    consistent=False,
-    discriminators={},
-)
+RECIPE = interpolation_recipe("lanczos")

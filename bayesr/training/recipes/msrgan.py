@@ -1,9 +1,9 @@
 """mSRGAN: ``0.4 MSE + 0.8 content + 1e-5 adversarial``, with a content network trained on classes of the domain.
 
 The content network is a miniVGG19. The classes of the study are 13 localisations of proteins; here they are derived
-from the folders or sizes of the images (`bayesr.training.labels`). Published: 15 blocks, crops of 24 x 24 to 96 x 96.
-The study's released code never trains the discriminator and applies the model with dropout; here the discriminator is
-trained, without dropout.
+from the folders or sizes of the images (`bayesr.training.pairs.labels_of`). Published: 15 blocks, crops of 24 x 24 to
+96 x 96. The study's released code never trains the discriminator and applies the model with dropout; here the
+discriminator is trained, without dropout.
 
 S. Gawande, "Generative adversarial networks for single image super resolution in microscopy images", KTH, 2018,
 TRITA-EECS-EX-2018:10.

@@ -34,10 +34,7 @@ def negative_elbo(batch: TrainingBatch) -> Tensor:
 RECIPE = Recipe(
     "vae",
     network=NETWORK,
-    stages=(
-        bayes_srgan.RECIPE.stages[0],
-        Stage("elbo", steps=3500, rate=8e-4, loss=None, terms={negative_elbo: 1.0}),
-    ),
+    stages=(bayes_srgan.RECIPE.stages[0], Stage("elbo", steps=3500, rate=8e-4, loss=None, terms={negative_elbo: 1.0})),
     discriminators={},
     helpers={"encoder": encoder},
 )

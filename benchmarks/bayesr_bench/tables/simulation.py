@@ -160,7 +160,7 @@ def _single_tiles() -> Iterator[None]:
 
 def grouping(seconds: float, number: int) -> Group:
     """Return the rule of `bayesr.workers` for tiles per task, given the seconds of a tile and the number of workers."""
-    most = dispatch.tiles_a_task(seconds, number)
+    most = dispatch.tiles_per_task(seconds, number)
     return lambda left: max(1, min(most, left // (4 * number)))
 
 

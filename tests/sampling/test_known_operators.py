@@ -11,7 +11,7 @@ import bayesr
 from bayesr import observe
 from bayesr.errors import InvalidArgument, InvalidObservation, InvalidProduct, StoreFailed
 from bayesr.networks.registry import build
-from bayesr.sampling import instruments
+from bayesr.sampling import known_operators
 from bayesr.sampling.plan import Plan
 from bayesr.store.places import PROGRESS
 from tests.conftest import make_model
@@ -63,13 +63,13 @@ def test_a_posterior_of_equal_draws_is_the_plain_operator(blind, low):
 
 def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
     operator = observe.gaussian(4, sigma=2.1, regularisation=0.01)
-    recorded = instruments.check(blind[0], operator)
-    assert recorded == (operator.unconstrained(noise=0.05),) == instruments.check(blind[0], recorded)
-    beads = instruments.operators(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
+    recorded = known_operators.check(blind[0], operator)
+    assert recorded == (operator.unconstrained(noise=0.05),) == known_operators.check(blind[0], recorded)
+    beads = known_operators.by_mask(blind[0], posterior(2.1, noise=None), Plan(8, 4, 0, 16), (0.0, 255.0))
     assert beads == recorded * 4
     clean = replace(blind[0], forward_operator=observe.bicubic(4).unconstrained(blur=3.0))
-    exact = instruments.check(clean, observe.gaussian(4, sigma=2.1))
-    assert exact == (observe.gaussian(4, sigma=2.1),) == instruments.check(clean, exact[0].unconstrained())
+    exact = known_operators.check(clean, observe.gaussian(4, sigma=2.1))
+    assert exact == (observe.gaussian(4, sigma=2.1),) == known_operators.check(clean, exact[0].unconstrained())
     image = low.astype(np.float32)
     ds = members((clean, ""), image, exact[0], value_range=(0, 255))
     seen = exact[0].observe(torch.from_numpy(ds["samples"].values.astype(float))).numpy()
@@ -79,12 +79,12 @@ def test_the_noise_is_stated_or_the_largest_of_the_model(blind, low):
 def test_kernels_are_functions_of_seed_and_mask(blind, low):
     known = posterior(2.4, 0.4)
     plan = Plan(32, 8, 5, 16)
-    chosen = instruments.operators(blind[0], known, plan, (0.0, 255.0))
-    assert chosen == instruments.operators(blind[0], known, plan, (0.0, 255.0))
-    assert chosen[:4] == instruments.operators(blind[0], known, replace(plan, masks=4, n=8), (0.0, 255.0))
-    assert chosen != instruments.operators(blind[0], known, replace(plan, seed=6), (0.0, 255.0))
+    chosen = known_operators.by_mask(blind[0], known, plan, (0.0, 255.0))
+    assert chosen == known_operators.by_mask(blind[0], known, plan, (0.0, 255.0))
+    assert chosen[:4] == known_operators.by_mask(blind[0], known, replace(plan, masks=4, n=8), (0.0, 255.0))
+    assert chosen != known_operators.by_mask(blind[0], known, replace(plan, seed=6), (0.0, 255.0))
     least, most = 1.52, 3.37  # draws beyond the range of the model are passed over
-    edge = instruments.operators(blind[0], posterior(3.25, 0.05), replace(plan, masks=64, n=64), (0.0, 255.0))
+    edge = known_operators.by_mask(blind[0], posterior(3.25, 0.05), replace(plan, masks=64, n=64), (0.0, 255.0))
     assert all(least < operator.of.sigma < most for operator in edge)
 
 
@@ -159,8 +159,8 @@ def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low)
     [
         (posterior(5.0, 0.1), "4.8 to 5.2 high-resolution pixels wide.*over widths of 1.52 to 3.36"),
         (posterior(1.1), "1.1 high-resolution"),
-        (posterior(2.0, scale=2), "scale factor 2, and blind 4"),
-        (observe.gaussian(2, sigma=1.0), "scale factor 2, and blind 4"),
+        (posterior(2.0, scale=2), "scale factor 2, and blind has 4"),
+        (observe.gaussian(2, sigma=1.0), "scale factor 2, and blind has 4"),
         (observe.gaussian(4, sigma=2.0).unconstrained(blur=1.0), "no range of blur"),
         (observe.Blind(observe.gaussian(4, sigma=2.0)), "no range of blur"),
         (observe.gaussian(4, sigma=4.0, regularisation=0.1), "4 high-resolution pixels wide"),

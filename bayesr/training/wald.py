@@ -19,20 +19,21 @@ from bayesr.images import Image, read
 from bayesr.model.model import Model
 from bayesr.observe import ForwardOperator
 from bayesr.training.degradation import Degradation
-from bayesr.training.held_out import HeldOut, numbered
+from bayesr.training.held_out import HeldOutPair, errors_about
 
-_LEAST = 4
-"""Side of the smallest reduced image, in pixels."""
+_SMALLEST_SIDE = 4
+"""Shortest side of a degraded image, in pixels."""
+
 ASSUMPTION = "assuming that errors are alike at both scales (Wald's protocol)"
 
 
-def reduced_pairs(
+def wald_pairs(
     model: Model,
     images: Iterable[Any],
     seed: int = 0,
     dims: Sequence[str] | None = None,
     value_range: tuple[float, float] | None = None,
-) -> list[HeldOut]:
+) -> list[HeldOutPair]:
     """Degrade images once more by the model's forward operator and the degradation of its training.
 
     Parameters
@@ -47,8 +48,8 @@ def reduced_pairs(
 
     Returns
     -------
-    list of HeldOut
-        The reduced images, and the images as their truth, cropped to a multiple of the scale factor.
+    list of HeldOutPair
+        The degraded images, and the images as their truth, cropped to a multiple of the scale factor.
 
     Raises
     ------
@@ -62,49 +63,55 @@ def reduced_pairs(
     L. Wald, T. Ranchin, M. Mangolini, "Fusion of satellite images of different spatial resolutions: assessing the
     quality of resulting images", 1997, Photogrammetric Engineering & Remote Sensing 63(6), 691-699.
     """
-    operator, degradation = _of(model)
+    operator, degradation = _degradation_of(model)
     random = torch.Generator().manual_seed(seed)
     pairs = []
     for i, img in enumerate(images):
-        with numbered(f"Image {i}"):
+        with errors_about(f"Image {i}"):
             image = read(img, dims=dims, value_range=value_range, per_band=model.bands == 1)
-            _check(image, model)
-            pairs.append(_reduced(image, operator, degradation, random))
+            _check_image(image, model)
+            pairs.append(_degrade(image, operator, degradation, random))
     return pairs
 
 
-def _of(model: Model) -> tuple[ForwardOperator, Degradation]:
-    """Return the forward operator itself, and the degradation that the model was trained for."""
+def _degradation_of(model: Model) -> tuple[ForwardOperator, Degradation]:
+    """Return the forward operator without its noise, and the degradation that the model was trained for."""
     operator = getattr(model.forward_operator, "of", model.forward_operator)
     ranges = model.card.get("degradation") or {}
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in ranges.items()}
-    return operator, Degradation(**plain)
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in ranges.items()
+    }
+    return operator, Degradation(**settings)
 
 
-def _check(image: Image, model: Model) -> None:
+def _check_image(image: Image, model: Model) -> None:
     bands, height, width = image.data.shape
-    least = _LEAST * model.scale
-    if min(height, width) < least:
+    shortest = _SMALLEST_SIDE * model.scale
+    if min(height, width) < shortest:
         raise InvalidArgument(
-            f"{height} x {width} pixels are too few to reduce by {model.scale}: give {least} or more."
+            f"The image has {height} x {width} pixels, too few to be downsampled by {model.scale}: give an image of at "
+            f"least {shortest} x {shortest}."
         )
     if image.nodata is not None:
-        raise InvalidArgument("pixels are missing, and cannot be reduced: crop the image to where it has data.")
+        raise InvalidArgument("The image has missing pixels: crop it to where it has data.")
     if model.bands not in (1, bands):
         raise BandMismatch(f"{model.name} takes {model.bands} bands at once, the image has {bands}.")
 
 
-def _reduced(image: Image, operator: ForwardOperator, degradation: Degradation, random: torch.Generator) -> HeldOut:
-    """Reduce an image, and round it to its own type."""
+def _degrade(image: Image, operator: ForwardOperator, degradation: Degradation, random: torch.Generator) -> HeldOutPair:
+    """Degrade an image, and round the result to the image's own type."""
     _, height, width = (size // operator.scale * operator.scale for size in image.data.shape)
     data = image.data[:, :height, :width].load()
     pixels, _ = image.window(0, height, 0, width)
-    kind = data.dtype
-    how = degradation if kind == np.uint8 else replace(degradation, rounded=False, bits=(8, 8), jpeg=(0.0, 0.0))
-    low, _ = how.observe(operator, torch.from_numpy(pixels)[None], random)
+    if data.dtype != np.uint8:
+        degradation = replace(degradation, rounded=False, bits=(8, 8), jpeg=(0.0, 0.0))
+    low, _ = degradation.observe(operator, torch.from_numpy(pixels)[None], random)
     values = image.to_units(low[0].numpy())
-    values = values.round().astype(kind) if image.bounds is not None else values.astype(kind, copy=False)
-    array = xr.DataArray(values, dims=data.dims)
-    same: dict[str, Any] = {"dims": tuple(map(str, data.dims)), "value_range": image.value_range}
-    plain = xr.DataArray(data.to_numpy(), dims=data.dims)
-    return HeldOut(read(array, **same), read(plain, **same))
+    if image.bounds is not None:
+        values = values.round()
+    dims = tuple(map(str, data.dims))
+    low_image, high_image = (
+        read(xr.DataArray(array, dims=dims), dims=dims, value_range=image.value_range)
+        for array in (values.astype(data.dtype, copy=False), data.to_numpy())
+    )
+    return HeldOutPair(low_image, high_image)

@@ -1,3 +1,5 @@
+"""Scenario: CycleGAN trains without pairs, from its losses to a model file."""
+
 import json
 from dataclasses import replace
 
@@ -12,12 +14,12 @@ from bayesr.observe import Blind, airy, bicubic, from_description
 from bayesr.resampling import resize
 from bayesr.training.adjusting import with_steps
 from bayesr.training.batch import TrainingBatch
-from bayesr.training.cycle import cycle, identity
 from bayesr.training.data import ImageSet
 from bayesr.training.degradation import Degradation
 from bayesr.training.loop import Trainer
 from bayesr.training.pairs import Unpaired
 from bayesr.training.recipes import recipe
+from bayesr.training.terms import cycle, identity
 from tests.training.helpers import same_checkpoints, weights_of
 
 OPTICS = dict(wavelength=0.52, pixel=0.2)

@@ -10,11 +10,11 @@ from bayesr.errors import BandMismatch, InvalidArgument
 from bayesr.observe import bicubic
 from bayesr.training.degradation import Degradation
 from bayesr.training.held_out import make_pair
-from bayesr.training.reducing import reduced_pairs
+from bayesr.training.wald import wald_pairs
 
 
 def test_images_are_their_own_truth(model, photo):
-    (pair,) = reduced_pairs(model, [photo[:30, :21]])
+    (pair,) = wald_pairs(model, [photo[:30, :21]])
     low, high = make_pair(photo[:30, :21], bicubic(4))
     np.testing.assert_allclose(pair.low.data, low.transpose(2, 0, 1), atol=1)
     assert (pair.low.data.values != low.transpose(2, 0, 1)).mean() < 0.01, "but for halves of float32"
@@ -24,7 +24,7 @@ def test_images_are_their_own_truth(model, photo):
 
 def test_floats_keep_their_units_and_range(grey_model):
     y = np.random.default_rng(0).normal(300, 20, (24, 32))
-    (pair,) = reduced_pairs(grey_model, [xr.DataArray(y, dims=("y", "x"))])
+    (pair,) = wald_pairs(grey_model, [xr.DataArray(y, dims=("y", "x"))])
     expected = bicubic(4).observe(torch.from_numpy(y)[None]).numpy()
     np.testing.assert_allclose(pair.low.data, expected, rtol=1e-4)
     assert pair.low.value_range == pair.high.value_range == pytest.approx((y.min(), y.max()))
@@ -37,22 +37,22 @@ def test_noise_is_that_of_the_training(model, photo):
         card={"degradation": {"noise": [0.1, 0.1]}},
     )
     y = np.full((80, 80, 3), 120, np.uint8)
-    (pair,) = reduced_pairs(noisy, [y])
+    (pair,) = wald_pairs(noisy, [y])
     assert float(pair.low.data.std()) == pytest.approx(25.5, rel=0.1) and float(pair.high.data.std()) == 0
-    again, other = (reduced_pairs(noisy, [y], seed=seed)[0].low.data for seed in (0, 1))
+    again, other = (wald_pairs(noisy, [y], seed=seed)[0].low.data for seed in (0, 1))
     assert pair.low.data.equals(again) and not pair.low.data.equals(other)
     assert Degradation(noise=(0.1, 0.1)).describe() == noisy.card["degradation"]
 
 
 def test_what_cannot_be_reduced_is_refused_by_number(model, photo):
-    with pytest.raises(InvalidArgument, match="Image 1: 12 x 30 pixels are too few to reduce by 4: give 16 or more"):
-        reduced_pairs(model, [photo, photo[:12, :40]])
+    with pytest.raises(InvalidArgument, match=r"Image 1: The image has 12 x 30 pixels, too few .* at least 16 x 16"):
+        wald_pairs(model, [photo, photo[:12, :40]])
     with pytest.raises(BandMismatch, match=r"Image 0: .* takes 3 bands"):
-        reduced_pairs(model, [photo[..., :2]])
+        wald_pairs(model, [photo[..., :2]])
     holes = np.ma.masked_array(photo, np.zeros(photo.shape, bool))
     holes[3, 4] = np.ma.masked
-    with pytest.raises(InvalidArgument, match="Image 0: pixels are missing"):
-        reduced_pairs(model, [holes])
+    with pytest.raises(InvalidArgument, match="Image 0: The image has missing pixels"):
+        wald_pairs(model, [holes])
 
 
 def test_calibration_without_a_truth(model, photo):

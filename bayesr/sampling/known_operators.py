@@ -1,4 +1,4 @@
-"""The forward operators of an image that are known beside that of the model: checked, and drawn for each mask.
+"""Known forward operators of an image, beside that of the model: their checks, and the choice of one for each mask.
 
 A model that was trained over a range of blur infers the blur from the image, and its members include that it may be
 wrong. Where the operator is known, members are moved by the least change with which they imply its blur, which leaves
@@ -6,8 +6,6 @@ the noise alone (`bayesr.observe.agreement`). ``A+`` in the model stays: the net
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import xarray as xr
 
@@ -36,25 +34,25 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
         return ()
     if isinstance(given, xr.Dataset):
         posteriors.require_posterior(given)
-        found: Known = given
+        known: Known = given
         scale = int(given.attrs["scale"])
     else:
-        found = given if isinstance(given, tuple) else (given,)
-        if all(operator == model.forward_operator for operator in found):
+        known = given if isinstance(given, tuple) else (given,)
+        if all(operator == model.forward_operator for operator in known):
             return ()
-        found = tuple(_stated(model, operator) for operator in found)
-        scale = next((one.scale for one in found if one.scale != model.scale), model.scale)
+        known = tuple(_with_noise(model, operator) for operator in known)
+        scale = next((operator.scale for operator in known if operator.scale != model.scale), model.scale)
     if scale != model.scale:
         raise InvalidObservation(
-            f"The forward operator has the scale factor {scale}, and {model.name} {model.scale}: fit it for "
+            f"The forward operator has the scale factor {scale}, and {model.name} has {model.scale}: fit it for "
             f"scale={model.scale}, or use a model of its scale factor."
         )
-    _check_widths(model, found)
-    return found
+    _check_widths(model, known)
+    return known
 
 
-def _stated(model: Model, operator: ForwardOperator) -> ForwardOperator:
-    """Return an operator with its noise: as it states it, or else the largest that the model records."""
+def _with_noise(model: Model, operator: ForwardOperator) -> ForwardOperator:
+    """Return an operator with the noise that it states, or else with the largest noise that the model records."""
     if not isinstance(operator, Unconstrained):
         return posteriors.with_noise(operator, posteriors.recorded_noise(model.forward_operator))
     if type(operator) is not Unconstrained or operator.blur or operator.photon:
@@ -71,18 +69,18 @@ def _range_of(model: Model) -> tuple[float, float]:
 
 def _check_widths(model: Model, known: Known) -> None:
     least, most = _range_of(model)
-    narrow, wide = posteriors.widths(known)
+    narrowest, widest = posteriors.widths(known)
     trained = isinstance(model.forward_operator, Unconstrained) and model.forward_operator.blur > 0
-    if trained and posteriors.inside((least, most), (narrow, wide)):
+    if trained and posteriors.inside((least, most), (narrowest, widest)):
         return
-    found = f"{narrow:.3g}" if wide - narrow < 0.005 else f"{narrow:.3g} to {wide:.3g}"
-    learnt = (
+    width = f"{narrowest:.3g}" if widest - narrowest < 0.005 else f"{narrowest:.3g} to {widest:.3g}"
+    training = (
         f"was trained over widths of {least:.3g} to {most:.3g}"
         if trained
         else f"was trained with one forward operator, of the width {least:.3g}"
     )
     raise InvalidObservation(
-        f"The forward operator is {found} high-resolution pixels wide, and {model.name} {learnt}: leave "
+        f"The forward operator is {width} high-resolution pixels wide, and {model.name} {training}: leave "
         "forward_operator= out, or use a model that was trained over a range of blur with this width in it (train with "
         "degradation=, --blur)."
     )
@@ -107,30 +105,30 @@ def choose_masks(known: Known, n: int, masks: int | None) -> int | None:
     return count
 
 
-def kernels(known: Known) -> int:
+def number_of_kernels(known: Known) -> int:
     """Return how many kernels there are to draw from."""
     return posteriors.number_of_draws(known) if isinstance(known, xr.Dataset) else 1
 
 
-def operators(model: Model, known: Known, plan: Plan, value_range: tuple[float, float]) -> tuple[ForwardOperator, ...]:
+def by_mask(model: Model, known: Known, plan: Plan, value_range: tuple[float, float]) -> tuple[ForwardOperator, ...]:
     """Return the operators of all masks, or a single one of all: for a posterior a function of seed and mask number."""
     if not isinstance(known, xr.Dataset):
         return known
     width = value_range[1] - value_range[0]
     if posteriors.number_of_draws(known) == 1:
-        return (_drawn(model, known, 0, width),)
-    return tuple(_of_mask(model, known, plan.seed, mask, width) for mask in range(plan.masks))
+        return (_draw_operator(model, known, 0, width),)
+    return tuple(_operator_of_mask(model, known, plan.seed, mask, width) for mask in range(plan.masks))
 
 
-def _drawn(model: Model, posterior: xr.Dataset, index: int, width: float) -> ForwardOperator:
+def _draw_operator(model: Model, posterior: xr.Dataset, index: int, width: float) -> ForwardOperator:
     return posteriors.drawn(posterior, index, posteriors.noise_of(posterior, index, model.forward_operator, width))
 
 
-def _of_mask(model: Model, posterior: xr.Dataset, seed: int, mask: int, width: float) -> ForwardOperator:
-    found: Any = None
+def _operator_of_mask(model: Model, posterior: xr.Dataset, seed: int, mask: int, width: float) -> ForwardOperator:
+    """Return the first of several drawn operators that lies in the range of the model, or else the last."""
     for index in noise.kernel_draws(seed, mask, posteriors.number_of_draws(posterior), _ATTEMPTS):
-        found = _drawn(model, posterior, index, width)
-        size = posteriors.width_of(found)
+        operator = _draw_operator(model, posterior, index, width)
+        size = posteriors.width_of(operator)
         if posteriors.inside(_range_of(model), (size, size)):
             break
-    return found  # type: ignore[no-any-return]
+    return operator
