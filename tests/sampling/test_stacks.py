@@ -147,7 +147,7 @@ def test_members_are_added(model, tmp_path):
     assert_slices_are_products_alone(model, stored, given)
 
 
-@pytest.mark.parametrize("stop", ["put_maps", "_forget"])
+@pytest.mark.parametrize("stop", ["put_maps", "_clear_entry"])
 def test_an_interrupted_extension_is_continued(model, tmp_path, monkeypatch, stop):
     given, path, calls = film()[:2], tmp_path / "a.zarr", []
     model.sample(given, 4, tile=8, store=path)
