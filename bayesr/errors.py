@@ -47,7 +47,7 @@ class NotStochastic(BayesrError, ValueError):
     """Several members were requested of a model without a stochastic layer."""
 
 
-class InvalidObservation(BayesrError, ValueError):
+class InvalidForwardOperator(BayesrError, ValueError):
     """The forward operator is unknown, has invalid parameters, or has no usable inverse."""
 
 

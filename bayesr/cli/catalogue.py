@@ -143,13 +143,15 @@ def export_model(model: str, out: Path, size: tuple[int, int] | None, overwrite:
 def _facts(path: Path) -> dict[str, Any]:
     """Return what a model file states of itself, without the curves of its calibration."""
     from bayesr.model.header import read_header  # slow to import
+    from bayesr.networks.stored import read_architecture  # slow to import
 
     header = read_header(path)
     calibration = header.get("calibration") or {}
     kept = ("images", "source", "provenance", "coverage")
     return {
         "name": path.stem,
-        **{name: header.get(name) for name in ("sha256", "architecture")},
+        "sha256": header.get("sha256"),
+        "architecture": read_architecture(header.get("architecture") or {}),
         "forward_operator": header.get("observation"),
         "card": header.get("card"),
         "calibration": {name: calibration[name] for name in kept if name in calibration},

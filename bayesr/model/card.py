@@ -14,6 +14,7 @@ from bayesr.model.attributions import lists, names, read
 from bayesr.model.catalogue import locate, models
 from bayesr.model.header import read_header, write_card
 from bayesr.model.sections import read_sections
+from bayesr.networks.stored import read_architecture
 
 MISSING = "*not recorded*"
 TEXTS = ("use", "limits", "domain", "data", "licence", "attributions", "settings", "hardware")
@@ -39,7 +40,7 @@ def markdown(name_or_path: str | Path, level: int = 1) -> str:
     """
     path = locate(name_or_path)
     sections = read_sections(path)
-    header, architecture = sections.header, sections.architecture
+    header, architecture = sections.header, read_architecture(sections.architecture)
     card: Mapping[str, Any] = header["card"]
     parts = [
         ("", f"**Intended use.** {_text(card.get('use'))}\n\n**Limits.** {_text(card.get('limits'))}"),

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from bayesr.calibration.calibration import Calibration
 from bayesr.calibration.input_check import InputCheck, InputStatistics
-from bayesr.errors import InvalidModel, InvalidObservation
+from bayesr.errors import InvalidForwardOperator, InvalidModel
 from bayesr.isolation import isolated
 from bayesr.model.catalogue import locate, row_of, rows_of_html, rows_of_text
 from bayesr.model.file import load_network, weights_checksum, write
@@ -283,7 +283,7 @@ def _load(path: Path, modified: int) -> Model:
             inputs=sections.inputs,
             declared_halo=sections.halo,
         )
-    except (SafetensorError, InvalidModel, InvalidObservation, TypeError, RuntimeError) as error:
+    except (SafetensorError, InvalidModel, InvalidForwardOperator, TypeError, RuntimeError) as error:
         raise unusable(path, error) from error
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 
 LARGEST_SCALE = 64
 """Largest scale factor."""
@@ -21,13 +21,15 @@ LARGEST_SCALE = 64
 def check_scale(scale: Any, largest: int = LARGEST_SCALE) -> None:
     """Refuse a scale factor that is no whole number from 1 to `largest`, before anything of its size is made."""
     if isinstance(scale, bool) or not isinstance(scale, Integral) or not 1 <= int(scale) <= largest:
-        raise InvalidObservation(f"The scale must be at least 1 and at most {largest}, a whole number, not {scale!r}.")
+        raise InvalidForwardOperator(
+            f"The scale must be at least 1 and at most {largest}, a whole number, not {scale!r}."
+        )
 
 
 def check_number(name: str, value: Any) -> None:
     """Refuse a parameter that is no finite number, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise InvalidObservation(f"{name} must be a finite number, 0 or more, not {value!r}.")
+        raise InvalidForwardOperator(f"{name} must be a finite number, 0 or more, not {value!r}.")
 
 
 class ForwardOperator(ABC):
@@ -127,7 +129,7 @@ class Unconstrained(ForwardOperator):
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         When `of` is unconstrained already, and for a maximum that is negative or not finite.
     """
 
@@ -139,7 +141,7 @@ class Unconstrained(ForwardOperator):
 
     def __post_init__(self) -> None:
         if isinstance(self.of, Unconstrained):
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 "The operator is unconstrained already: use operator.unconstrained(noise=...) to change its record."
             )
         self._record_scale()

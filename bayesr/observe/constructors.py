@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe.fourier import REGULARISATION
 from bayesr.observe.point_spread import Airy, Measured
 from bayesr.observe.separable import Separable
@@ -67,7 +67,7 @@ def airy(
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         For an invalid aperture, wavelength or pixel, and for a point-spread function of too many pixels.
     """
     given = {"na": na, "wavelength": wavelength, "pixel": pixel, "sharp_na": sharp_na, "regularisation": regularisation}
@@ -79,7 +79,7 @@ def _number(name: str, value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise InvalidObservation(f"{name} must be a number, not {reprlib.repr(value)}.") from None
+        raise InvalidForwardOperator(f"{name} must be a number, not {reprlib.repr(value)}.") from None
 
 
 def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARISATION) -> Measured:
@@ -97,16 +97,18 @@ def measured(psf: ArrayLike, scale: int = 4, *, regularisation: float = REGULARI
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         For an array that is not a point-spread function.
     """
     psf = psf.detach().cpu() if isinstance(psf, torch.Tensor) else psf
     try:
         rows = np.asarray(psf, np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidObservation(f"A measured point-spread function must be an array of numbers: {error}.") from error
+        raise InvalidForwardOperator(
+            f"A measured point-spread function must be an array of numbers: {error}."
+        ) from error
     if rows.ndim != 2:
-        raise InvalidObservation(
+        raise InvalidForwardOperator(
             f"A measured point-spread function must be an array of two dimensions, not of shape {rows.shape}."
         )
     return Measured(tuple(map(tuple, rows.tolist())), scale, float(regularisation))

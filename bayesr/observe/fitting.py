@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.errors import InvalidArgument, InvalidObservation, InvalidPixels
+from bayesr.errors import InvalidArgument, InvalidForwardOperator, InvalidPixels
 from bayesr.isolation import isolated
 from bayesr.observe.aperture import RADIUS
 from bayesr.observe.base import ForwardOperator
@@ -80,7 +80,7 @@ def fit(
         For shapes without an integer scale factor, images that are too small or constant, and arguments out of range.
     InvalidPixels
         For NaN and infinite values.
-    InvalidObservation
+    InvalidForwardOperator
         If the point-spread function is wider than `widest`.
 
     Notes
@@ -161,7 +161,7 @@ def of_width(psf: str, scale: int, width: float, regularisation: float | None = 
         return Airy(scale, RADIUS / width, 1.0, 1.0, **options)
     try:
         return Separable("gaussian", scale, width, **options)
-    except InvalidObservation:
+    except InvalidForwardOperator:
         sigma = math.sqrt(width**2 - (scale**2 - 1) / 12)
         radius = min(32, math.ceil(5 * sigma))
         t = np.arange(-radius, radius + 1)

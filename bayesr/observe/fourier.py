@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.isolation import isolated
 from bayesr.observe.base import ForwardOperator, check_number, check_scale
 
@@ -89,14 +89,16 @@ class Fourier(ForwardOperator):
         check_scale(self.scale, _LARGEST_SCALE)
         check_number("regularisation", self.regularisation)
         if not 0 < self.regularisation < math.inf:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"The regularisation must be above 0, not {self.regularisation:g}: it is the ratio of the variance of "
                 f"the noise to that of the image, {REGULARISATION:g} by default."
             )
         with np.errstate(all="ignore"):
             kernel = self.kernel()
         if not np.isfinite(kernel).all() or not 0 < kernel.sum() < math.inf:
-            raise InvalidObservation("The point-spread function is not finite: check its parameters and their units.")
+            raise InvalidForwardOperator(
+                "The point-spread function is not finite: check its parameters and their units."
+            )
         _reach(self)
 
 
@@ -176,7 +178,7 @@ def _reach(operator: Fourier) -> int:
         if reach < 3 * side // 8:  # a larger value may come from mirrored borders
             return reach
         side *= 2
-    raise InvalidObservation(
+    raise InvalidForwardOperator(
         f"The influence of a pixel does not decay: a regularisation of {operator.regularisation:g} is too small for "
         f"this point-spread function at scale {s}. Use ten times as much, {10 * operator.regularisation:g}."
     )

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
 
 Doubles = NDArray[np.float64]
@@ -166,7 +166,7 @@ def _table(misfit: Misfit, family: Family) -> tuple[float, float, Doubles]:
         grid = np.linspace(low, high, _NODES)
         logs = np.log([misfit(math.exp(width)) for width in grid])
         if logs.argmin() == _NODES - 1:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"The point-spread function is wider than {misfit.widest:g} high-resolution pixels, or the pairs are "
                 "not registered: pass a larger widest or align the images."
             )

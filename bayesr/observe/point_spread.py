@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe.aperture import RADIUS, TAPER, tapered_airy
 from bayesr.observe.base import check_number
 from bayesr.observe.fourier import REGULARISATION, Fourier
@@ -57,20 +57,20 @@ class Airy(Fourier):
         for name in ("na", "wavelength", "pixel"):
             check_number(name, getattr(self, name))
             if not 0 < getattr(self, name) < math.inf:
-                raise InvalidObservation(
+                raise InvalidForwardOperator(
                     f"{name} must be above 0, not {getattr(self, name)!r}. Give the numerical aperture, and give the "
                     "wavelength and the side of a high-resolution pixel in the same unit."
                 )
         if self.sharp_na is not None:
             check_number("sharp_na", self.sharp_na)
         if self.sharp_na is not None and not self.na < self.sharp_na < math.inf:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"sharp_na={self.sharp_na:g} must exceed na={self.na:g}: it is the aperture of the sharper image. Swap "
                 "the two, or omit sharp_na if the high-resolution image is the scene itself."
             )
         radius = TAPER[1] * self.radius if self.na * self.pixel else math.inf
         if radius > _WIDEST:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"The point-spread function extends {radius:.0f} high-resolution pixels, more than {_WIDEST}: check "
                 f"that the wavelength ({self.wavelength:g}) and the pixel ({self.pixel:g}) are in the same unit."
             )
@@ -110,18 +110,18 @@ class Measured(Fourier):
     def __post_init__(self) -> None:
         sides = len(self.psf), len(self.psf[0]) if self.psf else 0
         if any(len(row) != sides[1] for row in self.psf) or not all(side % 2 for side in sides):
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"A measured point-spread function must have odd sides, so that its centre is a pixel, not "
                 f"{sides[0]}x{sides[1]}: crop a row or a column."
             )
         if max(sides) > _LARGEST:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 f"A measured point-spread function of {sides[0]}x{sides[1]} pixels is too large for a model file: crop "
                 f"it to {_LARGEST}x{_LARGEST} about its centre."
             )
         values = np.array(self.psf)
         if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all() or not values.sum() > 0:
-            raise InvalidObservation(
+            raise InvalidForwardOperator(
                 "A measured point-spread function must have finite values with a positive sum: subtract no more than "
                 "its background, and fill missing values."
             )

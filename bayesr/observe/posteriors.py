@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.isolation import isolated
 from bayesr.observe.base import ForwardOperator, Unconstrained
 from bayesr.observe.fitting import fitted, of_width
@@ -74,7 +74,7 @@ def require_posterior(posterior: xr.Dataset) -> None:
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         When it is not.
     """
     psf, scale = posterior.attrs.get("psf"), posterior.attrs.get("scale")
@@ -86,7 +86,7 @@ def require_posterior(posterior: xr.Dataset) -> None:
     if right and "noise" in posterior:
         right = _drawn_along("noise", posterior) and bool((posterior["noise"] >= 0).all())
     if not right:
-        raise InvalidObservation(
+        raise InvalidForwardOperator(
             "The forward operator is a Dataset that is no posterior of a point-spread function: give the unchanged "
             "result of bayesr.observe.fit or bayesr.observe.fit_beads, or an operator."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from bayesr.errors import InvalidArgument, InvalidObservation
+from bayesr.errors import InvalidArgument, InvalidForwardOperator
 from bayesr.observe.base import ForwardOperator, Unconstrained
 
 Operator = TypeVar("Operator", bound=type[ForwardOperator])
@@ -51,21 +51,21 @@ def from_description(description: Mapping[str, Any]) -> ForwardOperator:
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         For an unregistered kernel, and for values that its operator refuses or does not have.
     """
     try:
         return _described(dict(description))
-    except InvalidObservation:
+    except InvalidForwardOperator:
         raise
     except Exception as error:  # an operator may raise anything for values that it does not understand
-        raise InvalidObservation(f"The description of the forward operator cannot be used: {error}.") from error
+        raise InvalidForwardOperator(f"The description of the forward operator cannot be used: {error}.") from error
 
 
 def _described(plain: dict[str, Any]) -> ForwardOperator:
     kernel = plain.get("kernel", "bicubic")
     if kernel not in _OPERATORS:
-        raise InvalidObservation(
+        raise InvalidForwardOperator(
             f"Unknown kernel {kernel!r}: use one of {', '.join(_OPERATORS)}, or register the class of your own "
             "operator with bayesr.observe.register before its model is loaded."
         )

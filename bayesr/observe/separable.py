@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.isolation import isolated
 from bayesr.observe.base import ForwardOperator, check_number, check_scale
 from bayesr.observe.registry import register
@@ -82,8 +82,8 @@ def _matrices(
     return matrix, inverse, normal
 
 
-def _not_invertible(kernel: str, scale: int, sigma: float) -> InvalidObservation:
-    return InvalidObservation(
+def _not_invertible(kernel: str, scale: int, sigma: float) -> InvalidForwardOperator:
+    return InvalidForwardOperator(
         f"The {kernel} operator (scale {scale}, sigma {sigma:g}) has no usable exact pseudo-inverse: "
         f"the condition number of R R^T exceeds {_WORST_CONDITION:g}. Use a narrower kernel; for a Gaussian, sigma of "
         f"at most about {0.6 * scale:g} high-resolution pixels, or of up to {_WIDEST * scale:g} with a regularisation, "
@@ -114,7 +114,7 @@ class Separable(ForwardOperator):
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         For an unknown kernel, a scale below 1, a Gaussian without positive `sigma`, and an ill-conditioned ``R R^T``.
 
     References
@@ -129,12 +129,12 @@ class Separable(ForwardOperator):
 
     def __post_init__(self) -> None:
         if self.kernel not in _KERNELS:
-            raise InvalidObservation(f"Unknown kernel {self.kernel!r}: use one of {', '.join(_KERNELS)}.")
+            raise InvalidForwardOperator(f"Unknown kernel {self.kernel!r}: use one of {', '.join(_KERNELS)}.")
         check_scale(self.scale)
         check_number("sigma", self.sigma)
         check_number("regularisation", self.regularisation)
         if self.kernel == "gaussian" and not self.sigma > 0:
-            raise InvalidObservation("A gaussian operator needs sigma > 0, in high-resolution pixels.")
+            raise InvalidForwardOperator("A gaussian operator needs sigma > 0, in high-resolution pixels.")
         if self.kernel == "gaussian" and self.sigma > _WIDEST * self.scale:
             raise _not_invertible(self.kernel, self.scale, self.sigma)
         self.matrices(16)  # refuses an unusable operator before any work

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from bayesr.errors import InvalidArgument, InvalidObservation
+from bayesr.errors import InvalidArgument, InvalidForwardOperator
 from bayesr.model.model import Model
 from bayesr.observe import ForwardOperator, Unconstrained, posteriors
 from bayesr.sampling import noise
@@ -27,7 +27,7 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         When the operator has another scale factor, or blurs more or less than those that the model was trained with.
     """
     if given is None:
@@ -43,7 +43,7 @@ def check(model: Model, given: ForwardOperator | tuple[ForwardOperator, ...] | x
         known = tuple(_with_noise(model, operator) for operator in known)
         scale = next((operator.scale for operator in known if operator.scale != model.scale), model.scale)
     if scale != model.scale:
-        raise InvalidObservation(
+        raise InvalidForwardOperator(
             f"The forward operator has the scale factor {scale}, and {model.name} has {model.scale}: fit it for "
             f"scale={model.scale}, or use a model of its scale factor."
         )
@@ -56,7 +56,7 @@ def _with_noise(model: Model, operator: ForwardOperator) -> ForwardOperator:
     if not isinstance(operator, Unconstrained):
         return posteriors.with_noise(operator, posteriors.recorded_noise(model.forward_operator))
     if type(operator) is not Unconstrained or operator.blur or operator.photon:
-        raise InvalidObservation(
+        raise InvalidForwardOperator(
             "A forward operator that is known has no range of blur: give it without, and state the noise of the image, "
             "relative to its value range, as in observe.gaussian(4, sigma=1.6).unconstrained(noise=0.01)."
         )
@@ -79,7 +79,7 @@ def _check_widths(model: Model, known: Known) -> None:
         if trained
         else f"was trained with one forward operator, of the width {least:.3g}"
     )
-    raise InvalidObservation(
+    raise InvalidForwardOperator(
         f"The forward operator is {width} high-resolution pixels wide, and {model.name} {training}: leave "
         "forward_operator= out, or use a model that was trained over a range of blur with this width in it (train with "
         "degradation=, --blur)."

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize_scalar
 
 from bayesr import product
-from bayesr.errors import BayesrError, InvalidObservation, InvalidPixels
+from bayesr.errors import BayesrError, InvalidForwardOperator, InvalidPixels
 from bayesr.images import Image
 from bayesr.observe import ForwardOperator, Separable, Unconstrained, estimate_noise, from_description
 from bayesr.observe.posteriors import width_of
@@ -82,7 +82,7 @@ class Instrument:
         if isinstance(operator, Separable):
             try:
                 return replace(operator, regularisation=0.0)
-            except InvalidObservation:  # too wide
+            except InvalidForwardOperator:  # too wide
                 return operator
         return operator
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe import ForwardOperator
 from bayesr.training.jpeg import compressed
 
@@ -74,7 +74,7 @@ class Degradation:
 
     Raises
     ------
-    InvalidObservation
+    InvalidForwardOperator
         If a range is not one of finite numbers, or is reversed; if a share is no probability, or `order` lacks a step.
 
     References
@@ -101,20 +101,22 @@ class Degradation:
             least, most = getattr(self, name)
             if not (lowest <= least <= most <= highest and math.isfinite(most)):
                 limits = f"from {lowest}" + (f" to {highest}" if math.isfinite(highest) else "")
-                raise InvalidObservation(f"{name} is a range (least, most) of numbers {limits}, not {(least, most)}.")
+                raise InvalidForwardOperator(
+                    f"{name} is a range (least, most) of numbers {limits}, not {(least, most)}."
+                )
         if self.jpeg[1] and self.jpeg[0] < 1:
-            raise InvalidObservation(f"jpeg is a range of qualities from 1 to 100, not {self.jpeg}.")
+            raise InvalidForwardOperator(f"jpeg is a range of qualities from 1 to 100, not {self.jpeg}.")
         if self.jpeg[1] and not self.rounded:
-            raise InvalidObservation("A JPEG file has 8 bits: leave rounded=False out.")
+            raise InvalidForwardOperator("A JPEG file has 8 bits: leave rounded=False out.")
         if self.chroma not in CHROMA:
-            raise InvalidObservation(f"chroma must be one of {', '.join(map(repr, CHROMA))}, not {self.chroma!r}.")
+            raise InvalidForwardOperator(f"chroma must be one of {', '.join(map(repr, CHROMA))}, not {self.chroma!r}.")
         for name, share in self.shares.items():
             if name not in _RANGES_OF_STEPS or not 0 <= share <= 1:
-                raise InvalidObservation(
+                raise InvalidForwardOperator(
                     f"shares are probabilities of {', '.join(_RANGES_OF_STEPS)}, not {name!r}: {share}."
                 )
         if sorted(self.order) != sorted(STEPS):
-            raise InvalidObservation(f"order must name each of {', '.join(STEPS)} once, not {self.order}.")
+            raise InvalidForwardOperator(f"order must name each of {', '.join(STEPS)} once, not {self.order}.")
 
     def __hash__(self) -> int:
         return hash(str(self.describe()))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bayesr.calibration.intervals import largest_level
-from bayesr.errors import InvalidObservation, StoreFailed, TrainingFailed
+from bayesr.errors import InvalidForwardOperator, StoreFailed, TrainingFailed
 from bayesr.isolation import isolated
 from bayesr.model.model import Model, load
 from bayesr.observe import ForwardOperator, bicubic, from_description
@@ -238,7 +238,7 @@ def _check(
         raise TrainingFailed("Patience needs scores on held-out images: hold some out, or leave patience out.")
     try:
         same = from_description(operator.describe()) == operator
-    except (TypeError, InvalidObservation):
+    except (TypeError, InvalidForwardOperator):
         same = False
     if not same:
         raise TrainingFailed(f"A model file cannot describe this forward operator yet: {operator.describe()}.")

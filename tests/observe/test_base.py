@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.training.degradation import Degradation, effective_operator
 
 
@@ -20,5 +20,5 @@ def test_noise_unbinds():
 def test_unconstrained_operators_do_not_nest():
     operator = observe.bicubic(4).unconstrained(noise=0.1)
     assert operator.unconstrained(noise=0.2) == observe.Unconstrained(observe.bicubic(4), noise=0.2)
-    with pytest.raises(InvalidObservation, match="unconstrained already"):
+    with pytest.raises(InvalidForwardOperator, match="unconstrained already"):
         observe.Unconstrained(operator)

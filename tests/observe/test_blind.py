@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe.base import Unconstrained
 from bayesr.observe.blind import Blind
 from bayesr.observe.registry import from_description
@@ -39,5 +39,5 @@ def test_the_description_names_the_operator_that_made_the_input():
 def test_further_constraints_do_not_matter():
     blind = Blind(observe.bicubic(4))
     assert blind.unconstrained(noise=0.1) == Blind(observe.bicubic(4), noise=0.1)
-    with pytest.raises(InvalidObservation, match="unconstrained already"):
+    with pytest.raises(InvalidForwardOperator, match="unconstrained already"):
         Unconstrained(observe.bicubic(4).unconstrained())

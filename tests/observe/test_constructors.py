@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 
 SCALES = st.integers(1, 4)
 
@@ -36,11 +36,11 @@ def test_a_point_spread_function_may_be_any_array(kind):
 
 @pytest.mark.parametrize("psf", ["a", [[1, 2], [3]], np.ones((3, 3, 3)), np.ones(3), np.ones((2, 3)), -np.ones((3, 3))])
 def test_other_arrays_are_refused(psf):
-    with pytest.raises(InvalidObservation):
+    with pytest.raises(InvalidForwardOperator):
         observe.measured(psf)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3)), "auto", [1.0], {}, 10**400])
 def test_what_is_no_number_is_refused_by_its_name(wrong):
-    with pytest.raises(InvalidObservation, match="wavelength must be a number"):
+    with pytest.raises(InvalidForwardOperator, match="wavelength must be a number"):
         observe.airy(na=0.5, wavelength=wrong, pixel=0.1)

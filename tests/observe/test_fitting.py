@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bayesr import observe
-from bayesr.errors import InvalidArgument, InvalidObservation, InvalidPixels
+from bayesr.errors import InvalidArgument, InvalidForwardOperator, InvalidPixels
 
 
 def scene(rng, side, bands=()):
@@ -112,7 +112,7 @@ def test_fitted_operators_reproduce_the_low_resolution_image():
     x = torch.from_numpy(scene(rng, 240))
     wide = observe.fit(x, x, draws=100).assign(psf_width=("draw", np.full(100, 4.0)))
     operator = observe.fitted(wide.assign_attrs(scale=4))
-    with pytest.raises(InvalidObservation):
+    with pytest.raises(InvalidForwardOperator):
         observe.gaussian(4, sigma=4.0)
     t = np.arange(-20, 20) + 0.5  # about the centre of a low-resolution pixel
     weights = torch.from_numpy(np.exp(-0.5 * (t[:, None] ** 2 + t**2) / 4.0**2))
@@ -150,5 +150,5 @@ def test_pairs_that_cannot_be_fitted_are_refused(low, high, options, error, says
 
 def test_a_point_spread_function_that_is_too_wide_is_refused():
     low, high = pair(np.random.default_rng(8), observe.gaussian(4, sigma=2.3), 0.01)
-    with pytest.raises(InvalidObservation, match="larger widest"):
+    with pytest.raises(InvalidForwardOperator, match="larger widest"):
         observe.fit(low, high, widest=1.5)

@@ -6,7 +6,7 @@ import torch
 
 import bayesr
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe.aperture import transfer_function
 from tests.conftest import make_model
 
@@ -60,7 +60,7 @@ def test_apertures_in_a_row():
     ],
 )
 def test_bad_operators_say_what_to_do(make, says):
-    with pytest.raises(InvalidObservation, match=says):
+    with pytest.raises(InvalidForwardOperator, match=says):
         make()
 
 

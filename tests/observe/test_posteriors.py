@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter
 
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe import posteriors
 
 
@@ -95,6 +95,6 @@ def test_what_is_no_posterior():
         xr.Dataset({"psf_width": ("draw", ["wide"])}, attrs={"psf": "gaussian", "scale": 4}),
         xr.Dataset({"kernel": ("u", [1.0])}, attrs={"psf": "measured", "scale": 1}),
     ):
-        with pytest.raises(InvalidObservation, match=r"no posterior.*observe\.fit"):
+        with pytest.raises(InvalidForwardOperator, match=r"no posterior.*observe\.fit"):
             posteriors.require_posterior(wrong)
     posteriors.require_posterior(posterior())

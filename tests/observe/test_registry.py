@@ -7,7 +7,7 @@ import torch
 
 import bayesr
 from bayesr import observe
-from bayesr.errors import InvalidArgument, InvalidObservation
+from bayesr.errors import InvalidArgument, InvalidForwardOperator
 from bayesr.observe import registry
 from tests.conftest import make_model
 
@@ -135,7 +135,7 @@ def test_an_operator_of_your_own(monkeypatch, tmp_path):
 
 
 def test_an_unknown_kernel_is_refused():
-    with pytest.raises(InvalidObservation, match=r"Unknown kernel 'sinc'.*bicubic.*register"):
+    with pytest.raises(InvalidForwardOperator, match=r"Unknown kernel 'sinc'.*bicubic.*register"):
         observe.from_description({"kernel": "sinc", "scale": 4})
-    with pytest.raises(InvalidObservation, match="size"):
+    with pytest.raises(InvalidForwardOperator, match="size"):
         observe.from_description({"kernel": "box", "size": 4})

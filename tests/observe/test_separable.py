@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesr import observe
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 
 OPERATORS = [observe.bicubic(4), observe.bicubic(2), observe.bicubic(3), observe.box(4), observe.gaussian(4, sigma=1.6)]
 
@@ -109,13 +109,13 @@ def test_reach_bounds_influence():
 
 
 def test_bad_operators_say_what_to_do():
-    with pytest.raises(InvalidObservation, match="bicubic, gaussian, box"):
+    with pytest.raises(InvalidForwardOperator, match="bicubic, gaussian, box"):
         observe.Separable("lanczos")
-    with pytest.raises(InvalidObservation, match="sigma > 0"):
+    with pytest.raises(InvalidForwardOperator, match="sigma > 0"):
         observe.Separable("gaussian", 4)
-    with pytest.raises(InvalidObservation, match="narrower"):
+    with pytest.raises(InvalidForwardOperator, match="narrower"):
         observe.gaussian(2, sigma=8)
-    with pytest.raises(InvalidObservation, match="at least 1"):
+    with pytest.raises(InvalidForwardOperator, match="at least 1"):
         observe.box(0)
 
 
@@ -160,7 +160,7 @@ def test_a_small_regularisation_hardly_changes_the_inverse():
 
 
 def test_wide_gaussians_need_a_regularisation():
-    with pytest.raises(InvalidObservation, match="up to 8 with a regularisation"):
+    with pytest.raises(InvalidForwardOperator, match="up to 8 with a regularisation"):
         observe.gaussian(4, sigma=4.0)
     operator = observe.gaussian(4, sigma=4.0, regularisation=0.01)
     assert operator.reach < 40 and operator.null_space_variance(8, 8).min() > 0.8

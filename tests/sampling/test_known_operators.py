@@ -9,7 +9,7 @@ import zarr
 
 import bayesr
 from bayesr import observe
-from bayesr.errors import InvalidArgument, InvalidObservation, InvalidProduct, StoreFailed
+from bayesr.errors import InvalidArgument, InvalidForwardOperator, InvalidProduct, StoreFailed
 from bayesr.networks.registry import build
 from bayesr.sampling import known_operators
 from bayesr.sampling.plan import Plan
@@ -138,19 +138,19 @@ def test_a_store_is_resumed_with_the_same_kernels(blind, low, tmp_path):
 def test_damaged_records_are_refused(blind, low):
     ds = members(blind, low, posterior(2.4, 0.4))
     for wrong in ("[]", "{}", "[1]", "nothing", ds.attrs["forward_operators"].replace("gaussian", "disc"), "[{}, {}]"):
-        with pytest.raises((InvalidProduct, InvalidObservation)):
+        with pytest.raises((InvalidProduct, InvalidForwardOperator)):
             bayesr.replay(ds.assign_attrs(forward_operators=wrong), 0, low, model=blind[0])
 
 
 def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low):
     for known in (posterior(1.6), observe.gaussian(4, sigma=1.6)):
-        with pytest.raises(InvalidObservation, match=r"tiny was trained with one forward operator.*range of blur"):
+        with pytest.raises(InvalidForwardOperator, match=r"tiny was trained with one forward operator.*range of blur"):
             bayesr.sample(low, 4, model=model, forward_operator=known)
     own = bayesr.sample(low, 4, model=model, forward_operator=observe.bicubic(4))
     assert "forward_operators" not in own.attrs
     assert np.array_equal(own["samples"], bayesr.sample(low, 4, model=model)["samples"])
     noisy = (replace(model, forward_operator=observe.bicubic(4).unconstrained(noise=0.05)), "")
-    with pytest.raises(InvalidObservation, match="trained with one forward operator"):
+    with pytest.raises(InvalidForwardOperator, match="trained with one forward operator"):
         members(noisy, low, posterior(1.6))
 
 
@@ -168,7 +168,7 @@ def test_models_of_one_operator_are_refused_but_for_their_own(model, blind, low)
     ],
 )
 def test_what_does_not_fit_the_model(blind, low, known, words):
-    with pytest.raises(InvalidObservation, match=words):
+    with pytest.raises(InvalidForwardOperator, match=words):
         members(blind, low, known)
 
 

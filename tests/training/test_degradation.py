@@ -6,7 +6,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from bayesr.errors import InvalidObservation
+from bayesr.errors import InvalidForwardOperator
 from bayesr.observe import Separable, bicubic, gaussian
 from bayesr.training.data import load_images
 from bayesr.training.degradation import Degradation, blurred, effective_operator
@@ -74,7 +74,7 @@ def test_ranges_are_covered_and_drawn_per_image():
     ],
 )  # fmt: skip
 def test_invalid_settings_are_refused(bad):
-    with pytest.raises(InvalidObservation, match=next(iter(bad))):
+    with pytest.raises(InvalidForwardOperator, match=next(iter(bad))):
         Degradation(**bad)
 
 
