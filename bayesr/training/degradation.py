@@ -101,9 +101,7 @@ class Degradation:
             least, most = getattr(self, name)
             if not (lowest <= least <= most <= highest and math.isfinite(most)):
                 limits = f"from {lowest}" + (f" to {highest}" if math.isfinite(highest) else "")
-                raise InvalidForwardOperator(
-                    f"{name} is a range (least, most) of numbers {limits}, not {(least, most)}."
-                )
+                raise InvalidForwardOperator(f"{name} is a range (least, most) of numbers {limits}, not {least, most}.")
         if self.jpeg[1] and self.jpeg[0] < 1:
             raise InvalidForwardOperator(f"jpeg is a range of qualities from 1 to 100, not {self.jpeg}.")
         if self.jpeg[1] and not self.rounded:

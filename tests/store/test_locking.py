@@ -65,9 +65,9 @@ def lease(url):
     return json.loads(files.cat_file(f"{path}{LEASE}"))
 
 
-def leave(url, **changes):
-    """Write a lease of this process, with changes."""
-    there = {"id": "other", "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+def leave(url, age=0.0, **changes):
+    """Write a lease of this process, renewed `age` seconds ago, with changes."""
+    there = {"id": "other", "host": socket.gethostname(), "pid": os.getpid(), "time": time.time() - age}
     there["started"] = psutil.Process().create_time()
     files, path = fsspec.core.url_to_fs(url)
     files.pipe_file(f"{path}{LEASE}", json.dumps(there | changes).encode())
@@ -184,8 +184,8 @@ def test_a_lease_is_renewed(url):
     [
         ({}, False),
         ({"host": "elsewhere"}, False),
-        ({"host": "elsewhere", "time": time.time() + 1000}, False),
-        ({"host": "elsewhere", "time": time.time() - 61}, True),
+        ({"host": "elsewhere", "age": -1000}, False),
+        ({"host": "elsewhere", "age": 61}, True),
         ({"started": 0.0}, True),  # another process had this number
         ({"pid": 2**22 + 1}, True),  # more than Linux counts to
     ],
@@ -204,7 +204,7 @@ def test_only_a_lease_that_is_old_or_of_a_dead_process_is_taken_over(url, change
 @pytest.mark.parametrize(
     "changes",
     [
-        {"host": "elsewhere", "time": time.time() + 10**6},
+        {"host": "elsewhere", "age": -(10**6)},
         {"host": "elsewhere", "time": "now"},
         {"host": "elsewhere", "time": None},
         {"host": "elsewhere", "time": float("nan")},
@@ -212,7 +212,7 @@ def test_only_a_lease_that_is_old_or_of_a_dead_process_is_taken_over(url, change
         {"host": ["a"], "pid": {}, "time": True},
         {"pid": "x", "time": "x"},
         {"pid": -1, "time": None},
-        {"time": time.time() + 10**6},  # this process lives, and its clock was set back
+        {"age": -(10**6)},  # this process lives, and its clock was set back
         {"started": "x", "time": []},
     ],
 )
