@@ -88,7 +88,7 @@ def aggregate(
         regions rely on the members' correlations, which one factor per region keeps and a factor per pixel would not.
         Values may slightly exceed the bounds of an integer type. False uses the members as they are.
     quantisation_step : float, optional
-        Of the image that was sampled: 1 for integers, 0 for floats. The default is the step of the
+        Quantisation step of the image that was sampled: 1 for integers, 0 for floats. The default is the step of the
         product, of `img` or of the image; 0 if unknown. Members reproduce the rounded image, whose rounding errors in
         flat areas are equal, so averaging does not reduce them. Intervals are therefore widened by half a step, for a
         sum times the number of pixels, except those of ``"share"`` and functions.
@@ -141,7 +141,7 @@ def aggregate(
     >>> dict(found["value"].sizes)
     {'region': 4, 'band': 3}
     """
-    level, threshold, exceed, given_step = _checked_numbers(level, threshold, exceed, quantisation_step)
+    level, threshold, exceed, quantisation_step = _checked_numbers(level, threshold, exceed, quantisation_step)
     all_bands, calibrated = arguments.flag("all_bands", all_bands), arguments.flag("calibrated", calibrated)
     arguments.check({"model": model, "progress": progress}, optional=("model",))
     options = arguments.check(options)
@@ -152,7 +152,7 @@ def aggregate(
     if ds is not None and calibrated:
         _check_calibration(ds)
     y, x, scale, step = _grid_of_image(ds_or_img, options, model) if ds is None else _grid_of_product(ds, img)
-    step = step if given_step is None else given_step
+    step = step if quantisation_step is None else quantisation_step
     pixels = find(regions, y, x, scale)
     settings: dict[str, Any] = {
         "statistic": resolved.name, "level": level, "calibrated": int(calibrated), "quantisation_step": float(step)
@@ -174,16 +174,17 @@ def _checked_numbers(
     level: Any, threshold: Any, exceed: Any, quantisation_step: Any
 ) -> tuple[float, float | None, float | None, float | None]:
     """Check the arguments that are numbers, and return them as Python's floats."""
-    step = None
-    if quantisation_step is not None:
-        expected = "the quantisation step, 1 for integers or 0 for floats"
-        step = arguments.number("quantisation_step", quantisation_step, expected, lambda real: 0 <= real < np.inf)
     return (
         arguments.check({"level": level})["level"],
         None if threshold is None else arguments.number("threshold", threshold, "a number in the units of the image"),
         None if exceed is None else arguments.number("exceed", exceed, "a number in the units of the statistic"),
-        step,
+        None if quantisation_step is None else _quantisation_step(quantisation_step),
     )
+
+
+def _quantisation_step(given: Any) -> float:
+    expected = "the quantisation step, 1 for integers or 0 for floats"
+    return arguments.number("quantisation_step", given, expected, lambda real: 0 <= real < np.inf)
 
 
 def _check_level(level: float, n: Any) -> None:
@@ -222,7 +223,7 @@ _Grid = tuple[xr.DataArray, xr.DataArray, int | None, float]
 
 def _grid_of_product(ds: xr.Dataset, img: Any) -> _Grid:
     """Return y, x, the scale factor and the quantisation step of a product."""
-    scale, step = ds.attrs.get("scale"), product.quantisation_step_of(ds)
+    scale, step = ds.attrs.get("scale"), product.attribute(ds, "quantisation_step", None)
     if step is None and img is not None:
         from bayesr.sampling.replaying import image_of  # slow to import: torch, which a complete product does not need
 

@@ -213,12 +213,9 @@ class Operators(click.ParamType[Any]):
             self.fail(f"{text} is no store of bayesr observe ... --out, nor a .nc or .json file.", param, ctx)
         import xarray as xr  # slow to import
 
-        given: Any = path
-        options: dict[str, Any] = {}
-        if path.is_dir():
-            given, options = zarr_store(path), {"engine": "zarr", "consolidated": False}
+        options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if path.is_dir() else {}
         try:
-            with xr.open_dataset(given, **options) as ds:
+            with xr.open_dataset(zarr_store(path) if path.is_dir() else path, **options) as ds:
                 return ds.load()
         except (OSError, ValueError, KeyError) as error:
             self.fail(f"{text} is no posterior of bayesr observe ... --out ({error}).", param, ctx)

@@ -147,29 +147,31 @@ def require(ds: xr.Dataset, *names: str) -> None:
         )
 
 
-def attribute(ds: xr.Dataset, name: str) -> Any:
-    """Return an attribute that a product must have, also under its former name; `Provenance` reads all of them.
+_REQUIRED = object()
+
+
+def attribute(ds: xr.Dataset, name: str, default: Any = _REQUIRED) -> Any:
+    """Return an attribute of a product, also under its former name; `Provenance` reads all of them.
 
     Raises
     ------
     InvalidProduct
-        When it is missing.
+        When it is missing, and there is no default.
     """
-    for known in (name, FORMER.get(name)):
-        if known in ds.attrs:
-            return ds.attrs[known]
+    for recorded in (name, FORMER.get(name)):
+        if recorded in ds.attrs:
+            return ds.attrs[recorded]
+    if default is not _REQUIRED:
+        return default
     raise InvalidProduct(
         f"The Dataset lacks the attribute {name!r}, so it is no (unchanged) product of bayesr.sample. "
         "Keep attributes in computations with xr.set_options(keep_attrs=True)."
     )
 
 
-def quantisation_step_of(ds: xr.Dataset) -> float | None:
-    """Return the quantisation step of the image: 0 for images of floats, None if it is not recorded."""
-    try:
-        return float(attribute(ds, "quantisation_step"))
-    except InvalidProduct:
-        return None
+def quantisation_step_of(ds: xr.Dataset) -> float:
+    """Return the quantisation step of the image; 0 for images of floats, and where it is not recorded."""
+    return float(attribute(ds, "quantisation_step", 0.0))
 
 
 def value_range_of(ds: xr.Dataset) -> tuple[float, float]:

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from bayesr import images, product
-from bayesr.product.schema import FORMER
 from bayesr.report.panels import BANDS, Array, Maps, View, block_means
 from bayesr.scoring.data_check import LEVEL, NONE, Instrument, check_data, region_side
 from bayesr.scoring.null_space import null_share, split_variance
@@ -18,7 +17,6 @@ from bayesr.scoring.null_space import null_share, split_variance
 SIDE = 1024
 """Longest side of the part that is checked, in high-resolution pixels: the middle of larger products."""
 CHI, SHOWN = "chi", ("range_variance", "null_variance")
-_OPERATOR = "forward_operator"
 _LEAST = 0.02
 """Smallest chi-squared on the map, whose colours have a logarithmic scale."""
 
@@ -38,7 +36,7 @@ class DataCheck:
     @classmethod
     def of(cls, ds: xr.Dataset, low: images.Image | None, view: View) -> DataCheck | None:
         """Check the middle of a view; None without members, or where low-resolution pixels are cut."""
-        if "samples" not in ds or not {_OPERATOR, FORMER[_OPERATOR]} & ds.attrs.keys():
+        if "samples" not in ds or product.attribute(ds, "forward_operator", None) is None:
             return None
         instrument = Instrument.of(ds)
         s, sizes = instrument.scale, (ds.sizes["y"], ds.sizes["x"])
@@ -51,7 +49,7 @@ class DataCheck:
         whole = (rows.stop - rows.start, columns.stop - columns.start) == sizes
         inset = 0 if whole else max(one.reach for one in instrument.operators) + math.ceil(4 * instrument.blur / s)
         cut = None if low is None else _cut(low, rows, columns, s)
-        step = product.quantisation_step_of(ds) or 0.0
+        step = product.quantisation_step_of(ds)
         found, source = check_data(instrument, members, cut, None, step, valid, lambda amount: None, inset)
         found |= split_variance(instrument.typical, members, valid, lambda amount: None)
         side = s * region_side(*(part.sizes[dim] // s for dim in ("y", "x")))

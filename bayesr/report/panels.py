@@ -161,7 +161,7 @@ def _formula(maps: Maps, ds: xr.Dataset) -> dict[str, Any] | None:
     if not {"std", "lower", "upper"} <= maps.keys():
         return None
     mean, std, lower, upper = (maps[name].astype(np.float64) for name in ("mean", "std", "lower", "upper"))
-    pad = (product.quantisation_step_of(ds) or 0.0) / 2
+    pad = product.quantisation_step_of(ds) / 2
     known = np.isfinite(lower) & np.isfinite(upper) & (std > 0)
     if not known.any():
         return None

@@ -147,7 +147,7 @@ def score(
     case = case_of(whole, truth)
     low = _input(whole, img)
     operator = from_description(json.loads(product.attribute(whole, "forward_operator")))
-    instrument, step = Instrument.of(whole), product.quantisation_step_of(whole) or 0.0
+    instrument, step = Instrument.of(whole), product.quantisation_step_of(whole)
     half_widths, source = half_widths_of(whole, levels, model)
     with temporary_folder() as folder:
         members = members_of(whole, img, model, folder, progress)

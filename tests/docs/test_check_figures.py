@@ -19,7 +19,8 @@ Table, bundled, groups, numbers, problems, replaced = (
     getattr(check_figures, name) for name in ("Table", "bundled", "groups", "numbers", "problems", "replaced")
 )
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
 ROWS = [
     {"set": "near (14)", "model": "tall", "ratio": 0.945, "share": 0.2116, "size": 7, "PSNR": "31.49 ± 0.02"},
     {"set": "near (14)", "model": "flat", "ratio": 1.5, "share": 0.375, "size": 8, "PSNR": "28.1 ± 0.4"},
@@ -271,3 +272,21 @@ def test_scores_in_model_cards_are_those_of_the_tables():
                     recorded |= row if row["set"] == label and row["model"] in names[name_of_table] else {}
             for figure in figures.keys() - {"images", "n", "seed", "estimators"}:
                 assert float(recorded.get(figure, "nan")) == figures[figure], (info.name, name, figure)
+
+
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "models.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_figures_stand_in_a_section_that_names_their_command(page):
+    text, missing = page.read_text(), []
+    for section in re.split(r"(?m)^(?=#+ )", text):
+        shown = re.sub(r"(?s)<!--.*?-->", "", section)
+        named = re.findall(r"bayesr bench ([\w-]+)", shown)
+        for names in re.findall(r"(?s)<!-- figures:(.*?)-->", section):
+            for name in (one.strip() for one in names.split(",")):
+                # Tests of a table are recorded beside it; a training history is not made by a benchmark.
+                table = BENCHMARKS / f"{name.removesuffix('-tests')}.json"
+                if table.exists() and (command := Table(table).command.split()[2]) not in named:
+                    missing.append(f"{section.splitlines()[0]}: {name}, made by `bayesr bench {command}`")
+    assert not missing, "\n".join(missing)

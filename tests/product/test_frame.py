@@ -88,5 +88,6 @@ def test_what_a_product_lacks_is_named():
 
 def test_the_quantisation_step_may_be_missing_or_have_its_former_name():
     steps = [product.quantisation_step_of(xr.Dataset(attrs=a)) for a in ({}, {"quantum": 1}, {"quantisation_step": 0})]
-    assert steps == [None, 1.0, 0.0]
+    assert steps == [0.0, 1.0, 0.0]
     assert product.attribute(xr.Dataset(attrs={"observation": "{}"}), "forward_operator") == "{}"
+    assert product.attribute(xr.Dataset(), "forward_operator", None) is None
