@@ -174,7 +174,7 @@ def remove(place: str) -> None:
             return
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
-            if missing and not system.exists(path):
+            if missing and ("://" in place or not system.exists(path)):
                 return
             if attempt == _ATTEMPTS - 1 or not (missing or error.errno in _WRITTEN_TO):
                 raise
